@@ -1,0 +1,1 @@
+"""The shell: hooks that call the core."""

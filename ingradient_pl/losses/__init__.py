@@ -1,0 +1,1 @@
+"""How far a pyramid of logits is from the truth."""

@@ -1,0 +1,1 @@
+"""Image in, pyramid of logits out, finest first."""

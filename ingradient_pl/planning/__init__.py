@@ -1,0 +1,1 @@
+"""The data set decides the settings, once."""

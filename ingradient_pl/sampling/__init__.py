@@ -1,0 +1,1 @@
+"""Which box of which case comes next; reads no voxels."""

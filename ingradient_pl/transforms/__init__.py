@@ -1,0 +1,1 @@
+"""Everything done to voxels after they reach the device."""
