@@ -1,4 +1,4 @@
-"""Intensity statistics of a whole case, one channel at a time: what normalisers and planners are made from."""
+"""Intensity statistics of a whole case by channel: what normalisers and planners are made from."""
 
 from typing import NamedTuple
 
