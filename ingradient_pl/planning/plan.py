@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Plan:
     """All that training and prediction must agree on.
 
-    Axes are the network's: those of the store (or of an array given to ``predict``), in the order that ``transpose`` gives.
+    Axes are the network's: those of the store (or of an array given to ``predict``), in the order that
+    ``transpose`` gives.
 
     Args:
         channels: Channels of the image.
