@@ -1,16 +1,24 @@
 """Normalisers: from the statistics of a whole case to four numbers a channel (low, high, mean, std)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingradient_pl.cases.statistics import ChannelStatistics
+import numpy as np
+from jaxtyping import Bool, Float, Num
+from torch import Tensor
+
+from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
 
 SMALLEST_STD = 1e-8
+BRIGHTEST_RGB = 255.0
 
 
 class Terms(NamedTuple):
     """Clip to [low, high], subtract mean, divide by std; after an interpolation clip to the same again.
 
-    ``low`` and ``high`` never lie outside the case's own range: that bounds the spline's overshoot too.
+    ``low`` and ``high`` are what the clipping makes of the case's own range: that bounds the spline's
+    overshoot too.
     """
 
     low: float
@@ -28,3 +36,153 @@ class Normaliser:
     def terms(self, statistics: ChannelStatistics) -> Terms:
         """Give the four numbers for one channel of one case."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ZScore(Normaliser):
+    """Mean 0 and standard deviation 1 in each case: for MR and wherever intensities have no unit.
+
+    Args:
+        masked: Measure inside the body only, and set what lies outside to zero.
+    """
+
+    masked: bool = False
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        region = statistics.body if self.masked else statistics.whole
+        return Terms(region.minimum, region.maximum, region.mean, max(region.std, SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class CT(Normaliser):
+    """One clipping and one scale for the whole data set, since Hounsfield units mean the same everywhere.
+
+    Args:
+        low: Intensities below become this; nnU-Net's is the 0.5th percentile of all foreground.
+        high: Intensities above become this; the 99.5th percentile.
+        mean: Mean of all foreground, subtracted.
+        std: Its standard deviation, divided by.
+
+    Raises:
+        ValueError: If ``low`` is above ``high`` or ``std`` negative.
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        if not (self.low <= self.high and self.std >= 0):
+            raise ValueError(
+                "CT normalisation needs low <= high and a standard deviation that is not negative; "
+                f"got low={self.low}, high={self.high}, std={self.std}. Take all four from one fingerprint."
+            )
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        whole = statistics.whole
+        low, high = (min(max(end, self.low), self.high) for end in (whole.minimum, whole.maximum))
+        return Terms(low, high, self.mean, max(self.std, SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class PercentileZScore(Normaliser):
+    """Clip each case at two of its own percentiles, then z-score what came out.
+
+    Mean and deviation after the clipping are those of the stored quantiles, taken as a line between each
+    other: exact to a thousandth of the case's voxels.
+
+    Args:
+        low_share: Share of the voxels, in [0, 1], that are raised to one value.
+        high_share: Share from which on they are lowered to one value.
+        masked: Measure inside the body only, and set what lies outside to zero.
+
+    Raises:
+        ValueError: If the shares are not ascending within [0, 1].
+    """
+
+    low_share: float = 0.05
+    high_share: float = 0.95
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_share < self.high_share <= 1:
+            raise ValueError(
+                "Percentile clipping needs 0 <= low_share < high_share <= 1; got "
+                f"low_share={self.low_share}, high_share={self.high_share}. Percentages? Divide them by 100."
+            )
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        region = statistics.body if self.masked else statistics.whole
+        low, high = region.quantile(self.low_share), region.quantile(self.high_share)
+        mean, std = _clipped_moments(region, self.low_share, self.high_share)
+        return Terms(low, high, mean, max(std, SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class MinMax01(Normaliser):
+    """Each case from 0 (its darkest voxel) to 1 (its brightest)."""
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        low, high = statistics.whole.minimum, statistics.whole.maximum
+        return Terms(low, high, low, max(high - low, SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class RGB01(Normaliser):
+    """Colours of one byte, divided by 255."""
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        return Terms(statistics.whole.minimum, statistics.whole.maximum, 0.0, BRIGHTEST_RGB)
+
+
+@dataclass(frozen=True)
+class NoNormalisation(Normaliser):
+    """Intensities as they come."""
+
+    def terms(self, statistics: ChannelStatistics) -> Terms:
+        return Terms(statistics.whole.minimum, statistics.whole.maximum, 0.0, 1.0)
+
+
+def normalised(
+    image: Num[Tensor, "channel z y x"],
+    terms: Float[Tensor, "channel 4"],
+    body: Bool[Tensor, "z y x"] | None = None,
+    masked: Sequence[bool] | None = None,
+) -> Float[Tensor, "channel z y x"]:
+    """Clip, subtract and divide, channel by channel; the input is left as it is.
+
+    Args:
+        image: Voxels as they lie in the store.
+        terms: Rows of :class:`Terms`; their dtype is the answer's.
+        body: Voxels inside the patient; what lies outside becomes zero. None where no normaliser asks.
+        masked: Which channels ask for it; None means all.
+    """
+    low, high, mean, std = terms[:, :, None, None, None].unbind(1)
+    out = image.to(terms.dtype).clamp(low, high).sub_(mean).div_(std)
+    if body is None:
+        return out
+    if masked is None or all(masked):
+        return out.mul_(body)
+    for channel, asks in enumerate(masked):
+        if asks:
+            out[channel].mul_(body)
+    return out
+
+
+def limits(terms: Float[Tensor, "channel 4"]) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
+    """Give the smallest and largest normalised intensity of each channel, zero (the padding) between them."""
+    low, high, mean, std = terms.unbind(1)
+    return ((low - mean) / std).clamp(max=0), ((high - mean) / std).clamp(min=0)
+
+
+def _clipped_moments(region: Statistics, low_share: float, high_share: float) -> tuple[float, float]:
+    """Mean and deviation of a region clipped at two shares, its quantile function taken as straight lines."""
+    shares = np.linspace(0, 1, STEPS + 1)
+    knots = np.unique(np.concatenate([shares, [low_share, high_share]]))
+    values = np.interp(np.clip(knots, low_share, high_share), shares, region.quantiles)
+    width, start, stop = np.diff(knots), values[:-1], values[1:]
+    mean = float(width @ (start + stop)) / 2
+    from_mean, to_mean = start - mean, stop - mean
+    variance = float(width @ (from_mean**2 + from_mean * to_mean + to_mean**2)) / 3
+    return mean, max(variance, 0.0) ** 0.5
