@@ -81,8 +81,8 @@ class CT(Normaliser):
 
     def terms(self, statistics: ChannelStatistics) -> Terms:
         whole = statistics.whole
-        low, high = (min(max(end, self.low), self.high) for end in (whole.minimum, whole.maximum))
-        return Terms(low, high, self.mean, max(self.std, SMALLEST_STD))
+        low, high = (float(min(max(end, self.low), self.high)) for end in (whole.minimum, whole.maximum))
+        return Terms(low, high, float(self.mean), max(float(self.std), SMALLEST_STD))
 
 
 @dataclass(frozen=True)
