@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -109,7 +110,7 @@ def write_phantoms(
 
 
 def _write(path: Path, voxels: NDArray[np.generic], spacing: Sequence[float]) -> None:
-    image = SimpleITK.GetImageFromArray(voxels)
+    image: Any = SimpleITK.GetImageFromArray(voxels)
     image.SetSpacing([float(mm) for mm in reversed(spacing)])
     SimpleITK.WriteImage(image, str(path), useCompression=True)
 
