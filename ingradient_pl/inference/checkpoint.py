@@ -1,0 +1,261 @@
+"""Checkpoints: all that prediction needs in one file, which nothing it contains can turn into a program."""
+
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+import ingradient_pl
+from ingradient_pl.cases.task import Task
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
+
+Record = TypeVar("Record", Plan, Task)
+
+FORMAT = 1
+OURS = "ingradient"
+AGREED = ("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation")
+"""What the plans of checkpoints that predict together must have in common."""
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used as a checkpoint; the message says why and what to do."""
+
+
+class Model(NamedTuple):
+    """Trained networks with all that is needed to use them.
+
+    Args:
+        networks: One for each fold; their answers are averaged.
+        plan: How cases are brought to the network.
+        task: What its outputs mean.
+        origin: Where it was read from.
+        mirror: Axes (0, 1, 2 for z, y, x of the network) that training mirrored, so that prediction may.
+    """
+
+    networks: list[nn.Module]
+    plan: Plan
+    task: Task
+    origin: str
+    mirror: tuple[int, ...]
+
+
+def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Model:
+    """Open one checkpoint, or several whose answers shall be averaged.
+
+    Args:
+        paths: Files that training, :func:`write` or ``import-nnunet`` wrote.
+        trusted: Packages whose classes a file may name; add the one your own network lives in.
+
+    Raises:
+        CheckpointError: If a file is no checkpoint of this version, or the files do not fit together.
+    """
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not files:
+        raise CheckpointError("No checkpoint was given: name at least one file.")
+    models = [_model(Path(file), trusted) for file in files]
+    for model in models[1:]:
+        _check_alike(models[0], model)
+    networks = [network for model in models for network in model.networks]
+    return models[0]._replace(networks=networks, origin=", ".join(model.origin for model in models))
+
+
+def description(
+    networks: nn.Module | Sequence[nn.Module],
+    plan: Plan,
+    task: Task,
+    validation: Sequence[str] = (),
+    mirror: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Give what a checkpoint holds beside its weights, as plain values.
+
+    A network that cannot be written down (it has no recipe) is left out, and :func:`read` says so: training
+    need not stop for it.
+
+    Args:
+        networks: One network, or one for each fold.
+        plan: Their plan.
+        task: Their task.
+        validation: Names of the cases kept from training.
+        mirror: Axes that training mirrored; none given means all that the patch is more than a voxel long.
+    """
+    folds = [networks] if isinstance(networks, nn.Module) else list(networks)
+    try:
+        network = recipe(folds[0])
+    except TypeError:
+        network = None
+    own = {
+        "format": FORMAT,
+        "version": ingradient_pl.__version__,
+        "network": network,
+        "networks": len(folds),
+        "plan": recipe(plan),
+        "task": recipe(task),
+        "validation": list(validation),
+        "mirror": list(mirror) or _mirrored(plan),
+    }
+    return {OURS: own}
+
+
+def write(
+    path: Path, networks: nn.Module | Sequence[nn.Module], plan: Plan, task: Task, mirror: Sequence[int] = ()
+) -> None:
+    """Write a slim checkpoint: weights, plan and task, without the state of a training run.
+
+    The file appears complete or not at all.
+
+    Args:
+        path: Where to.
+        networks: One network, or one for each fold; each has an attribute ``recipe``.
+        plan: Their plan.
+        task: Their task.
+        mirror: Axes that training mirrored; none given means all that the patch is more than a voxel long.
+    """
+    folds = [networks] if isinstance(networks, nn.Module) else list(networks)
+    weights = {
+        f"{_prefix(fold)}{name}": value
+        for fold, network in enumerate(folds)
+        for name, value in network.state_dict().items()
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"state_dict": weights, **description(folds, plan, task, mirror=mirror)}, file)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _prefix(fold: int) -> str:
+    return f"network_{fold}." if fold else "network."
+
+
+def _mirrored(plan: Plan) -> list[int]:
+    return [axis for axis, voxels in enumerate(plan.patch) if voxels > 1]
+
+
+def _model(path: Path, trusted: Sequence[str]) -> Model:
+    content = _content(path)
+    own = content[OURS]
+    _check_format(path, own)
+    try:
+        plan, task = _record(Plan, own["plan"]), _record(Task, own["task"])
+        networks = [
+            _network(own, content["state_dict"], fold, trusted) for fold in range(own.get("networks", 1))
+        ]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be used: {_first_lines(error)}") from error
+    if (plan.channels, plan.outputs) != (len(task.channels), task.outputs):
+        raise CheckpointError(
+            f"{path}: its plan has {plan.channels} channels and {plan.outputs} outputs, but its task has "
+            f"channels {list(task.channels)} and needs {task.outputs} outputs. It was put together wrongly: "
+            "write it anew from the training run."
+        )
+    return Model(networks, plan, task, str(path), tuple(own.get("mirror") or _mirrored(plan)))
+
+
+def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:
+    """Build a plan or a task; what was a tuple before it became a plain value is one again."""
+    entries = {name: build(value) for name, value in plain.items() if name != TARGET}
+    return kind(**{name: value if name == "notes" else _frozen(value) for name, value in entries.items()})
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _frozen(entry) for key, entry in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}: check the path.")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path} is no checkpoint of PyTorch's file format, or was cut short while being copied."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_why_not_opened(path, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint, or was cut short while being copied ({_first_lines(error)})."
+        ) from error
+    if not isinstance(content, Mapping) or not isinstance(content.get(OURS), Mapping):
+        raise CheckpointError(
+            f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
+            "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
+        )
+    return content
+
+
+def _why_not_opened(path: Path, error: Exception) -> str:
+    """Say why a file that is pickled was not opened."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        pickled = archive.read(pickles[0]) if pickles else b""
+    if b"network_weights" in pickled and b"trainer_name" in pickled:
+        return (
+            f"{path} is a checkpoint of nnU-Net. Bring the model along first: "
+            f"ingradient import-nnunet --model {path.parent.parent} --output model.ckpt"
+        )
+    return (
+        f"{path} holds more than tensors and plain values, and opening it could run a program it brings "
+        f"({_first_lines(error)}). It is not opened. Write the checkpoint anew from the training run."
+    )
+
+
+def _check_format(path: Path, own: Mapping[str, Any]) -> None:
+    found, version = own.get("format"), own.get("version", "of unknown version")
+    if not isinstance(found, int) or found > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {found}, written by ingradient_pl {version}; this is "
+            f"{ingradient_pl.__version__}, which reads up to format {FORMAT}. Update ingradient_pl."
+        )
+
+
+def _network(
+    own: Mapping[str, Any], weights: Mapping[str, Tensor], fold: int, trusted: Sequence[str]
+) -> nn.Module:
+    if own["network"] is None:
+        raise ValueError(
+            "its network could not be written down while training. Give the network's class an attribute "
+            "'recipe' (its '_target_' and its arguments) and train again."
+        )
+    prefix = _prefix(fold)
+    network = build(own["network"], trusted)
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"its network is a {type(network).__name__}, not a torch.nn.Module.")
+    kept = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    network.load_state_dict(kept)
+    return network.eval()
+
+
+def _check_alike(first: Model, other: Model) -> None:
+    for name in AGREED:
+        one, two = getattr(first.plan, name), getattr(other.plan, name)
+        if one != two:
+            raise CheckpointError(
+                f"{other.origin} cannot predict together with {first.origin}: '{name}' of its plan is {two}, "
+                f"of the other {one}. Average checkpoints of one plan only (its folds)."
+            )
+    if first.task.labels != other.task.labels or first.task.channels != other.task.channels:
+        raise CheckpointError(
+            f"{other.origin} cannot predict together with {first.origin}: it was trained for channels "
+            f"{list(other.task.channels)} and labels {dict(other.task.labels)}, the other for "
+            f"{list(first.task.channels)} and {dict(first.task.labels)}."
+        )
+
+
+def _first_lines(error: Exception, longest: int = 300) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= longest else f"{text[:longest]} ..."
