@@ -1,0 +1,64 @@
+"""Soft Dice and cross entropy for labels that exclude each other."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ingradient_pl.losses.overlap import SMALLEST, soft_dice
+from ingradient_pl.losses.sums import softmax_sums
+
+
+class DiceCE(nn.Module):
+    """Cross entropy minus soft Dice, as nnU-Net has it: the perfect prediction scores -1.
+
+    Args:
+        batch_dice: Take Dice over the batch (on all ranks) as if it were one image.
+        ignore: Integer of voxels that nobody annotated; None if there are none.
+        cross_entropy: Weight of the cross entropy; 0 leaves Dice alone.
+        dice: Weight of Dice; 0 leaves the cross entropy alone.
+        class_weights: Weight of a voxel in the cross entropy by its class, background first; None weighs
+            all alike.
+        background: Whether Dice counts the background as a class.
+        smooth: Added above and below in Dice, in voxels.
+
+    Raises:
+        ValueError: If a weight is negative or both terms are off.
+
+    Source: nnU-Net, Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; class weights are ours.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        batch_dice: bool = False,
+        ignore: int | None = None,
+        cross_entropy: float = 1.0,
+        dice: float = 1.0,
+        class_weights: Sequence[float] | None = None,
+        background: bool = False,
+        smooth: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if min(cross_entropy, dice, smooth, *(class_weights or [0])) < 0 or cross_entropy == dice == 0:
+            raise ValueError(
+                "Weights of a loss are >= 0 and one of cross_entropy and dice is not 0; got "
+                f"cross_entropy={cross_entropy}, dice={dice}, smooth={smooth}, class_weights={class_weights}."
+            )
+        self.batch_dice, self.ignore, self.background, self.smooth = batch_dice, ignore, background, smooth
+        self.cross_entropy, self.dice = cross_entropy, dice
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    @override
+    def forward(
+        self, logits: Float[Tensor, "batch output z y x"], label: Int[Tensor, "batch z y x"]
+    ) -> Float[Tensor, ""]:
+        sums = softmax_sums(logits, label, self.ignore, self.class_weights)
+        scores = soft_dice(sums, self.smooth, pooled=self.batch_dice)
+        overlap = scores[:, 0 if self.background else 1 :].mean()
+        return self.cross_entropy * sums.entropy / sums.weight.clamp_min(SMALLEST) - self.dice * overlap

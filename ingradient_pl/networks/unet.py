@@ -1,0 +1,182 @@
+"""The UNet: image in, pyramid of logits out, finest first."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ingradient_pl.networks.blocks import POINT, Convolution, ResidualBlock, Zyx
+from ingradient_pl.networks.norm import SLOPE
+
+AXES = 3
+
+
+class UNet(nn.Module):
+    """nnU-Net's network: an encoder that strides, a decoder that climbs back, a head at each level.
+
+    In two dimensions it is the same network with kernels (1, 3, 3) and strides (1, 2, 2) on patches of one
+    slice: as many parameters, and the same result. Heads exist only where they are supervised, for a head
+    without gradient stops distributed training; nnU-Net builds one more, for the coarsest level, and gives
+    it the weight 0.
+
+    Args:
+        channels: Channels of the image.
+        outputs: Logits per voxel.
+        widths: Feature maps of each stage, finest first.
+        strides: Of each stage, (z, y, x) in voxels of the stage before; the first is (1, 1, 1).
+        kernels: Of each stage, odd.
+        blocks: Convolutions (residual blocks, where ``residual``) of each encoder stage.
+        decoder_blocks: Convolutions of each decoder stage, finest first: one fewer than stages.
+        residual: Whether the encoder is built of residual blocks after a stem.
+        levels: Logits in the pyramid; None takes all the decoder has but the coarsest, as nnU-Net's
+            weights do.
+        dropout: Chance in [0, 1) that a feature map is dropped while training.
+        channels_last: Whether voxels hold their channels side by side in memory; the result is the same.
+
+    Raises:
+        ValueError: If the entries do not fit each other.
+
+    Source: Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; residual encoder: Isensee et al.
+    2024, https://arxiv.org/abs/2404.09556.
+    """
+
+    def __init__(  # noqa: PLR0913 (one for each decision of the plan)
+        self,
+        channels: int,
+        outputs: int,
+        widths: Sequence[int],
+        strides: Sequence[Sequence[int]],
+        kernels: Sequence[Sequence[int]],
+        blocks: Sequence[int],
+        decoder_blocks: Sequence[int],
+        *,
+        residual: bool = False,
+        levels: int | None = None,
+        dropout: float = 0.0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        decoded = len(widths) - 1
+        levels = max(1, decoded - 1) if levels is None else levels
+        self.recipe: dict[str, Any] = {
+            "_target_": f"{UNet.__module__}.{UNet.__qualname__}",
+            "channels": channels,
+            "outputs": outputs,
+            "widths": list(widths),
+            "strides": [list(stride) for stride in strides],
+            "kernels": [list(kernel) for kernel in kernels],
+            "blocks": list(blocks),
+            "decoder_blocks": list(decoder_blocks),
+            "residual": residual,
+            "levels": levels,
+            "dropout": dropout,
+            "channels_last": channels_last,
+        }
+        _check(self.recipe)
+        steps, sizes = [_zyx(stride) for stride in strides], [_zyx(kernel) for kernel in kernels]
+        self.memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
+        self.stem = Convolution(channels, widths[0], sizes[0], dropout=dropout) if residual else nn.Identity()
+        stage = _residual_stage if residual else _stage
+        entering = [widths[0] if residual else channels, *widths]
+        self.encoder = nn.ModuleList(
+            stage(entering[i], widths[i], sizes[i], steps[i], blocks[i], dropout) for i in range(decoded + 1)
+        )
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose3d(below, width, step, step)
+            for (width, below), step in zip(pairwise(widths), steps[1:], strict=True)
+        )
+        self.decoder = nn.ModuleList(
+            _stage(2 * widths[i], widths[i], sizes[i], POINT, decoder_blocks[i], dropout)
+            for i in range(decoded)
+        )
+        self.heads = nn.ModuleList(nn.Conv3d(widths[i], outputs, 1) for i in range(levels))
+        self.apply(_initialise)
+        for parameter in self.parameters():
+            if parameter.ndim == AXES + 2:
+                parameter.data = parameter.data.contiguous(memory_format=self.memory_format)
+
+    @override
+    def forward(
+        self, image: Float[Tensor, "batch channel z y x"], levels: int | None = None
+    ) -> list[Float[Tensor, "batch output _ _ _"]]:
+        """Give the logits of each level, finest first; only the ``levels`` finest, where asked."""
+        features = self.stem(image.contiguous(memory_format=self.memory_format))
+        skips = []
+        for stage in self.encoder:
+            features = stage(features)
+            skips.append(features)
+        heads = self.heads[: len(self.heads) if levels is None else levels]
+        pyramid = []
+        for i in reversed(range(len(self.decoder))):
+            features = self.decoder[i](torch.cat([self.ups[i](features), skips[i]], dim=1))
+            if i < len(heads):
+                pyramid.append(heads[i](features))
+        return pyramid[::-1]
+
+    def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
+        """Give the logits of the finest level alone, which is all that prediction needs."""
+        logits: Tensor = self(image, levels=1)[0]
+        return logits
+
+
+def _stage(channels: int, width: int, kernel: Zyx, stride: Zyx, count: int, dropout: float) -> nn.Sequential:
+    first = Convolution(channels, width, kernel, stride, dropout=dropout)
+    return nn.Sequential(
+        first, *(Convolution(width, width, kernel, dropout=dropout) for _ in range(1, count))
+    )
+
+
+def _residual_stage(
+    channels: int, width: int, kernel: Zyx, stride: Zyx, count: int, dropout: float
+) -> nn.Sequential:
+    first = ResidualBlock(channels, width, kernel, stride, dropout)
+    return nn.Sequential(
+        first, *(ResidualBlock(width, width, kernel, POINT, dropout) for _ in range(1, count))
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """He's normal weights, no bias; a residual block starts as its shortcut. As nnU-Net starts."""
+    if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, ResidualBlock):
+        nn.init.zeros_(module.second.norm.weight)
+
+
+def _check(recipe: dict[str, Any]) -> None:
+    stages = len(recipe["widths"])
+    wanted = {"strides": stages, "kernels": stages, "blocks": stages, "decoder_blocks": stages - 1}
+    wrong = {name: recipe[name] for name, count in wanted.items() if len(recipe[name]) != count}
+    if stages < 2 or wrong:  # noqa: PLR2004 (without a second stage there is no U)
+        raise ValueError(
+            f"A UNet of {stages} stages (its widths {recipe['widths']}) needs at least two stages, an entry "
+            f"of strides, kernels and blocks for each, and one fewer of decoder_blocks; got {wrong}."
+        )
+    sizes = [tuple(size) for size in (*recipe["strides"], *recipe["kernels"])]
+    if any(len(size) != AXES or min(size) < 1 for size in sizes):
+        raise ValueError(f"Strides and kernels are three numbers >= 1 each, ordered (z, y, x); got {sizes}.")
+    if any(edge % 2 == 0 for kernel in recipe["kernels"] for edge in kernel):
+        raise ValueError(f"Kernels must be odd, so that images keep their size; got {recipe['kernels']}.")
+    if tuple(recipe["strides"][0]) != POINT:
+        raise ValueError(
+            f"The first stage works at full size: its stride is (1, 1, 1), got {recipe['strides'][0]}."
+        )
+    if not 1 <= recipe["levels"] < stages:
+        raise ValueError(
+            f"levels must lie between 1 and {stages - 1}, the levels the decoder has; got {recipe['levels']}."
+        )
+    if not 0 <= recipe["dropout"] < 1:
+        raise ValueError(
+            f"dropout is a chance in [0, 1), got {recipe['dropout']}. A percentage? Divide by 100."
+        )
+
+
+def _zyx(numbers: Sequence[int]) -> Zyx:
+    z, y, x = numbers
+    return z, y, x
