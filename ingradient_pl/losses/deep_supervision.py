@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -37,7 +37,7 @@ class DeepSupervision(nn.Module):
     def forward(
         self,
         pyramid: Sequence[Float[Tensor, "batch output _ _ _"]] | Float[Tensor, "batch output z y x"],
-        label: Int[Tensor, "batch z y x"],
+        label: Integer[Tensor, "batch z y x"],
     ) -> Float[Tensor, ""]:
         levels = [pyramid] if isinstance(pyramid, Tensor) else list(pyramid)
         weights = halving_weights(len(levels)) if self.weights is None else self.weights
@@ -63,7 +63,7 @@ def halving_weights(levels: int) -> list[float]:
     return [2 ** (levels - 1 - level) / total for level in range(levels)]
 
 
-def thinned(label: Int[Tensor, "batch z y x"], shape: Sequence[int]) -> Int[Tensor, "batch _ _ _"]:
+def thinned(label: Integer[Tensor, "batch z y x"], shape: Sequence[int]) -> Integer[Tensor, "batch _ _ _"]:
     """Take from ``label`` the voxel nearest to the centre of each of ``shape`` voxels.
 
     Where sizes divide, it is a view: no voxel is copied. Equal to torch's ``nearest-exact``.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -56,7 +56,7 @@ class DiceCE(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Int[Tensor, "batch z y x"]
+        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
         sums = softmax_sums(logits, label, self.ignore, self.class_weights)
         scores = soft_dice(sums, self.smooth, pooled=self.batch_dice)

@@ -8,7 +8,7 @@ All is done in 32 bits, whatever the logits have.
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
@@ -34,7 +34,7 @@ class Sums(NamedTuple):
 
 def softmax_sums(
     logits: Float[Tensor, "batch output z y x"],
-    label: Int[Tensor, "batch z y x"],
+    label: Integer[Tensor, "batch z y x"],
     ignore: int | None = None,
     class_weights: Float[Tensor, " output"] | None = None,
 ) -> Sums:

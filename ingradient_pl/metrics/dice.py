@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
@@ -56,8 +56,8 @@ class PooledDice(Metric):
     @override
     def update(
         self,
-        prediction: Float[Tensor, "batch output z y x"] | Int[Tensor, "batch z y x"],
-        label: Int[Tensor, "batch z y x"],
+        prediction: Float[Tensor, "batch output z y x"] | Integer[Tensor, "batch z y x"],
+        label: Integer[Tensor, "batch z y x"],
     ) -> None:
         """Count a batch: logits, or the integers chosen from them, against the truth."""
         counted = None if self.ignore is None else label != self.ignore
