@@ -2,31 +2,91 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Integer, Num
 from torch import Tensor
 
 
-class AxisSampling(NamedTuple):
-    """How patch voxels become network voxels where the axes of both run alike: one matrix an axis.
+class Cut(NamedTuple):
+    """Voxels as they are, where both grids agree along an axis: an exact crop that costs nothing.
 
     Args:
-        image: Weights of each voxel read in each voxel wanted, for (z, y, x). Rows that lie outside the case
-            are zero, which pads with the mean.
-        label: The same for labels, whose rows sum to one or to zero.
+        start: First voxel of the box that is wanted.
+        voxels: How many.
+        mirrored: Whether they are wanted in reverse.
     """
 
-    image: tuple[Float[Tensor, "out_z in_z"], Float[Tensor, "out_y in_y"], Float[Tensor, "out_x in_x"]]
-    label: tuple[Float[Tensor, "out_z in_z"], Float[Tensor, "out_y in_y"], Float[Tensor, "out_x in_x"]]
+    start: int
+    voxels: int
+    mirrored: bool
+
+
+class Picks(NamedTuple):
+    """The nearest voxel along an axis too coarse to interpolate.
+
+    Args:
+        nearest: Voxel of the box for each voxel wanted.
+    """
+
+    nearest: Int[Tensor, " out"]
+
+
+class Weights(NamedTuple):
+    """Interpolation along an axis.
+
+    Args:
+        image: Weight of each voxel of the box in each voxel wanted; rows sum to one.
+        lower: For labels: the voxel of the box before each voxel wanted.
+        upper: For labels: the voxel after it.
+        share: For labels: what belongs to the voxel after, in [0, 1]; the rest belongs to the one before.
+    """
+
+    image: Float[Tensor, "out in"]
+    lower: Int[Tensor, " out"]
+    upper: Int[Tensor, " out"]
+    share: Float[Tensor, " out"]
+
+
+Axis = Cut | Picks | Weights
+Padding = tuple[int, int]
+
+
+class AxisSampling(NamedTuple):
+    """How patch voxels become network voxels where the axes of both run alike: axis by axis.
+
+    Args:
+        axes: The way along (z, y, x), for the voxels wanted that lie inside the case.
+        padding: Voxels wanted before and after them, which lie outside and become zero (the mean).
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    padding: tuple[Padding, Padding, Padding]
+
+
+class PlaneSampling(NamedTuple):
+    """How patch voxels become network voxels after a rotation in the plane of the slices.
+
+    Args:
+        z: The way along z, for the slices wanted that lie inside the case.
+        padding: Slices wanted before and after them, which become zero.
+        matrix: What :func:`torch.nn.functional.affine_grid` takes in 2D, ``align_corners=False``.
+    """
+
+    z: Axis
+    padding: Padding
+    matrix: Float[Tensor, "2 3"]
 
 
 class ObliqueSampling(NamedTuple):
-    """How patch voxels become network voxels after a rotation: one matrix for all axes.
+    """How patch voxels become network voxels after a rotation in space: one matrix for all axes.
 
     Args:
         matrix: What :func:`torch.nn.functional.affine_grid` takes, ``align_corners=False``.
     """
 
     matrix: Float[Tensor, "3 4"]
+
+
+Sampling = AxisSampling | PlaneSampling | ObliqueSampling
 
 
 class Patch(NamedTuple):
@@ -45,10 +105,10 @@ class Patch(NamedTuple):
     case: str
     number: int
     image: Num[Tensor, "channel z y x"]
-    label: Int[Tensor, "z y x"]
+    label: Integer[Tensor, "z y x"]
     body: Bool[Tensor, "z y x"] | None
     terms: Float[Tensor, "channel 4"]
-    sampling: AxisSampling | ObliqueSampling
+    sampling: Sampling
 
 
 class Batch(NamedTuple):

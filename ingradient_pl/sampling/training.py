@@ -1,0 +1,202 @@
+"""Which box of which case comes next in training, decided without a voxel being read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingradient_pl.geometry import AXES, Box, Grid, Millimetres, Voxels
+from ingradient_pl.sampling.motion import RandomMotion
+from ingradient_pl.sampling.oversampling import FixedShare, Oversampling
+
+Coordinates = Mapping[int, NDArray[np.int32]]
+Numbers = tuple[float, ...]
+
+STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+PATCHES, ORDERS = 2, 3
+"""Streams of random numbers, beside 1, which is the augmentation's."""
+WHOLE = 1e-6
+"""Voxels by which positions may miss whole ones and still be taken as them."""
+
+
+class Candidate(NamedTuple):
+    """A case as the draws see it.
+
+    Args:
+        name: Its name.
+        grid: Its native grid, axes in the network's order.
+        foreground: Voxels of each class, shape ``(n, 3)``, or what reads them: called only for the patches
+            centred on foreground, so that nothing is kept for all cases.
+        classes: Foreground classes it holds.
+    """
+
+    name: str
+    grid: Grid
+    foreground: Coordinates | Callable[[], Coordinates]
+    classes: tuple[int, ...]
+
+
+class Draw(NamedTuple):
+    """One patch of the run, before anything is read.
+
+    Args:
+        number: Which patch of the run.
+        case: Name of the case.
+        centre: Of the patch, in native voxels as cells.
+        motion: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
+        box: Native voxels that the patch reaches; inside the case, never empty.
+        patch: The network's input as a grid. Its spacing is that of the *whole case* resampled: it may differ
+            from the planned one by a fraction of a voxel over the case, so that a patch is exactly a part of
+            what prediction resamples.
+    """
+
+    number: int
+    case: str
+    centre: Millimetres
+    motion: Numbers
+    box: Box
+    patch: Grid
+
+
+@dataclass(frozen=True)
+class TrainingDraws:
+    """How training patches are chosen; validation takes the same without motion.
+
+    Batch ``b`` holds the numbers ``b * batch_size`` and on, whatever ranks they go to. Cases come in rounds,
+    each a new order of all of them, so every case comes equally often.
+
+    Args:
+        patch: The network's input in voxels.
+        spacing: Size of the network's voxels in mm; None keeps an axis as it comes.
+        batch_size: Patches of a step, over all ranks.
+        cases_per_batch: Patients a batch is drawn from.
+        oversampling: Which patches are centred on foreground.
+        motion: How patches are turned, scaled and mirrored; None leaves them as they are.
+        seed: Makes the run's patches; another seed, other patches.
+        margin: Native voxels read beyond the patch for the spline's sake.
+        class_weights: How often each class is the centre, relative to the others; a class not named never
+            is. None treats all alike.
+
+    Raises:
+        ValueError: If the counts are not positive, or there are more cases than patches in a batch.
+    """
+
+    patch: Voxels
+    spacing: tuple[float | None, float | None, float | None]
+    batch_size: int = 2
+    cases_per_batch: int = 1
+    oversampling: Oversampling = field(default_factory=FixedShare)
+    motion: RandomMotion | None = field(default_factory=RandomMotion)
+    seed: int = 0
+    margin: int = 12
+    class_weights: Mapping[int, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
+        object.__setattr__(self, "spacing", tuple(self.spacing))
+        Grid.of(self.patch, [1.0 if mm is None else mm for mm in self.spacing])
+        if not 1 <= self.cases_per_batch <= self.batch_size:
+            raise ValueError(
+                f"A batch of {self.batch_size} patches (over all ranks) cannot hold {self.cases_per_batch} "
+                "cases; 'cases_per_batch' lies between 1 and 'batch_size'."
+            )
+        if self.seed < 0 or self.margin < 0:
+            raise ValueError(f"Neither may be negative: seed={self.seed}, margin={self.margin}.")
+
+    def draw(self, number: int, cases: Sequence[Candidate]) -> Draw:
+        """Decide patch ``number`` of the run.
+
+        It depends on ``seed``, ``number`` and the cases alone: not on worker, rank or what came before. A
+        patch centred on foreground lies about a voxel drawn from the stored ones of a class drawn from the
+        case's; where a case has none, and for all other patches, it lies anywhere inside the case. Along an
+        axis shorter than the patch it sticks out on both sides.
+
+        Raises:
+            ValueError: If there are no cases.
+        """
+        if not cases:
+            raise ValueError("There are no cases to draw from: is every case in the validation split?")
+        batch, position = divmod(number, self.batch_size)
+        case = cases[self._case(batch, position, len(cases))]
+        rng = np.random.default_rng([self.seed, number, PATCHES])
+        whole = case.grid.respaced(self.spacing)
+        step = np.array(case.grid.shape) / np.array(whole.shape)
+        patch = Grid.of(self.patch, step * np.array(case.grid.spacing))
+        forced = self.oversampling.forced(position, self.batch_size, rng)
+        start = self._start(rng, whole.shape, self._voxel(rng, case, step) if forced else None)
+        motion = np.eye(AXES) if self.motion is None else self.motion.draw(rng, patch)
+        z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
+        box = reach(case.grid, patch, (z, y, x), motion, self.margin)
+        return Draw(number, case.name, (z, y, x), tuple(motion.ravel().tolist()), box, patch)
+
+    def _case(self, batch: int, position: int, cases: int) -> int:
+        slot = batch * self.cases_per_batch + position * self.cases_per_batch // self.batch_size
+        order, place = divmod(slot, cases)
+        return _order(self.seed, order, cases)[place]
+
+    def _voxel(
+        self, rng: np.random.Generator, case: Candidate, step: NDArray[np.float64]
+    ) -> NDArray[np.int64] | None:
+        """Draw a foreground voxel, on the network's grid; None where the case has none."""
+        weights = [
+            1.0 if self.class_weights is None else self.class_weights.get(c, 0.0) for c in case.classes
+        ]
+        if not sum(weights):
+            return None
+        chosen = case.classes[rng.choice(len(weights), p=np.array(weights) / sum(weights))]
+        foreground = case.foreground() if callable(case.foreground) else case.foreground
+        voxels = foreground.get(chosen, ())
+        if not len(voxels):
+            return None
+        network: NDArray[np.float64] = (voxels[rng.integers(len(voxels))] + 0.5) / step
+        return np.floor(network).astype(np.int64)
+
+    def _start(
+        self, rng: np.random.Generator, shape: Voxels, voxel: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
+        """Place the patch's first voxel on the case's network grid."""
+        spare = np.array(shape) - self.patch
+        low = np.where(spare >= 0, 0, spare // 2)
+        high = np.where(spare >= 0, spare, -(-spare // 2))
+        anywhere = rng.integers(low, high + 1)
+        return anywhere if voxel is None else np.maximum(low, voxel - np.array(self.patch) // 2)
+
+
+def reach(
+    native: Grid, patch: Grid, centre: Sequence[float], motion: NDArray[np.float64], margin: int
+) -> Box:
+    """Give the native voxels that a patch needs after its motion, clipped to the case.
+
+    The margin goes on only where the spline works: along axes that are resampled but not turned.
+
+    Args:
+        native: The case.
+        patch: The network's input.
+        centre: Of the patch, in native voxels as cells.
+        motion: 3x3 matrix in mm.
+        margin: Native voxels on either side.
+    """
+    per_step = motion * np.array(patch.spacing) / np.array(native.spacing)[:, None]
+    half = np.abs(per_step) @ ((np.array(patch.shape) - 1) / 2)
+    first, last = centre - half - 0.5, centre + half - 0.5
+    own = np.abs(np.diag(per_step))
+    straight = np.abs(per_step).sum(1) - own < WHOLE
+    kept = straight & (np.abs(own - 1) < WHOLE) & (np.abs(first - np.round(first)) < WHOLE)
+    width = np.where(straight & ~kept, margin, 0)
+    start = np.where(kept, np.round(first), np.floor(first)).astype(int) - width
+    stop = np.where(kept, np.round(last), np.floor(last) + 1).astype(int) + width + 1
+    inside = np.clip(np.floor(centre), 0, np.array(native.shape) - 1).astype(int)
+    shape = np.array(native.shape)
+    return Box.between(
+        np.minimum(np.clip(start, 0, shape), inside).tolist(),
+        np.maximum(np.clip(stop, 0, shape), inside + 1).tolist(),
+    )
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, order: int, cases: int) -> tuple[int, ...]:
+    """The order of all cases in one round."""
+    return tuple(np.random.default_rng([seed, order, ORDERS]).permutation(cases).tolist())
