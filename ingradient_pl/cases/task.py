@@ -79,6 +79,14 @@ class Task:
             return len(self.foreground)
         return max(value for value in self.values if value != self.ignore) + 1
 
+    @property
+    def output_names(self) -> list[str]:
+        """Name of each of the network's outputs, in their order; a number where an integer has no name."""
+        if self.has_regions:
+            return list(self.foreground)
+        named = {value: name for name, value in self.labels.items()}
+        return [named.get(value, str(value)) for value in range(self.outputs)]
+
 
 def _integers(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)

@@ -1,0 +1,1 @@
+"""The shipped configuration: one folder per constructor, one file per variant."""

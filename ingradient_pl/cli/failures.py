@@ -1,0 +1,34 @@
+"""How a command ends: 0 done, 1 failed work, 2 bad usage; a user's mistake is one line, not a traceback."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+FAILED, MISUSED = 1, 2
+FULL_ERRORS = "HYDRA_FULL_ERROR"
+"""Hydra's own variable: set it to 1 to see every traceback."""
+
+
+@contextmanager
+def plain_errors(command: str) -> Iterator[None]:
+    """Turn what a user can mend (wrong paths, files, values) into one message and exit code 1.
+
+    Anything else is a fault of the program and keeps its traceback.
+    """
+    tracebacks = os.environ.get(FULL_ERRORS) == "1"
+    try:
+        yield
+    except (ValueError, OSError, KeyError, ImportError) as error:
+        if tracebacks:
+            raise
+        fail(command, error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def fail(command: str, error: BaseException, code: int = FAILED) -> None:
+    """Print ``error`` to standard error and leave with ``code``."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
+    print(f"{command}: {text or type(error).__name__}", file=sys.stderr)
+    sys.exit(code)

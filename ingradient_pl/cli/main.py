@@ -1,0 +1,54 @@
+"""``ingradient COMMAND``: each command is a function of its own module, imported only when it is called."""
+
+import importlib
+import sys
+
+from ingradient_pl import __version__
+from ingradient_pl.cli.failures import MISUSED
+
+COMMANDS = {
+    "prepare": "a folder of volumes, or a table of paths -> a case store",
+    "plan": "a case store -> plan.yaml: spacing, patch, network",
+    "predict": "a checkpoint and images -> segmentations on the images' own grid",
+    "evaluate": "segmentations and labels -> scores per case and per label",
+    "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
+    "fit": "train by a LightningCLI config (ingradient-train is the Hydra way)",
+    "validate": "validate a checkpoint by a LightningCLI config",
+    "test": "test a checkpoint by a LightningCLI config",
+}
+LIGHTNING = {"fit", "validate", "test"}
+
+
+def main() -> None:
+    """Console entry: find the command's module and hand it the rest of the line."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    if arguments[0] == "--version":
+        print(__version__)
+        return
+    command = arguments[0]
+    if command not in COMMANDS:
+        print(f"ingradient: there is no command '{command}'.\n\n{_overview()}", file=sys.stderr)
+        sys.exit(MISUSED)
+    name = "lightning" if command in LIGHTNING else command.replace("-", "_")
+    importlib.import_module(f"ingradient_pl.cli.{name}").main(arguments)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ingradient COMMAND [options]     (ingradient COMMAND --help tells more)",
+            "",
+            *lines,
+            "",
+            "Training with Hydra: ingradient-train store=DIR plan=plan.yaml   (ingradient-train --help)",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Pictures of every level while training: to the logger and as PNG."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+from typing_extensions import override
+
+from ingradient_pl.cases.patch import Batch
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.pictures import level_pictures, write_png
+
+
+class LayerImages(pl.Callback):
+    """Show image, truth, prediction and class maps of every level, for training and validation.
+
+    It takes the first patch of the epoch's first batch on rank 0. Loggers that have ``add_image``
+    (TensorBoard) or ``log_image`` (Weights & Biases, MLflow, ...) get it, and ``images/`` under the run's
+    folder gets a PNG.
+
+    Args:
+        every_n_epochs: Epochs from one picture to the next.
+        png: Whether to write PNG files too.
+    """
+
+    def __init__(self, every_n_epochs: int = 10, *, png: bool = True) -> None:
+        if every_n_epochs < 1:
+            raise ValueError(f"every_n_epochs must be at least 1, got {every_n_epochs}.")
+        self.every_n_epochs, self.png = every_n_epochs, png
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        self._show("train", trainer, outputs, batch, batch_idx)
+
+    @override
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._show("val", trainer, outputs, batch, batch_idx)
+
+    def _show(self, stage: str, trainer: pl.Trainer, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        epoch = trainer.current_epoch
+        last = 0 <= trainer.max_steps <= trainer.global_step
+        due = batch_idx == 0 and (epoch % self.every_n_epochs == 0 or last) and not trainer.sanity_checking
+        if not due or not trainer.is_global_zero or not isinstance(outputs, Mapping):
+            return
+        pyramid = [level[0].float() for level in outputs["pyramid"]]
+        names = _output_names(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
+        picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names)
+        for logger in trainer.loggers:
+            _log_image(logger, f"{stage}/levels", picture, trainer.global_step)
+        if self.png:
+            write_png(Path(trainer.default_root_dir) / "images" / f"{stage}_epoch{epoch:04d}.png", picture)
+
+
+def _output_names(data: object, outputs: int) -> list[str]:
+    if not isinstance(data, SegmentationData):
+        return [str(i) for i in range(outputs)]
+    return data.task.output_names
+
+
+def _log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
+    if hasattr(logger, "log_image"):
+        logger.log_image(key, [picture.permute(1, 2, 0).cpu().numpy()], step=step)
+    elif hasattr(getattr(logger, "experiment", None), "add_image"):
+        logger.experiment.add_image(key, picture, step)

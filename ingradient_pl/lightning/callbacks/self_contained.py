@@ -1,0 +1,24 @@
+"""Checkpoints that predict with nothing beside them."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from typing_extensions import override
+
+from ingradient_pl.inference.checkpoint import description
+from ingradient_pl.lightning.datamodule import SegmentationData
+
+
+class SelfContained(pl.Callback):
+    """Write into each checkpoint what network, plan and task it belongs to, as plain values.
+
+    A network without a recipe trains all the same; its checkpoint then says so when it is asked to predict.
+    """
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, SegmentationData):
+            checkpoint.update(description(pl_module.network, data.plan, data.task, data.split.validation))

@@ -1,0 +1,34 @@
+"""A progress bar that tells when the whole run will be done, not only the epoch."""
+
+import time
+from datetime import timedelta
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+from typing_extensions import override
+
+
+class TimeLeft(TQDMProgressBar):
+    """Lightning's progress bar with the time left to the end of training beside loss and Dice."""
+
+    def __init__(self, refresh_rate: int = 1) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self.started, self.first_step = 0.0, 0
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.started, self.first_step = time.monotonic(), trainer.global_step
+
+    @override
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        done = trainer.global_step - self.first_step
+        total = trainer.estimated_stepping_batches
+        if trainer.training and done and total != float("inf"):
+            rate = (time.monotonic() - self.started) / done
+            metrics["left"] = str(timedelta(seconds=round(rate * (total - trainer.global_step))))
+        return metrics

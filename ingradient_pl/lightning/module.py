@@ -1,0 +1,69 @@
+"""SegmentationModule: a network, its loss, its optimiser and schedule, under Lightning's hooks."""
+
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
+from typing_extensions import override
+
+from ingradient_pl.cases.patch import Batch
+from ingradient_pl.lightning.callbacks.self_contained import SelfContained
+
+
+class SegmentationModule(pl.LightningModule):
+    """Fit a network whose output is a pyramid of logits, finest first.
+
+    Args:
+        network: Image ``(batch, channel, z, y, x)`` to logits of each supervised level.
+        loss: Pyramid and label ``(batch, z, y, x)`` to a scalar.
+        optimizer: Makes the optimiser from the network's parameters.
+        scheduler: Makes the learning-rate schedule from the optimiser.
+        interval: What the schedule counts: optimiser steps or epochs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: OptimizerCallable = torch.optim.SGD,
+        scheduler: LRSchedulerCallable = torch.optim.lr_scheduler.ConstantLR,
+        interval: Literal["step", "epoch"] = "step",
+    ) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.optimizer, self.scheduler, self.interval = optimizer, scheduler, interval
+
+    @override
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [SelfContained()]  # whoever trains this gets checkpoints that predict on their own
+
+    @override
+    def forward(self, image: torch.Tensor) -> Any:
+        return self.network(image)
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        pyramid = self.network(batch.image)
+        loss = self.loss(pyramid, batch.label)
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch.cases))
+        return {"loss": loss, "pyramid": [level.detach() for level in pyramid]}  # callbacks look at it
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        pyramid = self.network(batch.image)
+        loss = self.loss(pyramid, batch.label)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.cases), sync_dist=True)
+        return {"loss": loss, "pyramid": pyramid}
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        return self.validation_step(batch, batch_idx)
+
+    @override
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(self.network.parameters())
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[typeddict-item]

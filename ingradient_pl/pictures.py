@@ -1,0 +1,116 @@
+"""Slices of cases and levels as pictures: tensors in, RGB images out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+COLOURS = torch.tensor(
+    [[0, 0, 0], [230, 70, 60], [70, 190, 90], [70, 130, 240], [240, 190, 50], [180, 90, 220], [60, 200, 210]]
+    + [[240, 130, 180], [150, 200, 70], [250, 150, 80]]
+)
+"""One colour per label, the background first; labels past the last begin again after the background."""
+OPACITY = 0.55
+SMALLEST = 96
+"""Pictures are enlarged by whole factors until their shorter edge has so many pixels."""
+
+Slice = Float[Tensor, "y x"]
+Labels = Int[Tensor, "y x"]
+Panel = Float[Tensor, "3 y x"]
+
+
+def grey(image: Slice) -> Panel:
+    """Show intensities between their 1st and 99th percentile as grey in [0, 1]."""
+    low, high = torch.quantile(image.float(), torch.tensor([0.01, 0.99], device=image.device))
+    return ((image.float() - low) / (high - low).clamp(min=1e-6)).clamp(0, 1).expand(3, -1, -1)
+
+
+def overlay(image: Slice, label: Labels) -> Panel:
+    """Lay the labels' colours over a grey image."""
+    indices = torch.where(label > 0, (label.long() - 1) % (len(COLOURS) - 1) + 1, 0)
+    colour = COLOURS.to(image.device)[indices].permute(2, 0, 1) / 255
+    return torch.where(label > 0, (1 - OPACITY) * grey(image) + OPACITY * colour, grey(image))
+
+
+def richest_slice(label: Int[Tensor, "z y x"]) -> int:
+    """Give the number of the slice with the most foreground; the middle one where there is none."""
+    foreground = (label > 0).flatten(1).sum(1)
+    return int(foreground.argmax()) if foreground.any() else len(label) // 2
+
+
+def level_pictures(
+    image: Float[Tensor, "z y x"],
+    label: Int[Tensor, "z y x"],
+    pyramid: Sequence[Float[Tensor, "output _ _ _"]],
+    names: Sequence[str],
+) -> UInt8[Tensor, "3 height width"]:
+    """Show what every level of a pyramid of logits says about one slice: a row a level.
+
+    A row holds the image, the truth at the level's resolution, the prediction, and the map of each output
+    (white is certain). Maps are of softmax where the background has an output of its own, of the sigmoid else.
+
+    Args:
+        image: One channel of the network's input.
+        label: The truth on the same voxels; outside is 0.
+        pyramid: Logits of one patch, finest first; a single level is a pyramid too.
+        names: Of the outputs, for the column titles.
+    """
+    chosen = richest_slice(label)
+    rows = [_level_row(image, label, logits.float(), chosen) for logits in pyramid]
+    titles = ["image", "truth", "prediction", *names]
+    return _titled(torch.stack([torch.stack(row) for row in rows]), titles)
+
+
+def case_picture(
+    image: Float[Tensor, "z y x"], labels: Sequence[Int[Tensor, "z y x"]], titles: Sequence[str]
+) -> UInt8[Tensor, "3 height width"]:
+    """Show one slice of a case: the image alone, then under each label map (prediction, truth, ...)."""
+    chosen = richest_slice(labels[-1])
+    panels = [grey(image[chosen]), *(overlay(image[chosen], label[chosen]) for label in labels)]
+    return _titled(torch.stack(panels)[None], ["image", *titles])
+
+
+def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
+    """Write a picture as PNG, making its folder where needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(path)
+
+
+def _level_row(
+    image: Float[Tensor, "z y x"], label: Int[Tensor, "z y x"], logits: Tensor, chosen: int
+) -> list[Panel]:
+    """Panels of one level, each as large as the image's slice."""
+    depth, size = logits.shape[1], image.shape[1:]
+    coarse = logits[:, min(chosen * depth // len(image), depth - 1)]
+    truth = F.interpolate(label[None, None].float(), logits.shape[1:], mode="nearest-exact")[0, 0]
+    truth = truth[min(chosen * depth // len(image), depth - 1)]
+    outputs = len(coarse)
+    maps = coarse.softmax(0) if outputs > 1 else coarse.sigmoid()
+    best = coarse.argmax(0) if outputs > 1 else (coarse[0] > 0).long()
+
+    def shown(flat: Tensor) -> Tensor:
+        return F.interpolate(flat[None, None].float(), size, mode="nearest-exact")[0, 0]
+
+    slice_ = image[chosen].float()
+    panels = [grey(slice_), overlay(slice_, shown(truth).long()), overlay(slice_, shown(best).long())]
+    return panels + [shown(one).expand(3, -1, -1) for one in maps]
+
+
+def _titled(rows: Float[Tensor, "row column 3 y x"], titles: Sequence[str]) -> UInt8[Tensor, "3 height width"]:
+    """Lay panels out as a table with a title over each column, enlarged by a whole factor."""
+    factor = -(-SMALLEST // min(rows.shape[-2:]))
+    large = rows.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    large = F.pad(large, (1, 1, 1, 1), value=1.0)
+    body = torch.cat([torch.cat(list(row), dim=-1) for row in large], dim=-2)
+    pixels = (body * 255).round().to(torch.uint8).cpu()
+    width = large.shape[-1]
+    strip = Image.new("RGB", (pixels.shape[-1], 16), "white")
+    for column, title in enumerate(titles[: large.shape[1]]):
+        ImageDraw.Draw(strip).text((column * width + 3, 2), str(title)[: width // 6], fill="black")
+    data = torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8)
+    head = data.view(16, pixels.shape[-1], 3).permute(2, 0, 1)
+    return torch.cat([head, pixels], dim=1)
