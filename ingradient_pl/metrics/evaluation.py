@@ -1,0 +1,287 @@
+"""Scores of predictions against labels, case by case and class by class, with nnU-Net's names and numbers."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Integer
+from numpy.typing import NDArray
+
+from ingradient_pl.cases import formats
+from ingradient_pl.cases.formats import ImageError, Volume
+from ingradient_pl.cases.task import Task
+
+Label = int | tuple[int, ...]
+"""A label's integer, or the integers of a region."""
+
+Mask = Bool[np.ndarray, "z y x"]
+Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
+"""A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers."""
+
+NEAR = 0.1
+"""Two files share their space where no corner lies farther apart than this share of a voxel."""
+
+TABLE_SIZE = 4096
+VOXELS_AT_ONCE = 2**22
+
+
+class EvaluationError(ValueError):
+    """Predictions and labels that cannot be compared; the message lists every fault."""
+
+
+class Counts(NamedTuple):
+    """How many voxels of one label agree: true and false positives, false and true negatives."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def dice(self) -> float:
+        """Twice the overlap over both sizes; NaN where neither prediction nor reference holds the label."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def iou(self) -> float:
+        """The overlap over the union; NaN where neither holds the label."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
+
+    def named(self) -> dict[str, float]:
+        """Give all numbers under nnU-Net's names."""
+        return {
+            "Dice": self.dice,
+            "IoU": self.iou,
+            "FP": self.fp,
+            "TP": self.tp,
+            "FN": self.fn,
+            "TN": self.tn,
+            "n_pred": self.fp + self.tp,
+            "n_ref": self.fn + self.tp,
+        }
+
+
+class CaseScores(NamedTuple):
+    """The scores of one case.
+
+    Args:
+        name: Of the case.
+        prediction: Its file.
+        reference: The file it was held against.
+        scores: For each label, numbers by name.
+    """
+
+    name: str
+    prediction: Path
+    reference: Path
+    scores: dict[Label, dict[str, float]]
+
+
+class Evaluation(NamedTuple):
+    """What a comparison of two folders found.
+
+    Args:
+        labels: Name of each label or region that was scored.
+        cases: Scores of each case, by name.
+        skipped: Names of labels in the reference folder that have no prediction.
+    """
+
+    labels: dict[Label, str]
+    cases: list[CaseScores]
+    skipped: list[str]
+
+
+def evaluate(
+    predictions: Path,
+    labels: Path,
+    task: Task,
+    *,
+    measures: Sequence[Measure] = (),
+    complete: bool = False,
+    same_space: bool = True,
+    workers: int = 2,
+) -> Evaluation:
+    """Hold every file of one folder against the file of the same name in another.
+
+    Voxels that carry the task's ignore label in the reference count nowhere. Both files are brought to one
+    orientation first, so that it does not matter how either was stored.
+
+    Args:
+        predictions: Folder of segmentations.
+        labels: Folder of references; those without a prediction are named in the answer.
+        task: What the integers mean.
+        measures: Further scores, such as surface distances.
+        complete: Whether a label without a prediction is a fault.
+        same_space: Whether files must lie in the same place in mm, and not only have the same shape.
+        workers: Cases read at a time.
+
+    Raises:
+        EvaluationError: If folders are empty, counterparts are missing or files do not fit each other.
+    """
+    scored = scored_labels(task)
+    pairs, skipped = _pairs(Path(predictions), Path(labels), complete=complete)
+    rules = _Rules(list(scored), task.ignore, list(measures), same_space)
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(pool.map(partial(_case, rules), pairs))
+    faults = [answer for answer in answers if isinstance(answer, str)]
+    if faults:
+        raise EvaluationError(_listed(f"{len(faults)} of {len(pairs)} cases cannot be scored", faults))
+    return Evaluation(scored, [answer for answer in answers if not isinstance(answer, str)], skipped)
+
+
+def scored_labels(task: Task) -> dict[Label, str]:
+    """Give the labels (regions, where the task has some) that are scored, and their names.
+
+    >>> scored_labels(Task(("MR",), {"background": 0, "edema": 2, "tumour": 1}))
+    {1: 'tumour', 2: 'edema'}
+    """
+    named: dict[Label, str] = {
+        value: name
+        for name, value in task.labels.items()
+        if name in task.foreground and (task.has_regions or isinstance(value, int))
+    }
+    if task.has_regions:
+        return named
+    return dict(
+        sorted(named.items(), key=lambda entry: entry[0] if isinstance(entry[0], int) else entry[0][0])
+    )
+
+
+def counted(
+    prediction: Integer[np.ndarray, "z y x"],
+    reference: Integer[np.ndarray, "z y x"],
+    labels: Sequence[Label],
+    ignore: int | None = None,
+) -> dict[Label, Counts]:
+    """Count agreement for each label in one pass over the voxels.
+
+    Args:
+        prediction: Integers of the task.
+        reference: The same on the same voxels.
+        labels: What to count; several integers are taken together.
+        ignore: Integer of the reference whose voxels count nowhere.
+    """
+    values = np.union1d(_values(prediction), _values(reference))
+    joint = _joint(values, prediction, reference)
+    if ignore is not None:
+        joint[values == ignore, :] = 0
+    total = int(joint.sum())
+    answer = {}
+    for label in labels:
+        inside = np.isin(values, label)
+        tp = int(joint[np.ix_(inside, inside)].sum())
+        fn, fp = int(joint[inside].sum()) - tp, int(joint[:, inside].sum()) - tp
+        answer[label] = Counts(tp, fp, fn, total - tp - fn - fp)
+    return answer
+
+
+def case_name(path: Path) -> str:
+    """Give the name of the case that a file belongs to: its own, without the ending."""
+    return path.name[: len(path.name) - len(formats.ending(path))]
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def _values(array: NDArray[np.integer]) -> NDArray[np.integer]:
+    if array.dtype.itemsize == 1:
+        return np.flatnonzero(np.bincount(array.reshape(-1).view(np.uint8), minlength=1))
+    return np.unique(array)
+
+
+def _joint(
+    values: NDArray[np.integer], prediction: NDArray[np.integer], reference: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """How often each value of the reference (row) meets each of the prediction (column)."""
+    count = len(values)
+    joint = np.zeros(count * count, dtype=np.int64)
+    flat = prediction.reshape(-1), reference.reshape(-1)
+    place = np.zeros(int(values.max()) + 1, dtype=np.int64)
+    place[values] = np.arange(count)
+    for start in range(0, flat[0].size, VOXELS_AT_ONCE):
+        column, row = (place[part[start : start + VOXELS_AT_ONCE]] for part in flat)
+        joint += np.bincount(row * count + column, minlength=count * count)
+    return joint.reshape(count, count)
+
+
+def _pairs(
+    predictions: Path, labels: Path, *, complete: bool
+) -> tuple[list[tuple[str, Path, Path]], list[str]]:
+    ours, theirs = _files(predictions), _files(labels)
+    missing = sorted(ours.keys() - theirs.keys())
+    skipped = sorted(theirs.keys() - ours.keys())
+    faults = [f"{ours[name]} has no label in {labels}." for name in missing]
+    if complete:
+        faults += [f"{theirs[name]} has no prediction in {predictions}." for name in skipped]
+    if faults:
+        raise EvaluationError(_listed("Predictions and labels do not go together by name", faults))
+    return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise EvaluationError(f"There is no folder {folder}: check the path.")
+    files = sorted(
+        path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith(".")
+    )
+    if not files:
+        raise EvaluationError(
+            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): there is nothing to score."
+        )
+    named = {case_name(path): path for path in files}
+    if len(named) < len(files):
+        twice = [str(path) for path in files if named[case_name(path)] != path]
+        raise EvaluationError(_listed(f"{folder} holds cases twice, in two formats", twice))
+    return named
+
+
+class _Rules(NamedTuple):
+    labels: list[Label]
+    ignore: int | None
+    measures: list[Measure]
+    same_space: bool
+
+
+def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
+    """Score one case, or say why it cannot be scored."""
+    name, prediction, reference = files
+    try:
+        ours, theirs = formats.read_label(prediction), formats.read_label(reference)
+    except ImageError as error:
+        return str(error)
+    fault = _apart(ours, theirs, same_space=rules.same_space)
+    if fault:
+        return f"{prediction}: {fault} {reference}."
+    found, truth = ours.voxels[0], theirs.voxels[0]
+    agreement = counted(found, truth, rules.labels, rules.ignore)
+    scores = {label: counts.named() for label, counts in agreement.items()}
+    if rules.measures:
+        seen = np.isin(truth, [] if rules.ignore is None else [rules.ignore], invert=True)
+        for label, measure in itertools.product(rules.labels, rules.measures):
+            masks = [np.isin(array, label) & seen for array in (found, truth)]
+            scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
+    return CaseScores(name, prediction, reference, scores)
+
+
+def _apart(one: Volume, other: Volume, *, same_space: bool) -> str:
+    """Say why two label maps cannot be compared voxel by voxel; empty where they can."""
+    shapes = [volume.voxels.shape[1:] for volume in (one, other)]
+    if shapes[0] != shapes[1]:
+        return f"its shape (z, y, x) {shapes[0]} is not {shapes[1]}, that of"
+    distance = one.frame.distance(other.frame, shapes[0])
+    if same_space and distance > NEAR * min(other.frame.spacing):
+        return (
+            f"it lies elsewhere in space (its corners up to {distance:.3g} mm apart; compare voxel by voxel "
+            "all the same with same_space=false) than"
+        )
+    return ""
+
+
+def _listed(what: str, faults: Sequence[str]) -> str:
+    return "\n".join([f"{what}:", *(f"  - {fault}" for fault in faults)])

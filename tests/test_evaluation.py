@@ -1,0 +1,185 @@
+"""Scores are nnU-Net's, whatever files they come from; what cannot be compared is named."""
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from ingradient_pl.cases.task import Task
+from ingradient_pl.metrics.evaluation import Counts, EvaluationError, counted, evaluate, scored_labels
+from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, write_summary
+
+TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
+
+
+def write(path, array, spacing=(1.0, 1.0, 2.0), origin=(0.0, 0.0, 0.0)):
+    image = SimpleITK.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    SimpleITK.WriteImage(image, os.fspath(path))
+    return path
+
+
+def random_labels(seed, shape=(6, 7, 8), values=3):
+    return np.random.default_rng(seed).integers(0, values, shape).astype(np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for case in range(3):
+        write(tmp_path / "predictions" / f"case_{case}.nii.gz", random_labels(case))
+        write(tmp_path / "labels" / f"case_{case}.nii.gz", random_labels(case + 10))
+    return tmp_path / "predictions", tmp_path / "labels"
+
+
+def by_hand(prediction, reference, seen):
+    tp = int((prediction & reference & seen).sum())
+    fp = int((prediction & ~reference & seen).sum())
+    fn = int((~prediction & reference & seen).sum())
+    return Counts(tp, fp, fn, int(seen.sum()) - tp - fp - fn)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_counts_are_those_of_masks_compared_by_hand(dtype):
+    prediction, reference = (random_labels(seed, values=5).astype(dtype) for seed in (0, 1))
+    for ignore in (None, 4):
+        seen = reference != (99 if ignore is None else ignore)
+        for label, counts in counted(prediction, reference, [1, 3, (1, 2), 9], ignore).items():
+            masks = [np.isin(array, label) for array in (prediction, reference)]
+            assert counts == by_hand(*masks, seen), label
+
+
+def test_a_label_that_is_nowhere_has_no_dice():
+    nothing = np.zeros((2, 2, 2), dtype=np.uint8)
+    counts = counted(nothing, nothing, [1])[1]
+    assert math.isnan(counts.dice)
+    assert math.isnan(counts.iou)
+    assert counts.tn == 8
+
+
+def test_the_summary_has_nnunets_keys_and_leaves_missing_scores_out_of_means(folders):
+    predictions, labels = folders
+    for folder in folders:  # a case without the lesion anywhere
+        write(folder / "case_9.nii.gz", np.minimum(random_labels(3), 1))
+    evaluation = evaluate(predictions, labels, TASK)
+    written = summary(evaluation)
+    assert set(written) == {"foreground_mean", "mean", "metric_per_case"}
+    assert set(written["mean"]) == {"1", "2"}
+    assert set(written["mean"]["1"]) == {"Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref"}
+    dice = [case["metrics"]["2"]["Dice"] for case in written["metric_per_case"]]
+    assert math.isnan(dice[-1])
+    assert written["mean"]["2"]["Dice"] == pytest.approx(np.mean(dice[:3]))
+    assert written["foreground_mean"]["Dice"] == pytest.approx(
+        np.mean([written["mean"][label]["Dice"] for label in "12"])
+    )
+
+
+def test_regions_are_named_as_nnunet_names_them(folders):
+    task = Task(("MR",), {"background": 0, "whole": (1, 2), "core": 2}, (1, 2))
+    assert scored_labels(task) == {(1, 2): "whole", 2: "core"}
+    written = summary(evaluate(*folders, task))
+    assert set(written["mean"]) == {"(1, 2)", "2"}
+    whole = written["metric_per_case"][0]["metrics"]["(1, 2)"]
+    assert whole["n_pred"] == int((random_labels(0) > 0).sum())
+
+
+def test_how_a_file_is_stored_does_not_matter(folders):
+    predictions, labels = folders
+    before = evaluate(predictions, labels, TASK).cases[0].scores
+    image = SimpleITK.ReadImage(os.fspath(predictions / "case_0.nii.gz"))
+    (predictions / "case_0.nii.gz").unlink()
+    turned = SimpleITK.Flip(SimpleITK.PermuteAxes(image, (2, 0, 1)), (True, False, True))
+    SimpleITK.WriteImage(turned, os.fspath(predictions / "case_0.nrrd"))
+    assert evaluate(predictions, labels, TASK).cases[0].scores == before
+
+
+def test_labels_without_prediction_are_named_and_a_fault_where_all_are_asked_for(folders):
+    predictions, labels = folders
+    (predictions / "case_1.nii.gz").unlink()
+    evaluation = evaluate(predictions, labels, TASK)
+    assert evaluation.skipped == ["case_1"]
+    assert "1 labels without a prediction: case_1" in table(evaluation)
+    with pytest.raises(EvaluationError, match=r"case_1.nii.gz has no prediction"):
+        evaluate(predictions, labels, TASK, complete=True)
+
+
+def test_every_fault_is_reported_at_once(folders):
+    predictions, labels = folders
+    write(predictions / "case_0.nii.gz", random_labels(0, shape=(6, 7, 9)))
+    write(predictions / "case_1.nii.gz", random_labels(1), origin=(5.0, 0.0, 0.0))
+    write(predictions / "case_2.nii.gz", random_labels(2).astype(np.float32) + 0.5)
+    with pytest.raises(EvaluationError) as caught:
+        evaluate(predictions, labels, TASK)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "3 of 3 cases cannot be scored:"
+    assert "(6, 7, 9) is not (6, 7, 8)" in lines[1]
+    assert "elsewhere in space (its corners up to 5 mm apart" in lines[2]
+    assert "must be integers" in lines[3]
+
+
+def test_voxels_can_be_compared_whatever_the_headers_say(folders):
+    predictions, labels = folders
+    write(predictions / "case_1.nii.gz", random_labels(1), origin=(5.0, 0.0, 0.0))
+    assert len(evaluate(predictions, labels, TASK, same_space=False).cases) == 3
+
+
+def test_predictions_without_label_and_empty_folders_are_named(folders, tmp_path):
+    predictions, labels = folders
+    (labels / "case_0.nii.gz").unlink()
+    with pytest.raises(EvaluationError, match=r"case_0.nii.gz has no label in"):
+        evaluate(predictions, labels, TASK)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvaluationError, match="nothing to score"):
+        evaluate(tmp_path / "empty", labels, TASK)
+    with pytest.raises(EvaluationError, match="no folder"):
+        evaluate(tmp_path / "gone", labels, TASK)
+
+
+def test_further_measures_see_masks_and_millimetres(folders):
+    seen = []
+
+    def volume(prediction, reference, spacing):
+        seen.append(spacing)
+        return {"volume_mm3": float(prediction.sum() * math.prod(spacing))}
+
+    evaluation = evaluate(*folders, TASK, measures=[volume])
+    first = evaluation.cases[0].scores[1]
+    assert first["volume_mm3"] == first["n_pred"] * 2
+    assert set(seen) == {(2.0, 1.0, 1.0)}
+
+
+def test_reports_are_written_whole(folders, tmp_path):
+    evaluation = evaluate(*folders, TASK)
+    write_summary(evaluation, tmp_path / "out" / "summary.json")
+    write_csv(evaluation, tmp_path / "out" / "summary.csv")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["summary.csv", "summary.json"]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary(evaluation)
+    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
+    assert len(rows) == 6
+    assert float(rows[0]["Dice"]) == evaluation.cases[0].scores[1]["Dice"]
+    text = table(evaluation)
+    assert "organ (1)" in text
+    assert "case_2" in text
+
+
+@pytest.mark.real
+def test_nnunets_own_summary_is_met_to_the_last_digit(hippocampus: Path, reference_model: Path):
+    task = Task(("MRI",), {"background": 0, "Anterior": 1, "Posterior": 2})
+    ours = summary(evaluate(reference_model / "fold_0" / "validation", hippocampus / "labelsTr", task))
+    theirs = json.loads((reference_model / "fold_0" / "validation" / "summary.json").read_text())
+    for key in ("foreground_mean",):
+        assert ours[key] == pytest.approx(theirs[key], abs=1e-6)
+    for label in "12":
+        assert ours["mean"][label] == pytest.approx(theirs["mean"][label], abs=1e-6)
+    cases = {Path(case["prediction_file"]).name: case["metrics"] for case in ours["metric_per_case"]}
+    assert len(cases) == len(theirs["metric_per_case"]) == 40
+    for case in theirs["metric_per_case"]:
+        for label in "12":
+            mine = cases[Path(case["prediction_file"]).name][label]
+            assert mine == pytest.approx(case["metrics"][label], abs=1e-6)
