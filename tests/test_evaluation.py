@@ -160,7 +160,7 @@ def test_reports_are_written_whole(folders, tmp_path):
     write_csv(evaluation, tmp_path / "out" / "summary.csv")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["summary.csv", "summary.json"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary(evaluation)
-    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines()))
     assert len(rows) == 6
     assert float(rows[0]["Dice"]) == evaluation.cases[0].scores[1]["Dice"]
     text = table(evaluation)

@@ -232,7 +232,7 @@ def _files(folder: Path) -> dict[str, Path]:
     )
     if not files:
         raise EvaluationError(
-            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): there is nothing to score."
+            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to score."
         )
     named = {case_name(path): path for path in files}
     if len(named) < len(files):

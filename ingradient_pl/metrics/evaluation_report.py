@@ -70,10 +70,8 @@ def table(evaluation: Evaluation, name: str = HEADLINE, *, cases: bool = True) -
     rows = []
     for label, title in evaluation.labels.items():
         values = [value for value in scores(evaluation, label, name) if not math.isnan(value)]
-        known = (
-            [np.mean(values), np.median(values), np.std(values), min(values), max(values)] if values else []
-        )
-        rows.append([f"{title} ({_short(label)})", str(len(values)), *_cells(known or [math.nan] * 5)])
+        spread = [float(measure(values)) if values else math.nan for measure in SPREAD]
+        rows.append([f"{title} ({_short(label)})", str(len(values)), *_cells(spread)])
     means = [mean_of(scores(evaluation, label, name)) for label in evaluation.labels]
     rows.append(["mean of labels", str(len(evaluation.cases)), *_cells([float(np.mean(means))]), *[""] * 4])
     text = f"{name}\n{_columns([heads, *rows])}"
