@@ -1,0 +1,70 @@
+"""Soft Dice and binary cross entropy for regions, which may lie inside each other."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ingradient_pl.losses.overlap import SMALLEST, soft_dice
+from ingradient_pl.losses.sums import sigmoid_sums
+
+
+class RegionDiceCE(nn.Module):
+    """Binary cross entropy minus soft Dice of each region, as nnU-Net has it.
+
+    Where voxels are ignored, nnU-Net adds the cross entropies of the regions up, and else takes their mean;
+    we keep to it, so that its settings can be kept.
+
+    Args:
+        regions: The integers that make up each region, by name, in the order of the network's outputs, as
+            ``Task.foreground`` gives them.
+        batch_dice: Take Dice over the batch (on all ranks) as if it were one image.
+        ignore: Integer of voxels that nobody annotated; None if there are none.
+        cross_entropy: Weight of the cross entropy; 0 leaves Dice alone.
+        dice: Weight of Dice; 0 leaves the cross entropy alone.
+        smooth: Added above and below in Dice, in voxels.
+
+    Raises:
+        ValueError: If no region is named, a weight is negative or both terms are off.
+
+    Source: nnU-Net, Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z.
+    """
+
+    def __init__(
+        self,
+        regions: Mapping[str, int | Sequence[int]],
+        *,
+        batch_dice: bool = False,
+        ignore: int | None = None,
+        cross_entropy: float = 1.0,
+        dice: float = 1.0,
+        smooth: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if not regions or min(cross_entropy, dice, smooth) < 0 or cross_entropy == dice == 0:
+            raise ValueError(
+                "A loss of regions needs at least one region, weights >= 0 and one of cross_entropy and dice "
+                f"not 0; got regions={dict(regions)}, cross_entropy={cross_entropy}, dice={dice}, smooth={smooth}."
+            )
+        self.integers = [(v,) if isinstance(v, int) else tuple(v) for v in regions.values()]
+        self.batch_dice, self.ignore, self.smooth = batch_dice, ignore, smooth
+        self.cross_entropy, self.dice = cross_entropy, dice
+
+    @override
+    def forward(
+        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+    ) -> Float[Tensor, ""]:
+        counted = None if self.ignore is None else label != self.ignore
+        inside = torch.stack([_among(label, integers) for integers in self.integers], dim=1)
+        sums = sigmoid_sums(logits, inside, counted)
+        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice).mean()
+        return self.cross_entropy * sums.entropy / sums.weight.clamp_min(SMALLEST) - self.dice * overlap
+
+
+def _among(label: Tensor, integers: Sequence[int]) -> Bool[Tensor, "batch z y x"]:
+    found = label == integers[0]
+    for integer in integers[1:]:
+        found |= label == integer
+    return found

@@ -1,0 +1,36 @@
+"""Losses added up."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+from typing_extensions import override
+
+
+class WeightedSum(nn.Module):
+    """Several losses of one level as one: Dice and the hardest voxels, Tversky and focal, ...
+
+    Args:
+        losses: Each takes logits and label of one level, gives a scalar.
+        weights: One for each; None adds them as they are.
+
+    Raises:
+        ValueError: If there is no loss, or not one weight for each.
+    """
+
+    def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        weights = [1.0] * len(losses) if weights is None else weights
+        if not losses or len(weights) != len(losses):
+            raise ValueError(
+                f"{len(losses)} losses need as many weights, and at least one; got {list(weights)}."
+            )
+        self.losses, self.weights = nn.ModuleList(losses), tuple(weights)
+
+    @override
+    def forward(
+        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+    ) -> Float[Tensor, ""]:
+        pairs = zip(self.weights, self.losses, strict=True)
+        return torch.stack([weight * loss(logits, label) for weight, loss in pairs]).sum()
