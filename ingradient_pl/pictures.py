@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -19,7 +19,7 @@ SMALLEST = 96
 """Pictures are enlarged by whole factors until their shorter edge has so many pixels."""
 
 Slice = Float[Tensor, "y x"]
-Labels = Int[Tensor, "y x"]
+Labels = Integer[Tensor, "y x"]
 Panel = Float[Tensor, "3 y x"]
 
 
@@ -36,7 +36,7 @@ def overlay(image: Slice, label: Labels) -> Panel:
     return torch.where(label > 0, (1 - OPACITY) * grey(image) + OPACITY * colour, grey(image))
 
 
-def richest_slice(label: Int[Tensor, "z y x"]) -> int:
+def richest_slice(label: Integer[Tensor, "z y x"]) -> int:
     """Give the number of the slice with the most foreground; the middle one where there is none."""
     foreground = (label > 0).flatten(1).sum(1)
     return int(foreground.argmax()) if foreground.any() else len(label) // 2
@@ -44,7 +44,7 @@ def richest_slice(label: Int[Tensor, "z y x"]) -> int:
 
 def level_pictures(
     image: Float[Tensor, "z y x"],
-    label: Int[Tensor, "z y x"],
+    label: Integer[Tensor, "z y x"],
     pyramid: Sequence[Float[Tensor, "output _ _ _"]],
     names: Sequence[str],
 ) -> UInt8[Tensor, "3 height width"]:
@@ -66,7 +66,7 @@ def level_pictures(
 
 
 def case_picture(
-    image: Float[Tensor, "z y x"], labels: Sequence[Int[Tensor, "z y x"]], titles: Sequence[str]
+    image: Float[Tensor, "z y x"], labels: Sequence[Integer[Tensor, "z y x"]], titles: Sequence[str]
 ) -> UInt8[Tensor, "3 height width"]:
     """Show one slice of a case: the image alone, then under each label map (prediction, truth, ...)."""
     chosen = richest_slice(labels[-1])
@@ -81,7 +81,7 @@ def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
 
 
 def _level_row(
-    image: Float[Tensor, "z y x"], label: Int[Tensor, "z y x"], logits: Tensor, chosen: int
+    image: Float[Tensor, "z y x"], label: Integer[Tensor, "z y x"], logits: Tensor, chosen: int
 ) -> list[Panel]:
     """Panels of one level, each as large as the image's slice."""
     depth, size = logits.shape[1], image.shape[1:]
@@ -100,7 +100,9 @@ def _level_row(
     return panels + [shown(one).expand(3, -1, -1) for one in maps]
 
 
-def _titled(rows: Float[Tensor, "row column 3 y x"], titles: Sequence[str]) -> UInt8[Tensor, "3 height width"]:
+def _titled(
+    rows: Float[Tensor, "row column 3 y x"], titles: Sequence[str]
+) -> UInt8[Tensor, "3 height width"]:
     """Lay panels out as a table with a title over each column, enlarged by a whole factor."""
     factor = -(-SMALLEST // min(rows.shape[-2:]))
     large = rows.repeat_interleave(factor, -1).repeat_interleave(factor, -2)

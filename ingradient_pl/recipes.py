@@ -46,7 +46,7 @@ def build(plain: Any, trusted: Sequence[str] = TRUSTED) -> Any:
     trusted, it cannot bring or run anything else.
 
     Args:
-        plain: A recipe; plain values and sequences are passed on with their entries built.
+        plain: A recipe; plain values are passed on, sequences as tuples of what their entries make.
         trusted: Packages (top-level names or dotted prefixes) whose classes may be named.
 
     Raises:
@@ -56,7 +56,7 @@ def build(plain: Any, trusted: Sequence[str] = TRUSTED) -> Any:
         entries = {key: build(entry, trusted) for key, entry in plain.items() if key != TARGET}
         return _trusted_class(plain[TARGET], trusted)(**entries) if TARGET in plain else entries
     if isinstance(plain, (list, tuple)):
-        return [build(entry, trusted) for entry in plain]
+        return tuple(build(entry, trusted) for entry in plain)
     return plain
 
 

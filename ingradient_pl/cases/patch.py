@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Int, Integer, Num
+from jaxtyping import Bool, Float, Integer, Integer, Num
 from torch import Tensor
 
 
@@ -27,7 +27,7 @@ class Picks(NamedTuple):
         nearest: Voxel of the box for each voxel wanted.
     """
 
-    nearest: Int[Tensor, " out"]
+    nearest: Integer[Tensor, " out"]
 
 
 class Weights(NamedTuple):
@@ -41,8 +41,8 @@ class Weights(NamedTuple):
     """
 
     image: Float[Tensor, "out in"]
-    lower: Int[Tensor, " out"]
-    upper: Int[Tensor, " out"]
+    lower: Integer[Tensor, " out"]
+    upper: Integer[Tensor, " out"]
     share: Float[Tensor, " out"]
 
 
@@ -123,7 +123,7 @@ class Batch(NamedTuple):
     """
 
     image: Float[Tensor, "batch channel z y x"]
-    label: Int[Tensor, "batch z y x"]
+    label: Integer[Tensor, "batch z y x"]
     body: Bool[Tensor, "batch z y x"] | None
     cases: list[str]
     numbers: list[int]

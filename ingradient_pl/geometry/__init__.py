@@ -32,7 +32,7 @@ class Grid(NamedTuple):
         >>> Grid.of([4, 5, 6], [2, 1, 1]).extent
         (8.0, 5.0, 6.0)
         """
-        if len(shape) != AXES or len(spacing) != AXES or not min(*shape, *spacing) > 0:
+        if len(shape) != AXES or len(spacing) != AXES or not all(size > 0 for size in (*shape, *spacing)):
             raise ValueError(
                 "A grid needs three positive voxel counts and three positive spacings in mm, "
                 f"ordered (z, y, x); got shape={list(shape)}, spacing={list(spacing)}."

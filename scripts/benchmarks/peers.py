@@ -1,0 +1,32 @@
+"""Environments of the programs that benchmarks compare with; made on first use, beside the checkout's own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PEERS = {"nnunet": ["nnunetv2==2.8.1"], "monai": ["monai==1.5.1"]}
+
+
+def python_of(peer: str) -> Path:
+    """Give the interpreter of a peer's environment."""
+    folder = ROOT / ".peers" / peer
+    python, done = folder / "bin" / "python", folder / "made"
+    if not done.is_file():
+        print(f"Setting up the environment of {peer} (once; a few minutes) ...", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        constraint = f"torch=={_torch()}"
+        for wanted in ([constraint], [*PEERS[peer], constraint]):
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        # it imports a torchvision that a CPU build of torch cannot load; no benchmark needs it
+        for primus in folder.glob("lib/python*/site-packages/nnunetv2/training/nnUNetTrainer/primus"):
+            shutil.rmtree(primus)
+        done.write_text("done")
+    return python
+
+
+def _torch() -> str:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return next(line.removeprefix("torch==") for line in lines if line.startswith("torch=="))

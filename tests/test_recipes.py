@@ -1,0 +1,41 @@
+"""Objects as plain values and back, and what a file may not do."""
+
+import pytest
+
+from ingradient_pl.cases.task import Task
+from ingradient_pl.recipes import build, recipe
+
+TASK = Task(("CT", "PET"), {"background": 0, "liver": 1, "tumour": (2, 3)}, notes={"licence": "none"})
+
+
+def test_a_dataclass_comes_back_as_its_equal():
+    assert build(recipe(TASK)) == TASK
+
+
+def test_parts_are_built_before_the_whole():
+    assert build({"tasks": [recipe(TASK), 3], "name": None}) == {"tasks": (TASK, 3), "name": None}
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "subprocess.Popen", "torch.load"])
+def test_a_file_names_nothing_outside_the_trusted_packages(target):
+    with pytest.raises(ValueError, match="not in a trusted package"):
+        build({"_target_": target, "command": "true"})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "ingradient_pl.recipes.build",  # no class
+        "ingradient_pl.pictures.Path",  # a class of somebody else
+        "ingradient_pl.recipes.importlib.import_module",
+        "ingradient_pl.nothing.Here",
+    ],
+)
+def test_only_classes_of_the_trusted_package_are_built(target):
+    with pytest.raises(ValueError, match=target.rsplit(".", 1)[0]):
+        build({"_target_": target})
+
+
+def test_what_has_no_plain_form_is_refused_with_the_cure():
+    with pytest.raises(TypeError, match="attribute 'recipe'"):
+        recipe({"network": object()})
