@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ingradient_pl.geometry import AXES, Grid
-from ingradient_pl.transforms.normalise import Normaliser
+from ingradient_pl.transforms.normalise import Normaliser, ZScore
 
 Zyx = tuple[int, int, int]
 T = TypeVar("T")
@@ -40,10 +41,13 @@ class Plan:
             (``LPS``); ``stored`` takes the axes as the file has them, as models of nnU-Net do.
         separate_z_above: Resample an axis apart, slice by slice, where voxels are longer along it than
             ``separate_z_above`` times the others.
+        previous_stage: In a cascade, the configuration whose segmentation this network sees as further
+            channels, one for each foreground label; None where the image is all it sees.
         notes: How the plan came about, for people: planner, median shape, what was assumed.
 
     Raises:
-        ValueError: If lengths of the per-stage or per-channel entries disagree.
+        ValueError: If a number is not what it stands for (a patch of 0 voxels), or the lengths of the
+            per-stage or per-channel entries disagree.
     """
 
     channels: int
@@ -62,16 +66,23 @@ class Plan:
     transpose: Zyx = (0, 1, 2)
     orientation: str = "LPS"
     separate_z_above: float = 3.0
+    previous_stage: str | None = None
     notes: dict[str, object] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("spacing", "patch", "widths", "blocks", "decoder_blocks", "normalisation", "transpose"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML knows lists only
+        own = vars(self)  # YAML knows lists only, planners compute with NumPy's numbers: both end here
+        own["spacing"] = _zyx("spacing", [None if mm is None else _length(mm) for mm in self.spacing])
+        own["patch"] = _zyx("patch", _counts("patch", self.patch))
+        own["transpose"] = _zyx("transpose", tuple(self.transpose))
         for name in ("strides", "kernels"):
-            object.__setattr__(self, name, tuple(_zyx(name, entry) for entry in getattr(self, name)))
-        _zyx("patch", self.patch)
-        _zyx("spacing", self.spacing)
+            own[name] = tuple(_zyx(name, _counts(name, entry)) for entry in getattr(self, name))
+        for name in ("widths", "blocks", "decoder_blocks"):
+            own[name] = _counts(name, getattr(self, name))
+        for name in ("channels", "outputs", "batch_size"):
+            (own[name],) = _counts(name, [getattr(self, name)])
+        own["normalisation"] = tuple(self.normalisation)
         self._check_lengths()
+        self._check_meaning()
 
     def _check_lengths(self) -> None:
         stages = len(self.widths)
@@ -88,10 +99,29 @@ class Plan:
                     f"The plan has {stages} stages (its widths) and {self.channels} channels, so '{name}' "
                     f"needs {count} entries; got {len(getattr(self, name))}: {getattr(self, name)}."
                 )
+
+    def _check_meaning(self) -> None:
+        if sorted(self.transpose) != list(range(AXES)):
+            raise ValueError(f"'transpose' of a plan names each of 0, 1, 2 once; got {self.transpose}.")
+        if not all(isinstance(one, Normaliser) for one in self.normalisation):
+            raise ValueError(
+                "'normalisation' of a plan needs a normaliser for each channel, such as "
+                f"{{_target_: {ZScore.__module__}.ZScore}}; got {list(self.normalisation)}."
+            )
+        if not self.separate_z_above >= 1:
+            raise ValueError(
+                "'separate_z_above' of a plan is the ratio of two voxel sizes, the longer to the shorter, "
+                f"at least 1; got {self.separate_z_above}."
+            )
+        if set(self.orientation) - set("LRAPSI") and self.orientation != "stored":
+            raise ValueError(
+                "'orientation' of a plan is one of L R, A P and S I for each of x, y, z (LPS), or 'stored'; "
+                f"got '{self.orientation}'."
+            )
         reach = [math.prod(stride[axis] for stride in self.strides) for axis in range(AXES)]
         if any(size % factor for size, factor in zip(self.patch, reach, strict=True)):
             raise ValueError(
-                f"A patch of {self.patch} voxels cannot be halved as the strides ask: "
+                f"A 'patch' of {self.patch} voxels cannot be halved as the strides ask: "
                 f"it must be a multiple of {tuple(reach)}."
             )
 
@@ -103,6 +133,18 @@ class Plan:
         """Give the network's input as a grid, its kept axes as long as those of ``native``."""
         pairs = zip(self.spacing, native.spacing, strict=True)
         return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
+
+
+def _length(mm: float) -> float:
+    if isinstance(mm, str) or not 0 < mm < math.inf:
+        raise ValueError(f"'spacing' of a plan needs positive numbers in mm, or null; got {mm}.")
+    return float(mm)
+
+
+def _counts(name: str, entries: Sequence[int]) -> tuple[int, ...]:
+    if not all(isinstance(one, numbers.Integral) and one >= 1 for one in entries):
+        raise ValueError(f"'{name}' of a plan needs whole numbers of at least 1; got {list(entries)}.")
+    return tuple(int(one) for one in entries)
 
 
 def _zyx(name: str, entry: Sequence[T]) -> tuple[T, T, T]:

@@ -1,0 +1,86 @@
+"""Memory: how many patches a network can be trained on at once, judged before it is built."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ingradient_pl.geometry import AXES
+from ingradient_pl.planning.topology import Topology
+
+
+class Design(NamedTuple):
+    """A network that a planner considers.
+
+    Args:
+        topology: Patch, strides and kernels, along two or three axes.
+        widths: Feature maps of each stage, finest first.
+        blocks: Convolutions (residual blocks, where ``residual``) of each encoder stage.
+        decoder_blocks: Convolutions of each decoder stage.
+        residual: Whether the encoder is built of residual blocks.
+        channels: Channels of the image.
+        outputs: Logits per voxel.
+        labels: Names of labels, background included: what nnU-Net counts instead of outputs.
+    """
+
+    topology: Topology
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    residual: bool
+    channels: int
+    outputs: int
+    labels: int
+
+
+class Memory:
+    """What every judge of memory is: a frozen dataclass of settings with two answers."""
+
+    def patches(self, design: Design, gigabytes: float) -> float:
+        """Give how many patches fit into the memory of a GPU; less than 1 where not even one does."""
+        raise NotImplementedError
+
+    def notes(self, design: Design) -> dict[str, object]:
+        """Give what was assumed, in plain values for people to read."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FeatureMaps(Memory):
+    """nnU-Net's judgement: values in the outputs of all convolutions, against a network of known appetite.
+
+    Args:
+        values_3d: Values that a 3D network may hold for each pair of patches.
+        values_2d: Values that a 2D network may hold for each dozen of patches.
+        gigabytes: Memory that either of them takes; more memory holds more in proportion.
+    """
+
+    values_3d: float = 560e6
+    values_2d: float = 85e6
+    gigabytes: float = 8.0
+
+    def patches(self, design: Design, gigabytes: float) -> float:
+        flat = len(design.topology.patch) < AXES
+        values, batch = (self.values_2d, 12) if flat else (self.values_3d, 2)
+        return values * (gigabytes / self.gigabytes) / feature_maps(design) * batch
+
+    def notes(self, design: Design) -> dict[str, object]:
+        return {"memory_judged_by": "values in feature maps", "feature_maps": feature_maps(design)}
+
+
+def feature_maps(design: Design) -> int:
+    """Count the values in the outputs of all convolutions of a UNet, for one patch.
+
+    Encoder and decoder stages count each convolution, decoder stages their transposed one too, residual
+    blocks two and one more where their shortcut convolves; of the heads only the finest counts, with a map
+    for every named label.
+
+    Source: nnU-Net 2.8.1, whose networks count themselves.
+    """
+    stages = [width * count for width, count in zip(design.widths, design.topology.voxels, strict=True)]
+    encoder = sum(blocks * values for blocks, values in zip(design.blocks, stages, strict=True))
+    if design.residual:
+        stem, shortcuts = stages[0], sum(stages[1:])
+        encoder = stem + 2 * encoder + shortcuts
+    decoded = zip(design.decoder_blocks, stages[:-1], strict=True)
+    decoder = sum((blocks + 1) * values for blocks, values in decoded)
+    head = design.labels * design.topology.voxels[0] if len(stages) > 1 else 0
+    return encoder + decoder + head

@@ -1,0 +1,230 @@
+"""Planner: from a data set's fingerprint to plans, one for each configuration that suits it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ingradient_pl.geometry import AXES
+from ingradient_pl.planning.fingerprint import Fingerprint
+from ingradient_pl.planning.intensity import normaliser
+from ingradient_pl.planning.memory import Design
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.presets import DEFAULT, Preset
+from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule
+from ingradient_pl.planning.topology import Topology, topology
+
+LARGEST_EDGE = {2: 2048, 3: 256}
+"""Edge in voxels of the square or cube whose content the first patch has, by axes; it only shrinks."""
+SMALLEST_BATCH = 2
+MASK_BELOW = 0.75
+"""Z-scores look at the body only where the crop left less than this share of a case."""
+SEEN_SHARE = 0.25
+"""A coarse first stage is planned where a patch shows less than this share of a case,"""
+WORTHWHILE = 2
+"""and kept where it has this many times fewer voxels."""
+COARSER = 1.03
+ALIKE = 2
+
+
+class Sight(NamedTuple):
+    """The data set as a network sees it.
+
+    Args:
+        spacing: Size of its voxels in mm, two or three axes.
+        shape: Voxels of the median case.
+        total: Voxels of the data set.
+    """
+
+    spacing: tuple[float, ...]
+    shape: tuple[float, ...]
+    total: float
+
+
+class Choice(NamedTuple):
+    """A network, the data as it sees them, and how many patches of it fit into memory."""
+
+    sight: Sight
+    design: Design
+    patches: float
+
+
+@dataclass(frozen=True)
+class Planner:
+    """nnU-Net's way from a fingerprint to plans; the rule for the spacing is a part of its own.
+
+    Args:
+        spacing: Chooses the network's spacing.
+        preset: The kind of network and its budget.
+        memory_gb: Memory of the GPU that is planned for; None takes what the preset was made for.
+        orientation: Patient directions the cases' axes were brought to, named x, y, z.
+
+    Raises:
+        ValueError: If the memory is not positive.
+    """
+
+    spacing: SpacingRule = field(default_factory=NnunetSpacing)
+    preset: Preset = DEFAULT
+    memory_gb: float | None = None
+    orientation: str = "LPS"
+
+    def __post_init__(self) -> None:
+        if self.memory_gb is not None and not self.memory_gb > 0:
+            raise ValueError(f"memory_gb is the memory of a GPU in gigabytes, got {self.memory_gb}.")
+
+    @property
+    def gigabytes(self) -> float:
+        """Memory that is planned for."""
+        return self.preset.memory_gb if self.memory_gb is None else self.memory_gb
+
+    def plans(self, fingerprint: Fingerprint) -> dict[str, Plan]:
+        """Plan every configuration that suits the data set.
+
+        Returns:
+            Plans by name: ``2d``; ``3d_fullres`` where cases have more than a slice; ``3d_lowres`` and
+            ``3d_cascade_fullres`` where a patch of the full resolution shows too little of a case.
+
+        Raises:
+            ValueError: If the memory is too small for any patch, or a CT channel has no foreground.
+        """
+        target = self.spacing.target(fingerprint.grids)
+        transpose = _coarsest_first(target.spacing)
+        spacing = tuple(target.spacing[axis] for axis in transpose)
+        shapes = [grid.respaced(target.spacing).shape for grid in fingerprint.grids]
+        shape = tuple(np.median(shapes, axis=0)[list(transpose)].tolist())
+        sight = Sight(spacing, shape, float(np.prod(shape)) * len(shapes))
+        plans = {}
+        if sight.shape[0] != 1:
+            plans = self._in_space(sight, fingerprint)
+        flat = self._choice(Sight(spacing[1:], sight.shape[1:], sight.total), fingerprint)
+        plans["2d"] = self._plan(flat, fingerprint, batch_dice=True)
+        common = {
+            "data_set": fingerprint.task.name,
+            "cases": len(shapes),
+            "median_shape": list(fingerprint.median_shape),
+            "median_spacing_mm": list(fingerprint.median_spacing),
+            "spacing_rule": repr(self.spacing),
+            "anisotropic_axis": target.anisotropic_axis,
+        }
+        return {
+            name: dataclasses.replace(
+                plan,
+                transpose=transpose,
+                notes={"configuration": name, **common, **plan.notes},
+            )
+            for name, plan in sorted(plans.items())
+        }
+
+    def _in_space(self, sight: Sight, fingerprint: Fingerprint) -> dict[str, Plan]:
+        """Plan the configurations that convolve along three axes."""
+        full = self._choice(sight, fingerprint)
+        low = self._coarser(full, fingerprint)
+        plans = {"3d_fullres": self._plan(full, fingerprint, batch_dice=low is not None)}
+        if low is not None:
+            plans["3d_lowres"] = self._plan(low, fingerprint, batch_dice=False)
+            plans["3d_cascade_fullres"] = dataclasses.replace(plans["3d_fullres"], previous_stage="3d_lowres")
+        return plans
+
+    def _coarser(self, full: Choice, fingerprint: Fingerprint) -> Choice | None:
+        """Choose a coarser network that sees enough of a case at once; None where none is needed."""
+        fine = np.array(full.sight.spacing)
+        choice, spacing, voxels = full, fine, float(np.prod(full.sight.shape))
+        while math.prod(choice.design.topology.patch) / voxels < SEEN_SHARE:
+            coarse = spacing.max() / spacing <= ALIKE
+            spacing = spacing * (COARSER if coarse.all() else np.where(coarse, 1, COARSER))
+            shape = fine / spacing * full.sight.shape
+            voxels = float(np.prod(shape))
+            total = voxels * len(fingerprint.grids)
+            sight = Sight(tuple(spacing.tolist()), tuple(round(size) for size in shape), total)
+            choice = self._choice(sight, fingerprint)
+        return choice if float(np.prod(full.sight.shape)) / voxels >= WORTHWHILE else None
+
+    def _choice(self, sight: Sight, fingerprint: Fingerprint) -> Choice:
+        """Choose the largest patch of which enough fit into memory."""
+        axes = len(sight.shape)
+        fit = self.preset.fit_3d if axes == AXES else self.preset.fit_2d
+        shape = 1 / np.array(sight.spacing)
+        shape = shape * (LARGEST_EDGE[axes] ** axes / np.prod(shape)) ** (1 / axes)
+        first = [min(round(size), most) for size, most in zip(shape, sight.shape, strict=True)]
+        design = self._design(topology(first, sight.spacing, self.preset.edge), fingerprint)
+        while (patches := self.preset.memory.patches(design, self.gigabytes)) < fit:
+            smaller = _shrunk(design.topology, sight, self.preset.edge)
+            if math.prod(smaller.patch) >= math.prod(design.topology.patch) or min(smaller.patch) < 1:
+                raise ValueError(
+                    f"{self.gigabytes} GB hold no {fit} patches of {design.topology.patch} voxels, and "
+                    "smaller patches make no network. Plan for more memory, or for a coarser spacing."
+                )
+            design = self._design(smaller, fingerprint)
+        return Choice(sight, design, patches)
+
+    def _design(self, shape: Topology, fingerprint: Fingerprint) -> Design:
+        preset, task, stages = self.preset, fingerprint.task, len(shape.strides)
+        widest = preset.widest_3d if len(shape.patch) == AXES else preset.widest_2d
+        blocks = preset.blocks + preset.blocks[-1:] * stages
+        return Design(
+            topology=shape,
+            widths=tuple(min(widest, preset.width * 2**stage) for stage in range(stages)),
+            blocks=blocks[:stages],
+            decoder_blocks=(preset.decoder_blocks,) * (stages - 1),
+            residual=preset.residual,
+            channels=len(task.channels),
+            outputs=task.outputs,
+            labels=len(task.labels),
+        )
+
+    def _plan(self, choice: Choice, fingerprint: Fingerprint, *, batch_dice: bool) -> Plan:
+        sight, design, patches = choice
+        most = round(sight.total * self.preset.data_share / math.prod(design.topology.patch))
+        shape = design.topology.within(AXES)
+        kept: list[float | None] = [None] * (AXES - len(sight.spacing))
+        masked = fingerprint.relative_size < MASK_BELOW
+        named = zip(fingerprint.task.channels, fingerprint.foreground, strict=True)
+        notes = {
+            "median_shape_at_spacing": list(sight.shape),
+            "memory_gb": self.gigabytes,
+            "patches_that_fit": patches,
+            "patches_for_share_of_data": most,
+            **self.preset.memory.notes(design),
+        }
+        return Plan(
+            channels=design.channels,
+            outputs=design.outputs,
+            spacing=(*kept, *sight.spacing),  # type: ignore[arg-type]
+            patch=shape.patch,  # type: ignore[arg-type]
+            batch_size=max(min(round(patches), most), SMALLEST_BATCH),
+            widths=design.widths,
+            strides=shape.strides,  # type: ignore[arg-type]
+            kernels=shape.kernels,  # type: ignore[arg-type]
+            blocks=design.blocks,
+            decoder_blocks=design.decoder_blocks,
+            normalisation=tuple(normaliser(name, one, masked=masked) for name, one in named),
+            residual=design.residual,
+            batch_dice=batch_dice,
+            orientation=self.orientation,
+            notes=notes,
+        )
+
+
+def _coarsest_first(spacing: Sequence[float]) -> tuple[int, int, int]:
+    """Give the order of axes that starts with the coarsest and leaves the others as they are."""
+    first = max(range(AXES), key=lambda axis: spacing[axis])
+    second, third = (axis for axis in range(AXES) if axis != first)
+    return first, second, third
+
+
+def _shrunk(shape: Topology, sight: Sight, edge: int) -> Topology:
+    """Shorten the axis that is longest beside the median case by one step of what it can be halved by.
+
+    The step is that of the shorter patch, which is often halved once less: so no size is left out.
+    """
+    ratios = [size / most for size, most in zip(shape.patch, sight.shape, strict=True)]
+    axis = max(range(len(ratios)), key=lambda axis: (ratios[axis], axis))  # of equals the last
+    shorter = topology(_less(shape.patch, axis, shape.factors[axis]), sight.spacing, edge)
+    return topology(_less(shape.patch, axis, shorter.factors[axis]), sight.spacing, edge)
+
+
+def _less(patch: Sequence[int], axis: int, step: int) -> list[int]:
+    return [size - step if index == axis else size for index, size in enumerate(patch)]
