@@ -46,7 +46,7 @@ class RegionDiceCE(nn.Module):
         if not regions or min(cross_entropy, dice, smooth) < 0 or cross_entropy == dice == 0:
             raise ValueError(
                 "A loss of regions needs at least one region, weights >= 0 and one of cross_entropy and dice "
-                f"not 0; got regions={dict(regions)}, cross_entropy={cross_entropy}, dice={dice}, smooth={smooth}."
+                f"not 0; got {dict(regions)}, {cross_entropy=}, {dice=}, {smooth=}."
             )
         self.integers = [(v,) if isinstance(v, int) else tuple(v) for v in regions.values()]
         self.batch_dice, self.ignore, self.smooth = batch_dice, ignore, smooth

@@ -14,7 +14,7 @@ class Tversky(nn.Module):
     Args:
         false_positives: Weight of voxels invented; with ``false_negatives`` 0.5 it is Dice.
         false_negatives: Weight of voxels missed; higher finds more of small lesions.
-        power: Below 1 hard classes count more (focal Tversky); 1 is the plain index.
+        power: Of what is left to one; 1 is the plain index, 0.75 the focal Tversky of its authors.
         batch_dice: Take overlap over the batch (on all ranks) as if it were one image.
         ignore: Integer of voxels that nobody annotated; None if there are none.
         smooth: Added above and below, in voxels.
