@@ -88,7 +88,7 @@ class RandomMotion:
         rotation = _rotation(angles) if turned else np.eye(AXES)
         scaling = factors if scaled else np.ones(AXES)
         signs = np.where(mirrored & (np.array(patch.shape) > 1), -1.0, 1.0)
-        return rotation * (scaling * signs)
+        return rotation * (scaling * signs) + 0.0  # no negative zeros
 
     def is_flat(self, patch: Grid) -> bool:
         """Tell whether ``patch`` moves within its slices only."""

@@ -1,0 +1,48 @@
+"""From patches as they lie in the store to a batch on the network's grid, on the device."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ingradient_pl.cases.patch import Batch, Patch
+from ingradient_pl.geometry import Grid, Voxels
+from ingradient_pl.transforms.interpolate import resampled
+from ingradient_pl.transforms.labels import resampled_body, resampled_label
+from ingradient_pl.transforms.normalise import limits, normalised
+
+
+class Prepare(nn.Module):
+    """Normalise each patch, bring it to the network's grid by one interpolation, and stack.
+
+    The host is never asked to wait: all that decides what is done came with the patches.
+
+    Args:
+        shape: The network's input in voxels.
+        masked: Which channels are zero outside the body; None means all, where a patch has a body.
+    """
+
+    def __init__(self, shape: Sequence[int], masked: Sequence[bool] | None = None) -> None:
+        super().__init__()
+        self.shape: Voxels = Grid.of(shape, (1.0, 1.0, 1.0)).shape
+        self.masked = None if masked is None else tuple(masked)
+
+    def forward(self, patches: Sequence[Patch]) -> Batch:
+        """Make a batch of patches, which may differ in size, spacing and motion."""
+        masked = any(patch.body is not None for patch in patches)
+        image = torch.stack([self._image(patch) for patch in patches])
+        label = torch.stack([self._label(patch) for patch in patches])
+        body = torch.stack([self._body(patch) for patch in patches]) if masked else None
+        return Batch(image, label, body, [p.case for p in patches], [p.number for p in patches])
+
+    def _image(self, patch: Patch) -> Tensor:
+        image = normalised(patch.image, patch.terms, patch.body, self.masked)
+        low, high = (end[:, None, None, None] for end in limits(patch.terms))
+        return resampled(image, patch.sampling, self.shape).clamp_(low, high)
+
+    def _label(self, patch: Patch) -> Tensor:
+        return resampled_label(patch.label, patch.sampling, self.shape).long()
+
+    def _body(self, patch: Patch) -> Tensor:
+        body = torch.ones_like(patch.label, dtype=torch.bool) if patch.body is None else patch.body
+        return resampled_body(body, patch.sampling, self.shape)

@@ -1,0 +1,196 @@
+"""The way between two grids, made on the host: which voxels, with which weights. No voxel is touched here."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ingradient_pl.cases.patch import (
+    Axis,
+    AxisSampling,
+    Cut,
+    ObliqueSampling,
+    Padding,
+    Picks,
+    PlaneSampling,
+    Sampling,
+    Weights,
+)
+from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_places, linear_rows, resized
+
+Axes = tuple[Axis, Axis, Axis]
+CUBIC, LINEAR = 3, 1
+
+SAME = 1e-4
+"""Voxels by which positions may miss voxel centres and still be taken as a plain crop."""
+ALIKE = 1e-6
+
+
+class Rule(NamedTuple):
+    """How axes are interpolated.
+
+    Args:
+        separate_above: An axis whose voxels are longer than the others' by more than this factor is not
+            interpolated: the nearest slice is taken. nnU-Net's is 3.
+        low_pass_above: An axis that shrinks by more than this factor is averaged over the new voxel, against
+            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond.
+    """
+
+    separate_above: float = 3.0
+    low_pass_above: float = math.inf
+
+
+NNUNET = Rule()
+
+
+def sampling(
+    native: Grid, box: Box, patch: Grid, centre: Sequence[float], motion: Sequence[float], rule: Rule = NNUNET
+) -> Sampling:
+    """Give the way from the native voxels of ``box`` to the patch that is laid into the case by ``motion``.
+
+    Where the axes of both run alike (scaling and mirroring included) it is a cubic B-spline axis by axis, or
+    a plain crop where the grids agree; after a rotation it is one linear interpolation straight from the
+    native voxels.
+
+    Args:
+        native: The case.
+        box: Its voxels that were read; they must hold what the motion reaches.
+        patch: The network's input.
+        centre: Of the patch, in native voxels as cells.
+        motion: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
+        rule: How axes are interpolated.
+    """
+    per_step = np.reshape(motion, (AXES, AXES)) * np.array(patch.spacing) / np.array(native.spacing)[:, None]
+    off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
+    if off[0].any() or off[:, 0].any():
+        return ObliqueSampling(torch.from_numpy(_affine(box, patch, centre, per_step)).float())
+    picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
+
+    def way(axis: int) -> tuple[Axis, Padding]:
+        positions, padding = _positions(axis, native, box, patch, centre, per_step)
+        return _way(box.shape[axis], positions, _order(axis, picked), _width(positions, rule)), padding
+
+    if off.any():
+        matrix = torch.from_numpy(_affine(box, patch, centre, per_step)[:2, [0, 1, 3]]).float()
+        return PlaneSampling(*way(0), matrix)
+    (z, first), (y, second), (x, third) = way(0), way(1), way(2)
+    return AxisSampling((z, y, x), (first, second, third))
+
+
+def outward(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
+    """Give the way of a whole case to the network's grid: nnU-Net's resampling of images."""
+    return _whole(native, network, CUBIC, rule)
+
+
+def homeward(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
+    """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's."""
+    return _whole(network, native, LINEAR, rule)
+
+
+def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int, int]:
+    """Give the way to voxels ``[start, stop)`` of an axis alone, and the first and last + 1 voxel it reads.
+
+    Args:
+        axis: The whole way.
+        start: First voxel wanted.
+        stop: The voxel after the last.
+        margin: Voxels read beyond the neighbours: 1 is exact for a linear way, 12 is good to 1e-7 for a
+            cubic one.
+    """
+    if isinstance(axis, Cut):
+        first = axis.start + (axis.voxels - stop if axis.mirrored else start)
+        return Cut(0, stop - start, axis.mirrored), first, first + stop - start
+    if isinstance(axis, Picks):
+        nearest = axis.nearest[start:stop]
+        first = int(nearest.min())
+        return Picks(nearest - first), first, int(nearest.max()) + 1
+    lower, upper = axis.lower[start:stop], axis.upper[start:stop]
+    first = max(0, int(lower.min()) - margin + 1)
+    last = min(axis.image.shape[1], int(upper.max()) + margin)
+    rows = axis.image[start:stop, first:last]
+    return Weights(rows, lower - first, upper - first, axis.share[start:stop]), first, last
+
+
+def separate_axis(current: Sequence[float], wanted: Sequence[float], above: float = 3.0) -> int | None:
+    """Name the axis too coarse to interpolate along, if there is one: nnU-Net's rule.
+
+    It is the one axis whose voxels are the longest, where they are longer than the shortest by more than
+    ``above``, on the present grid, or else on the wanted one.
+
+    >>> separate_axis((5.0, 1.0, 1.0), (1.0, 1.0, 1.0)), separate_axis((5.0, 5.0, 1.0), (1.0, 1.0, 1.0))
+    (0, None)
+    """
+    for spacing in (current, wanted):
+        longest = max(spacing)
+        if longest / min(spacing) > above:
+            axes = [axis for axis, mm in enumerate(spacing) if mm == longest]
+            return axes[0] if len(axes) == 1 else None
+    return None
+
+
+def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
+    picked = separate_axis(current.spacing, wanted.spacing, rule.separate_above)
+    ways = []
+    for axis, (voxels, count) in enumerate(zip(current.shape, wanted.shape, strict=True)):
+        positions = resized(voxels, count)
+        ways.append(_way(voxels, positions, _order(axis, picked, order), _width(positions, rule)))
+    z, y, x = ways
+    return z, y, x
+
+
+def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
+    return 0 if axis == picked else order
+
+
+def _width(positions: Positions, rule: Rule) -> float:
+    """How many voxels are averaged: the step, where it is above the rule's."""
+    step = abs(float(positions[1] - positions[0])) if len(positions) > 1 else 0.0
+    return step if step > rule.low_pass_above else 0.0
+
+
+def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
+    """Choose the cheapest exact way from ``voxels`` to ``positions`` along one axis."""
+    whole = np.round(positions)
+    steps = np.diff(whole)
+    agree = not len(positions) or np.abs(positions - whole).max() < SAME
+    if agree and np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
+        start = int(whole.min()) if len(whole) else 0
+        return Cut(start, len(whole), bool(np.any(steps < 0)))
+    lower, upper, share = linear_places(voxels, positions)
+    if order == 0:  # halves go up, as scipy's do
+        nearest = np.clip(np.floor(positions + 0.5), 0, voxels - 1).astype(np.int64)
+        return Picks(torch.from_numpy(nearest))
+    rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
+    return Weights(
+        torch.from_numpy(rows).float(),
+        torch.from_numpy(lower),
+        torch.from_numpy(upper),
+        torch.from_numpy(share).float(),
+    )
+
+
+def _positions(
+    axis: int, native: Grid, box: Box, patch: Grid, centre: Sequence[float], per_step: NDArray[np.float64]
+) -> tuple[Positions, Padding]:
+    """Where in the box the patch's voxels inside the case lie along an axis, and how many lie outside."""
+    count = patch.shape[axis]
+    cells = centre[axis] + per_step[axis, axis] * (np.arange(count) + 0.5 - count / 2)
+    inside = (cells >= -ALIKE) & (cells <= native.shape[axis] + ALIKE)
+    if not inside.any():
+        return np.zeros(0), (count, 0)
+    before, after = int(inside.argmax()), int(inside[::-1].argmax())
+    return cells[before : count - after] - 0.5 - box.start[axis], (before, after)
+
+
+def _affine(
+    box: Box, patch: Grid, centre: Sequence[float], per_step: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Put a map between voxels into the terms of ``affine_grid``: axes (x, y, z), each from -1 to 1."""
+    edges = np.array(box.shape)
+    linear = per_step * np.array(patch.shape) / edges[:, None]
+    shift = 2 * (np.array(centre) - box.start) / edges - 1
+    return np.concatenate([linear[::-1, ::-1], shift[::-1, None]], axis=1)
