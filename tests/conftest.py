@@ -45,3 +45,62 @@ def real_data() -> Path:
 def reference_model() -> Path:
     """A model folder that nnU-Net trained."""
     return _shared("reference/nnunet_hippocampus")
+
+
+@pytest.fixture(scope="session")
+def raw_phantoms(tmp_path_factory) -> Path:
+    """Six phantoms of three patients in nnU-Net's raw layout."""
+    from ingradient_pl.cases.phantom import write_phantoms
+
+    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "raw", 6, (20, 24, 28), (1.5, 1.0, 1.0))
+
+
+@pytest.fixture(scope="session")
+def phantom_store(raw_phantoms) -> Path:
+    """The phantoms as a case store."""
+    from ingradient_pl.cases.build import build_store
+    from ingradient_pl.cases.sources import read_source
+
+    store = raw_phantoms.parent / "store"
+    build_store(read_source(raw_phantoms), store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def phantom_plan(phantom_store) -> Path:
+    """A plan for the phantoms whose network trains in no time."""
+    import dataclasses
+
+    from ingradient_pl.cases.store import CaseStore
+    from ingradient_pl.planning.fingerprint import Fingerprint
+    from ingradient_pl.planning.plan_yaml import write_plan
+    from ingradient_pl.planning.planner import Planner
+
+    plan = Planner().plans(Fingerprint.of_store(CaseStore(phantom_store)))["3d_fullres"]
+    small = dataclasses.replace(
+        plan,
+        patch=(16, 16, 16),
+        batch_size=2,
+        widths=(4, 6, 8),
+        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)),
+        kernels=((3, 3, 3),) * 3,
+        blocks=(1, 1, 1),
+        decoder_blocks=(1, 1),
+    )
+    file = phantom_store.parent / "plan.yaml"
+    write_plan(file, small)
+    return file
+
+
+@pytest.fixture
+def quick(phantom_store, phantom_plan) -> list[str]:
+    """Overrides for a run of the shipped config that takes a second."""
+    return [
+        f"store={phantom_store}",
+        f"plan={phantom_plan}",
+        "trainer=cpu",
+        "steps=4",
+        "batches_per_epoch=2",
+        "data.workers=0",
+        "callbacks.images.every_n_epochs=1",
+    ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,14 +11,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from ingradient_pl.cases.patch import Batch, Patch
-from ingradient_pl.cases.splits import Split, folds, from_file
+from ingradient_pl.cases.splits import Split, folds, from_column, from_file
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.sampling.training import Candidate, TrainingDraws
 from ingradient_pl.transforms.intensity import Augment
 from ingradient_pl.transforms.prepare import Prepare
-from ingradient_pl.transforms.resample import sampling
+from ingradient_pl.transforms.resample import Rule, sampling
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,16 @@ class Fold:
     file: str | None = None
 
     def split(self, store: CaseStore) -> Split:
-        """Divide the store's cases; a ``split`` column of their source wins over the folds."""
-        names = tuple(store.cases)
+        """Divide the store's cases: by ``file``, else by the source's own split column, else into folds."""
+        groups = {name: case.group for name, case in store.cases.items()}
         if self.number is None:
-            return Split(names, names)
+            return Split(tuple(groups), tuple(groups))
+        found = None
         if self.file is not None:
-            found = from_file(Path(self.file), names)
-        else:
-            found = folds(store.cases.values(), self.count, self.seed)
+            found = from_file(Path(self.file), groups)
+        elif any(case.split for case in store.cases.values()):
+            found = from_column({name: case.split for name, case in store.cases.items()}, groups)
+        found = found or folds(groups, self.count, self.seed)
         if not 0 <= self.number < len(found):
             raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
         return found[self.number]
@@ -82,7 +85,8 @@ class SegmentationData(pl.LightningDataModule):
         self.store, self.plan, self.draws, self.fold = CaseStore(Path(store), plan.transpose), plan, draws, split
         self.task: Task = self.store.task
         self.split = split.split(self.store)
-        self.augment, self.prepare = augment, Prepare()
+        self.augment = augment
+        self.prepare = Prepare(plan.patch, [normaliser.masked for normaliser in plan.normalisation])
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
         _check_agreement(plan, self.task)
 
@@ -93,6 +97,12 @@ class SegmentationData(pl.LightningDataModule):
             return self.batches_per_epoch
         return max(1, self.iterations * len(self.split.train) // self.draws.cases_per_batch)
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Axes that training mirrors, so that prediction may."""
+        mirror = () if self.draws.motion is None else self.draws.motion.mirror
+        return tuple(axis for axis, done in enumerate(mirror) if done and self.plan.patch[axis] > 1)
+
     @override
     def train_dataloader(self) -> DataLoader[Patch]:
         ranks = self._ranks()
@@ -102,7 +112,7 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def val_dataloader(self) -> DataLoader[Patch]:
-        draws = self.draws.still(seed=self.draws.seed + 1)
+        draws = replace(self.draws, motion=None, seed=self.draws.seed + 1)
         patches = CasePatches(self.store, self.plan, draws, self.split.validation)
         numbers = range(self._rank(), self.iterations * len(self.split.validation), self._ranks())
         return self._loader(patches, numbers)
@@ -153,8 +163,10 @@ class CasePatches(Dataset[Patch]):
 
     def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
         self.store, self.plan, self.draws = store, plan, draws
+        self.rule = Rule(separate_above=plan.separate_z_above)
         self.candidates = [
-            Candidate(name, store.cases[name].grid, store.cases[name].classes, store) for name in sorted(names)
+            Candidate(name, store.cases[name].grid, partial(store.foreground, name), store.cases[name].classes)
+            for name in sorted(names)
         ]
         self.terms: dict[str, torch.Tensor] = {}
 
@@ -162,7 +174,8 @@ class CasePatches(Dataset[Patch]):
     def __getitem__(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.candidates)
         voxels = self.store.read(draw.case, draw.box)
-        way = sampling(draw, self.store.cases[draw.case].grid, self.plan)
+        native = self.store.cases[draw.case].grid
+        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule)
         masked = any(normaliser.masked for normaliser in self.plan.normalisation)
         body = torch.from_numpy(voxels.body) if masked and voxels.body is not None else None
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)

@@ -21,4 +21,6 @@ class SelfContained(pl.Callback):
     ) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
-            checkpoint.update(description(pl_module.network, data.plan, data.task, data.split.validation))
+            checkpoint.update(
+                description(pl_module.network, data.plan, data.task, data.split.validation, data.mirrored)
+            )

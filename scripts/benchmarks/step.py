@@ -1,0 +1,82 @@
+"""A training step through Lightning with everything on, over the bare step of the same network."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from figure import Figure, medians
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.phantom import write_phantoms
+from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cli.plan import planned
+from ingradient_pl.cli.train import with_plans
+
+STEPS, SETTLING, ROUNDS = 12, 3, 3
+
+
+class Clock(pl.Callback):
+    """Seconds from the end of one batch to the end of the next: reading, moving, augmenting and logging included."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.ends.append(time.perf_counter())
+
+    def mean(self) -> float:
+        return (self.ends[-1] - self.ends[SETTLING - 1]) / (len(self.ends) - SETTLING)
+
+
+def figures() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(Path(folder))
+        network = instantiate(config.module).network
+        full: list[float] = []
+        (bare,) = [_bare(network, config)]
+        for _ in range(ROUNDS):
+            full.append(_through_lightning(config))
+            bare_seconds = medians([bare], STEPS, warm=SETTLING)[0]
+            print(f"step through Lightning {full[-1]:.3f} s   bare step {bare_seconds:.3f} s   ratio {full[-1] / bare_seconds:.3f}")
+            full[-1] /= bare_seconds
+    ratio = sorted(full)[len(full) // 2]
+    return [Figure("training_step", ratio, "ratio", "bare forward, backward and optimiser step", 1.15)]
+
+
+def _config(work: Path):
+    """The reference work on phantoms of Hippocampus size: every callback and logger as shipped."""
+    build_store(read_source(write_phantoms(work / "raw", 20, (36, 50, 36), (1.0, 1.0, 1.0))), work / "store")
+    planned(store=str(work / "store"), output=str(work / "plan.yaml"))
+    overrides = [f"store={work / 'store'}", f"plan={work / 'plan.yaml'}", "experiment=reference_cpu"]
+    overrides += [f"steps={STEPS}", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
+    with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
+        runtime = f"hydra.runtime.output_dir={work / 'run'}"
+        config = compose("train", [*with_plans(overrides, work), runtime], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return config
+
+
+def _through_lightning(config) -> float:
+    clock = Clock()
+    callbacks = [*instantiate(config.callbacks).values(), clock]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=list(instantiate(config.logger).values()))
+    trainer.fit(instantiate(config.module), instantiate(config.data))
+    return clock.mean()
+
+
+def _bare(network, config):
+    """Nothing but forward, backward and the optimiser, on one batch that is there already."""
+    optimiser = instantiate(config.module.optimizer)(network.parameters())
+    image = torch.randn(config.plan.batch_size, config.plan.channels, *config.plan.patch)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        sum(level.mean() for level in network(image)).backward()
+        optimiser.step()
+
+    return step

@@ -1,0 +1,37 @@
+"""Two processes train as one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def train(folder, *overrides):
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, f"hydra.run.dir={folder}"]
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_ranks_end_with_the_weights_of_one(quick, tmp_path):
+    one = train(tmp_path / "one", *quick)
+    two = train(tmp_path / "two", *quick, "trainer=ddp_cpu")
+    assert one["global_step"] == two["global_step"] == 4
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-5)
+    assert not list(tmp_path.glob("two/**/1/**/*.ckpt"))
+
+
+@pytest.mark.ddp
+def test_a_batch_that_cannot_be_shared_is_refused_with_the_cure(quick, tmp_path):
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *quick, "trainer=ddp_cpu", "plan.batch_size=3"]
+    line.append(f"hydra.run.dir={tmp_path}")
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert "plan.batch_size=4" in done.stdout + done.stderr

@@ -1,0 +1,64 @@
+"""The same classes under LightningCLI, from one plain dictionary."""
+
+import sys
+
+import torch
+import yaml
+
+from ingradient_pl.cli import main as entry
+from ingradient_pl.inference import checkpoint
+
+
+def config_of(store, plan, folder):
+    """What a user's file holds; the plan's normaliser is named by its class path here."""
+    shape = yaml.safe_load(plan.read_text())
+    shape.pop("_target_")
+    shape["normalisation"] = [{"class_path": "ingradient_pl.transforms.normalise.ZScore"}]
+    network = {name: shape[name] for name in ("channels", "outputs", "widths", "strides", "kernels", "blocks")}
+    return {
+        "seed_everything": 0,
+        "trainer": {
+            "accelerator": "cpu",
+            "max_steps": 2,
+            "default_root_dir": str(folder),
+            "logger": False,
+            "use_distributed_sampler": False,
+            "enable_progress_bar": False,
+            "callbacks": [{"class_path": "ingradient_pl.lightning.callbacks.validation_dice.ValidationDice"}],
+        },
+        "model": {
+            "network": {
+                "class_path": "ingradient_pl.networks.unet.UNet",
+                "init_args": {**network, "decoder_blocks": shape["decoder_blocks"]},
+            },
+            "loss": {
+                "class_path": "ingradient_pl.losses.deep_supervision.DeepSupervision",
+                "init_args": {"level_loss": {"class_path": "ingradient_pl.losses.dice_ce.DiceCE"}},
+            },
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}},
+        },
+        "data": {
+            "store": str(store),
+            "plan": shape,
+            "draws": {"patch": shape["patch"], "spacing": shape["spacing"], "batch_size": 2},
+            "augment": {
+                "class_path": "ingradient_pl.transforms.augment.Augment",
+                "init_args": {
+                    "transforms": [{"class_path": "ingradient_pl.transforms.intensity.GaussianNoise"}],
+                    "seed": 0,
+                },
+            },
+            "batches_per_epoch": 2,
+            "workers": 0,
+        },
+    }
+
+
+def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(monkeypatch, tmp_path, phantom_store, phantom_plan):
+    file = tmp_path / "fit.yaml"
+    file.write_text(yaml.safe_dump(config_of(phantom_store, phantom_plan, tmp_path)))
+    monkeypatch.setattr(sys, "argv", ["ingradient", "fit", "--config", str(file)])
+    entry.main()
+    (written,) = tmp_path.glob("**/*.ckpt")
+    assert torch.load(written, weights_only=True)["global_step"] == 2
+    assert checkpoint.read(written).plan.patch == (16, 16, 16)

@@ -1,0 +1,82 @@
+"""A whole run of the shipped config on phantoms: what it leaves behind, and that it can be resumed."""
+
+import csv
+
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from test_conf import composed
+
+from ingradient_pl.cli.train import train
+from ingradient_pl.inference import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def weights(file):
+    return torch.load(file, weights_only=True)["state_dict"]
+
+
+def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
+    score = train(composed(quick, tmp_path))
+    assert 0 <= score <= 1
+    for name in ("best", "last"):
+        model = checkpoint.read(tmp_path / "checkpoints" / f"{name}.ckpt")
+        assert model.plan.patch == (16, 16, 16)
+        assert list(model.task.foreground) == ["organ", "lesion"]
+        assert model.mirror == (0, 1, 2)
+    with next(tmp_path.glob("csv/*/metrics.csv")).open() as file:
+        columns = set(next(csv.reader(file)))
+    assert {"train/loss", "val/loss", "val/dice", "val/dice/organ", "val/dice/lesion"} <= columns
+    assert {file.name[:5] for file in (tmp_path / "images").glob("*.png")} == {"train", "val_e"}
+    assert list((tmp_path / "tensorboard").glob("**/events*"))
+
+
+def test_a_network_without_deep_supervision_is_shown_too(quick, tmp_path):
+    train(composed([*quick, "module.network.levels=1", "steps=2"], tmp_path))
+    assert list((tmp_path / "images").glob("*.png"))
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(quick, tmp_path):
+    whole, first, second = (tmp_path / name for name in ("whole", "first", "second"))
+    for folder in (whole, first, second):
+        folder.mkdir()
+    train(composed(quick, whole))
+    # the schedule is that of the whole run
+    train(composed([*quick, "trainer.max_steps=2"], first))
+    train(composed([*quick, f"resume={first}/checkpoints/last.ckpt"], second))
+    expected, found = (weights(folder / "checkpoints" / "last.ckpt") for folder in (whole, second))
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    assert not torch.equal(value, weights(first / "checkpoints" / "last.ckpt")[name])
+
+
+def test_the_same_seed_makes_the_same_run_and_another_makes_another(quick, tmp_path):
+    runs = []
+    for i, seed in enumerate([3, 3, 4]):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        train(composed([*quick, f"seed={seed}", "steps=2", "callbacks=null", "logger=none"], folder))
+        runs.append(folder)
+    # callbacks=null leaves no checkpoint: Lightning's own is written
+    files = [next(folder.glob("**/*.ckpt")) for folder in runs]
+    one, two, three = (weights(file) for file in files)
+    name = next(iter(one))
+    assert torch.equal(one[name], two[name])
+    assert not torch.equal(one[name], three[name])
+
+
+def test_without_a_plan_the_cure_is_named(quick, tmp_path):
+    with pytest.raises(ValueError, match="ingradient plan --store"):
+        train(composed([entry for entry in quick if not entry.startswith("plan=")], tmp_path))
+
+
+def test_a_plan_for_other_channels_is_refused(quick, tmp_path):
+    overrides = [*quick, "plan.channels=2", "plan.normalisation=[{_target_: ingradient_pl.transforms.normalise.ZScore},"]
+    overrides[-1] += "{_target_: ingradient_pl.transforms.normalise.ZScore}]"
+    with pytest.raises(Exception, match="2 channels"):
+        train(composed(overrides, tmp_path))
