@@ -31,7 +31,13 @@ def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Nu
         return volume.narrow(dim, axis.start, axis.voxels)
     if isinstance(axis, Picks):
         return volume.index_select(dim, axis.nearest)
-    rows = axis.image.to(volume.dtype)
+    return multiplied(volume, dim, axis.image.to(volume.dtype))
+
+
+def multiplied(
+    volume: Float[Tensor, "channel _ _ _"], dim: int, rows: Float[Tensor, "out in"]
+) -> Float[Tensor, "channel _ _ _"]:
+    """Multiply one axis by a matrix."""
     if dim == X:
         return volume @ rows.T
     if dim == Y:

@@ -1,0 +1,362 @@
+"""Random changes of intensity on the device: nnU-Net's set, each usable alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingradient_pl.cases.patch import Batch
+from ingradient_pl.transforms.interpolate import multiplied
+from ingradient_pl.transforms.spline import linear_rows, resized
+
+Range = tuple[float, float]
+Images = Float[Tensor, "batch channel z y x"]
+Image = Float[Tensor, "channel z y x"]
+
+FLAT_ABOVE = 3.0
+SMALLEST = 1e-7
+HALF = 0.5
+SEEDS = 2**63 - 1
+INTENSITIES = 1
+"""The stream of random numbers that is the augmentation's; the draws' are others."""
+
+
+class Intensity:
+    """What every change is: a frozen dataclass of settings, called with a batch.
+
+    Whether a patch is changed is decided on the host from the patch's own random numbers, so that patches
+    left alone cost nothing, what happens to one does not depend on the others, and no device is waited for.
+    The image is changed in place.
+    """
+
+    p: float = 1.0
+
+    def __call__(
+        self,
+        image: Images,
+        rngs: Sequence[np.random.Generator],
+        body: Bool[Tensor, "batch z y x"] | None = None,
+    ) -> Images:
+        """Change ``image`` in place, each patch with probability ``p``.
+
+        Args:
+            image: Normalised patches.
+            rngs: Random numbers of each patch.
+            body: Voxels inside the patient, for those that ask.
+
+        Returns:
+            The same tensor.
+        """
+        for patch, rng in zip(image, rngs, strict=True):
+            if rng.random() < self.p:
+                self.change(patch, rng)
+        return image
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        """Change one patch in place."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, list):  # YAML knows lists only
+                object.__setattr__(self, name, tuple(value))
+            if (name == "p" or name.endswith("_p")) and not 0 <= value <= 1:
+                raise ValueError(
+                    f"'{name}' of {type(self).__name__} is a probability in [0, 1], got {value}. "
+                    "A percentage? Divide it by 100."
+                )
+            if isinstance(value, tuple) and not all(a <= b for a, b in pairwise(value)):
+                raise ValueError(f"'{name}' of {type(self).__name__} is (smallest, largest), got {value}.")
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Intensity):
+    """Add noise, independent in each voxel.
+
+    Args:
+        sigma: Range of its standard deviation (nnU-Net calls it variance and uses it as this).
+        p: Probability of each patch.
+    """
+
+    sigma: Range = (0.0, 0.1)
+    p: float = 0.1
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        sigma = float(rng.uniform(*self.sigma))
+        patch.add_(noise_like(patch, rng), alpha=sigma)
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Intensity):
+    """Blur, each axis of each channel by its own width.
+
+    Args:
+        sigma: Range of the width in voxels.
+        channel_p: Probability of each channel, where the patch is changed.
+        together: Whether all axes of a channel share one width.
+        p: Probability of each patch.
+    """
+
+    sigma: Range = (0.5, 1.0)
+    channel_p: float = 0.5
+    together: bool = False
+    p: float = 0.2
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        for channel in chosen(patch, rng, self.channel_p):
+            sigmas = np.full(3, rng.uniform(*self.sigma)) if self.together else rng.uniform(*self.sigma, 3)
+            rows = [blur_rows(n, sigma) for n, sigma in zip(channel.shape[1:], sigmas, strict=True)]
+            filtered(channel, rows)
+
+
+@dataclass(frozen=True)
+class Brightness(Intensity):
+    """Multiply each channel by a factor.
+
+    Args:
+        factor: Range of the factor; as often below 1 as above.
+        channel_p: Probability of each channel, where the patch is changed.
+        p: Probability of each patch.
+    """
+
+    factor: Range = (0.75, 1.25)
+    channel_p: float = 1.0
+    p: float = 0.15
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        for channel in chosen(patch, rng, self.channel_p):
+            channel.mul_(about_one(rng, self.factor))
+
+
+@dataclass(frozen=True)
+class Contrast(Intensity):
+    """Stretch each channel about its mean.
+
+    Args:
+        factor: Range of the factor; as often below 1 as above.
+        channel_p: Probability of each channel, where the patch is changed.
+        keep_range: Whether to clip to the darkest and brightest voxel there were.
+        p: Probability of each patch.
+    """
+
+    factor: Range = (0.75, 1.25)
+    channel_p: float = 1.0
+    keep_range: bool = True
+    p: float = 0.15
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        for channel in chosen(patch, rng, self.channel_p):
+            factor = about_one(rng, self.factor)
+            mean = channel.mean()
+            low, high = channel.aminmax() if self.keep_range else (None, None)
+            channel.mul_(factor).add_(mean * (1 - factor))
+            if low is not None:
+                channel.clamp_(low, high)
+
+
+@dataclass(frozen=True)
+class LowResolution(Intensity):
+    """Look as if the scan had been coarser: take every so many voxels, then interpolate linearly.
+
+    Args:
+        factor: Range of the share of voxels left along each axis.
+        channel_p: Probability of each channel, where the patch is changed.
+        flat: Whether z keeps its voxels; None decides by the shape, as motions do.
+        p: Probability of each patch.
+    """
+
+    factor: Range = (0.5, 1.0)
+    channel_p: float = 0.5
+    flat: bool | None = None
+    p: float = 0.25
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        shape = patch.shape[1:]
+        flat = max(shape) / shape[0] > FLAT_ABOVE if self.flat is None else self.flat
+        for channel in chosen(patch, rng, self.channel_p):
+            factor = float(rng.uniform(*self.factor))
+            counts = [max(1, round(voxels * factor)) for voxels in shape]
+            if flat:
+                counts[0] = shape[0]
+            filtered(channel, [coarse_rows(n, count) for n, count in zip(shape, counts, strict=True)])
+
+
+@dataclass(frozen=True)
+class Gamma(Intensity):
+    """Bend the grey scale by a power; mean and deviation are restored.
+
+    Args:
+        gamma: Range of the exponent; as often below 1 as above.
+        inverted: Whether the power acts on the inverted image.
+        channel_p: Probability of each channel, where the patch is changed.
+        keep_moments: Whether to restore mean and standard deviation.
+        p: Probability of each patch.
+    """
+
+    gamma: Range = (0.7, 1.5)
+    inverted: bool = False
+    channel_p: float = 1.0
+    keep_moments: bool = True
+    p: float = 0.3
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        for channel in chosen(patch, rng, self.channel_p):
+            self._bend(channel, about_one(rng, self.gamma))
+
+    def _bend(self, channel: Image, gamma: float) -> None:
+        low, high = channel.aminmax()
+        zero, span = (high, low - high) if self.inverted else (low, high - low)
+        variance, mean = torch.var_mean(channel)
+        one = torch.where(span.abs() < SMALLEST, torch.full_like(span, SMALLEST), span)
+        channel.sub_(zero).div_(one).clamp_(min=0).pow_(gamma)
+        if not self.keep_moments:
+            channel.mul_(span).add_(zero)
+            return
+        variance_now, mean_now = torch.var_mean(channel)
+        scale = (variance.sqrt() / variance_now.sqrt().clamp(min=SMALLEST)).copysign(span)
+        channel.mul_(scale).add_(mean - mean_now * scale)
+
+
+@dataclass(frozen=True)
+class BodyMask(Intensity):
+    """Set what lies outside the body to zero again, after the changes before it.
+
+    Args:
+        masked: Which channels; None means all.
+    """
+
+    masked: tuple[bool, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "masked", None if self.masked is None else tuple(self.masked))
+
+    def __call__(
+        self,
+        image: Images,
+        rngs: Sequence[np.random.Generator],
+        body: Bool[Tensor, "batch z y x"] | None = None,
+    ) -> Images:
+        if body is not None:
+            for channel in range(image.shape[1]):
+                if self.masked is None or self.masked[channel]:
+                    image[:, channel].mul_(body)
+        return image
+
+
+@dataclass(frozen=True)
+class OneOf(Intensity):
+    """One of several changes, each as likely; then its own probability counts.
+
+    Args:
+        changes: To choose from.
+        p: Probability of each patch.
+    """
+
+    changes: tuple[Intensity, ...]
+    p: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", tuple(self.changes))
+
+    def change(self, patch: Image, rng: np.random.Generator) -> None:
+        self.changes[int(rng.integers(len(self.changes)))](patch[None], [rng])
+
+
+NNUNET: tuple[Intensity, ...] = (
+    GaussianNoise(),
+    GaussianBlur(),
+    Brightness(),
+    Contrast(),
+    LowResolution(),
+    Gamma(inverted=True, p=0.1),
+    Gamma(),
+    BodyMask(),
+)
+"""nnU-Net's order and probabilities."""
+
+
+class Augment(torch.nn.Module):
+    """Change the intensities of a batch, one change after another.
+
+    What happens to a patch depends on the seed and the patch's number alone, so that it is the same however
+    the patches are spread over ranks and batches.
+
+    Args:
+        transforms: The changes, in this order.
+        seed: The run's.
+    """
+
+    def __init__(self, transforms: Sequence[Intensity] = NNUNET, seed: int = 0) -> None:
+        super().__init__()
+        self.transforms, self.seed = tuple(transforms), seed
+
+    def forward(self, batch: Batch) -> Batch:
+        """Change ``batch.image`` in place."""
+        rngs = [np.random.default_rng([self.seed, number, INTENSITIES]) for number in batch.numbers]
+        image = batch.image
+        for transform in self.transforms:
+            image = transform(image, rngs, batch.body)
+        return batch._replace(image=image)
+
+
+def chosen(patch: Image, rng: np.random.Generator, share: float) -> Iterator[Image]:
+    """Give each channel with probability ``share``, as a view that keeps the channel's axis."""
+    for channel in range(patch.shape[0]):
+        if rng.random() < share:
+            yield patch[channel : channel + 1]
+
+
+def about_one(rng: np.random.Generator, factor: Range) -> float:
+    """Draw a factor as often from below 1 as from above, uniform in either part."""
+    low, high = factor
+    if rng.random() < HALF and low < 1:
+        return float(rng.uniform(low, min(1.0, high)))
+    return float(rng.uniform(max(low, 1.0), max(high, 1.0)))
+
+
+def noise_like(patch: Tensor, rng: np.random.Generator) -> Tensor:
+    """Give standard normal noise, drawn on the device from a seed drawn on the host."""
+    generator = torch.Generator(patch.device).manual_seed(int(rng.integers(SEEDS)))
+    return torch.empty_like(patch).normal_(generator=generator)
+
+
+def filtered(channel: Image, rows: Sequence[NDArray[np.float64] | None]) -> None:
+    """Multiply each axis by its matrix, in place; None leaves an axis alone."""
+    volume = channel
+    for dim, matrix in enumerate(rows, 1):
+        if matrix is not None:
+            volume = multiplied(volume, dim, _sent(matrix, channel))
+    if volume is not channel:
+        channel.copy_(volume)
+
+
+def blur_rows(voxels: int, sigma: float) -> NDArray[np.float64] | None:
+    """Give a Gaussian blur as a matrix: three sigma either way, edges mirrored, as nnU-Net's."""
+    radius = max(0, round((6 * sigma - 0.5) / 2))
+    if voxels == 1 or radius == 0:
+        return None
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    mirrored = np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
+    shifted = (weight * mirrored[tap : tap + voxels] for tap, weight in enumerate(taps / taps.sum()))
+    return np.asarray(sum(shifted))
+
+
+def coarse_rows(voxels: int, count: int) -> NDArray[np.float64] | None:
+    """Give the matrix that leaves ``count`` voxels, the nearest ones, and interpolates between them."""
+    if count >= voxels:
+        return None
+    left = np.floor((np.arange(count) + 0.5) * (voxels / count)).astype(int)
+    rows = np.zeros((voxels, voxels))
+    rows[:, left] = linear_rows(count, resized(count, voxels))
+    return rows
+
+
+def _sent(rows: NDArray[np.float64], like: Tensor) -> Tensor:
+    """Send a matrix to where ``like`` is, without waiting."""
+    matrix = torch.from_numpy(rows).to(like.dtype)
+    return (matrix.pin_memory() if like.is_cuda else matrix).to(like.device, non_blocking=True)
