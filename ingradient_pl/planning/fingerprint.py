@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ingradient_pl.geometry import Grid, Millimetres, Voxels
 from ingradient_pl.planning.intensity import Intensities
 
 
+@runtime_checkable
 class Cropped(Protocol):
     """What a fingerprint asks of a case in the store."""
 
@@ -26,6 +27,7 @@ class Cropped(Protocol):
         ...
 
 
+@runtime_checkable
 class Store(Protocol):
     """What a fingerprint asks of a store."""
 

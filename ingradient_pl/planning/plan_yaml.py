@@ -1,0 +1,122 @@
+"""A plan as a YAML file: a config node for training, readable and changeable by people."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
+
+OWN_TARGET = f"{Plan.__module__}.{Plan.__qualname__}"
+FIELDS = {field.name: field for field in dataclasses.fields(Plan)}
+REQUIRED = [
+    name
+    for name, field in FIELDS.items()
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+]
+HEAD = """\
+# How the network sees the data set: written by `ingradient plan`, yours to change.
+# Axes are (z, y, x) of the network; lists by stage run from the finest to the coarsest.
+"""
+COMMENTS = {
+    "channels": "of the image",
+    "outputs": "logits per voxel",
+    "spacing": "mm; null keeps an axis as it comes",
+    "patch": "voxels; a multiple of all strides multiplied",
+    "batch_size": "patches per step, over all ranks",
+    "widths": "feature maps of each stage",
+    "strides": "of each stage; the first is [1, 1, 1]",
+    "kernels": "voxels, of each stage",
+    "blocks": "of each encoder stage: convolutions, or residual blocks",
+    "decoder_blocks": "convolutions of each decoder stage",
+    "normalisation": "one for each channel, by statistics of the whole case",
+    "residual": "whether the encoder has residual blocks",
+    "batch_dice": "whether Dice takes the batch for one image",
+    "transpose": "axis i of the network is axis transpose[i] of the case",
+    "orientation": "where x, y, z of the case point to; stored: as the file has them",
+    "separate_z_above": "ratio of voxel edges from which slices are resampled one by one",
+    "previous_stage": "in a cascade: the configuration whose segmentation is a further input",
+    "notes": "how the plan came about; read by nobody but you",
+}
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Write a plan so that :func:`read_plan` gives its equal; it appears complete or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(as_yaml(plan), encoding="utf-8")
+    temporary.replace(path)
+
+
+def as_yaml(plan: Plan) -> str:
+    """Give the text of a plan's file: a comment on every entry, short lists on one line."""
+    entries = recipe(plan)
+    target = entries.pop(TARGET)
+    lines = [f"{HEAD}{TARGET}: {target}"]
+    for name, entry in entries.items():
+        first, *rest = _lines(name, entry)
+        lines += [f"{first}  # {COMMENTS[name]}", *rest]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(name: str, entry: Any) -> list[str]:
+    """Write one entry: what holds lists or is a mapping goes over several lines, all else on one."""
+    if isinstance(entry, Mapping) and entry:
+        return [f"{name}:", *(f"  {line}" for key, one in entry.items() for line in _lines(key, one))]
+    if isinstance(entry, list) and any(isinstance(one, (list, Mapping)) for one in entry):
+        return [f"{name}:", *(f"  - {_inline(one)}" for one in entry)]
+    return [f"{_inline(name)}: {_inline(entry)}"]
+
+
+def _inline(entry: Any) -> str:
+    text = yaml.safe_dump(
+        entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return str(text).removesuffix("...\n").rstrip("\n")
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan's file; it can name classes of this package only, and run nothing.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no YAML or no plan; the message names the file and the entry.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no plan {path}: write one with `ingradient plan`.")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}. Correct it there.") from error
+    _check_entries(path, entries)
+    built = {}
+    for name, entry in entries.items():
+        try:
+            built[name] = build(entry, TRUSTED)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: '{name}' cannot be used: {error}") from error
+    try:
+        return Plan(**{name: entry for name, entry in built.items() if name != TARGET})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _check_entries(path: Path, entries: Any) -> None:
+    if not isinstance(entries, Mapping) or entries.get(TARGET) != OWN_TARGET:
+        raise ValueError(
+            f"{path} is no plan: it needs the line '{TARGET}: {OWN_TARGET}'. "
+            "Write one with `ingradient plan`."
+        )
+    unknown = sorted(str(name) for name in set(entries) - set(FIELDS) - {TARGET})
+    if unknown:
+        raise ValueError(
+            f"{path}: a plan has no entry {', '.join(map(repr, unknown))}; it has {', '.join(FIELDS)}."
+        )
+    missing = [name for name in REQUIRED if name not in entries]
+    if missing:
+        raise ValueError(f"{path}: the plan lacks {', '.join(map(repr, missing))}. Add it, or plan anew.")
