@@ -1,0 +1,120 @@
+"""Predict one case: an array and its spacing in, a label on the same voxels out."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num, UInt
+from torch import Tensor, nn
+
+from ingradient_pl.geometry import AXES
+from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.home import Choice, Home
+from ingradient_pl.inference.outward import sent_out
+from ingradient_pl.inference.slabs import Slabs, Tiling
+from ingradient_pl.transforms.resample import Rule, homeward
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model, ready to segment.
+
+    Args:
+        model: Networks, plan and task.
+        device: Where networks run: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        window_batch: Windows (each mirrored pass counts) that go through the network together.
+        step: Largest way from window to window, as a share of the patch, in (0, 1].
+        mirror: Axes (0, 1, 2 for z, y, x of the network) whose mirrorings are averaged; None takes all that
+            training mirrored, () none.
+        slab_bytes: Memory for logits that are not final yet; see :class:`Tiling`.
+
+    Raises:
+        ValueError: If a number is out of its range, the device is not there or the task cannot be written.
+    """
+
+    model: Model
+    device: str = "cpu"
+    window_batch: int = 1
+    step: float = 0.5
+    mirror: tuple[int, ...] | None = None
+    slab_bytes: int = 2**29
+
+    def __post_init__(self) -> None:
+        if self.window_batch < 1:
+            raise ValueError(f"window_batch must be at least 1, got {self.window_batch}.")
+        if not 0 < self.step <= 1:
+            raise ValueError(f"step must be a share of the patch in (0, 1], got {self.step}.")
+        if not set(self.mirror or ()) <= set(range(AXES)):
+            raise ValueError(f"mirror names axes 0, 1, 2 (z, y, x), got {self.mirror}.")
+        Choice.of(self.model.task)
+        try:
+            for network in self.model.networks:
+                network.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"The device '{self.device}' cannot be used: {error}. Try device=cpu."
+            ) from error
+
+    def predict(
+        self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]
+    ) -> UInt[np.ndarray, "z y x"]:
+        """Segment a case.
+
+        Args:
+            image: Channels in the task's order, on the axes that the plan's orientation names.
+            spacing: Size of a voxel in mm along (z, y, x).
+
+        Returns:
+            The task's integers on the voxels of ``image``.
+
+        Raises:
+            ValueError: If the image has other channels or axes than the model, or the spacing is no size.
+            ArithmeticError: If the network's answer is not finite.
+        """
+        plan, choice = self.model.plan, Choice.of(self.model.task)
+        self._check(image, spacing)
+        with torch.inference_mode():
+            case = sent_out(image, spacing, plan)
+            label = np.zeros(image.shape[1:], dtype=choice.dtype)
+            inside = label.transpose(plan.transpose)[case.box.slices]
+            slabs = Slabs(case.network.shape, self._tiling(), self.model.plan.outputs)
+            axes = homeward(case.network, case.native, Rule(plan.separate_z_above))
+            a, b, c = slabs.order
+            home = Home((axes[a], axes[b], axes[c]), choice, inside.transpose(slabs.order))
+            for rows in slabs.logits(case.image.to(self.device), self._forward):
+                home.feed(rows)
+        return label
+
+    def _tiling(self) -> Tiling:
+        mirrored = self.model.mirror if self.mirror is None else self.mirror
+        flips = itertools.chain.from_iterable(
+            itertools.combinations(mirrored, count) for count in range(len(mirrored) + 1)
+        )
+        return Tiling(self.model.plan.patch, self.step, tuple(flips), self.window_batch, self.slab_bytes)
+
+    def _forward(
+        self, views: Float[Tensor, "view channel z y x"]
+    ) -> list[Float[Tensor, "view output z y x"]]:
+        # As nnU-Net: half precision on CUDA, where it costs no accuracy that counts and doubles the speed
+        with torch.autocast("cuda", enabled=views.device.type == "cuda"):
+            return [finest(network, views) for network in self.model.networks]
+
+    def _check(self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]) -> None:
+        names = self.model.task.channels
+        if len(image) != len(names):
+            raise ValueError(
+                f"The model was trained on {len(names)} channels ({', '.join(names)}), this image has "
+                f"{len(image)}. Give one file for each, in this order."
+            )
+        if len(spacing) != AXES or not min(spacing) > 0:
+            raise ValueError(f"spacing needs three sizes in mm, ordered (z, y, x); got {list(spacing)}.")
+
+
+def finest(network: nn.Module, views: Tensor) -> Tensor:
+    """Give the finest level of a network's answer, by the shortest way it offers."""
+    shortest = getattr(network, "finest", None)
+    answer = network(views) if shortest is None else shortest(views)
+    logits: Tensor = answer[0] if isinstance(answer, (list, tuple)) else answer
+    return logits
