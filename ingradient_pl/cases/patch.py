@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Float, Integer, Integer, Num
+from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
 

@@ -1,12 +1,18 @@
 """Intensity statistics of a whole case by channel: what normalisers and planners are made from."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 STEPS = 1000
 """Quantiles are kept at 0, 1/1000, ..., 1: a percentile with one decimal is read off exactly."""
+
+WIDEST = 2**20
+"""Integers that span no more are counted instead of sorted."""
+
+PART = 2**22
+"""Voxels looked at at once."""
 
 
 class Statistics(NamedTuple):
@@ -25,13 +31,36 @@ class Statistics(NamedTuple):
     quantiles: NDArray[np.float64]
 
     @classmethod
-    def of(cls, values: NDArray[np.generic]) -> "Statistics | None":
+    def of(cls, values: NDArray[Any]) -> "Statistics | None":
         """Measure ``values`` (any shape); None where there are none."""
         if not values.size:
             return None
-        flat = np.asarray(values, dtype=np.float64).ravel()
-        quantiles = np.quantile(flat, np.linspace(0, 1, STEPS + 1))
-        return cls(flat.size, float(flat.mean()), float(flat.std()), quantiles)
+        low, high = values.min(), values.max()
+        if values.dtype.kind in "iu" and int(high) - int(low) < WIDEST:
+            return cls._counted(values.reshape(-1), int(low), int(high))
+        flat = np.sort(values, axis=None)
+        ranks = np.linspace(0, 1, STEPS + 1) * (flat.size - 1)
+        below = flat[np.floor(ranks).astype(np.int64)].astype(np.float64)
+        above = flat[np.ceil(ranks).astype(np.int64)].astype(np.float64)
+        quantiles = below + (above - below) * (ranks % 1)
+        mean = float(flat.mean(dtype=np.float64))
+        squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in _parts(flat))
+        return cls(flat.size, mean, float(np.sqrt(squares / flat.size)), quantiles)
+
+    @classmethod
+    def _counted(cls, flat: NDArray[Any], low: int, high: int) -> "Statistics":
+        """Measure integers exactly from how often each occurs: no sort, no copy in 64 bits."""
+        counts = np.zeros(high - low + 1, dtype=np.int64)
+        for part in _parts(flat):
+            counts += np.bincount(part.astype(np.int64) - low, minlength=counts.size)
+        values, size = np.arange(low, high + 1, dtype=np.float64), int(counts.sum())
+        mean = float(counts @ values) / size
+        std = float(np.sqrt(counts @ np.square(values - mean) / size))
+        ranks = np.linspace(0, 1, STEPS + 1) * (size - 1)
+        reached = np.cumsum(counts)
+        below = values[np.searchsorted(reached, np.floor(ranks), side="right")]
+        above = values[np.searchsorted(reached, np.ceil(ranks), side="right")]
+        return cls(size, mean, std, below + (above - below) * (ranks % 1))
 
     @property
     def minimum(self) -> float:
@@ -60,3 +89,7 @@ class ChannelStatistics(NamedTuple):
     whole: Statistics
     body: Statistics
     foreground: Statistics | None
+
+
+def _parts(flat: NDArray[Any]) -> list[NDArray[Any]]:
+    return [flat[start : start + PART] for start in range(0, flat.size, PART)]

@@ -1,0 +1,279 @@
+"""From the files of a data set to a case store, once: crop to content, measure, compress, case by case."""
+
+import errno
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from ingradient_pl import __version__
+from ingradient_pl.cases import store as stored
+from ingradient_pl.cases.prepare import Prepared, prepared
+from ingradient_pl.cases.records import CaseFiles, Fault, Source
+from ingradient_pl.cases.store import CASE, CASES, DATASET, FORMAT, StoreError
+from ingradient_pl.cases.summary import CaseRecord, Summary
+from ingradient_pl.cases.task import Task
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
+
+
+class _Settings(NamedTuple):
+    """What every case of a run is prepared with."""
+
+    task: Task
+    store: Path
+    orientation: str
+
+
+def build_store(
+    source: Source,
+    store: Path,
+    workers: int | None = None,
+    progress: bool = True,  # noqa: FBT001
+    orientation: str = "LPS",
+) -> Summary:
+    """Write the cases of a data set into a case store, or what is missing of them.
+
+    A case appears whole or not at all; one whose files did not change since is not made again. A case that
+    cannot be read is reported and does not hold up the others.
+
+    Args:
+        source: The data set, from :func:`ingradient_pl.cases.sources.read_source`.
+        store: The store's folder; it is made.
+        workers: Cases prepared at a time; as many as the machine has cores where None.
+        progress: Whether to show a bar.
+        orientation: Patient directions that all cases' axes are brought to, or ``stored``.
+
+    Returns:
+        What was found; print it with ``str``.
+
+    Raises:
+        StoreError: If the folder holds another data set or a newer store, or the disk is full.
+    """
+    store = Path(store)
+    settings = _Settings(source.task, store, orientation)
+    _describe(source, settings)
+    remove_leftovers(store)
+    records: list[CaseRecord] = []
+    faults = list(source.faults)
+    bar = tqdm(total=len(source.cases), desc="prepare", unit="case", disable=not progress, dynamic_ncols=True)
+    with bar, _pool(workers) as pool:
+        for outcome in _outcomes(pool, source.cases, settings):
+            bar.update()
+            if isinstance(outcome, Fault):
+                faults.append(outcome)
+                bar.set_postfix_str(f"{len(faults)} faulty")
+            else:
+                records.append(outcome)
+    for name in {fault.case for fault in source.faults}:
+        _remove(store / CASES / name)
+    known = {case.name for case in source.cases}
+    strangers = [name for name in stored.names(store) if name not in known]
+    return Summary.of(source, sorted(records), sorted(faults), strangers)
+
+
+def remove_leftovers(store: Path) -> None:
+    """Remove what killed preparations left behind; those still running on this machine keep theirs."""
+    folder = store / CASES
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name.startswith(".") and not _alive(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _describe(source: Source, settings: _Settings) -> None:
+    """Write the store's description, or hold the one that is there against it."""
+    plain = {
+        "store_format": FORMAT,
+        "written_by": f"ingradient_pl {__version__}",
+        "source": str(source.path.resolve()),
+        "orientation": settings.orientation,
+        "task": plain_task(source.task),
+    }
+    try:
+        (settings.store / CASES).mkdir(parents=True, exist_ok=True)
+        if (settings.store / DATASET).exists():
+            _agree(settings, stored.dataset(settings.store))
+        _replace(settings.store / DATASET, json.dumps(plain, indent=2).encode())
+    except OSError as error:
+        raise StoreError(
+            f"{settings.store}: the store cannot be written ({error.strerror}: {error.filename}). "
+            "Choose a folder you may write to, on a disk with free space."
+        ) from error
+
+
+def _agree(settings: _Settings, held: dict[str, Any]) -> None:
+    there, wanted = stored.task(held["task"]), settings.task
+    if there.channels != wanted.channels and stored.names(settings.store):
+        raise StoreError(
+            f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
+            f"{list(wanted.channels)}. Choose another folder, or delete this one."
+        )
+
+
+def plain_task(task: Task) -> dict[str, Any]:
+    """Give a task as plain values for JSON."""
+    return {
+        "channels": list(task.channels),
+        "labels": dict(task.labels),
+        "regions_class_order": task.regions_class_order,
+        "name": task.name,
+        "file_ending": task.file_ending,
+        "notes": dict(task.notes),
+    }
+
+
+@contextmanager
+def _pool(workers: int | None) -> Iterator[Executor]:
+    """Threads: what takes time (unpacking, packing, counting, sorting) leaves Python's lock alone."""
+    pool = ThreadPoolExecutor(max(1, workers or len(os.sched_getaffinity(0))))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
+    waiting = {pool.submit(_one, case, settings) for case in cases}
+    while waiting:
+        finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield future.result()
+
+
+def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
+    folder = settings.store / CASES / case.name
+    try:
+        held = _held(folder)
+        origin = _origin(case, settings)
+        if held is not None and held["origin"] == origin:
+            return _record(_regrouped(held, case, folder), SKIPPED)
+        made = prepared(case, settings.task, settings.orientation)
+        _write(folder, made, {**made.described, "origin": origin})
+        return _record(made.described, REBUILT if held is not None else DONE)
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreError(
+                f"Case '{case.name}': the disk of {settings.store} is full. Nothing half-written is left; "
+                "free space and prepare again: what is done is kept."
+            ) from error
+        _remove(folder)
+        return Fault(case.name, Path(error.filename or case.images[0]), f"{error.strerror or error}.")
+    except (ValueError, MemoryError) as error:
+        _remove(folder)
+        return Fault(case.name, _file(case, str(error)), str(error) or "it does not fit into memory.")
+
+
+def _file(case: CaseFiles, message: str) -> Path:
+    files = [file for file in (*case.images, case.label) if file is not None]
+    return next((file for file in files if message.startswith(f"{file}:")), files[0])
+
+
+def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
+    """What a prepared case depends on: where this differs, it is made again."""
+    files = [file for file in (*case.images, case.label) if file is not None]
+    return {
+        "files": [[str(file.resolve()), *_stamp(file)] for file in files],
+        "label": case.label is not None,
+        "orientation": settings.orientation,
+        "channels": len(settings.task.channels),
+        "values": list(settings.task.values),
+        "ignore": settings.task.ignore,
+    }
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    entries = sorted(file.iterdir()) if file.is_dir() else [file]
+    found = [entry.stat() for entry in entries]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+
+
+def _held(folder: Path) -> dict[str, Any] | None:
+    if not folder.is_dir():
+        return None
+    try:
+        held = stored.description(folder)
+        sizes = {stored.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
+        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return held if whole and (folder / stored.NUMBERS).exists() else {"origin": None}
+    except (StoreError, OSError, KeyError, TypeError):
+        return {"origin": None}  # damaged: made again
+
+
+def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str, Any]:
+    """Patient and split may change without any file doing so."""
+    if (held["group"], held["split"]) != (case.group, case.split):
+        held |= {"group": case.group, "split": case.split}
+        _replace(folder / CASE, json.dumps(held).encode())
+    return held
+
+
+def _write(folder: Path, made: Prepared, described: dict[str, Any]) -> None:
+    temporary = folder.with_name(f".{folder.name}{_mine()}")
+    try:
+        temporary.mkdir()
+        for name, content in made.files.items():
+            (temporary / name).write_bytes(content)
+        (temporary / CASE).write_bytes(json.dumps(described).encode())
+        _remove(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}{_mine()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    """Take a case out of the store at one stroke, then delete it."""
+    if folder.exists():
+        aside = folder.with_name(f".{folder.name}-old{_mine()}")
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _mine() -> str:
+    return f"@{socket.gethostname()}@{os.getpid()}"
+
+
+def _alive(name: str) -> bool:
+    _, _, owner = name.partition("@")
+    host, _, process = owner.rpartition("@")
+    if host != socket.gethostname() or not process.isdigit() or int(process) == os.getpid():
+        return bool(host) and host != socket.gethostname()
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _record(described: dict[str, Any], outcome: str) -> CaseRecord:
+    return CaseRecord(
+        name=described["name"],
+        outcome=outcome,
+        group=described["group"],
+        shape=tuple(described["native"]["turned_shape"]),
+        cropped=tuple(described["shape"]),
+        spacing=tuple(described["spacing"]),
+        dtype=described["dtype"],
+        labelled=described["labelled"],
+        voxels={int(value): count for value, count in described["voxels"].items()},
+        size=sum(described["bytes"].values()),
+        warnings=tuple(described["warnings"]),
+    )

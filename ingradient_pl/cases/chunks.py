@@ -1,0 +1,126 @@
+"""Voxels on disk: compressed blocks of which any box is read in milliseconds, each with its check sum."""
+
+import threading
+import zlib
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import blosc2
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 64
+BLOCK = (16, 32, 32)
+SMALL = 4 * 2**20
+"""Bytes up to which size on disk counts more than speed: a whole case is read in a millisecond anyway."""
+
+FAST: dict[str, Any] = {"codec": blosc2.Codec.LZ4HC, "clevel": 5}
+"""A 128³ box of a noisy CT (int16, ratio 2.4): 2.1 ms on one core; LZ4 2.4 ms (2.2), ZSTD 3.5 ms (2.5)."""
+
+DENSE: dict[str, Any] = {"codec": blosc2.Codec.ZSTD, "clevel": 5}
+HEADER_SIZE = slice(11, 15)
+"""Where a frame tells, big-endian, how long its own header is."""
+
+
+class Packed(NamedTuple):
+    """An array ready for the disk.
+
+    Args:
+        content: The file's bytes.
+        sums: Check sum of each chunk; the last is that of header and index.
+    """
+
+    content: bytes
+    sums: NDArray[np.uint32]
+
+
+def packed(voxels: NDArray[Any], dense: bool = False) -> Packed:  # noqa: FBT001
+    """Compress an array with axes (..., z, y, x); ``dense`` where it compresses well, as labels do."""
+    lead = voxels.ndim - len(BLOCK)
+    chunks = [*(1,) * lead, *(min(CHUNK, count) for count in voxels.shape[lead:])]
+    blocks = [*(1,) * lead, *(min(pair) for pair in zip(BLOCK, chunks[lead:], strict=True))]
+    if voxels.nbytes <= SMALL:
+        chunks = blocks = list(voxels.shape)
+    settings = DENSE if dense or voxels.nbytes <= SMALL else FAST
+    array: Any = blosc2.asarray(
+        np.ascontiguousarray(voxels),
+        chunks=chunks,
+        blocks=blocks,
+        cparams={**settings, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1},
+    )
+    content: bytes = array.to_cframe()
+    payloads = [array.schunk.get_chunk(number) for number in range(array.schunk.nchunks)]
+    sums = [zlib.crc32(payload) for payload in payloads] + [_frame_sum(content, array.schunk.cbytes)]
+    return Packed(content, np.array(sums, dtype=np.uint32))
+
+
+class Chunks:
+    """An array on disk, opened for reading; what it reads for the first time it checks.
+
+    Args:
+        path: The file.
+        sums: Its check sums.
+        size: Its bytes.
+
+    Raises:
+        OSError: If the file is not there, cut short or damaged outside its chunks.
+    """
+
+    def __init__(self, path: Path, sums: NDArray[np.uint32], size: int) -> None:
+        self._sums, self._lock = sums, threading.Lock()
+        found = path.stat().st_size
+        if found != size:
+            # Mapped into memory, a file that ends early would kill the process
+            raise OSError(f"it has {found} bytes instead of {size}")
+        self._array: Any = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+        if _file_sum(path, self._array.schunk.cbytes) != int(sums[-1]):
+            raise OSError("its header or index is damaged")
+        self._checked = bytearray(len(sums))
+
+    def read(self, box: Sequence[slice]) -> NDArray[Any]:
+        """Read a part of the array.
+
+        Raises:
+            OSError: If a chunk it needs is damaged.
+        """
+        with self._lock:
+            self._check(box)
+            part: NDArray[Any] = self._array[tuple(box)]
+        return part
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole array."""
+        return tuple(self._array.shape)
+
+    def _check(self, box: Sequence[slice]) -> None:
+        shape, chunks = self._array.shape, self._array.chunks
+        counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+        touched = [
+            range(part.start // chunk, (part.stop - 1) // chunk + 1)
+            for part, chunk in zip(box, chunks, strict=True)
+        ]
+        for position in product(*touched):
+            number = 0
+            for index, count in zip(position, counts, strict=True):
+                number = number * count + index
+            if not self._checked[number]:
+                if zlib.crc32(self._array.schunk.get_chunk(number)) != int(self._sums[number]):
+                    raise OSError(f"chunk {number} is damaged (its check sum differs)")
+                self._checked[number] = 1
+
+
+def _frame_sum(content: bytes, payload: int) -> int:
+    head = int.from_bytes(content[HEADER_SIZE], "big")
+    return zlib.crc32(content[head + payload :], zlib.crc32(content[:head]))
+
+
+def _file_sum(path: Path, payload: int) -> int:
+    with path.open("rb") as file:
+        start = file.read(HEADER_SIZE.stop)
+        head = int.from_bytes(start[HEADER_SIZE], "big")
+        sum_of_head = zlib.crc32(start + file.read(head - len(start)))
+        file.seek(head + payload)
+        return zlib.crc32(file.read(), sum_of_head)

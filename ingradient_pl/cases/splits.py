@@ -1,0 +1,142 @@
+"""Which cases train and which validate, in which fold: no patient on both sides."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+TRAIN, VALIDATION = ("train", "training", "tr"), ("val", "validation", "valid", "va")
+SHOWN = 5
+
+
+class Split(NamedTuple):
+    """One fold.
+
+    Args:
+        train: Names of the cases to train on, sorted.
+        validation: Names of the cases to validate on, sorted.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[Split]:
+    """Cut the cases into folds of whole patients.
+
+    Where every case is a patient of its own these are the folds of nnU-Net: scikit-learn's ``KFold`` over
+    sorted names with this seed.
+
+    Args:
+        groups: The patient of each case.
+        count: Folds.
+        seed: Of the shuffle.
+
+    Raises:
+        ValueError: If there are fewer patients than folds.
+    """
+    patients = np.sort(np.array(sorted(set(groups.values())), dtype=object)).tolist()
+    if not 1 < count <= len(patients):
+        raise ValueError(
+            f"{count} folds need at least 2 folds and a patient for each; there are {len(patients)} patients "
+            f"({len(groups)} cases). Ask for fewer folds, or give a split of your own."
+        )
+    order = np.arange(len(patients))
+    np.random.RandomState(seed).shuffle(order)  # what scikit-learn does, and with it nnU-Net
+    splits = []
+    for part in np.array_split(order, count):
+        held = {patients[number] for number in part}
+        splits.append(_split(groups, {name for name, group in groups.items() if group in held}))
+    return splits
+
+
+def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> list[Split] | None:
+    """Take the split that a table gave: ``train`` or ``val`` for each case, or the number of its fold.
+
+    Cases of another name (``test``) or of none are left out.
+
+    Args:
+        splits: What the table says about each case.
+        groups: The patient of each case.
+
+    Returns:
+        One split; or one for each fold number; None where the table says nothing.
+
+    Raises:
+        ValueError: If a patient would be on both sides, or one side is empty.
+    """
+    said = {name: str(entry).strip().lower() for name, entry in splits.items() if entry not in (None, "")}
+    if not said:
+        return None
+    numbers = sorted({int(entry) for entry in said.values() if entry.isdigit()})
+    if numbers:
+        inside = [name for name, entry in said.items() if entry.isdigit()]
+        cut = [[name for name in inside if int(said[name]) == number] for number in numbers]
+        made = [Split(tuple(sorted(set(inside) - set(held))), tuple(sorted(held))) for held in cut]
+    else:
+        train = tuple(sorted(name for name, entry in said.items() if entry in TRAIN))
+        made = [Split(train, tuple(sorted(name for name, entry in said.items() if entry in VALIDATION)))]
+    return checked(made, groups, "the split column")
+
+
+def from_file(path: Path, groups: Mapping[str, str]) -> list[Split]:
+    """Read nnU-Net's ``splits_final.json``: a list of ``{"train": [names], "val": [names]}``.
+
+    Args:
+        path: The file.
+        groups: The patient of each case that there is.
+
+    Raises:
+        ValueError: If it is no such file, names cases that are not there, or has a patient on both sides.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        made = [Split(tuple(sorted(fold["train"])), tuple(sorted(fold["val"]))) for fold in plain]
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file. Give a splits_final.json, or leave it out.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not a list of folds, each with 'train' and 'val' ({type(error).__name__}: {error})."
+        ) from error
+    return checked(made, groups, str(path))
+
+
+def checked(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:
+    """Give the splits, or say what is wrong with them.
+
+    Raises:
+        ValueError: If they name cases that are not there, a side is empty or a patient is on both.
+    """
+    if not splits:
+        raise ValueError(f"{where} holds no fold. Each needs cases to train on and cases to validate on.")
+    for number, split in enumerate(splits):
+        unknown = [name for name in (*split.train, *split.validation) if name not in groups]
+        if unknown:
+            raise ValueError(
+                f"{where}, fold {number}: {len(unknown)} of its cases are not in the data set: "
+                f"{_some(unknown)}. Is it the split of another data set, or are cases missing?"
+            )
+        if not split.train or not split.validation:
+            raise ValueError(f"{where}, fold {number}: it needs cases on both sides; got {_counts(split)}.")
+        both = {groups[name] for name in split.train} & {groups[name] for name in split.validation}
+        if both:
+            raise ValueError(
+                f"{where}, fold {number}: {len(both)} patients are on both sides, so the validation would "
+                f"flatter: {_some(sorted(both))}. Move all cases of a patient to one side, or say that they "
+                "are different patients (group column of a table, group pattern)."
+            )
+    return list(splits)
+
+
+def _split(groups: Mapping[str, str], held: set[str]) -> Split:
+    return Split(tuple(sorted(set(groups) - held)), tuple(sorted(held)))
+
+
+def _counts(split: Split) -> str:
+    return f"{len(split.train)} to train on, {len(split.validation)} to validate on"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,317 @@
+"""CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Integer, Num
+from numpy.typing import NDArray
+
+from ingradient_pl.cases.chunks import Chunks
+from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
+from ingradient_pl.cases.task import Task
+from ingradient_pl.geometry import AXES, Box, Grid
+
+FORMAT = 1
+DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
+ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
+OPEN = 64
+"""Cases whose files one process keeps open."""
+
+KEPT = 256
+"""Cases whose coordinates or statistics one process keeps in memory."""
+
+T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """A store that cannot be used as asked; the message names case, file and cure."""
+
+
+class StoredCase(NamedTuple):
+    """A case of the store, without its voxels.
+
+    Args:
+        name: Of the case.
+        grid: Native spacing, shape after the crop to content, axes as the store was opened.
+        classes: Foreground integers that occur in its label, ascending.
+        group: The patient.
+        split: What the source's table says, e.g. ``train``; None where it says nothing.
+        whole: Whether the body (voxels that are not zero, holes filled) is everything.
+        voxels: How many voxels each foreground integer has.
+        native: Grid of the case before the crop, axes as ``grid``.
+        start: First voxel of the crop in ``native``.
+        labelled: Whether there is a label.
+        dtype: Of the image.
+    """
+
+    name: str
+    grid: Grid
+    classes: tuple[int, ...]
+    group: str
+    split: str | None
+    whole: bool
+    voxels: dict[int, int]
+    native: Grid
+    start: tuple[int, int, int]
+    labelled: bool
+    dtype: str
+
+
+class Voxels(NamedTuple):
+    """A box of a case as it lies in the store.
+
+    Args:
+        image: Native data type.
+        label: Integers of the task; zero where the case has no label.
+        body: Voxels inside the patient; None where that is every voxel of the case.
+    """
+
+    image: Num[np.ndarray, "channel z y x"]
+    label: Integer[np.ndarray, "z y x"]
+    body: Bool[np.ndarray, "z y x"] | None
+
+
+class CaseStore:
+    """The cases of a data set, prepared once by :func:`ingradient_pl.cases.build.build_store`.
+
+    Opening reads a small file for each case; files of voxels are opened when first read, in whatever process
+    reads them, so a store may be handed to worker processes of any kind.
+
+    Args:
+        path: The store's folder.
+        transpose: Axis ``i`` of everything given out is axis ``transpose[i]`` of the case on disk.
+
+    Raises:
+        StoreError: If there is no store, or it was written by a newer version.
+    """
+
+    def __init__(self, path: Path, transpose: Sequence[int] = (0, 1, 2)) -> None:
+        if sorted(transpose) != list(range(AXES)):
+            raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
+        self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
+        described = dataset(self.path)
+        self.task, self.orientation = task(described["task"]), str(described["orientation"])
+        self.cases = {name: self._case(self._plain(name)) for name in names(self.path)}
+        self._fresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._fresh()
+
+    def read(self, name: str, box: Box) -> Voxels:
+        """Read a box of a case.
+
+        Args:
+            name: Of the case.
+            box: Voxels of ``cases[name].grid``; it must lie inside.
+
+        Raises:
+            StoreError: If there is no such case, the box leaves it or a file is damaged.
+        """
+        case = self._known(name)
+        if box.clipped(case.grid.shape) != box or not box.voxels:
+            raise StoreError(f"Case '{name}': {box} leaves its grid of {case.grid.shape} voxels. Clip it.")
+        opened = self._cached(self._opened, OPEN, name, self._open)
+        cut = box.transposed(np.argsort(self.transpose).tolist()).slices
+        parts = {kind: self._part(name, kind, chunks, cut) for kind, chunks in opened.items()}
+        image = parts["image"].transpose([0, *(axis + 1 for axis in self.transpose)])
+        label = (
+            parts["label"].transpose(self.transpose) if "label" in parts else np.zeros(box.shape, np.uint8)
+        )
+        body = parts["body"].transpose(self.transpose) if "body" in parts else None
+        return Voxels(image, label, body)
+
+    def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
+        """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
+        return self._cached(self._statistics, KEPT, name, self._read_statistics)
+
+    def foreground(self, name: str) -> dict[int, NDArray[np.int32]]:
+        """Give sampled voxels (z, y, x) of each foreground integer: up to 10,000, or 1 % if that is more."""
+        coordinates = self._cached(self._coordinates, KEPT, name, self._read_coordinates)
+        return {value: found for value, found in coordinates.items() if value}
+
+    def annotated(self, name: str) -> NDArray[np.int32] | None:
+        """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
+        return self._cached(self._coordinates, KEPT, name, self._read_coordinates).get(0)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Give all that is written about a case: native frame, crop, source files."""
+        self._known(name)
+        return self._plain(name)
+
+    def _fresh(self) -> None:
+        self._process, self._lock = os.getpid(), threading.RLock()
+        self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
+        self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
+        self._coordinates: OrderedDict[str, dict[int, NDArray[np.int32]]] = OrderedDict()
+
+    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
+        if self._process != os.getpid():  # after a fork: handles and locks are the parent's
+            cache.clear()
+            self._fresh()
+        with self._lock:
+            if name not in cache:
+                cache[name] = read(name)
+                if len(cache) > most:
+                    cache.popitem(last=False)
+            cache.move_to_end(name)
+            return cache[name]
+
+    def _known(self, name: str) -> StoredCase:
+        if name not in self.cases:
+            some = ", ".join(list(self.cases)[:3])
+            held = f"{len(self.cases)}: {some}, ..."
+            raise StoreError(f"No case '{name}' in the store {self.path}; it holds {held}")
+        return self.cases[name]
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        return description(self.path / CASES / name)
+
+    def _case(self, plain: dict[str, Any]) -> StoredCase:
+        native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
+        start = plain["start"]
+        return StoredCase(
+            name=plain["name"],
+            grid=Grid.of(plain["shape"], plain["spacing"]).transposed(self.transpose),
+            classes=tuple(sorted(int(value) for value in plain["voxels"])),
+            group=plain["group"],
+            split=plain["split"],
+            whole=plain["whole"],
+            voxels={int(value): count for value, count in plain["voxels"].items()},
+            native=native.transposed(self.transpose),
+            start=(start[self.transpose[0]], start[self.transpose[1]], start[self.transpose[2]]),
+            labelled=plain["labelled"],
+            dtype=plain["dtype"],
+        )
+
+    def _open(self, name: str) -> dict[str, Chunks]:
+        sizes = self._plain(name)["bytes"]
+        opened = {}
+        with self._numbers(name) as numbers:
+            for kind, size in sizes.items():
+                path = self.path / CASES / name / ARRAYS[kind]
+                try:
+                    opened[kind] = Chunks(path, numbers[f"{kind}_sums"], size)
+                except (OSError, RuntimeError, ValueError) as error:
+                    raise self._damaged(name, path, error) from error
+        return opened
+
+    def _part(self, name: str, kind: str, chunks: Chunks, cut: tuple[slice, ...]) -> NDArray[Any]:
+        whole = tuple(slice(0, count) for count in chunks.shape[: len(chunks.shape) - AXES])
+        try:
+            return chunks.read((*whole, *cut))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._damaged(name, self.path / CASES / name / ARRAYS[kind], error) from error
+
+    def _numbers(self, name: str) -> Any:
+        path = self.path / CASES / name / NUMBERS
+        try:
+            return np.load(path, allow_pickle=False)
+        except Exception as error:
+            raise self._damaged(name, path, error) from error
+
+    def _read_statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
+        self._known(name)
+        with self._numbers(name) as numbers:
+            table = self._entry(name, numbers, "statistics")
+        return tuple(_channel(rows) for rows in table)
+
+    def _read_coordinates(self, name: str) -> dict[int, NDArray[np.int32]]:
+        self._known(name)
+        with self._numbers(name) as numbers:
+            values, counts, steps = (
+                self._entry(name, numbers, key) for key in ("values", "counts", "coordinates")
+            )
+        shape = self._plain(name)["shape"]
+        found = {}
+        for value, part in zip(values, np.split(steps, np.cumsum(counts)[:-1]), strict=True):
+            axes = np.unravel_index(np.cumsum(part, dtype=np.int64), shape)
+            found[int(value)] = np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
+        return found
+
+    def _entry(self, name: str, numbers: Any, key: str) -> NDArray[Any]:
+        try:
+            entry: NDArray[Any] = numbers[key]
+        except Exception as error:
+            raise self._damaged(name, self.path / CASES / name / NUMBERS, error) from error
+        return entry
+
+    def _damaged(self, name: str, path: Path, error: Exception) -> StoreError:
+        return StoreError(
+            f"Case '{name}': {path} cannot be read ({error}). "
+            f"Delete the folder {path.parent} and prepare the data set again: only what is missing is made."
+        )
+
+
+def dataset(path: Path) -> dict[str, Any]:
+    """Read what a store says about its data set.
+
+    Raises:
+        StoreError: If there is none, or a newer version wrote it.
+    """
+    file = path / DATASET
+    try:
+        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path} is no case store: {file} is missing. Make one with 'ingradient prepare'."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
+    if "store_format" not in plain:
+        raise StoreError(f"{path} is no case store: {file} names no 'store_format'. Is it the raw data set?")
+    if plain["store_format"] > FORMAT:
+        raise StoreError(
+            f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "
+            "Update ingradient_pl, or prepare the data set again with this version."
+        )
+    return plain
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """Read what a store says about one case.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    try:
+        plain: dict[str, Any] = json.loads((folder / CASE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). "
+            f"Delete the folder {folder} and prepare the data set again."
+        ) from error
+    return plain
+
+
+def names(path: Path) -> list[str]:
+    """Give the names of the finished cases of a store, sorted."""
+    folder = path / CASES
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+
+def task(plain: dict[str, Any]) -> Task:
+    """Build the task from what a store says."""
+    return Task(**plain)
+
+
+def _channel(rows: NDArray[np.float64]) -> ChannelStatistics:
+    whole, body, foreground = map(_statistics, rows)
+    return ChannelStatistics(whole, body, foreground if rows[2, 0] else None)
+
+
+def _statistics(row: NDArray[np.float64]) -> Statistics:
+    voxels, mean, std = row[:3]
+    return Statistics(int(voxels), float(mean), float(std), row[3 : 3 + STEPS + 1])
