@@ -1,49 +1,15 @@
 """Fingerprint: all that planners know of a data set. It is read off the store without touching a voxel."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ingradient_pl.cases.statistics import ChannelStatistics
+from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
-from ingradient_pl.geometry import Grid, Millimetres, Voxels
+from ingradient_pl.geometry import AXES, Grid, Millimetres
 from ingradient_pl.planning.intensity import Intensities
-
-
-@runtime_checkable
-class Cropped(Protocol):
-    """What a fingerprint asks of a case in the store."""
-
-    @property
-    def grid(self) -> Grid:
-        """The case's own grid after the crop to its content."""
-        ...
-
-    @property
-    def uncropped(self) -> Voxels:
-        """Voxels along each axis before the crop."""
-        ...
-
-
-@runtime_checkable
-class Store(Protocol):
-    """What a fingerprint asks of a store."""
-
-    @property
-    def task(self) -> Task:
-        """Channels and labels."""
-        ...
-
-    @property
-    def cases(self) -> Mapping[str, Cropped]:
-        """Every case by name."""
-        ...
-
-    def statistics(self, name: str) -> Sequence[ChannelStatistics]:
-        """Intensities of each channel of a case."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +21,7 @@ class Fingerprint:
         task: Channels and labels.
         relative_size: Median over the cases of the share of voxels that the crop left.
         foreground: Intensities of each channel's foreground; None where no case has any.
+        orientation: Where the axes x, y, z of the cases point to (``LPS``); ``stored``: as in their files.
 
     Raises:
         ValueError: If there is no case, or intensities are not given for every channel.
@@ -64,6 +31,7 @@ class Fingerprint:
     task: Task
     relative_size: float = 1.0
     foreground: tuple[Intensities | None, ...] = ()
+    orientation: str = "LPS"
 
     def __post_init__(self) -> None:
         foreground = tuple(self.foreground) or (None,) * len(self.task.channels)
@@ -97,17 +65,32 @@ class Fingerprint:
         return cls(grids, task, relative_size, tuple(foreground))
 
     @classmethod
-    def of_store(cls, store: Store) -> "Fingerprint":
-        """Read the fingerprint off a store."""
-        cases = store.cases
-        left = [np.prod(case.grid.shape) / np.prod(case.uncropped) for case in cases.values()]
+    def of_store(cls, store: CaseStore) -> "Fingerprint":
+        """Read the fingerprint off a store: of the cases with labels, or of all where none has any.
+
+        Raises:
+            ValueError: If the store was opened with its axes in another order than on disk.
+        """
+        if store.transpose != tuple(range(AXES)):
+            raise ValueError(
+                f"A plan decides the order of axes, so the store must be opened without one; it was "
+                f"opened with transpose={store.transpose}."
+            )
+        labelled = {name: case for name, case in store.cases.items() if case.labelled}
+        cases = labelled or store.cases
+        left = [math.prod(case.grid.shape) / math.prod(case.native.shape) for case in cases.values()]
         measured = [store.statistics(name) for name in cases]
         foreground = [
             Intensities.pooled([one for case in measured if (one := case[channel].foreground) is not None])
             for channel in range(len(store.task.channels))
         ]
-        grids = tuple(case.grid for case in cases.values())
-        return cls(grids, store.task, float(np.median(left)) if left else 1.0, tuple(foreground))
+        return cls(
+            grids=tuple(case.grid for case in cases.values()),
+            task=store.task,
+            relative_size=float(np.median(left)) if left else 1.0,
+            foreground=tuple(foreground),
+            orientation=store.orientation,
+        )
 
     @property
     def median_shape(self) -> tuple[float, float, float]:

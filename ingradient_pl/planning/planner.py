@@ -60,7 +60,6 @@ class Planner:
         spacing: Chooses the network's spacing.
         preset: The kind of network and its budget.
         memory_gb: Memory of the GPU that is planned for; None takes what the preset was made for.
-        orientation: Patient directions the cases' axes were brought to, named x, y, z.
 
     Raises:
         ValueError: If the memory is not positive.
@@ -69,7 +68,6 @@ class Planner:
     spacing: SpacingRule = field(default_factory=NnunetSpacing)
     preset: Preset = DEFAULT
     memory_gb: float | None = None
-    orientation: str = "LPS"
 
     def __post_init__(self) -> None:
         if self.memory_gb is not None and not self.memory_gb > 0:
@@ -203,7 +201,7 @@ class Planner:
             normalisation=tuple(normaliser(name, one, masked=masked) for name, one in named),
             residual=design.residual,
             batch_dice=batch_dice,
-            orientation=self.orientation,
+            orientation=fingerprint.orientation,
             notes=notes,
         )
 
