@@ -1,6 +1,6 @@
 """Random changes of intensity on the device: nnU-Net's set, each usable alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -287,13 +287,17 @@ class Augment(torch.nn.Module):
     the patches are spread over ranks and batches.
 
     Args:
-        transforms: The changes, in this order.
+        transforms: The changes, in this order; by name, where a config gives them names.
         seed: The run's.
     """
 
-    def __init__(self, transforms: Sequence[Intensity] = NNUNET, seed: int = 0) -> None:
+    def __init__(
+        self, transforms: Sequence[Intensity] | Mapping[str, Intensity] = NNUNET, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.transforms, self.seed = tuple(transforms), seed
+        named = isinstance(transforms, Mapping)
+        self.transforms = tuple(transforms.values() if named else transforms)
+        self.seed = seed
 
     def forward(self, batch: Batch) -> Batch:
         """Change ``batch.image`` in place."""
