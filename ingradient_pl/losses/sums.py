@@ -46,16 +46,18 @@ def softmax_sums(
         ignore: Integer of voxels that do not count; None if all do.
         class_weights: Weight of a voxel in the cross entropy by its class; None weighs all alike.
     """
-    target = label.long()
-    counted = None if ignore is None else target != ignore
-    if counted is not None:
-        target = torch.where(counted, target, 0)
-    ones = torch.ones_like(target, dtype=torch.float32) if counted is None else counted.float()
-    weights = ones if class_weights is None else ones * class_weights[target]
-    true = _by_class(ones, target, logits.shape[1])
-    sums = _SoftmaxSums.apply(logits, target, weights, counted)  # type: ignore[no-untyped-call]
+    one = logits.new_ones((), dtype=torch.float32)
+    counted = None if ignore is None else label != ignore
+    kept = label if counted is None else torch.where(counted, label, 0)
+    weights = counted
+    if class_weights is not None:
+        by_class = class_weights[kept.long()]
+        weights = by_class if counted is None else by_class * counted
+    true = _by_class(one.expand(label.shape) if counted is None else counted.float(), kept, logits.shape[1])
+    sums = _SoftmaxSums.apply(logits, kept, weights, counted)  # type: ignore[no-untyped-call]
     intersection, predicted, entropy = sums
-    return Sums(intersection, predicted, true, entropy, weights.sum())
+    weight = one * label.numel() if weights is None else weights.sum(dtype=torch.float32)
+    return Sums(intersection, predicted, true, entropy, weight)
 
 
 def sigmoid_sums(
@@ -71,7 +73,8 @@ def sigmoid_sums(
         counted: Voxels that count; None if all do.
     """
     mask = None if counted is None else counted[:, None]
-    true = (inside if mask is None else inside & mask).sum((2, 3, 4), dtype=torch.float32)
+    inside = inside if mask is None else inside & mask
+    true = inside.sum((2, 3, 4), dtype=torch.float32)
     weight = true.new_tensor(float(logits.numel())) if counted is None else counted.sum(dtype=torch.float32)
     intersection, predicted, entropy = _SigmoidSums.apply(logits, inside, mask)  # type: ignore[no-untyped-call]
     return Sums(intersection, predicted, true, entropy, weight)
@@ -81,15 +84,16 @@ class _SoftmaxSums(torch.autograd.Function):
     @override
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, weights: Tensor, counted: Tensor | None
+        ctx: Any, logits: Tensor, label: Tensor, weights: Tensor | None, counted: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        target = label.long()
         log = F.log_softmax(logits.float(), dim=1)
         log_true = log.gather(1, target[:, None])[:, 0]
-        entropy = -(log_true * weights).sum()
+        entropy = -(log_true if weights is None else log_true * weights).sum()
         share, share_true = log.exp_(), log_true.exp_()
         if counted is not None:
             share, share_true = share.mul_(counted[:, None]), share_true.mul_(counted)
-        ctx.save_for_backward(share, share_true, target, weights)
+        ctx.save_for_backward(share, label, weights)
         ctx.dtype = logits.dtype
         intersection = _by_class(share_true, target, logits.shape[1])
         return intersection, share.sum((2, 3, 4)), entropy
@@ -97,15 +101,17 @@ class _SoftmaxSums(torch.autograd.Function):
     @override
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        # With p the share of a class and t its truth: d/dlogit = p (b - sum(b p) - a p_t + e) + t (a p_t - e)
+        # where a, b and e are the gradients of intersection, prediction and entropy
         by_intersection, by_predicted, by_entropy = gradients
-        share, share_true, target, weights = ctx.saved_tensors
-        batch = target.shape[0]
-        pulls = share_true * by_intersection.gather(1, target.view(batch, -1)).view(target.shape)
-        entropies = weights * by_entropy
+        share, label, weights = ctx.saved_tensors
+        target = label.long()
+        pulls = share.gather(1, target[:, None])[:, 0]
+        pulls.mul_(by_intersection.gather(1, target.flatten(1)).view_as(pulls))
+        pulls.sub_(by_entropy if weights is None else weights * by_entropy)
         gradient = share * by_predicted[:, :, None, None, None]
-        common = gradient.sum(1).add_(pulls).sub_(entropies)
-        gradient.addcmul_(share, common[:, None], value=-1)
-        gradient.scatter_add_(1, target[:, None], pulls.sub_(entropies)[:, None])
+        gradient.addcmul_(share, gradient.sum(1, keepdim=True).add_(pulls[:, None]), value=-1)
+        gradient.scatter_add_(1, target[:, None], pulls[:, None])
         return gradient.to(ctx.dtype), None, None, None
 
 
@@ -116,31 +122,29 @@ class _SigmoidSums(torch.autograd.Function):
         ctx: Any, logits: Tensor, inside: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         exact = logits.float()
-        entropy = F.softplus(exact) - exact * inside
+        log_true = F.logsigmoid(inside.float().mul_(2).sub_(1).mul_(exact))  # of the truth, yes or no
+        entropy = -(log_true if mask is None else log_true.mul_(mask)).sum()
+        del log_true
         share = exact.sigmoid()
         if mask is not None:
-            entropy.mul_(mask)
-        ctx.save_for_backward(share, inside, mask)
+            share.mul_(mask)
+        ctx.save_for_backward(share, inside)
         ctx.dtype = logits.dtype
-        kept = share if mask is None else share * mask
-        return (kept * inside).sum((2, 3, 4)), kept.sum((2, 3, 4)), entropy.sum()
+        return (share * inside).sum((2, 3, 4)), share.sum((2, 3, 4)), entropy
 
     @override
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         by_intersection, by_predicted, by_entropy = gradients
-        share, inside, mask = ctx.saved_tensors
-        pulls = torch.addcmul(
-            by_predicted[:, :, None, None, None], inside.float(), by_intersection[:, :, None, None, None]
-        )
-        gradient = pulls.mul_(share * (1 - share)).add_((share - inside.float()) * by_entropy)
-        if mask is not None:
-            gradient.mul_(mask)
+        share, inside = ctx.saved_tensors
+        truth = inside.float()
+        by_share = by_predicted[:, :, None, None, None], by_intersection[:, :, None, None, None]
+        gradient = torch.addcmul(by_share[0], truth, by_share[1]).mul_(share)
+        gradient.addcmul_(gradient, share, value=-1).addcmul_(truth.sub_(share), by_entropy, value=-1)
         return gradient.to(ctx.dtype), None, None
 
 
-def _by_class(values: Tensor, target: Tensor, classes: int) -> Tensor:
+def _by_class(values: Tensor, label: Tensor, classes: int) -> Tensor:
     """Sum ``values`` by class, first within each row of voxels: threads that share no sum need not wait."""
-    batch, z, y, _ = target.shape
-    rows = values.new_zeros(batch, z, y, classes).scatter_add_(-1, target, values)
+    rows = values.new_zeros(*label.shape[:3], classes).scatter_add_(-1, label.long(), values)
     return rows.sum((1, 2))
