@@ -140,7 +140,7 @@ def across(rows: Float[Tensor, "row _ _"], ways: Sequence[Axis]) -> Float[Tensor
             rows = rows.index_select(dim, way.nearest.to(rows.device))
         elif isinstance(way, Cut):
             rows = rows.narrow(dim, way.start, way.voxels)
-        size[dim - 1] = len(way.lower) if isinstance(way, Weights) else rows.shape[dim]
+        size[dim - 1] = len(way.positions) if isinstance(way, Weights) else rows.shape[dim]
     if tuple(size) == tuple(rows.shape[1:]):
         return rows
     return F.interpolate(rows[None], size, mode="bilinear", align_corners=False)[0]
@@ -153,4 +153,7 @@ def _places(axis: Axis) -> tuple[Tensor, Tensor, Tensor | None]:
         return rows, rows, None
     if isinstance(axis, Picks):
         return axis.nearest, axis.nearest, None
-    return axis.lower, axis.upper, axis.share
+    last = axis.image.shape[1] - 1
+    at = axis.positions.double().clamp(0, last)
+    lower = at.floor().long().clamp(max=max(0, last - 1))
+    return lower, (lower + 1).clamp(max=last), (at - lower).float()

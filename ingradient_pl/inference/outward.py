@@ -6,18 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num
-from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
-from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
-from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.cases.content import content
+from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
+from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.transforms.interpolate import along_axes
 from ingradient_pl.transforms.normalise import limits, normalised
 from ingradient_pl.transforms.resample import Rule, outward
-
-VOXELS_AT_ONCE = 1 << 22
 
 
 class Outward(NamedTuple):
@@ -46,15 +43,16 @@ def sent_out(image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float], 
     """
     turned = image.transpose(0, *(1 + axis for axis in plan.transpose))
     whole = Grid.of(image.shape[1:], spacing).transposed(plan.transpose)
-    box = content(turned)
+    box = filled(turned)
     native = Grid(box.shape, whole.spacing)
     network = plan.grid(native)
     voxels = turned[(slice(None), *box.slices)]
     masked = [normaliser.masked for normaliser in plan.normalisation]
-    inside = body(voxels) if any(masked) else None
+    found = content(voxels) if any(masked) else None
+    inside = None if found is None else found.body
+    mask = None if inside is None else torch.from_numpy(inside)
     pairs = zip(voxels, plan.normalisation, strict=True)
     terms = torch.tensor([normaliser.terms(measured(channel, inside)) for channel, normaliser in pairs])
-    mask = None if inside is None else torch.from_numpy(inside)
     axes = outward(native, network, Rule(plan.separate_z_above))
     made = torch.empty(len(voxels), *network.shape)
     for number, channel in enumerate(voxels):  # one at a time: a whole case may be large
@@ -69,52 +67,28 @@ def sent_out(image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float], 
     return Outward(made, native, network, box)
 
 
-def content(image: Num[np.ndarray, "channel z y x"]) -> Box:
+def filled(image: Num[np.ndarray, "channel z y x"]) -> Box:
     """Give the smallest box that holds every voxel of any channel that is not zero; all where none is.
 
     Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
     """
-    filled = np.zeros(image.shape[1:], dtype=bool)
-    for channel in image:
-        filled |= channel != 0
-    start, stop = [], []
-    for axis in range(AXES):
-        others = tuple(other for other in range(AXES) if other != axis)
-        found = np.flatnonzero(filled.any(axis=others))
-        if not found.size:
-            return Box.between((0, 0, 0), filled.shape)
-        start.append(int(found[0]))
-        stop.append(int(found[-1]) + 1)
+    found = image[0] != 0
+    for channel in image[1:]:
+        found |= channel != 0
+    rows = found.any(axis=2)
+    lines = [rows.any(axis=1), rows.any(axis=0), found.any(axis=(0, 1))]
+    if not lines[0].any():
+        return Box.between((0, 0, 0), found.shape)
+    start = [int(line.argmax()) for line in lines]
+    stop = [line.size - int(line[::-1].argmax()) for line in lines]
     return Box.between(start, stop)
-
-
-def body(image: Num[np.ndarray, "channel z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """Give the voxels where some channel is not zero, holes filled."""
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes((image != 0).any(axis=0))
-    return filled
 
 
 def measured(
     channel: Num[np.ndarray, "z y x"], inside: Bool[np.ndarray, "z y x"] | None
 ) -> ChannelStatistics:
-    """Measure a channel as the store's builder does, quickly, without a copy in double precision."""
-    whole = _statistics(channel)
-    within = _statistics(channel[inside]) if inside is not None and inside.any() else whole
-    return ChannelStatistics(whole, within, None)
-
-
-def _statistics(values: NDArray[np.generic]) -> Statistics:
-    ordered = np.sort(values, axis=None)
-    total = squares = 0.0
-    for start in range(0, ordered.size, VOXELS_AT_ONCE):
-        total += float(ordered[start : start + VOXELS_AT_ONCE].sum(dtype=np.float64))
-    mean = total / ordered.size
-    for start in range(0, ordered.size, VOXELS_AT_ONCE):
-        part = ordered[start : start + VOXELS_AT_ONCE].astype(np.float64) - mean
-        squares += float(part @ part)
-    places = np.linspace(0, ordered.size - 1, STEPS + 1)
-    below = np.floor(places).astype(np.int64)
-    above = np.minimum(below + 1, ordered.size - 1)
-    low, high = (ordered[rows].astype(np.float64) for rows in (below, above))
-    quantiles = low + (high - low) * (places - below)
-    return Statistics(ordered.size, mean, float(np.sqrt(squares / ordered.size)), quantiles)
+    """Measure a channel as the store's builder does."""
+    whole = Statistics.of(channel)
+    assert whole is not None  # a box is never empty
+    within = None if inside is None else Statistics.of(channel[inside])
+    return ChannelStatistics(whole, within or whole, None)

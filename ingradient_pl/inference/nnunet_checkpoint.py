@@ -1,0 +1,214 @@
+"""Reads the checkpoint of an nnU-Net without running what its pickle asks for."""
+
+import collections
+import io
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ingradient_pl.inference.checkpoint import CheckpointError
+
+WEIGHTS = "network_weights"
+DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+class NnunetCheckpoint(NamedTuple):
+    """What prediction needs of a checkpoint.
+
+    Args:
+        weights: Of the network, by nnU-Net's names.
+        mirror: Axes of the network that may be mirrored.
+        configuration: Name of the configuration in the plans; None where the file does not tell.
+        trainer: Name of the trainer's class.
+    """
+
+    weights: dict[str, Tensor]
+    mirror: tuple[int, ...] | None
+    configuration: str | None
+    trainer: str
+
+
+def read_checkpoint(path: Path) -> NnunetCheckpoint:
+    """Read weights and settings of one fold.
+
+    The pickle inside is interpreted, but every name it would import is looked up in a short list of our own:
+    tensors, numbers and containers. Weights are read, the optimiser's state is not.
+
+    Raises:
+        CheckpointError: If the file is no checkpoint of nnU-Net, or asks for anything else.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}: is the fold trained to its end?")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is no PyTorch checkpoint, or was cut short while being copied.")
+    with zipfile.ZipFile(path) as archive:
+        content = _content(path, archive)
+        if not isinstance(content, Mapping) or not isinstance(content.get(WEIGHTS), Mapping):
+            raise CheckpointError(f"{path} is no checkpoint of nnU-Net: it has no '{WEIGHTS}'.")
+        named = {name: value for name, value in content[WEIGHTS].items() if isinstance(value, _Tensor)}
+        try:
+            weights = {str(name): value.read(archive) for name, value in named.items()}
+        except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+    settings = content.get("init_args")
+    mirror = content.get("inference_allowed_mirroring_axes")
+    return NnunetCheckpoint(
+        weights,
+        None if mirror is None else tuple(int(axis) for axis in mirror),
+        settings.get("configuration") if isinstance(settings, Mapping) else None,
+        str(content.get("trainer_name", "")),
+    )
+
+
+class _Storage(NamedTuple):
+    """Where the numbers of a tensor lie in the archive."""
+
+    entry: str
+    dtype: torch.dtype
+    numbers: int
+
+    def read(self, archive: zipfile.ZipFile) -> Tensor:
+        found = torch.frombuffer(bytearray(archive.read(self.entry)), dtype=self.dtype)
+        if len(found) != self.numbers:
+            raise ValueError(f"'{self.entry}' holds {len(found)} numbers instead of {self.numbers}.")
+        return found
+
+
+class _Tensor(NamedTuple):
+    """A tensor that has not been read yet."""
+
+    storage: _Storage
+    offset: int
+    size: Sequence[int]
+    stride: Sequence[int]
+
+    def read(self, archive: zipfile.ZipFile) -> Tensor:
+        return (
+            self.storage.read(archive).as_strided(tuple(self.size), tuple(self.stride), self.offset).clone()
+        )
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that knows a handful of names; whatever else a pickle names ends the reading."""
+
+    def __init__(self, stream: io.BytesIO, folder: str) -> None:
+        super().__init__(stream)
+        self.folder = folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in DTYPES:
+            return name
+        try:
+            return KNOWN[module.replace("numpy._core", "numpy.core"), name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, storage, key, _, count = pid
+        if kind != "storage" or storage not in DTYPES:
+            raise pickle.UnpicklingError(f"it refers to a {kind} of {storage}")
+        return _Storage(f"{self.folder}/data/{key}", DTYPES[storage], int(count))
+
+
+class _Dtype:
+    """A NumPy type in the making; only numbers become one."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code, self.order = str(code), "<"
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        self.order = state[1] if state[1] in "<>" else "<"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype = np.dtype(f"{self.order}{self.code}")
+        if dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"it holds values of type {self.code}")
+        return dtype
+
+
+class _Array:
+    """A NumPy array: settings that prediction does not need, so its numbers are let go."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _tensor(
+    storage: _Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: object
+) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("it builds a tensor from something that is no storage")
+    reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
+    if min([offset, *size, *stride]) < 0 or (0 not in size and reach > storage.numbers):
+        raise pickle.UnpicklingError("it builds a tensor that is larger than its storage")
+    return _Tensor(storage, offset, size, stride)
+
+
+def _parameter(tensor: _Tensor, *_: object) -> _Tensor:
+    return tensor
+
+
+def _scalar(dtype: _Dtype, content: bytes) -> float | int:
+    value: float | int = np.frombuffer(content, dtype.dtype, 1)[0].item()
+    return value
+
+
+def _bytes(text: str, encoding: str = "latin1") -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it encodes text as {encoding}")
+    return text.encode("latin1")
+
+
+def _device(kind: str, *_: object) -> str:
+    return str(kind)
+
+
+KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "device"): _device,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("_codecs", "encode"): _bytes,
+}
+"""All that a pickle may name; each is ours or a plain container, none touches files or runs a program."""
+
+
+def _content(path: Path, archive: zipfile.ZipFile) -> Any:
+    pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise CheckpointError(f"{path} is no PyTorch checkpoint: it holds {len(pickles)} files data.pkl.")
+    folder = pickles[0].removesuffix("/data.pkl")
+    order = archive.read(f"{folder}/byteorder") if f"{folder}/byteorder" in archive.namelist() else b"little"
+    if order != b"little":
+        raise CheckpointError(f"{path} was written on a big-endian machine, which is not read.")
+    try:
+        return _Reader(io.BytesIO(archive.read(pickles[0])), folder).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors, numbers and containers, or is damaged ({error}): not run. "
+            "If you trust its author, open it with torch.load, keep 'network_weights', 'init_args', "
+            "'trainer_name' and 'inference_allowed_mirroring_axes' as plain values, and save it again."
+        ) from error

@@ -1,0 +1,114 @@
+"""A model that nnU-Net trained, brought along: its plans, its task and the weights of its folds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.cases.sources import SourceError, task_of
+from ingradient_pl.cases.task import Task
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
+from ingradient_pl.inference.nnunet_checkpoint import NnunetCheckpoint, read_checkpoint
+from ingradient_pl.networks.nnunet_weights import nnunet_weights
+from ingradient_pl.networks.unet import UNet
+from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
+from ingradient_pl.planning.plan import Plan
+
+FINAL = "checkpoint_final.pth"
+
+
+def import_nnunet(
+    folder: Path, output: Path, folds: Sequence[str] | None = None, checkpoint: str = FINAL
+) -> Model:
+    """Turn a model folder of nnU-Net into one checkpoint of ours, all its folds in one file.
+
+    Args:
+        folder: Of the trainer, with ``plans.json``, ``dataset.json`` and ``fold_0`` and so on.
+        output: The checkpoint to write.
+        folds: Names such as ``0`` or ``all``; None takes every fold that was trained to its end.
+        checkpoint: Name of the file in a fold's folder.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: If something is missing, or the model does what this package does not.
+    """
+    model = read_nnunet(folder, folds, checkpoint)
+    write(output, model.networks, model.plan, model.task, model.mirror)
+    return model._replace(origin=str(output))
+
+
+def read_nnunet(folder: Path, folds: Sequence[str] | None = None, checkpoint: str = FINAL) -> Model:
+    """Open a model folder of nnU-Net without running what its pickles ask for.
+
+    Raises:
+        CheckpointError: If something is missing, or the model does what this package does not.
+    """
+    folder = Path(folder)
+    files = _files(folder, folds, checkpoint)
+    task = _task(folder)
+    found = [read_checkpoint(file) for file in files]
+    plan = _plan(folder, found, task)
+    try:
+        networks = [_network(plan, fold) for fold in found]
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    two_dimensional = plan.patch[0] == 1  # nnU-Net counts the axes of slices only
+    mirror = tuple(axis + two_dimensional for axis in found[0].mirror or ())
+    return Model(list(networks), plan, task, str(folder), mirror)
+
+
+def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
+    if not (folder / "plans.json").is_file():
+        raise CheckpointError(
+            f"{folder} is no model folder of nnU-Net: it has no plans.json. It is the one named "
+            "TRAINER__PLANS__CONFIGURATION, which also holds fold_0 and so on."
+        )
+    if folds is not None:
+        return [folder / f"fold_{str(fold).removeprefix('fold_')}" / checkpoint for fold in folds]
+    files = sorted(folder.glob(f"fold_*/{checkpoint}"))
+    if not files:
+        raise CheckpointError(f"{folder} has no fold with a {checkpoint}. Was the training stopped early?")
+    return files
+
+
+def _task(folder: Path) -> Task:
+    path = folder / "dataset.json"
+    try:
+        return task_of(json.loads(path.read_text(encoding="utf-8")), folder)
+    except (OSError, ValueError, SourceError) as error:
+        raise CheckpointError(f"{path} does not tell the model's channels and labels: {error}") from error
+
+
+def _plan(folder: Path, found: Sequence[NnunetCheckpoint], task: Task) -> Plan:
+    names = {fold.configuration or folder.resolve().name.rpartition("__")[2] for fold in found}
+    if len(names) > 1:
+        raise CheckpointError(f"{folder}: its folds are of different configurations: {sorted(names)}.")
+    (name,) = names
+    try:
+        plan = read_nnunet_plans(folder / "plans.json", task, [name])[name]
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if plan.previous_stage is not None:
+        raise CheckpointError(
+            f"{folder}: configuration '{name}' is the second stage of a cascade, which also needs the "
+            f"segmentation of '{plan.previous_stage}'. Cascades are not brought along yet; take "
+            "'3d_fullres' of the same data set."
+        )
+    return plan
+
+
+def _network(plan: Plan, fold: NnunetCheckpoint) -> UNet:
+    network = UNet(
+        plan.channels,
+        plan.outputs,
+        plan.widths,
+        plan.strides,
+        plan.kernels,
+        plan.blocks,
+        plan.decoder_blocks,
+        residual=plan.residual,
+        levels=1,
+    )
+    network.load_state_dict(nnunet_weights(network, fold.weights))
+    return network.eval()
