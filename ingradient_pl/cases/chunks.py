@@ -1,5 +1,6 @@
 """Voxels on disk: compressed blocks of which any box is read in milliseconds, each with its check sum."""
 
+import os
 import threading
 import zlib
 from collections.abc import Sequence
@@ -20,8 +21,14 @@ FAST: dict[str, Any] = {"codec": blosc2.Codec.LZ4HC, "clevel": 5}
 """A 128³ box of a noisy CT (int16, ratio 2.4): 2.1 ms on one core; LZ4 2.4 ms (2.2), ZSTD 3.5 ms (2.5)."""
 
 DENSE: dict[str, Any] = {"codec": blosc2.Codec.ZSTD, "clevel": 5}
-HEADER_SIZE = slice(11, 15)
-"""Where a frame tells, big-endian, how long its own header is."""
+MAPPED = None if os.name == "nt" else "r"
+"""Windows refuses to replace a file that is mapped."""
+
+HEADER_SIZE, PAYLOAD_SIZE = slice(11, 15), slice(39, 47)
+"""Where a frame tells, big-endian, how long its header is, and its chunks together.
+
+https://github.com/Blosc/c-blosc2/blob/main/README_CFRAME_FORMAT.rst
+"""
 
 
 class Packed(NamedTuple):
@@ -48,11 +55,11 @@ def packed(voxels: NDArray[Any], dense: bool = False) -> Packed:  # noqa: FBT001
         np.ascontiguousarray(voxels),
         chunks=chunks,
         blocks=blocks,
-        cparams={**settings, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1},
+        cparams={**settings, "filters": [_filter(voxels.dtype)], "nthreads": 1},
     )
     content: bytes = array.to_cframe()
     payloads = [array.schunk.get_chunk(number) for number in range(array.schunk.nchunks)]
-    sums = [zlib.crc32(payload) for payload in payloads] + [_frame_sum(content, array.schunk.cbytes)]
+    sums = [zlib.crc32(payload) for payload in payloads] + [_frame_sum(content)]
     return Packed(content, np.array(sums, dtype=np.uint32))
 
 
@@ -74,8 +81,8 @@ class Chunks:
         if found != size:
             # Mapped into memory, a file that ends early would kill the process
             raise OSError(f"it has {found} bytes instead of {size}")
-        self._array: Any = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
-        if _file_sum(path, self._array.schunk.cbytes) != int(sums[-1]):
+        self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
+        if _file_sum(path) != int(sums[-1]):
             raise OSError("its header or index is damaged")
         self._checked = bytearray(len(sums))
 
@@ -112,15 +119,25 @@ class Chunks:
                 self._checked[number] = 1
 
 
-def _frame_sum(content: bytes, payload: int) -> int:
-    head = int.from_bytes(content[HEADER_SIZE], "big")
+def _filter(dtype: np.dtype[Any]) -> Any:
+    """By bits, integers come out 15 % smaller than by bytes; floats 15 to 30 % larger."""
+    return blosc2.Filter.SHUFFLE if dtype.kind == "f" else blosc2.Filter.BITSHUFFLE
+
+
+def _frame_sum(content: bytes) -> int:
+    """Check sum of all but the chunks."""
+    head, payload = _sizes(content)
     return zlib.crc32(content[head + payload :], zlib.crc32(content[:head]))
 
 
-def _file_sum(path: Path, payload: int) -> int:
+def _file_sum(path: Path) -> int:
     with path.open("rb") as file:
-        start = file.read(HEADER_SIZE.stop)
-        head = int.from_bytes(start[HEADER_SIZE], "big")
-        sum_of_head = zlib.crc32(start + file.read(head - len(start)))
+        start = file.read(PAYLOAD_SIZE.stop)
+        head, payload = _sizes(start)
+        sum_of_head = zlib.crc32(start + file.read(max(0, head - len(start))))
         file.seek(head + payload)
         return zlib.crc32(file.read(), sum_of_head)
+
+
+def _sizes(start: bytes) -> tuple[int, int]:
+    return int.from_bytes(start[HEADER_SIZE], "big"), int.from_bytes(start[PAYLOAD_SIZE], "big")
