@@ -35,15 +35,11 @@ class Weights(NamedTuple):
 
     Args:
         image: Weight of each voxel of the box in each voxel wanted; rows sum to one.
-        lower: For labels: the voxel of the box before each voxel wanted.
-        upper: For labels: the voxel after it.
-        share: For labels: what belongs to the voxel after, in [0, 1]; the rest belongs to the one before.
+        positions: For labels: where in the box each voxel wanted lies; voxel centres are whole numbers.
     """
 
     image: Float[Tensor, "out in"]
-    lower: Integer[Tensor, " out"]
-    upper: Integer[Tensor, " out"]
-    share: Float[Tensor, " out"]
+    positions: Float[Tensor, " out"]
 
 
 Axis = Cut | Picks | Weights

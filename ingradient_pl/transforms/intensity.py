@@ -295,8 +295,7 @@ class Augment(torch.nn.Module):
         self, transforms: Sequence[Intensity] | Mapping[str, Intensity] = NNUNET, seed: int = 0
     ) -> None:
         super().__init__()
-        named = isinstance(transforms, Mapping)
-        self.transforms = tuple(transforms.values() if named else transforms)
+        self.transforms = tuple(transforms.values() if isinstance(transforms, Mapping) else transforms)
         self.seed = seed
 
     def forward(self, batch: Batch) -> Batch:

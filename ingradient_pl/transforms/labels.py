@@ -1,6 +1,6 @@
 """Resampling of labels on the device: linear in each label's indicator, the largest wins, none is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -25,30 +25,20 @@ AT_ONCE = 1 << 21
 """Voxels voted on together."""
 TIE = 1e-5
 HALF = 0.5
+MIXED = -1
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
 class Places(NamedTuple):
-    """Where voxels wanted lie between voxels that are there, along (z, y, x); shapes broadcast to (z y x).
+    """Where voxels wanted lie among voxels that are there, along (z, y, x).
 
     Args:
-        lower: The voxel before.
-        upper: The voxel after; the same where the axis is not interpolated.
-        share: What belongs to the voxel after, in [0, 1].
+        at: Shapes broadcast to (z y x); voxel centres are whole numbers, none lies beyond the outer ones.
+        moves: Along which axes they lie in between.
     """
 
-    lower: Triple
-    upper: Triple
-    share: Triple
-
-    @property
-    def nearest(self) -> Triple:
-        """The voxel nearest to each, the one before where both are as near."""
-        z, y, x = (
-            torch.where(share > HALF, upper, lower)
-            for lower, upper, share in zip(self.lower, self.upper, self.share, strict=True)
-        )
-        return z, y, x
+    at: Triple
+    moves: tuple[bool, bool, bool]
 
 
 def resampled_label(
@@ -72,7 +62,8 @@ def resampled_body(body: Bool[Tensor, "z y x"], way: Sampling, shape: Voxels) ->
     if isinstance(way, AxisSampling):
         return padded(_nearest_along(body, way.axes), way.padding)
     places, inside = _turned(way, body, shape)
-    taken = _taken(body, places.nearest).logical_and_(inside)
+    z, y, x = (_nearest(place) for place in places.at)
+    taken = _taken(body, (z, y, x)).logical_and_(inside)
     return padded(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
 
 
@@ -87,12 +78,13 @@ def label_along_axes(
         for axis, voxels in zip(axes, label.shape, strict=True)
     )
     label = _nearest_along(label, (z, y, x))
-    parts = []
-    for dim, axis in enumerate(axes):
-        rest = Cut(0, label.shape[dim], mirrored=False)
-        parts.append(_spread(axis if isinstance(axis, Weights) else rest, dim, label.device))
-    lower, upper, share = zip(*parts, strict=True)
-    return _voted(label, Places(lower, upper, share))
+    moves = [isinstance(axis, Weights) for axis in axes]
+    ways = [
+        axis if moving else Cut(0, n, mirrored=False)
+        for axis, moving, n in zip(axes, moves, label.shape, strict=True)
+    ]
+    at = [_spread(way, dim, label.device) for dim, way in enumerate(ways)]
+    return _voted(label, Places((at[0], at[1], at[2]), (moves[0], moves[1], moves[2])))
 
 
 def _nearest_along(voxels: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor:
@@ -105,22 +97,25 @@ def _nearest_along(voxels: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor:
         elif isinstance(axis, Picks):
             voxels = voxels.index_select(dim, axis.nearest)
         else:
-            near = torch.where(axis.share > HALF, axis.upper, axis.lower)
-            voxels = voxels.index_select(dim, near)
+            voxels = voxels.index_select(dim, _nearest(axis.positions))
     return voxels.flip(mirrored) if mirrored else voxels
 
 
-def _spread(axis: Axis, dim: int, device: torch.device) -> Triple:
-    """Give lower, upper and share along one axis, shaped to broadcast."""
-    shape = [-1 if other == dim else 1 for other in range(AXES)]
+def _spread(axis: Axis, dim: int, device: torch.device) -> Tensor:
+    """Give the positions along one axis, shaped to broadcast."""
     if isinstance(axis, Weights):
-        return axis.lower.view(shape), axis.upper.view(shape), axis.share.view(shape)
-    if isinstance(axis, Cut):
-        every = torch.arange(axis.start, axis.start + axis.voxels, device=device)
-        nearest = (every.flip(0) if axis.mirrored else every).view(shape)
+        at = axis.positions
+    elif isinstance(axis, Picks):
+        at = axis.nearest.float()
     else:
-        nearest = axis.nearest.view(shape)
-    return nearest, nearest, torch.zeros(1, 1, 1, device=device)
+        at = torch.arange(axis.start, axis.start + axis.voxels, device=device, dtype=torch.float32)
+        at = at.flip(0) if axis.mirrored else at
+    return at.view([-1 if other == dim else 1 for other in range(AXES)])
+
+
+def _nearest(at: Tensor) -> Tensor:
+    """Give the nearest voxel, the one before where both are as near."""
+    return (at - HALF).ceil().clamp_(min=0).int()
 
 
 def _turned(
@@ -129,26 +124,21 @@ def _turned(
     """Give the places of a turned patch, and which of them lie inside the box in the turned axes."""
     turned = way.matrix.shape[0]
     dims = range(AXES - turned, AXES)
-    steps = [_centres(shape[dim], way.matrix) for dim in dims]
-    if isinstance(way, PlaneSampling):
-        parts = [_spread(way.z, 0, voxels.device)]
-        bases = [steps[0].view(1, -1, 1), steps[1].view(1, 1, -1)]
-    else:
-        parts = []
-        bases = [steps[0].view(-1, 1, 1), steps[1].view(1, -1, 1), steps[2].view(1, 1, -1)]
+    bases = [
+        _centres(shape[dim], way.matrix).view([-1 if other == dim else 1 for other in range(AXES)])
+        for dim in dims
+    ]
+    at = [_spread(way.z, 0, voxels.device)] if isinstance(way, PlaneSampling) else []
     inside = torch.ones((), dtype=torch.bool, device=voxels.device)
-    for place, dim in enumerate(dims):
-        row = way.matrix[turned - 1 - place]  # the matrix runs (x, y, z)
-        at = sum((row[turned - 1 - other] * base for other, base in enumerate(bases)), row[turned])
-        inside = inside & (at.abs() <= 1)
-        count = voxels.shape[dim]
-        near = at.add(1).mul_(count / 2).sub_(HALF).clamp_(0, count - 1)
-        lower = near.floor().clamp_(max=max(count - 2, 0))
-        share = near.sub_(lower)
-        below = lower.long()
-        parts.append((below, (below + 1).clamp_(max=count - 1), share))
-    lowers, uppers, shares = zip(*parts, strict=True)
-    return Places(lowers, uppers, shares), inside
+    for row, dim in zip(way.matrix.flip(0), dims, strict=True):  # the matrix runs (x, y, z)
+        last, half = voxels.shape[dim] - 1, voxels.shape[dim] / 2
+        steps = [base * scale for base, scale in zip(bases, (row[:-1] * half).flip(0), strict=True)]
+        steps[-1] = steps[-1] + (row[-1] * half + half - HALF)
+        place = sum(steps[1:-1], steps[0]) + steps[-1]
+        inside = inside & (place >= -HALF) & (place <= last + HALF)
+        at.append(place.clamp_(0, last))
+    deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Weights)
+    return Places((at[0], at[1], at[2]), (deep, True, True)), inside
 
 
 def _centres(count: int, like: Tensor) -> Float[Tensor, " count"]:
@@ -162,35 +152,38 @@ def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "
     On the CPU only where they disagree, a few voxels in a hundred; elsewhere everywhere, because to know
     where would make the host wait for the device.
     """
-    if 0 in label.shape:
-        return _taken(label, places.nearest)
     if label.device.type == "cpu":
-        voted = _taken(label, places.nearest)
-        cells = [lower.clamp(max=max(n - 2, 0)) for lower, n in zip(places.lower, label.shape, strict=True)]
-        at = _taken(_mixed(label), (cells[0], cells[1], cells[2])).nonzero(as_tuple=True)
-        voted[at] = _vote(label, _chosen(places, voted.shape, at))
-        return voted
-    z, y, x = (max(entry.shape[dim] for entry in places.lower) for dim in range(AXES))
-    rows = max(1, AT_ONCE // max(1, y * x))
-    return torch.cat([_vote(label, _rows(places, start, start + rows)) for start in range(0, z, rows)])
+        cells = _cells(label, places.moves)
+        z, y, x = (
+            place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True)
+        )
+        voted = _taken(cells, (z, y, x))
+        doubtful = (voted == MIXED).nonzero(as_tuple=True)
+        z, y, x = (place.expand(voted.shape)[doubtful] for place in places.at)
+        voted[doubtful] = _vote(label, Places((z, y, x), places.moves)).to(voted.dtype)
+        return voted.to(label.dtype)
+    shape = [max(place.shape[dim] for place in places.at) for dim in range(AXES)]
+    rows = max(1, AT_ONCE // max(1, shape[1] * shape[2]))
+    slabs = [_rows(places, start, start + rows) for start in range(0, shape[0], rows)]
+    return torch.cat([_vote(label, slab) for slab in slabs])
+
+
+def _rows(places: Places, start: int, stop: int) -> Places:
+    """Keep the places of some rows of z alone."""
+    z, y, x = (place[start:stop] if place.shape[0] > 1 else place for place in places.at)
+    return places._replace(at=(z, y, x))
 
 
 def _vote(label: Integer[Tensor, "z y x"], places: Places) -> Tensor:
     """Give each place the label with the most weight among the voxels about it."""
-    flat, strides = label.reshape(-1), label.contiguous().stride()
+    flat = label.reshape(-1)
+    parts = [place - place.floor() for place in places.at]
     votes, weights = [], []
-    moves = [lower is not upper for lower, upper in zip(places.lower, places.upper, strict=True)]
-    for ends in product(*([False, True] if moving else [False] for moving in moves)):
-        index, weight = torch.zeros((), dtype=torch.long, device=label.device), None
-        for dim, end in enumerate(ends):
-            index = index + (places.upper if end else places.lower)[dim] * strides[dim]
-            if moves[dim]:
-                part = places.share[dim] if end else 1 - places.share[dim]
-                weight = part if weight is None else weight * part
-        votes.append(flat[index])
-        weights.append(torch.ones_like(places.share[0]) if weight is None else weight)
-    z, y, x = (near * stride for near, stride in zip(places.nearest, strides, strict=True))
-    best = flat[z + y + x]
+    for ends in product(*([False, True] if moving else [False] for moving in places.moves)):
+        votes.append(flat[_index(label, places.at, [torch.ceil if end else torch.floor for end in ends])])
+        shares = [part if end else 1 - part for end, part in zip(ends, parts, strict=True)]
+        weights.append(shares[0] * shares[1] * shares[2])
+    best = flat[_index(label, places.at, [_nearest] * AXES)]
     most = _support(best, votes, weights) + TIE
     for vote in votes:
         support = _support(vote, votes, weights)
@@ -207,14 +200,15 @@ def _support(candidate: Tensor, votes: list[Tensor], weights: list[Tensor]) -> T
     return support
 
 
-def _mixed(label: Integer[Tensor, "z y x"]) -> Bool[Tensor, "_ _ _"]:
-    """Tell of each cell between eight voxels whether they hold different labels."""
+def _cells(label: Integer[Tensor, "z y x"], moves: tuple[bool, bool, bool]) -> Integer[Tensor, "_ _ _"]:
+    """Give the label of each cell between eight voxels, MIXED where they hold different ones."""
     low = high = label
-    for dim, count in enumerate(label.shape):
-        if count > 1:
+    for dim, (count, moving) in enumerate(zip(label.shape, moves, strict=True)):
+        if moving and count > 1:
             low = torch.minimum(low.narrow(dim, 0, count - 1), low.narrow(dim, 1, count - 1))
             high = torch.maximum(high.narrow(dim, 0, count - 1), high.narrow(dim, 1, count - 1))
-    return low != high
+    signed = low.to(torch.int16) if label.dtype == torch.uint8 else low
+    return signed.where(low == high, MIXED)
 
 
 def _taken(voxels: Tensor, at: Triple) -> Tensor:
@@ -223,26 +217,11 @@ def _taken(voxels: Tensor, at: Triple) -> Tensor:
         for dim, index in enumerate(at):
             voxels = voxels.index_select(dim, index.flatten())
         return voxels
-    strides = voxels.contiguous().stride()
-    z, y, x = (index * stride for index, stride in zip(at, strides, strict=True))
-    return voxels.reshape(-1)[z + y + x]
+    return voxels.reshape(-1)[_index(voxels, at, [lambda whole: whole] * AXES)]
 
 
-def _chosen(places: Places, shape: torch.Size, at: tuple[Tensor, ...]) -> Places:
-    """Keep the places at ``at`` alone, as lists."""
-    return _each(places, lambda entry: entry.expand(shape)[at])
-
-
-def _rows(places: Places, start: int, stop: int) -> Places:
-    """Keep the places of some rows of z alone."""
-    return _each(places, lambda entry: entry[start:stop] if entry.shape[0] > 1 else entry)
-
-
-def _each(places: Places, change: Callable[[Tensor], Tensor]) -> Places:
-    """Change every entry; where the voxel before is the one after, it stays so."""
-    pairs = zip(places.lower, places.upper, strict=True)
-    (z, z_), (y, y_), (x, x_) = (
-        (changed := change(lower), changed if upper is lower else change(upper)) for lower, upper in pairs
-    )
-    shares = [change(share) for share in places.share]
-    return Places((z, y, x), (z_, y_, x_), (shares[0], shares[1], shares[2]))
+def _index(voxels: Tensor, at: Triple, rounding: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """Give the place of voxels in memory, their positions rounded axis by axis."""
+    _, y, x = voxels.shape
+    whole = [rounded(place).int() for rounded, place in zip(rounding, at, strict=True)]
+    return whole[0] * (y * x) + whole[1] * x + whole[2]

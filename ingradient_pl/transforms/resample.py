@@ -20,7 +20,7 @@ from ingradient_pl.cases.patch import (
     Weights,
 )
 from ingradient_pl.geometry import AXES, Box, Grid
-from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_places, linear_rows, resized
+from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized
 
 Axes = tuple[Axis, Axis, Axis]
 CUBIC, LINEAR = 3, 1
@@ -108,11 +108,10 @@ def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int,
         nearest = axis.nearest[start:stop]
         first = int(nearest.min())
         return Picks(nearest - first), first, int(nearest.max()) + 1
-    lower, upper = axis.lower[start:stop], axis.upper[start:stop]
-    first = max(0, int(lower.min()) - margin + 1)
-    last = min(axis.image.shape[1], int(upper.max()) + margin)
-    rows = axis.image[start:stop, first:last]
-    return Weights(rows, lower - first, upper - first, axis.share[start:stop]), first, last
+    positions, voxels = axis.positions[start:stop], axis.image.shape[1]
+    first = max(0, math.floor(float(positions.min())) - margin + 1)
+    last = min(voxels, math.floor(float(positions.max())) + margin + 1)
+    return Weights(axis.image[start:stop, first:last], positions - first), first, last
 
 
 def separate_axis(current: Sequence[float], wanted: Sequence[float], above: float = 3.0) -> int | None:
@@ -160,17 +159,12 @@ def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
     if agree and np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
         start = int(whole.min()) if len(whole) else 0
         return Cut(start, len(whole), bool(np.any(steps < 0)))
-    lower, upper, share = linear_places(voxels, positions)
     if order == 0:  # halves go up, as scipy's do
         nearest = np.clip(np.floor(positions + 0.5), 0, voxels - 1).astype(np.int64)
         return Picks(torch.from_numpy(nearest))
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
-    return Weights(
-        torch.from_numpy(rows).float(),
-        torch.from_numpy(lower),
-        torch.from_numpy(upper),
-        torch.from_numpy(share).float(),
-    )
+    near = np.clip(positions, 0, voxels - 1)
+    return Weights(torch.from_numpy(rows).float(), torch.from_numpy(near).float())
 
 
 def _positions(

@@ -47,25 +47,17 @@ def cubic_rows(voxels: int, positions: Positions, width: float = 0.0) -> Rows:
     return rows
 
 
-def linear_places(
-    voxels: int, positions: Positions
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Give the voxel before each position, the voxel after it, and the share of the latter; edges repeat."""
-    near = np.clip(positions, 0.0, voxels - 1.0)
-    lower = np.minimum(np.floor(near).astype(np.int64), max(voxels - 2, 0))
-    return lower, np.minimum(lower + 1, voxels - 1), near - lower
-
-
 def linear_rows(voxels: int, positions: Positions) -> Rows:
     """Give the weights by which ``voxels`` become values in between, taken along straight lines.
 
     The rows are those of ``skimage.transform.resize(order=1, mode="edge")`` and of torch's trilinear
     ``interpolate`` with ``align_corners=False``.
     """
-    lower, upper, share = linear_places(voxels, positions)
+    near = np.clip(positions, 0.0, voxels - 1.0)
+    below = np.floor(near).astype(np.int64)
     rows, wanted = np.zeros((len(positions), voxels)), np.arange(len(positions))
-    rows[wanted, lower] = 1 - share
-    rows[wanted, upper] += share
+    rows[wanted, below] = 1 - (near - below)
+    rows[wanted, np.minimum(below + 1, voxels - 1)] += near - below
     return rows
 
 
