@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from ingradient_pl.cases.store import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.cases.summary import CaseRecord, Summary
 from ingradient_pl.cases.task import Task
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+HOUR = 3600
 DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
 
 
@@ -64,7 +66,13 @@ def build_store(
     remove_leftovers(store)
     records: list[CaseRecord] = []
     faults = list(source.faults)
-    bar = tqdm(total=len(source.cases), desc="prepare", unit="case", disable=not progress, dynamic_ncols=True)
+    bar = tqdm(
+        total=len(source.cases),
+        desc="prepare",
+        unit="case",
+        disable=None if progress else True,
+        dynamic_ncols=True,
+    )
     with bar, _pool(workers) as pool:
         for outcome in _outcomes(pool, source.cases, settings):
             bar.update()
@@ -84,7 +92,7 @@ def remove_leftovers(store: Path) -> None:
     """Remove what killed preparations left behind; those still running on this machine keep theirs."""
     folder = store / CASES
     for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name.startswith(".") and not _alive(entry.name):
+        if entry.name.startswith(".") and not _alive(entry):
             shutil.rmtree(entry, ignore_errors=True)
 
 
@@ -101,7 +109,9 @@ def _describe(source: Source, settings: _Settings) -> None:
         (settings.store / CASES).mkdir(parents=True, exist_ok=True)
         if (settings.store / DATASET).exists():
             _agree(settings, stored.dataset(settings.store))
-        _replace(settings.store / DATASET, json.dumps(plain, indent=2).encode())
+        content = json.dumps(plain, indent=2).encode()
+        if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
+            _replace(settings.store / DATASET, content)
     except OSError as error:
         raise StoreError(
             f"{settings.store}: the store cannot be written ({error.strerror}: {error.filename}). "
@@ -133,11 +143,17 @@ def plain_task(task: Task) -> dict[str, Any]:
 @contextmanager
 def _pool(workers: int | None) -> Iterator[Executor]:
     """Threads: what takes time (unpacking, packing, counting, sorting) leaves Python's lock alone."""
-    pool = ThreadPoolExecutor(max(1, workers or len(os.sched_getaffinity(0))))
+    pool = ThreadPoolExecutor(max(1, workers or _cores()))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # of a job's share of the machine, where the system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
@@ -153,10 +169,10 @@ def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
     try:
         held = _held(folder)
         origin = _origin(case, settings)
-        if held is not None and held["origin"] == origin:
+        if held is not None and held["made_from"] == origin:
             return _record(_regrouped(held, case, folder), SKIPPED)
         made = prepared(case, settings.task, settings.orientation)
-        _write(folder, made, {**made.described, "origin": origin})
+        _write(folder, made, {**made.described, "made_from": origin})
         return _record(made.described, REBUILT if held is not None else DONE)
     except OSError as error:
         if error.errno in FULL:
@@ -166,7 +182,7 @@ def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
             ) from error
         _remove(folder)
         return Fault(case.name, Path(error.filename or case.images[0]), f"{error.strerror or error}.")
-    except (ValueError, MemoryError) as error:
+    except (ValueError, RuntimeError, MemoryError) as error:
         _remove(folder)
         return Fault(case.name, _file(case, str(error)), str(error) or "it does not fit into memory.")
 
@@ -180,7 +196,7 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     """What a prepared case depends on: where this differs, it is made again."""
     files = [file for file in (*case.images, case.label) if file is not None]
     return {
-        "files": [[str(file.resolve()), *_stamp(file)] for file in files],
+        "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
         "orientation": settings.orientation,
         "channels": len(settings.task.channels),
@@ -202,9 +218,9 @@ def _held(folder: Path) -> dict[str, Any] | None:
         held = stored.description(folder)
         sizes = {stored.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        return held if whole and (folder / stored.NUMBERS).exists() else {"origin": None}
+        return held if whole and (folder / stored.NUMBERS).exists() else {"made_from": None}
     except (StoreError, OSError, KeyError, TypeError):
-        return {"origin": None}  # damaged: made again
+        return {"made_from": None}  # damaged: made again
 
 
 def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str, Any]:
@@ -249,13 +265,18 @@ def _mine() -> str:
     return f"@{socket.gethostname()}@{os.getpid()}"
 
 
-def _alive(name: str) -> bool:
-    _, _, owner = name.partition("@")
+def _alive(entry: Path) -> bool:
+    """Whether a folder's maker may still be at work: its process runs, or it is young and from elsewhere."""
+    _, _, owner = entry.name.partition("@")
     host, _, process = owner.rpartition("@")
-    if host != socket.gethostname() or not process.isdigit() or int(process) == os.getpid():
-        return bool(host) and host != socket.gethostname()
+    if host == socket.gethostname() and process.isdigit() and os.name == "posix":
+        return int(process) != os.getpid() and _runs(int(process))
+    return bool(host) and time.time() - entry.stat().st_mtime < HOUR
+
+
+def _runs(process: int) -> bool:
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -55,16 +55,22 @@ def content(image: NDArray[Any]) -> Content | None:
     return Content(box, None if body is None or body.all() else body)
 
 
+def counts(label: NDArray[Any]) -> NDArray[np.int64]:
+    """Count the voxels of each integer of a label, from 0 to its largest."""
+    found = np.zeros(int(label.max()) + 1 if label.size else 0, dtype=np.int64)
+    for part in _slabs(label.reshape(-1)):
+        found += np.bincount(part, minlength=found.size)
+    return found
+
+
 def foreground(label: NDArray[Any], ignore: int | None, name: str) -> Foreground:
     """Count the classes of a label (z, y, x) and sample voxels of each; the case's ``name`` seeds it."""
-    flat, counts = label.reshape(-1), np.zeros(0, dtype=np.int64)
-    for part in _slabs(flat):
-        counts = _added(counts, np.bincount(part))
-    present = [value for value in np.flatnonzero(counts).tolist() if value not in (0, ignore)]
-    found = {value: int(counts[value]) for value in present}
+    flat, counted = label.reshape(-1), counts(label)
+    present = [value for value in np.flatnonzero(counted).tolist() if value not in (0, ignore)]
+    found = {value: int(counted[value]) for value in present}
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     ranks = {value: _ranks(count, rng) for value, count in found.items()}
-    annotated = flat.size - (int(counts[ignore]) if ignore is not None and ignore < counts.size else 0)
+    annotated = flat.size - (int(counted[ignore]) if ignore is not None and ignore < counted.size else 0)
     if ignore is not None and annotated:
         ranks[0] = _ranks(annotated, rng)
     picked: dict[int, list[NDArray[np.int64]]] = {value: [] for value in ranks}
@@ -135,10 +141,3 @@ def _ranks(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     if kept == count:
         return np.arange(count)
     return np.sort(rng.choice(count, kept, replace=False, shuffle=False))
-
-
-def _added(counts: NDArray[np.int64], more: NDArray[np.intp]) -> NDArray[np.int64]:
-    if counts.size < more.size:
-        counts = np.pad(counts, (0, more.size - counts.size))
-    counts[: more.size] += more
-    return counts

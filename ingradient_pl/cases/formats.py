@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.cases import itk, nifti, pairs
 from ingradient_pl.cases.frame import Frame, Turn
-from ingradient_pl.cases.raw import ImageError, Raw, differing
+from ingradient_pl.cases.raw import ImageError, Raw, differing, finite
 
 __all__ = [
     "Frame",
@@ -174,21 +174,7 @@ def _raw(path: Path, channels: int | None) -> Raw:
         raise ImageError(f"{path}: no such file. Is the path relative to another folder, or the link broken?")
     read: Callable[[Path, int | None], Raw] = nifti.read if nifti.readable(path) else itk.read
     raw = read(path, channels)
-    return raw._replace(voxels=_finite(path, raw.voxels))
-
-
-def _finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
-    if voxels.dtype.kind != "f":
-        return voxels
-    if not np.isfinite(voxels.sum(dtype=np.float64)):
-        wrong = ~np.isfinite(voxels)
-        if wrong.any():
-            at = np.argwhere(wrong)[0]
-            raise ImageError(
-                f"{path}: {int(wrong.sum())} of {wrong.size} voxels are NaN or infinite, the first at "
-                f"(channel, z, y, x) = {tuple(at.tolist())}. Replace them, for example with numpy.nan_to_num."
-            )
-    return voxels
+    return raw._replace(voxels=finite(path, raw.voxels))
 
 
 def _stacked(voxels: list[NDArray[Any]]) -> NDArray[Any]:

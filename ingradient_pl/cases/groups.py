@@ -11,7 +11,7 @@ PATTERN = (
     r"^(?P<group>sub-[a-z0-9]+(?=_)|brats-[a-z]+-\d+(?=-\d{3}$)"
     rf"|.+?(?=[-_. ]+(?:{VISIT})[-_. ]?\d*(?:[-_. ].*)?$)|.*\d(?=[-_. ]?[tv]\d{{1,2}}$))"
 )
-"""The patient stands before ``_frame01``, ``_visit2``, ``_tp1``, ``_t0``, ``_post``; in BIDS it is the subject.
+"""The patient stands before ``_frame01``, ``_visit2``, ``_tp1``, ``_t0``; in BIDS it is the subject.
 
 A number alone is no visit: ``hippocampus_001`` is a patient.
 """

@@ -59,6 +59,10 @@ def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None) -
     header["cal_min"] = header["cal_max"] = header["intent_code"] = 0
     header["intent_name"] = b""
     shape = voxels.shape[:0:-1] + (voxels.shape[:1] if len(voxels) > 1 else ())
+    if max(shape) > np.iinfo(header["dim"].dtype).max:
+        raise ImageError(
+            f"{path}: {max(shape)} voxels along an axis are too many for NIfTI. Write .nrrd instead."
+        )
     header["dim"][1:] = 1
     header["dim"][: len(shape) + 1] = (len(shape), *shape)
     header.set_data_dtype(voxels.dtype)
@@ -137,7 +141,15 @@ def _voxels(path: Path, image: Any) -> NDArray[Any]:
         return voxels
     if voxels.dtype.kind in "iu" and slope.is_integer() and inter.is_integer():
         return _rescaled(voxels, int(slope), int(inter))
-    return (voxels * np.float64(slope) + inter).astype(np.float32)
+    return _scaled(voxels, slope, inter)
+
+
+def _scaled(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
+    """Slope and intercept in 64 bits, the result in 32, without a 64-bit copy of the whole."""
+    scaled = np.empty(voxels.shape, np.float32, order="F")
+    for plane in range(voxels.shape[-1]):
+        scaled[..., plane] = voxels[..., plane] * np.float64(slope) + inter
+    return scaled
 
 
 def _rescaled(voxels: NDArray[Any], slope: int, inter: int) -> NDArray[Any]:
@@ -147,7 +159,7 @@ def _rescaled(voxels: NDArray[Any], slope: int, inter: int) -> NDArray[Any]:
         limits = np.iinfo(dtype)
         if limits.min <= min(ends) and max(ends) <= limits.max:
             return (voxels.astype(np.int64) * slope + inter).astype(dtype)
-    return (voxels * np.float64(slope) + inter).astype(np.float32)
+    return _scaled(voxels, slope, inter)
 
 
 def _channels_first(path: Path, voxels: NDArray[Any], channels: int | None) -> NDArray[Any]:

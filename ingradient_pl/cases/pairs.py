@@ -9,7 +9,7 @@ import numpy as np
 
 from ingradient_pl.cases import plain_pickle
 from ingradient_pl.cases.frame import IDENTITY, Frame
-from ingradient_pl.cases.raw import ImageError, Raw, plain
+from ingradient_pl.cases.raw import ImageError, Raw, finite, plain
 from ingradient_pl.geometry import AXES
 
 
@@ -35,9 +35,7 @@ def read_image(paths: Sequence[Path]) -> Raw:
         raise ImageError(
             f"{path}: 'x' must be (modalities, z, y, x) or (z, y, x); its shape is {voxels.shape}."
         )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels.sum(dtype=np.float64)):
-        raise ImageError(f"{path}: 'x' holds voxels that are NaN or infinite. Replace them.")
-    return Raw(path, voxels, _frame(paths[1] if len(paths) > 1 else path.with_suffix(".pkl")))
+    return Raw(path, finite(path, voxels), _frame(paths[1] if len(paths) > 1 else path.with_suffix(".pkl")))
 
 
 def read_label(path: Path, properties: Path | None = None) -> Raw:

@@ -76,7 +76,8 @@ def _image(case: CaseFiles, task: Task, orientation: str) -> Volume:
     volume = read_volume(case.images, orientation, channels if len(case.images) == 1 < channels else None)
     if len(volume.voxels) != channels:
         raise ImageError(
-            f"{case.images[0]}: it has {len(volume.voxels)} channels, the task {channels}: {', '.join(task.channels)}."
+            f"{case.images[0]}: it has {len(volume.voxels)} channels, the task {channels}: "
+            f"{', '.join(task.channels)}. Correct 'channel_names', or the file."
         )
     return volume
 
@@ -96,7 +97,7 @@ def _label(
             "or copy the image's header into it if only that is wrong."
         )
     label = read.voxels[0]
-    values = np.flatnonzero(np.bincount(label.reshape(-1))).tolist()
+    values = np.flatnonzero(content.counts(label)).tolist()
     unknown = sorted(set(values) - set(task.values))
     if unknown:
         raise ImageError(
@@ -129,6 +130,7 @@ def _place(case: CaseFiles, volume: Volume, box: Box) -> dict[str, Any]:
         "spacing": volume.frame.spacing,
         "origin_mm": volume.frame.origin,
         "direction": volume.frame.direction,
+        "sources": [str(file.resolve()) for file in (*case.images, case.label) if file is not None],
         "native": {
             "shape": source.shape,
             "turned_shape": volume.voxels.shape[1:],

@@ -76,6 +76,26 @@ def plain(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     return voxels.astype(dtype, copy=False)
 
 
+def finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Give the voxels (channel, z, y, x) back where every one is a number.
+
+    Raises:
+        ImageError: If any is NaN or infinite.
+    """
+    if voxels.dtype.kind != "f":
+        return voxels
+    with np.errstate(invalid="ignore"):
+        total = voxels.sum(dtype=np.float64)
+    if not np.isfinite(total):
+        wrong = ~np.isfinite(voxels)
+        at = ", ".join(map(str, np.argwhere(wrong)[0].tolist()))
+        raise ImageError(
+            f"{path}: {int(wrong.sum())} of {wrong.size} voxels are NaN or infinite, the first at "
+            f"(channel, z, y, x) = ({at}). Replace them, for example with numpy.nan_to_num."
+        )
+    return voxels
+
+
 def _narrowed(voxels: NDArray[Any]) -> NDArray[Any]:
     """Torch computes with int32, hardly with uint32, and float32 is what 64 bits end as on a device."""
     if not voxels.size or voxels.dtype.newbyteorder("=") == np.int32:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,8 @@ __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "images_only", "read_s
 DESCRIPTION = "dataset.json"
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 KNOWN = {
-    "name",
-    "channel_names",
-    "modality",
-    "labels",
-    "regions_class_order",
-    "file_ending",
-    "dataset",
-    "training",
+    *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
+    *("dataset", "training", "test"),
 }
 
 
@@ -62,8 +57,8 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
         return _source(_pairs(folder), described, folder, group_pattern)
     if described is None:
         raise SourceError(
-            f"{folder}: no data set that is known. There is neither a dataset.json (nnU-Net's or the Medical "
-            "Decathlon's layout) nor a .npz + .pkl pair; for other layouts give a .csv or .json table of paths."
+            f"{folder}: no known data set. There is no dataset.json (nnU-Net's or the Decathlon's "
+            "layout) nor a .npz + .pkl pair. For other layouts give a .csv or .json table of paths."
         )
     task = task_of(described, folder)
     if isinstance(described.get("dataset"), Mapping):
@@ -153,9 +148,7 @@ def _description(folder: Path) -> dict[str, Any] | None:
 
 def _source(layout: _Layout, described: dict[str, Any] | None, folder: Path, pattern: str) -> Source:
     if not layout.images and not layout.faults:
-        raise SourceError(
-            f"{folder}: there is no case in it. Are the images in imagesTr, named CASE_0000.ext?"
-        )
+        raise SourceError(f"{folder}: there is no case in it.{_hint(folder, described or {})}")
     try:
         groups = grouped(sorted(layout.images), pattern)
     except GroupError as error:
@@ -172,6 +165,18 @@ def _source(layout: _Layout, described: dict[str, Any] | None, folder: Path, pat
     if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in layout.faults}):
         remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
     return Source(task, cases, layout.faults, tuple(remarks), folder)
+
+
+def _hint(folder: Path, described: Mapping[str, Any]) -> str:
+    place = folder / "imagesTr"
+    other = (
+        Counter(ending(entry) for entry in place.iterdir() if ending(entry)) if place.is_dir() else Counter()
+    )
+    if not other:
+        return " Images belong into imagesTr, named CASE_0000.nii.gz."
+    last, count = other.most_common(1)[0]
+    said = described.get("file_ending", "")
+    return f" 'file_ending' is '{said}', but {count} files in {place} end in '{last}'. Correct dataset.json."
 
 
 def _raw(folder: Path, task: Task, described: Mapping[str, Any]) -> _Layout:
@@ -198,7 +203,7 @@ def _raw(folder: Path, task: Task, described: Mapping[str, Any]) -> _Layout:
 
 
 def _files(found: Mapping[str, Path], channels: int, folder: Path) -> _Layout:
-    """Sort files named CASE_0000 into cases; a case whose channels are not exactly those promised is a fault."""
+    """Sort files named CASE_0000 into cases; one that lacks a channel or has one too many is a fault."""
     cases: dict[str, dict[int, Path]] = {}
     stray = []
     for stem, path in found.items():
@@ -238,7 +243,7 @@ def _images(folder: Path, suffix: str) -> dict[str, Path]:
         if entry.name.startswith("."):  # macOS leaves ._CASE beside each file
             continue
         last = suffix if suffix and entry.name.endswith(suffix) else "" if suffix else ending(entry)
-        if last and entry.is_file():
+        if last and (entry.is_file() or entry.is_symlink()):  # a broken link is reported when it is read
             found[entry.name[: -len(last)]] = entry
         elif entry.is_dir() and not suffix:
             found[entry.name] = entry  # a DICOM series
@@ -279,8 +284,9 @@ def _decathlon(training: Sequence[Any], folder: Path) -> _Layout:
 def _pairs(folder: Path) -> _Layout:
     arrays = sorted(folder.glob("*.npz"))
     pickles = sorted(folder.glob("*.pkl"))
-    if len(arrays) != len(pickles):
-        alone = sorted({path.stem for path in arrays} ^ {path.stem for path in pickles})
+    alone = sorted({path.stem for path in arrays} ^ {path.stem for path in pickles})
+    if len(arrays) != len(pickles) or (alone and len(alone) < len(arrays) + len(pickles)):
+        # Where no name has its partner, both were named by a rule of their own: order tells
         raise SourceError(
             f"{folder}: {len(arrays)} .npz and {len(pickles)} .pkl files; each needs its partner. "
             f"Alone: {', '.join(alone[:5])}."

@@ -37,7 +37,7 @@ def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[
     Raises:
         ValueError: If there are fewer patients than folds.
     """
-    patients = np.sort(np.array(sorted(set(groups.values())), dtype=object)).tolist()
+    patients = sorted(set(groups.values()))
     if not 1 < count <= len(patients):
         raise ValueError(
             f"{count} folds need at least 2 folds and a patient for each; there are {len(patients)} patients "

@@ -62,6 +62,11 @@ class StoredCase(NamedTuple):
     labelled: bool
     dtype: str
 
+    @property
+    def uncropped(self) -> tuple[int, int, int]:
+        """Voxels of the case before the crop."""
+        return self.native.shape
+
 
 class Voxels(NamedTuple):
     """A box of a case as it lies in the store.

@@ -1,6 +1,7 @@
 """Cases listed in a table of paths, and the task read from the files where nobody wrote it down."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,14 +81,18 @@ def _rows(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
             plain = json.loads(text)
             own = plain if isinstance(plain, Mapping) else {"cases": plain}
             return [dict(row) for row in own["cases"]], own
-        dialect = csv.Sniffer().sniff(text.splitlines()[0], ",;\t") if text.strip() else csv.excel
-        rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
+        heading = text.split("\n", 1)[0]
+        delimiter = max(",;\t", key=heading.count)  # spreadsheets of some countries write semicolons
+        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise SourceError(
             f"{path}: it is no table of cases ({type(error).__name__}: {error}). A table is a .csv with the "
             "columns case, image_0, image_1, ..., label, group, split, or a .json list of such records."
         ) from error
-    return [{str(key).strip(): value for key, value in row.items()} for row in rows], {}
+    kept: list[Row] = [
+        {str(key).strip(): value for key, value in row.items() if key is not None} for row in rows
+    ]
+    return kept, {}
 
 
 def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
