@@ -175,16 +175,14 @@ def main() -> None:
     """Ask about every data set and write what nnU-Net answered."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", type=Path, help="folder that holds real data sets in nnU-Net's raw layout")
-    options.add_argument("--count", type=int, default=fingerprints.COUNT, help="made-up data sets")
     options.add_argument("--output", type=Path, default=ROOT / "tests" / "expected" / "nnunet_plans.json.gz")
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    content = {"made_up": [], "real": {}}
-    for number in range(chosen.count):
+    content = {"made_up": {}, "real": {}}
+    for number in fingerprints.NUMBERS:
         numbers = fingerprints.fingerprint(number)
-        content["made_up"].append([fingerprints.checksum(numbers), asked(numbers)])
-        if number % 10 == 0:
-            print(f"{number} of {chosen.count}", flush=True)
+        content["made_up"][number] = [fingerprints.checksum(numbers), asked(numbers)]
+        print(f"data set {number}", end="\r", flush=True)
     for name in REAL if chosen.data else ():
         numbers = measured(chosen.data / name)
         content["real"][name] = {"fingerprint": numbers, "plans": asked(numbers)}

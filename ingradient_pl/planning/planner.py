@@ -148,9 +148,11 @@ class Planner:
         shape = shape * (LARGEST_EDGE[axes] ** axes / np.prod(shape)) ** (1 / axes)
         first = [min(round(size), most) for size, most in zip(shape, sight.shape, strict=True)]
         design = self._design(topology(first, sight.spacing, self.preset.edge), fingerprint)
+        seen = set()
         while (patches := self.preset.memory.patches(design, self.gigabytes)) < fit:
+            seen.add(design.topology.patch)
             smaller = _shrunk(design.topology, sight, self.preset.edge)
-            if math.prod(smaller.patch) >= math.prod(design.topology.patch) or min(smaller.patch) < 1:
+            if smaller.patch in seen or min(smaller.patch) < 1:
                 raise ValueError(
                     f"{self.gigabytes} GB hold no {fit} patches of {design.topology.patch} voxels, and "
                     "smaller patches make no network. Plan for more memory, or for a coarser spacing."
