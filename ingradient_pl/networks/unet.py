@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.networks.blocks import POINT, Convolution, ResidualBlock, Zyx
+from ingradient_pl.networks.blocks import POINT, Convolution, Head, ResidualBlock, Zyx
 from ingradient_pl.networks.norm import SLOPE
 
 AXES = 3
@@ -35,7 +35,8 @@ class UNet(nn.Module):
         levels: Logits in the pyramid; None takes all the decoder has but the coarsest, as nnU-Net's
             weights do.
         dropout: Chance in [0, 1) that a feature map is dropped while training.
-        channels_last: Whether voxels hold their channels side by side in memory; the result is the same.
+        channels_last: Whether voxels hold their channels side by side in memory, which changes the speed
+            alone; None does so on the CPU.
 
     Raises:
         ValueError: If the entries do not fit each other.
@@ -57,7 +58,7 @@ class UNet(nn.Module):
         residual: bool = False,
         levels: int | None = None,
         dropout: float = 0.0,
-        channels_last: bool = True,
+        channels_last: bool | None = None,
     ) -> None:
         super().__init__()
         decoded = len(widths) - 1
@@ -78,7 +79,7 @@ class UNet(nn.Module):
         }
         _check(self.recipe)
         steps, sizes = [_zyx(stride) for stride in strides], [_zyx(kernel) for kernel in kernels]
-        self.memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
+        self.channels_last = channels_last
         self.stem = Convolution(channels, widths[0], sizes[0], dropout=dropout) if residual else nn.Identity()
         stage = _residual_stage if residual else _stage
         entering = [widths[0] if residual else channels, *widths]
@@ -93,24 +94,22 @@ class UNet(nn.Module):
             _stage(2 * widths[i], widths[i], sizes[i], POINT, decoder_blocks[i], dropout)
             for i in range(decoded)
         )
-        self.heads = nn.ModuleList(nn.Conv3d(widths[i], outputs, 1) for i in range(levels))
+        self.heads = nn.ModuleList(Head(widths[i], outputs, POINT) for i in range(levels))
         self.apply(_initialise)
-        for parameter in self.parameters():
-            if parameter.ndim == AXES + 2:
-                parameter.data = parameter.data.contiguous(memory_format=self.memory_format)
 
     @override
     def forward(
         self, image: Float[Tensor, "batch channel z y x"], levels: int | None = None
     ) -> list[Float[Tensor, "batch output _ _ _"]]:
         """Give the logits of each level, finest first; only the ``levels`` finest, where asked."""
-        features = self.stem(image.contiguous(memory_format=self.memory_format))
+        side_by_side = image.is_cpu if self.channels_last is None else self.channels_last
+        features = self.stem(_channels_last(image) if side_by_side else image)
         skips = []
         for stage in self.encoder:
             features = stage(features)
             skips.append(features)
         heads = self.heads[: len(self.heads) if levels is None else levels]
-        pyramid = []
+        pyramid: list[Tensor] = []
         for i in reversed(range(len(self.decoder))):
             features = self.decoder[i](torch.cat([self.ups[i](features), skips[i]], dim=1))
             if i < len(heads):
@@ -121,6 +120,14 @@ class UNet(nn.Module):
         """Give the logits of the finest level alone, which is all that prediction needs."""
         logits: Tensor = self(image, levels=1)[0]
         return logits
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    """Lay channels side by side; torch takes a single channel for laid apart unless its strides tell."""
+    if image.shape[1] > 1:
+        return image.contiguous(memory_format=torch.channels_last_3d)
+    z, y, x = image.shape[2:]
+    return image.contiguous().as_strided(image.shape, (z * y * x, 1, y * x, x, 1))
 
 
 def _stage(channels: int, width: int, kernel: Zyx, stride: Zyx, count: int, dropout: float) -> nn.Sequential:
