@@ -16,6 +16,7 @@ from ingradient_pl.cases.task import Task
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import Intensities, normaliser
 from ingradient_pl.planning.planner import Planner
+from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, ZScore
 
 STORED = json.loads(gzip.decompress((Path(__file__).parent / "expected/nnunet_plans.json.gz").read_bytes()))
@@ -105,3 +106,33 @@ def test_a_store_gives_its_fingerprint(tmp_path):
     assert Planner().plans(found)["3d_fullres"].orientation == "LPS"
     with pytest.raises(ValueError, match=r"transpose=\(2, 0, 1\)"):
         Fingerprint.of_store(CaseStore(tmp_path / "store", transpose=(2, 0, 1)))
+
+
+REAL = [
+    "Dataset004_Hippocampus",
+    pytest.param("Dataset027_ACDC", marks=pytest.mark.slow),
+    pytest.param("Dataset013_BraTS2013", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", REAL)
+def test_the_store_of_a_real_data_set_gives_what_nnunet_measured(name, real_data, tmp_path):
+    stored = STORED["real"][name]["fingerprint"]
+    build_store(read_source(real_data / name), tmp_path / "store")
+    found = Fingerprint.of_store(CaseStore(tmp_path / "store"))
+    assert [list(grid.shape) for grid in found.grids] == stored["shapes"]
+    assert np.allclose([grid.spacing for grid in found.grids], stored["spacings"], rtol=1e-6)
+    assert found.relative_size == pytest.approx(stored["relative_size"])
+    for pooled, numbers in zip(found.foreground, stored["intensities"], strict=True):
+        mean, std, minimum, low, median, high, maximum = numbers
+        near = {"rel": 0.005, "abs": 0.001 * (high - low)}  # nnU-Net draws voxels, we do not
+        assert (pooled.mean, pooled.std) == pytest.approx((mean, std), **near)
+        assert (pooled.low, pooled.median, pooled.high) == pytest.approx((low, median, high), **near)
+        assert (pooled.minimum, pooled.maximum) == pytest.approx((minimum, maximum))
+    for preset, expected in STORED["real"][name]["plans"].items():
+        for configuration, plan in Planner(preset=PRESETS[preset]).plans(found).items():
+            axes = 2 if configuration == "2d" else 3
+            assert list(plan.patch)[-axes:] == expected[configuration]["patch"]
+            assert plan.batch_size == expected[configuration]["batch_size"]
+            assert list(plan.spacing)[-axes:] == pytest.approx(expected[configuration]["spacing"])
