@@ -1,0 +1,198 @@
+"""A model that nnU-Net trained gives nnU-Net's answers here, and its pickle is never run."""
+
+import collections
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_checkpoint import network, plan
+
+from ingradient_pl.cases.formats import read_label, read_volume
+from ingradient_pl.inference.checkpoint import CheckpointError, read
+from ingradient_pl.inference.nnunet_checkpoint import read_checkpoint
+from ingradient_pl.inference.nnunet_model import import_nnunet, read_nnunet
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.networks.nnunet_weights import nnunet_names
+
+RESAMPLING = {
+    f"resampling_fn_{kind}{suffix}": value
+    for kind, order in (("data", 3), ("seg", 1), ("probabilities", 1))
+    for suffix, value in (
+        ("", "resample_data_or_seg_to_shape"),
+        ("_kwargs", {"is_seg": kind == "seg", "order": order, "order_z": 0, "force_separate_z": None}),
+    )
+}
+
+
+def plans(**changes):
+    made = plan()
+    configuration = {
+        "data_identifier": "x",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": list(made.patch),
+        "median_image_size_in_voxels": [9.0, 9.0, 9.0],
+        "spacing": list(made.spacing),
+        "normalization_schemes": ["ZScoreNormalization"],
+        "use_mask_for_norm": [False],
+        "batch_dice": False,
+        "architecture": {
+            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "arch_kwargs": {
+                "n_stages": 2,
+                "features_per_stage": list(made.widths),
+                "kernel_sizes": [list(kernel) for kernel in made.kernels],
+                "strides": [list(stride) for stride in made.strides],
+                "n_conv_per_stage": list(made.blocks),
+                "n_conv_per_stage_decoder": list(made.decoder_blocks),
+                "conv_bias": True,
+                "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+                "dropout_op": None,
+                "nonlin": "torch.nn.LeakyReLU",
+            },
+        },
+        **RESAMPLING,
+        **changes,
+    }
+    return {
+        "dataset_name": "Dataset001_Made",
+        "plans_name": "nnUNetPlans",
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {"3d_fullres": configuration},
+        "experiment_planner_used": "ExperimentPlanner",
+        "foreground_intensity_properties_per_channel": {},
+    }
+
+
+def content(seed=0, **changes):
+    ours = network(seed)
+    weights = collections.OrderedDict(
+        (theirs, ours.state_dict()[name]) for name, theirs in nnunet_names(ours)
+    )
+    weights["decoder.encoder.stages.0.0.convs.0.conv.weight"] = next(iter(weights.values()))  # stored twice
+    return {
+        "network_weights": weights,
+        "optimizer_state": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]},
+        "grad_scaler_state": None,
+        "logging": {"mean_fg_dice": [np.float32(0.5), np.float64(0.25)], "lrs": np.zeros(3)},
+        "_best_ema": np.float64(0.5),
+        "current_epoch": 3,
+        "init_args": {"configuration": "3d_fullres", "fold": 0, "device": torch.device("cuda"), "plans": {}},
+        "trainer_name": "nnUNetTrainer",
+        "inference_allowed_mirroring_axes": (0, 1, 2),
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    model = tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    (model / "fold_0").mkdir(parents=True)
+    (model / "plans.json").write_text(json.dumps(plans()))
+    (model / "dataset.json").write_text(
+        json.dumps(
+            {"channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nrrd"}
+        )
+    )
+    torch.save(content(), model / "fold_0" / "checkpoint_final.pth")
+    return model
+
+
+def test_an_imported_model_computes_what_it_computed_before(folder, tmp_path):
+    import_nnunet(folder, tmp_path / "model.ckpt")
+    model = read(tmp_path / "model.ckpt")
+    image = torch.randn(1, 1, 8, 8, 8)
+    torch.testing.assert_close(model.networks[0](image)[0], network()(image)[0])
+    assert model.plan.patch == plan().patch
+    assert model.plan.orientation == "stored"
+    assert model.task.labels == {"background": 0, "organ": 1}
+    assert model.mirror == (0, 1, 2)
+
+
+def test_all_folds_come_along_or_those_named(folder, tmp_path):
+    (folder / "fold_1").mkdir()
+    torch.save(content(seed=1), folder / "fold_1" / "checkpoint_final.pth")
+    (folder / "fold_2").mkdir()  # not trained to its end
+    assert len(import_nnunet(folder, tmp_path / "both.ckpt").networks) == 2
+    assert len(read(tmp_path / "both.ckpt").networks) == 2
+    one = import_nnunet(folder, tmp_path / "one.ckpt", folds=["1"])
+    torch.testing.assert_close(next(one.networks[0].parameters()), next(network(1).parameters()))
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*fold_2.*trained to its end"):
+        import_nnunet(folder, tmp_path / "no.ckpt", folds=["2"])
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("a program ran",)
+
+
+class Sneaky:
+    def __reduce__(self):
+        return getattr, (torch.Tensor, "numpy")
+
+
+@pytest.mark.parametrize("thing", [Harmful(), Sneaky(), np.array([Harmful()], dtype=object)], ids=type)
+def test_a_pickle_that_asks_for_more_is_refused_and_not_run(folder, thing, capsys):
+    torch.save(content(logging=thing), folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(CheckpointError, match=r"it asks for .*not run"):
+        read_nnunet(folder)
+    assert "a program ran" not in capsys.readouterr().out
+
+
+def test_weights_are_read_as_torch_reads_them_whatever_their_type(tmp_path):
+    weights = {
+        "half": torch.randn(3, 4).half(),
+        "turned": torch.randn(4, 5).T,
+        "part": torch.arange(20).reshape(4, 5)[1:3, 2:],
+        "brain": torch.randn(2, 2).bfloat16(),
+    }
+    torch.save(content(network_weights=weights), tmp_path / "x.pth")
+    found = read_checkpoint(tmp_path / "x.pth").weights
+    for name, expected in weights.items():
+        torch.testing.assert_close(found[name], expected)
+
+
+def test_what_is_no_model_folder_is_named(folder, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no plans.json"):
+        read_nnunet(tmp_path)
+    checkpoint = folder / "fold_0" / "checkpoint_final.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cut short"):
+        read_nnunet(folder)
+    torch.save({"state_dict": {}}, checkpoint)
+    with pytest.raises(CheckpointError, match="no checkpoint of nnU-Net"):
+        read_nnunet(folder)
+    checkpoint.unlink()
+    with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final.pth"):
+        read_nnunet(folder)
+
+
+def test_weights_of_another_plan_are_refused(folder):
+    changed = plans()
+    changed["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 16]
+    (folder / "plans.json").write_text(json.dumps(changed))
+    with pytest.raises(CheckpointError, match="shape"):
+        read_nnunet(folder)
+
+
+def test_a_cascade_is_refused_with_a_way_out(folder):
+    (folder / "plans.json").write_text(json.dumps(plans(previous_stage="3d_lowres")))
+    with pytest.raises(CheckpointError, match=r"second stage of a cascade.*3d_lowres"):
+        read_nnunet(folder)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_cases_get_nnunets_own_answers(hippocampus, reference_model):
+    model = read_nnunet(reference_model)
+    predictor = Predictor(model)
+    equal = voxels = 0
+    for name in ("hippocampus_102", "hippocampus_316", "hippocampus_393"):
+        volume = read_volume([hippocampus / "imagesTr" / f"{name}_0000.nii.gz"], model.plan.orientation)
+        found = predictor.predict(volume.voxels, volume.frame.spacing)
+        theirs = read_label(reference_model / "fold_0" / "validation" / f"{name}.nii.gz", "stored").voxels[0]
+        equal, voxels = equal + int((found == theirs).sum()), voxels + theirs.size
+    assert equal / voxels >= 0.9999
