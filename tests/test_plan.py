@@ -1,0 +1,140 @@
+"""A plan is checked when it is made, and its file gives back what was written."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import yaml
+
+from ingradient_pl.geometry import Grid
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import COMMENTS, FIELDS, as_yaml, read_plan, write_plan
+from ingradient_pl.recipes import build, recipe
+from ingradient_pl.transforms.normalise import CT, MinMax01, ZScore
+
+PLAN = Plan(
+    channels=3,
+    outputs=2,
+    spacing=(None, 0.1 + 0.2, 1e-5),
+    patch=(1, 32, 64),
+    batch_size=12,
+    widths=(32, 64, 128),
+    strides=((1, 1, 1), (1, 2, 2), (1, 2, 2)),
+    kernels=((1, 3, 3),) * 3,
+    blocks=(2, 2, 2),
+    decoder_blocks=(2, 2),
+    normalisation=(ZScore(masked=True), CT(-1000.25, 1e9, 1 / 3, 2.0), MinMax01()),
+    residual=True,
+    transpose=(2, 0, 1),
+    orientation="stored",
+    previous_stage="3d_lowres",
+    notes={
+        "planner": "by hand: # no, 'yes'",
+        "data_set": "Prüfung",
+        "share": 1 / 3,
+        "empty": None,
+        "list": [1.5],
+    },
+)
+
+
+@pytest.fixture
+def changed(tmp_path):
+    def write(**entries):
+        plain = recipe(PLAN)
+        plain.update(entries)
+        path = tmp_path / "plan.yaml"
+        path.write_text(yaml.safe_dump({key: one for key, one in plain.items() if one != "gone"}))
+        return path
+
+    return write
+
+
+def test_a_file_gives_back_the_plan_that_was_written(tmp_path):
+    for number, plan in enumerate([PLAN, dataclasses.replace(PLAN, notes={}, previous_stage=None)]):
+        path = tmp_path / "deep" / f"{number}.yaml"
+        write_plan(path, plan)
+        assert read_plan(path) == plan
+        assert [file.name for file in path.parent.glob(".*")] == []
+
+
+def test_a_recipe_gives_back_the_plan_it_was_made_from():
+    assert build(recipe(PLAN)) == PLAN
+
+
+def test_every_entry_is_explained_and_short_lists_stay_on_their_line():
+    text = as_yaml(PLAN)
+    assert set(COMMENTS) == set(FIELDS)
+    assert "patch: [1, 32, 64]  # voxels" in text
+    assert "  - [1, 2, 2]\n" in text
+    assert "spacing: [null, 0.30000000000000004, 1.0e-05]  # mm" in text
+    for name, comment in COMMENTS.items():
+        assert any(
+            line.startswith(f"{name}:") and line.endswith(f"# {comment}") for line in text.splitlines()
+        )
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    plan = dataclasses.replace(PLAN, batch_size=np.int64(3), spacing=(None, np.float64(0.5), np.float32(2)))
+    assert (type(plan.batch_size), type(plan.spacing[1]), type(plan.spacing[2])) == (int, float, float)
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ({"patchsize": [1, 2, 3]}, "no entry 'patchsize'; it has channels"),
+        ({"patch": "gone"}, "lacks 'patch'"),
+        ({"patch": [32, 64]}, "'patch' of a plan needs three"),
+        ({"patch": [0, 32, 64]}, "'patch'.*at least 1.*0"),
+        ({"patch": [1, 32.5, 64]}, r"'patch'.*32\.5"),
+        ({"patch": 64}, "'patch'|not iterable"),
+        ({"patch": [1, 33, 64]}, r"'patch'.*multiple of \(1, 4, 4\)"),
+        ({"spacing": [1.0, -1.0, 1.0]}, r"'spacing'.*-1\.0"),
+        ({"spacing": [1.0, "1 mm", 1.0]}, "'spacing'.*1 mm"),
+        ({"batch_size": 0}, "'batch_size'.*0"),
+        ({"batch_size": True}, "'batch_size'.*True"),
+        ({"widths": [32, 64]}, "'strides'|'kernels'|needs 2 entries"),
+        ({"decoder_blocks": [2]}, "'decoder_blocks' needs 2 entries"),
+        ({"normalisation": []}, "'normalisation' needs 3 entries"),
+        ({"normalisation": ["ZScore"] * 3}, "'normalisation'.*_target_"),
+        ({"transpose": [0, 0, 1]}, "'transpose'.*each of 0, 1, 2"),
+        ({"orientation": "LQS"}, "'orientation'.*LQS"),
+        ({"orientation": "LRS"}, "'orientation'.*LRS"),
+        ({"separate_z_above": 0.3}, "'separate_z_above'.*0.3"),
+        (
+            {"normalisation": [{"_target_": "os.system", "command": "x"}] * 3},
+            "'normalisation' .*not in a trusted",
+        ),
+        (
+            {"normalisation": [{"_target_": "ingradient_pl.transforms.normalise.ZScore", "mask": 1}] * 3},
+            "'normalisation' cannot be used:.*mask",
+        ),
+        ({"_target_": "ingradient_pl.cases.task.Task"}, "is no plan: it needs the line"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_its_file(changed, entries, told):
+    path = changed(**entries)
+    with pytest.raises(ValueError, match=told) as caught:
+        read_plan(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1", "- 1", "just words", "", "\tx: 1", "a: !!python/name:os.system ''"]
+)
+def test_a_file_that_is_no_plan_is_named(tmp_path, text):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"odd\.yaml is no"):
+        read_plan(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"away\.yaml.*ingradient plan"):
+        read_plan(tmp_path / "away.yaml")
+
+
+def test_an_axis_without_spacing_stays_as_it_is():
+    native = Grid.of((5, 100, 100), (7.0, 0.6, 1.0))
+    assert PLAN.patch_grid(native).spacing[0] == 7.0
+    assert PLAN.grid(native).shape[0] == 5
