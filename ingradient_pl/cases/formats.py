@@ -41,6 +41,8 @@ ENDINGS = (
 """What image files may end in; a folder is read as a DICOM series, ``.npz`` as half of a pair."""
 
 LARGEST_UINT8 = 255
+STEEPEST = 0.5
+"""Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
 
 
 class Header(NamedTuple):
@@ -174,6 +176,11 @@ def _raw(path: Path, channels: int | None) -> Raw:
         raise ImageError(f"{path}: no such file. Is the path relative to another folder, or the link broken?")
     read: Callable[[Path, int | None], Raw] = nifti.read if nifti.readable(path) else itk.read
     raw = read(path, channels)
+    if raw.frame.shear > STEEPEST:
+        raise ImageError(
+            f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
+            "boxes. Resample it to a rectangular grid."
+        )
     return raw._replace(voxels=finite(path, raw.voxels))
 
 

@@ -71,6 +71,12 @@ class Frame(NamedTuple):
         affine[:AXES, AXES] = self.origin
         return affine
 
+    @property
+    def shear(self) -> float:
+        """Largest cosine between two of the axes; 0 where they are at right angles."""
+        angles = np.abs(self.matrix.T @ self.matrix) - np.eye(AXES)
+        return float(angles.max())
+
     def grid(self, shape: Sequence[int]) -> Grid:
         """Give the grid of an array of ``shape`` (z, y, x)."""
         return Grid.of(shape, self.spacing)

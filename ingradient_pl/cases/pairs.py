@@ -80,7 +80,7 @@ def array(path: Path, key: str) -> Any:
         ImageError: If it is not there or cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if key not in archive:
                 raise ImageError(
                     f"{path}: there is no '{key}' in it, only {sorted(archive)}. "

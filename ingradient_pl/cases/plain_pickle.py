@@ -193,6 +193,7 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _word,
     ("numpy", "dtype"): _type,
     ("_codecs", "encode"): _encoded,
+    ("__builtin__", "bytes"): lambda: b"",  # protocols before 3 write no bytes so
     ("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
     **{(core, "_reconstruct"): _empty for core in CORES},
     **{(core, "scalar"): _scalar for core in CORES},

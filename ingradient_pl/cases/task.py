@@ -48,6 +48,19 @@ class Task:
             raise ValueError(f"Labels must be integers >= 0, or lists of them for regions; got {wrong}.")
 
     @property
+    def described(self) -> dict[str, object]:
+        """The task in the words of nnU-Net's ``dataset.json``."""
+        order = self.regions_class_order
+        return {
+            "name": self.name,
+            "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
+            "labels": {name: list(v) if isinstance(v, tuple) else v for name, v in self.labels.items()},
+            **({} if order is None else {"regions_class_order": list(order)}),
+            "file_ending": self.file_ending,
+            **self.notes,
+        }
+
+    @property
     def ignore(self) -> int | None:
         """The integer of voxels that nobody annotated; None where there is none."""
         ignored = self.labels.get("ignore")

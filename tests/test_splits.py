@@ -1,0 +1,140 @@
+"""Folds keep patients whole, and equal nnU-Net's where every case is a patient."""
+
+import json
+
+import pytest
+
+from ingradient_pl.cases.groups import GroupError, grouped, told
+from ingradient_pl.cases.splits import Split, folds, from_column, from_file
+
+
+def own(count):
+    return {f"case_{number:02d}": f"case_{number:02d}" for number in range(count)}
+
+
+def test_folds_are_those_of_nnunet():
+    for split, held in zip(folds(own(12)), reference(12), strict=True):
+        assert split.validation == tuple(f"case_{number:02d}" for number in held)
+
+
+def reference(count, parts=5, seed=12345):
+    """What KFold does, written out by hand from its documentation."""
+    import numpy as np
+
+    order = list(range(count))
+    np.random.RandomState(seed).shuffle(order)
+    sizes = [count // parts + (number < count % parts) for number in range(parts)]
+    cut = [order[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(parts)]
+    return [sorted(part) for part in cut]
+
+
+def test_every_patient_validates_once_and_never_beside_itself():
+    groups = {f"p{number % 13}_tp{number}": f"p{number % 13}" for number in range(40)}
+    splits = folds(groups)
+    assert sorted(name for split in splits for name in split.validation) == sorted(groups)
+    for split in splits:
+        assert not {groups[name] for name in split.train} & {groups[name] for name in split.validation}
+        assert sorted(split.train + split.validation) == sorted(groups)
+    assert splits == folds(dict(reversed(groups.items())))
+    assert splits != folds(groups, seed=1)
+
+
+def test_fewer_patients_than_folds_is_said():
+    with pytest.raises(ValueError, match=r"5 folds.*3 patients \(6 cases\).*fewer folds"):
+        folds({f"p{number % 3}_{number}": f"p{number % 3}" for number in range(6)})
+    with pytest.raises(ValueError, match="at least 2 folds"):
+        folds(own(6), count=1)
+
+
+def test_a_file_of_splits_is_checked_against_the_cases(tmp_path):
+    groups = {"a_1": "a", "a_2": "a", "b": "b", "c": "c"}
+    path = tmp_path / "splits_final.json"
+
+    def read(*splits):
+        path.write_text(json.dumps(splits))
+        return from_file(path, groups)
+
+    assert read({"train": ["b", "a_1", "a_2"], "val": ["c"]}) == [Split(("a_1", "a_2", "b"), ("c",))]
+    with pytest.raises(ValueError, match="fold 0: 1 of its cases are not in the data set: z"):
+        read({"train": ["a_1"], "val": ["z"]})
+    with pytest.raises(ValueError, match=r"fold 1: 1 patients are on both sides.*a\."):
+        read({"train": ["b"], "val": ["c"]}, {"train": ["a_1", "b"], "val": ["a_2"]})
+    with pytest.raises(ValueError, match="both sides; got 1 to train on, 0"):
+        read({"train": ["b"], "val": []})
+    with pytest.raises(ValueError, match="no fold"):
+        read()
+    path.write_text("{")
+    with pytest.raises(ValueError, match="not a list of folds"):
+        from_file(path, groups)
+    with pytest.raises(ValueError, match="no such file"):
+        from_file(tmp_path / "nowhere.json", groups)
+
+
+def test_a_column_of_splits_wins():
+    groups = own(4)
+    names = list(groups)
+    assert from_column(dict.fromkeys(names), groups) is None
+    said = dict(zip(names, ("train", "Val", "train", "test"), strict=True))
+    assert from_column(said, groups) == [Split((names[0], names[2]), (names[1],))]
+    numbered = dict(zip(names, "0101", strict=True))
+    assert [split.validation for split in from_column(numbered, groups)] == [
+        (names[0], names[2]),
+        (names[1], names[3]),
+    ]
+    with pytest.raises(ValueError, match="the split column, fold 0: 1 patients"):
+        from_column(said, dict.fromkeys(names, "one"))
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("patient004_frame01", "patient004"),
+        ("sub-01_ses-02", "sub-01"),
+        ("sub-01_ses-02_run-1_T1w", "sub-01"),
+        ("sub-01_T1w", "sub-01"),
+        ("p7_visit2", "p7"),
+        ("p7-tp1", "p7"),
+        ("p7_timepoint_3", "p7"),
+        ("p7_phase10", "p7"),
+        ("p7_scan_2", "p7"),
+        ("p7_t0", "p7"),
+        ("P01_post", "P01"),
+        ("BraTS-GLI-00005-100", "BraTS-GLI-00005"),
+        ("hippocampus_001", "hippocampus_001"),
+        ("BRATS_001", "BRATS_001"),
+        ("la_003", "la_003"),
+        ("brats_2013_pat0001_1", "brats_2013_pat0001_1"),
+        ("BraTS20_Training_001", "BraTS20_Training_001"),
+        ("frame01", "frame01"),
+        ("scan_12", "scan_12"),
+    ],
+)
+def test_names_tell_the_patient(name, patient):
+    assert grouped([name, "another"])[name] == patient
+
+
+def test_a_word_that_all_names_share_is_no_patient():
+    names = ["ct_scan_1", "ct_scan_2", "ct_scan_3"]
+    assert grouped(names) == {name: name for name in names}
+
+
+def test_a_pattern_of_ones_own(tmp_path):
+    assert grouped(["brats_pat1_1", "brats_pat1_2", "x"], r"^(.+)_\d$") == {
+        "brats_pat1_1": "brats_pat1",
+        "brats_pat1_2": "brats_pat1",
+        "x": "x",
+    }
+    with pytest.raises(GroupError, match="no regular expression"):
+        grouped(["a"], "(")
+    with pytest.raises(GroupError, match="brackets"):
+        grouped(["a"], "^a")
+    assert "each taken for a patient" in told({"a": "a", "b": "b"})
+
+
+@pytest.mark.real
+def test_folds_of_the_hippocampus_are_those_nnunet_trained_with(hippocampus, reference_model):
+    from ingradient_pl.cases.sources import read_source
+
+    groups = {case.name: case.group for case in read_source(hippocampus).cases}
+    path = next(reference_model.rglob("splits_final.json"))
+    assert folds(groups) == from_file(path, groups)
