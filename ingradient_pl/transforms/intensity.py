@@ -257,7 +257,7 @@ class OneOf(Intensity):
         p: Probability of each patch.
     """
 
-    changes: tuple[Intensity, ...]
+    changes: Sequence[Intensity]
     p: float = 1.0
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Integer
 from torch import Tensor
 
 from ingradient_pl.cases.patch import (
@@ -19,7 +19,7 @@ from ingradient_pl.cases.patch import (
     Weights,
 )
 from ingradient_pl.geometry import AXES, Voxels
-from ingradient_pl.transforms.interpolate import padded
+from ingradient_pl.transforms.interpolate import padded, points
 
 AT_ONCE = 1 << 21
 """Voxels voted on together."""
@@ -114,36 +114,22 @@ def _spread(axis: Axis, dim: int, device: torch.device) -> Tensor:
 
 
 def _nearest(at: Tensor) -> Tensor:
-    """Give the nearest voxel, the one before where both are as near."""
-    return (at - HALF).ceil().clamp_(min=0).int()
+    """Give the nearest voxel, the one after where both are as near (nnU-Net's too)."""
+    return (at + HALF).floor().int()
 
 
 def _turned(
     way: PlaneSampling | ObliqueSampling, voxels: Tensor, shape: Voxels
 ) -> tuple[Places, Bool[Tensor, "#z y x"]]:
     """Give the places of a turned patch, and which of them lie inside the box in the turned axes."""
-    turned = way.matrix.shape[0]
-    dims = range(AXES - turned, AXES)
-    bases = [
-        _centres(shape[dim], way.matrix).view([-1 if other == dim else 1 for other in range(AXES)])
-        for dim in dims
-    ]
+    planes = points(way.matrix, shape[AXES - len(way.matrix) :])
     at = [_spread(way.z, 0, voxels.device)] if isinstance(way, PlaneSampling) else []
-    inside = torch.ones((), dtype=torch.bool, device=voxels.device)
-    for row, dim in zip(way.matrix.flip(0), dims, strict=True):  # the matrix runs (x, y, z)
-        last, half = voxels.shape[dim] - 1, voxels.shape[dim] / 2
-        steps = [base * scale for base, scale in zip(bases, (row[:-1] * half).flip(0), strict=True)]
-        steps[-1] = steps[-1] + (row[-1] * half + half - HALF)
-        place = sum(steps[1:-1], steps[0]) + steps[-1]
-        inside = inside & (place >= -HALF) & (place <= last + HALF)
-        at.append(place.clamp_(0, last))
+    for plane, count in zip(planes.flip(0), voxels.shape[len(at) :], strict=True):  # they run (x, y, z)
+        place = plane.mul(count / 2).add_(count / 2 - HALF).clamp_(0, count - 1)
+        at.append(place[None] if isinstance(way, PlaneSampling) else place)
+    inside = (planes.abs_() <= 1).all(0, keepdim=isinstance(way, PlaneSampling))
     deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Weights)
     return Places((at[0], at[1], at[2]), (deep, True, True)), inside
-
-
-def _centres(count: int, like: Tensor) -> Float[Tensor, " count"]:
-    """Voxel centres of an axis that runs from -1 to 1."""
-    return (torch.arange(count, device=like.device, dtype=like.dtype) * 2 + 1) / count - 1
 
 
 def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:

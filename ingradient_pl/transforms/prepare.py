@@ -41,7 +41,8 @@ class Prepare(nn.Module):
         return resampled(image, patch.sampling, self.shape).clamp_(low, high)
 
     def _label(self, patch: Patch) -> Tensor:
-        return resampled_label(patch.label, patch.sampling, self.shape).long()
+        label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label
+        return resampled_label(label, patch.sampling, self.shape)
 
     def _body(self, patch: Patch) -> Tensor:
         body = torch.ones_like(patch.label, dtype=torch.bool) if patch.body is None else patch.body

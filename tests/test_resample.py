@@ -1,0 +1,407 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch.testing import assert_close
+
+from ingradient_pl.cases.patch import AxisSampling, Cut, ObliqueSampling, Picks, PlaneSampling, Weights
+from ingradient_pl.geometry import Box, Grid
+from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
+from ingradient_pl.transforms import labels
+from ingradient_pl.transforms.interpolate import along_axes, along_axis, multiplied, points, resampled
+from ingradient_pl.transforms.labels import label_along_axes, resampled_body, resampled_label
+from ingradient_pl.transforms.resample import Rule, homeward, outward, part, sampling, separate_axis
+from ingradient_pl.transforms.spline import cubic_rows, linear_rows, resized
+
+EXPECTED = json.loads((Path(__file__).parent / "expected/nnunet_resampling.json").read_text(encoding="utf-8"))
+
+
+def nnunet_case(number):
+    """Both grids of a stored case, its image and its label."""
+    found = EXPECTED[number]
+    native = Grid.of(found["shape"], found["spacing"])
+    rng = np.random.default_rng(number)
+    image = rng.normal(size=(1, *native.shape))
+    label = (rng.random((1, *native.shape)) * 4).astype(np.int16)
+    return (
+        native,
+        Grid.of(found["new"], found["new_spacing"]),
+        torch.from_numpy(image),
+        torch.from_numpy(label),
+    )
+
+
+def blobs(shape, classes, seed=0, sigma=3.0):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), sigma)
+    cuts = np.quantile(noise, np.linspace(0.4, 0.9, classes))
+    return torch.from_numpy(np.digitize(noise, cuts).astype(np.uint8))
+
+
+def noise(shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).float()
+
+
+def ramp(grid, slopes):
+    """An image that grows by ``slopes`` per mm along (z, y, x), zero at the centre of the grid."""
+    axes = [
+        slope * mm * (torch.arange(n) + 0.5 - n / 2)
+        for slope, mm, n in zip(slopes, grid.spacing, grid.shape, strict=True)
+    ]
+    return (axes[0][:, None, None] + axes[1][:, None] + axes[2])[None].float()
+
+
+def way_over(native, patch, motion=STILL, centre=None, rule=Rule()):  # noqa: B008
+    """The box read and the way from it, for a patch laid about ``centre``."""
+    centre = [count / 2 for count in native.shape] if centre is None else centre
+    box = reach(native, patch, centre, np.reshape(motion, (3, 3)), 12)
+    return box, sampling(native, box, patch, centre, tuple(np.ravel(motion)), rule)
+
+
+def about_z(degrees):
+    angle = np.radians(degrees)
+    return np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+
+
+# Rows
+
+
+@pytest.mark.parametrize("counts", [(23, 37), (31, 25), (1, 3), (2, 5), (7, 1), (200, 130), (9, 9)], ids=str)
+def test_cubic_rows_are_scipys_zoom(counts):
+    voxels, wanted = counts
+    values = np.random.default_rng(0).normal(size=voxels)
+    expected = ndimage.zoom(values, wanted / voxels, order=3, mode="nearest", grid_mode=True)
+    found = cubic_rows(voxels, resized(voxels, wanted)) @ values
+    assert np.abs(found - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("counts", [(23, 37), (31, 25), (1, 3), (2, 5), (7, 1)], ids=str)
+def test_linear_rows_are_torchs_half_pixel_interpolation(counts):
+    voxels, wanted = counts
+    values = torch.from_numpy(np.random.default_rng(0).normal(size=voxels))
+    expected = F.interpolate(values[None, None], wanted, mode="linear", align_corners=False)[0, 0]
+    assert_close(torch.from_numpy(linear_rows(voxels, resized(voxels, wanted))) @ values, expected)
+
+
+@pytest.mark.parametrize("rows", [cubic_rows, linear_rows])
+def test_rows_sum_to_one_wherever_the_positions_lie(rows):
+    assert np.allclose(rows(20, np.linspace(-1, 20, 77)).sum(1), 1)
+
+
+def test_a_low_pass_removes_what_would_alias():
+    stripes = (np.arange(120) % 5 == 0).astype(float)
+    positions = resized(120, 20)
+    assert np.ptp(cubic_rows(120, positions) @ stripes) > 0.7
+    assert np.ptp((cubic_rows(120, positions, width=6.0) @ stripes)[2:-2]) < 0.2
+    assert np.allclose(cubic_rows(120, positions, width=6.0).sum(1), 1)
+
+
+# Whole cases against nnU-Net
+
+
+@pytest.mark.parametrize("number", range(len(EXPECTED)))
+def test_whole_images_are_resampled_as_nnunet_does(number):
+    native, network, image, _ = nnunet_case(number)
+    found = along_axes(image, outward(native, network)).clamp(image.min(), image.max())
+    expected = torch.tensor(EXPECTED[number]["image"], dtype=torch.float64)
+    # a slice that is taken apart is clipped to its own range by nnU-Net, to the case's by us
+    off = (found.flatten()[EXPECTED[number]["at"]] - expected).abs() > 1e-5
+    assert off.sum() <= (2 if separate_axis(native.spacing, network.spacing) is not None else 0)
+    moments = [float(found.mean()), float(found.std(correction=0))]
+    assert moments == pytest.approx(EXPECTED[number]["image_moments"], abs=2e-3)
+
+
+@pytest.mark.parametrize("number", range(len(EXPECTED)))
+def test_the_way_home_is_linear_as_nnunets(number):
+    native, network, image, _ = nnunet_case(number)
+    found = along_axes(image, homeward(native, network)).flatten()
+    expected = torch.tensor(EXPECTED[number]["linear"], dtype=torch.float64)
+    assert_close(found[EXPECTED[number]["at"]], expected, atol=1e-6, rtol=0)
+    moments = [float(found.mean()), float(found.std(correction=0))]
+    assert moments == pytest.approx(EXPECTED[number]["linear_moments"], abs=1e-6)
+
+
+@pytest.mark.parametrize("number", range(len(EXPECTED)))
+def test_whole_labels_are_resampled_as_nnunet_does(number):
+    native, network, _, label = nnunet_case(number)
+    found = label_along_axes(label[0], outward(native, network)).flatten()
+    expected = torch.tensor(EXPECTED[number]["label"])
+    assert torch.equal(found[EXPECTED[number]["at"]].long(), expected)
+    counts = np.array(EXPECTED[number]["label_counts"])
+    assert np.abs(np.bincount(found.numpy(), minlength=4) - counts).max() <= 0.002 * counts.sum()
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "axis"),
+    [
+        ((1, 1, 1), (1, 1, 1), None),
+        ((5, 1, 1), (1, 1, 1), 0),
+        ((1, 1, 3.5), (1, 1, 1), 2),
+        ((3, 1, 1), (1, 1, 1), None),
+        ((1, 1, 1), (1, 4, 1), 1),
+        ((4, 4, 1), (1, 1, 1), None),
+        ((4, 4, 1), (4, 1, 1), None),
+    ],
+    ids=str,
+)
+def test_an_axis_is_taken_apart_by_nnunets_rule(current, wanted, axis):
+    assert separate_axis(current, wanted) == axis
+
+
+def test_grids_that_agree_are_cut_and_cost_nothing():
+    grid = Grid((5, 6, 7), (3.0, 1.0, 1.0))
+    image = noise((2, 5, 6, 7))
+    axes = outward(grid, grid)
+    assert all(isinstance(axis, Cut) for axis in axes)
+    assert along_axes(image, axes).data_ptr() == image.data_ptr()
+
+
+@pytest.mark.parametrize("direction", [outward, homeward])
+def test_a_slab_is_the_whole_answers_rows(direction):
+    native, network = Grid((60, 20, 18), (1.0, 1.0, 1.0)), Grid((47, 23, 16), (60 / 47, 20 / 23, 18 / 16))
+    image = noise((2, *native.shape))
+    axes = direction(native, network)
+    whole = along_axes(image, axes)
+    for start, stop in [(0, 10), (10, 33), (33, 47)]:
+        z, first, last = part(axes[0], start, stop, margin=1 if direction is homeward else 12)
+        slab = along_axes(image[:, first:last], (z, axes[1], axes[2]))
+        assert_close(slab, whole[:, start:stop], atol=1e-5, rtol=0)
+
+
+def test_parts_of_cuts_and_picks_are_parts():
+    image = noise((1, 12, 3, 3))
+    for axis in (Cut(1, 9, mirrored=False), Picks(torch.tensor([0, 0, 2, 3, 7, 8, 11]))):
+        whole = along_axis(image, 1, axis)
+        some, first, last = part(axis, 2, 6)
+        assert torch.equal(along_axis(image[:, first:last], 1, some), whole[:, 2:6])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_part_of_a_mirrored_cut_is_mirrored(mirrored):
+    image = noise((1, 12, 3, 3))
+    still = Cut(0, 3, mirrored=False)
+    axis = Cut(2, 8, mirrored)
+    some, first, last = part(axis, 1, 4)
+    whole = along_axes(image, (axis, still, still))
+    assert torch.equal(along_axes(image[:, first:last], (some, still, still)), whole[:, 1:4])
+
+
+def test_long_axes_multiplied_block_by_block_give_the_same():
+    native, network = Grid((130, 4, 150), (1.0, 1.0, 1.0)), Grid((200, 4, 99), (0.65, 1.0, 150 / 99))
+    image = noise((2, *native.shape))
+    z, _, x = outward(native, network)
+    assert isinstance(z, Weights)
+    assert isinstance(x, Weights)
+    assert_close(along_axis(image, 1, z), multiplied(image, 1, z.image), atol=1e-5, rtol=0)
+    assert_close(along_axis(image, 3, x), multiplied(image, 3, x.image), atol=1e-5, rtol=0)
+
+
+# Patches
+
+
+CASE = Grid((60, 90, 80), (1.5, 0.8, 0.9))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.5, 0.8, 0.9), (2.5, 0.7, 1.3)], ids=str)
+@pytest.mark.parametrize("oversampling", [0.0, 1.0])
+def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling):
+    from ingradient_pl.sampling.oversampling import FixedShare
+
+    image, label = noise((1, *CASE.shape)), blobs(CASE.shape, 3)
+    whole_grid = CASE.respaced(spacing)
+    axes = outward(CASE, whole_grid)
+    whole, whole_label = along_axes(image, axes), label_along_axes(label, axes)
+    shape = (24, 33, 40)
+    draws = TrainingDraws(shape, spacing, motion=None, oversampling=FixedShare(oversampling))
+    foreground = {1: np.argwhere(label.numpy() == 1).astype(np.int32)}
+    for number in range(4):
+        draw = draws.draw(number, [Candidate("a", CASE, foreground, (1,))])
+        way = sampling(CASE, draw.box, draw.patch, draw.centre, draw.motion)
+        step = np.array(CASE.shape) / whole_grid.shape
+        start = np.round(np.array(draw.centre) / step - np.array(shape) / 2).astype(int)
+        wanted = Box.between(start, start + shape)
+        inside = wanted.clipped(whole_grid.shape)
+        z, y, x = (slice(a - b, a - b + n) for a, b, n in zip(inside.start, start, inside.shape, strict=True))
+        found = resampled(image[(slice(None), *draw.box.slices)], way, shape)
+        assert_close(found[:, z, y, x], whole[(slice(None), *inside.slices)], atol=1e-5, rtol=0)
+        found[:, z, y, x] = 0
+        assert not found.any()  # what lies outside is padded
+        labels = resampled_label(label[draw.box.slices], way, shape)
+        assert (labels[z, y, x] != whole_label[inside.slices]).float().mean() < 1e-4
+
+
+def test_a_still_patch_on_the_cases_own_grid_is_an_exact_crop():
+    image, label = noise((2, *CASE.shape)), blobs(CASE.shape, 2)
+    patch = Grid((20, 30, 31), CASE.spacing)
+    box, way = way_over(CASE, patch, centre=(30.0, 40.0, 35.5))
+    assert isinstance(way, AxisSampling)
+    assert all(isinstance(axis, Cut) for axis in way.axes)
+    assert box == Box((20, 25, 20), (20, 30, 31))
+    assert torch.equal(
+        resampled(image[(slice(None), *box.slices)], way, patch.shape), image[:, 20:40, 25:55, 20:51]
+    )
+    assert torch.equal(resampled_label(label[box.slices], way, patch.shape), label[20:40, 25:55, 20:51])
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 0.8, 0.9), (1.0, 1.0, 1.0)], ids=str)
+def test_mirroring_is_exact(spacing):
+    image, label = noise((1, *CASE.shape)), blobs(CASE.shape, 2)
+    patch = Grid((20, 30, 31), spacing)
+    signs = np.diag([-1.0, 1.0, -1.0])
+    box, still = way_over(CASE, patch, centre=(30.0, 40.0, 35.5))
+    box_, mirrored = way_over(CASE, patch, signs, centre=(30.0, 40.0, 35.5))
+    assert box == box_
+    cut = image[(slice(None), *box.slices)]
+    assert_close(
+        resampled(cut, mirrored, patch.shape),
+        resampled(cut, still, patch.shape).flip(1, 3),
+        atol=1e-6,
+        rtol=0,
+    )
+    a, b = (resampled_label(label[box.slices], way, patch.shape) for way in (mirrored, still))
+    assert (a != b.flip(0, 2)).float().mean() < 1e-4
+
+
+def test_a_coarse_axis_takes_the_nearest_slice():
+    native, patch = Grid((10, 40, 40), (6.0, 1.0, 1.0)), Grid((8, 20, 20), (5.0, 1.3, 1.3))
+    _, way = way_over(native, patch)
+    assert isinstance(way, AxisSampling)
+    assert [type(axis) for axis in way.axes] == [Picks, Weights, Weights]
+    _, way = way_over(native, patch, rule=Rule(separate_above=10.0))
+    assert isinstance(way.axes[0], Weights)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 2.0, 1.5), (1.5, 0.5, 2.5)], ids=str)
+def test_a_ramp_in_millimetres_stays_that_ramp(spacing):
+    native, patch = Grid((40, 70, 60), (2.0, 1.0, 1.2)), Grid((16, 16, 16), spacing)
+    image = ramp(native, (1, 2, 3))
+    box, way = way_over(native, patch, rule=Rule(separate_above=10.0))
+    found = resampled(image[(slice(None), *box.slices)], way, patch.shape)
+    assert_close(found, ramp(patch, (1, 2, 3)), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("degrees", "slopes"), [(90, (0, 0, -1)), (30, (0, 0.75**0.5, -0.5))])
+def test_rotation_is_rigid_in_millimetres(degrees, slopes):
+    """A turn about z carries a ramp along y into the ramp it should, though y and x voxels differ."""
+    native, patch = Grid((20, 90, 60), (3.0, 0.7, 1.5)), Grid((9, 16, 16), (3.0, 1.0, 2.0))
+    box, way = way_over(native, patch, about_z(degrees))
+    assert isinstance(way, PlaneSampling)
+    found = resampled(ramp(native, (0, 1, 0))[(slice(None), *box.slices)], way, patch.shape)
+    assert_close(found, ramp(patch, slopes), atol=1e-4, rtol=0)
+
+
+def test_a_turn_in_space_is_rigid_in_millimetres():
+    native, patch = Grid((60, 90, 60), (1.2, 0.7, 1.5)), Grid((12, 14, 16), (2.0, 1.0, 1.5))
+    about_x = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    motion = about_x @ about_z(30)
+    box, way = way_over(native, patch, motion)
+    assert isinstance(way, ObliqueSampling)
+    found = resampled(ramp(native, (1, 2, 3))[(slice(None), *box.slices)], way, patch.shape)
+    slopes = np.array([1, 2, 3]) @ motion
+    assert_close(found, ramp(patch, slopes.tolist()), atol=1e-3, rtol=0)
+
+
+def test_a_quarter_turn_in_space_only_swaps_voxels():
+    image, label = noise((1, 30, 30, 30)), blobs((30, 30, 30), 4)
+    native, patch = Grid((30, 30, 30), (1.0, 1.0, 1.0)), Grid((12, 12, 12), (1.0, 1.0, 1.0))
+    motion = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    box, way = way_over(native, patch, motion)
+    found = resampled(image[(slice(None), *box.slices)], way, patch.shape)
+    inner = slice(9, 21)
+    expected = image[:, inner, inner, inner].rot90(-1, (1, 2))
+    assert_close(found, expected, atol=1e-4, rtol=0)
+    labels = resampled_label(label[box.slices], way, patch.shape)
+    assert torch.equal(labels, label[inner, inner, inner].rot90(-1, (0, 1)))
+
+
+def test_a_turn_in_the_plane_is_the_same_map_in_two_ways():
+    native, patch = Grid((20, 50, 60), (3.0, 0.7, 1.5)), Grid((9, 16, 18), (3.0, 1.0, 2.0))
+    image, label = noise((2, *native.shape)), blobs(native.shape, 3)
+    motion = about_z(25)
+    _, plane = way_over(native, patch, motion, centre=(10.5, 25.0, 30.0))
+    assert isinstance(plane, PlaneSampling)
+    tilted = motion + np.array([[0, 2e-5, 0], [0, 0, 0], [0, 0, 0]])
+    box, oblique = way_over(native, patch, tilted, centre=(10.5, 25.0, 30.0))
+    plane = sampling(native, box, patch, (10.5, 25.0, 30.0), motion.ravel().tolist())
+    assert isinstance(oblique, ObliqueSampling)
+    cut = image[(slice(None), *box.slices)]
+    assert_close(resampled(cut, plane, patch.shape), resampled(cut, oblique, patch.shape), atol=1e-3, rtol=0)
+    a, b = (resampled_label(label[box.slices], way, patch.shape) for way in (plane, oblique))
+    assert (a != b).float().mean() < 2e-3
+
+
+def test_points_are_those_of_affine_grid():
+    for shape in ((4, 5, 6), (7, 3)):
+        axes = len(shape)
+        matrix = noise((axes, axes + 1))
+        expected = F.affine_grid(matrix[None], [1, 1, *shape], align_corners=False)[0]
+        assert_close(points(matrix, shape).movedim(0, -1), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("margin", [2.5, 12.0])
+def test_a_turned_patch_that_sticks_out_is_zero_there(margin):
+    native, patch = Grid((20, 20, 20), (1.0, 1.0, 1.0)), Grid((20 + 2 * int(margin), 20, 20), (1.0, 1.0, 1.0))
+    motion = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
+    box, way = way_over(native, patch, motion)
+    found = resampled(torch.ones(1, *native.shape)[(slice(None), *box.slices)], way, patch.shape)
+    label = resampled_label(torch.ones(native.shape, dtype=torch.uint8)[box.slices], way, patch.shape)
+    body = resampled_body(torch.ones(native.shape, dtype=torch.bool)[box.slices], way, patch.shape)
+    assert found[0, 0, 0, 0] == 0
+    assert found.max() <= 1 + 1e-6
+    assert torch.equal(label.bool(), body)
+    assert ((found[0] > 0.5) == body).float().mean() > 0.995
+
+
+# Labels
+
+
+@pytest.mark.parametrize("classes", [1, 2, 6])
+def test_labels_are_the_largest_interpolated_indicator(classes):
+    label = blobs((20, 24, 30), classes)
+    wanted = (27, 19, 37)
+    native = Grid((20, 24, 30), (1.0, 1.0, 1.0))
+    axes = outward(native, Grid(wanted, tuple(a / b for a, b in zip(native.shape, wanted, strict=True))))
+    found = label_along_axes(label, axes)
+    shares = torch.stack(
+        [
+            F.interpolate((label == k).double()[None, None], wanted, mode="trilinear")[0, 0]
+            for k in range(classes + 1)
+        ]
+    )
+    first, second = shares.topk(2, dim=0).values
+    clear = first - second > 1e-4
+    assert clear.float().mean() > 0.95
+    assert torch.equal(found[clear].long(), shares.argmax(0)[clear])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_voting_everywhere_equals_voting_where_neighbours_disagree(turned, monkeypatch):
+    label = blobs((20, 24, 30), 5)
+    native = Grid((20, 24, 30), (1.0, 1.0, 1.0))
+    if turned:
+        way = way_over(native, Grid((12, 13, 14), (1.1, 0.9, 1.3)), np.eye(3) + 0.2)[1]
+        assert isinstance(way, ObliqueSampling)
+        places, _ = labels._turned(way, label, (12, 13, 14))
+    else:
+        axes = outward(native, Grid((27, 19, 37), (20 / 27, 24 / 19, 30 / 37)))
+        at = [labels._spread(axis, dim, label.device) for dim, axis in enumerate(axes)]
+        places = labels.Places((at[0], at[1], at[2]), (True, True, True))
+    assert torch.equal(labels._voted(label, places), labels._vote(label, places))
+
+
+def test_ties_go_to_the_nearest_voxel():
+    label = torch.tensor([[[3, 3], [1, 1]], [[3, 3], [1, 1]]], dtype=torch.uint8)
+    at = (torch.zeros(1, 1, 1), torch.full((1, 1, 1), 0.5), torch.full((1, 1, 1), 0.25))
+    assert labels._voted(label, labels.Places(at, (False, True, True))).item() == 1  # halves go up
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_labels_keep_their_dtype(dtype):
+    label = blobs((10, 12, 9), 2).to(dtype)
+    native, patch = Grid(label.shape, (1.0, 1.0, 1.0)), Grid((8, 8, 8), (1.2, 1.2, 0.8))
+    for motion in (np.eye(3), np.eye(3) + 0.1, about_z(20)):
+        box, way = way_over(native, patch, motion)
+        assert resampled_label(label[box.slices], way, patch.shape).dtype == dtype
