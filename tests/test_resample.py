@@ -131,7 +131,7 @@ def test_whole_labels_are_resampled_as_nnunet_does(number):
     expected = torch.tensor(EXPECTED[number]["label"])
     assert torch.equal(found[EXPECTED[number]["at"]].long(), expected)
     counts = np.array(EXPECTED[number]["label_counts"])
-    assert np.abs(np.bincount(found.numpy(), minlength=4) - counts).max() <= 0.002 * counts.sum()
+    assert np.abs(np.bincount(found.numpy(), minlength=4) - counts).max() <= 0.005 * counts.sum()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+import pickle
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from ingradient_pl.geometry import Box, Grid
+from ingradient_pl.sampling.motion import RandomMotion
+from ingradient_pl.sampling.oversampling import Chance, FixedShare
+from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
+
+
+def foreground(index):
+    """Two voxels of class 1, one of class 2: read on demand, like the store's."""
+    return {
+        1: np.array([[3, 4, 5], [10 + index, 50, 40]], dtype=np.int32),
+        2: np.array([[6, 7, 8]], dtype=np.int32),
+    }
+
+
+CASES = [
+    Candidate(f"case{i}", Grid((20 + i, 60, 50), (3.0, 1.0, 1.0)), partial(foreground, i), (1, 2))
+    for i in range(5)
+]
+DRAWS = TrainingDraws((24, 40, 32), (2.0, 1.0, 1.0), batch_size=4, seed=7)
+KEPT = TrainingDraws((8, 40, 32), (None, 1.0, 1.0), motion=None, seed=3)
+
+
+def start_of(draw, spacing):
+    """The patch's first voxel on the case's network grid."""
+    case = next(case for case in CASES if case.name == draw.case)
+    step = np.array(case.grid.shape) / case.grid.respaced(spacing).shape
+    return np.round(np.array(draw.centre) / step - np.array(draw.patch.shape) / 2, 6), case
+
+
+def test_a_draw_depends_on_its_number_alone():
+    forwards = [DRAWS.draw(number, CASES) for number in range(50)]
+    backwards = [DRAWS.draw(number, CASES) for number in reversed(range(50))]
+    assert forwards == backwards[::-1]
+    assert pickle.loads(pickle.dumps(DRAWS)).draw(17, CASES) == forwards[17]
+
+
+def test_another_seed_draws_otherwise():
+    other = replace(DRAWS, seed=8)
+    assert sum(DRAWS.draw(n, CASES).box == other.draw(n, CASES).box for n in range(20)) < 5
+
+
+@pytest.mark.parametrize("cases_per_batch", [1, 2, 4])
+def test_every_case_comes_equally_often(cases_per_batch):
+    draws = replace(DRAWS, cases_per_batch=cases_per_batch)
+    patches = 4 // cases_per_batch * len(CASES)  # of one round
+    for turn in range(4):
+        names = Counter(draws.draw(turn * patches + n, CASES).case for n in range(patches))
+        assert set(names.values()) == {4 // cases_per_batch}
+        assert len(names) == len(CASES)
+
+
+def test_a_batch_is_drawn_from_as_many_patients_as_asked():
+    for cases in (1, 2, 4):
+        draws = replace(DRAWS, cases_per_batch=cases, batch_size=8)
+        for batch in range(6):
+            names = {draws.draw(8 * batch + position, CASES).case for position in range(8)}
+            assert len(names) <= cases
+            assert len(names) == cases or cases > 1  # a batch may span the end of one round and the next
+
+
+def test_rounds_come_in_another_order():
+    orders = [
+        tuple(DRAWS.draw((turn * len(CASES) + i) * 4, CASES).case for i in range(len(CASES)))
+        for turn in range(6)
+    ]
+    assert len(set(orders)) > 3
+
+
+@pytest.mark.parametrize(("size", "forced"), [(2, 1), (9, 3), (4, 1), (1, 0), (12, 4)])
+def test_as_many_patches_are_forced_as_in_nnunet(size, forced):
+    rule = FixedShare(0.33)
+    answers = [rule.forced(position, size, None) for position in range(size)]
+    assert answers == [False] * (size - forced) + [True] * forced
+
+
+def test_chance_forces_each_by_itself():
+    rng = np.random.default_rng(0)
+    assert np.mean([Chance(0.25).forced(0, 2, rng) for _ in range(4000)]) == pytest.approx(0.25, abs=0.03)
+
+
+def test_forced_patches_lie_about_a_foreground_voxel():
+    draws = replace(KEPT, oversampling=FixedShare(1.0))
+    seen = Counter()
+    for number in range(200):
+        draw = draws.draw(number, CASES)
+        start, case = start_of(draw, draws.spacing)
+        voxels = {
+            (label, tuple(voxel)): np.maximum(0, voxel - np.array(draws.patch) // 2)
+            for label, found in case.foreground().items()
+            for voxel in found
+        }
+        hits = [key for key, expected in voxels.items() if np.array_equal(expected, start)]
+        assert hits
+        seen.update({label for label, _ in hits})
+    assert seen[1] == pytest.approx(100, abs=30)  # classes alike, not voxels
+
+
+def test_class_weights_choose_the_class():
+    draws = replace(KEPT, oversampling=FixedShare(1.0), class_weights={2: 1.0})
+    for number in range(20):
+        start, _ = start_of(draws.draw(number, CASES), draws.spacing)
+        assert start.tolist() == [2, 0, 0]
+
+
+def test_free_patches_lie_anywhere_inside():
+    draws = replace(KEPT, oversampling=FixedShare(0.0), spacing=(3.0, 1.0, 1.0))
+    starts = []
+    for number in range(600):
+        start, case = start_of(draws.draw(number, CASES), draws.spacing)
+        assert (start >= 0).all()
+        assert (start + draws.patch <= case.grid.shape).all()
+        starts.append(start)
+    assert set(np.array(starts)[:, 1]) == set(range(21))
+    assert set(np.array(starts)[:, 2]) == set(range(19))
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 23, 24])
+def test_a_case_shorter_than_the_patch_is_held_in_its_middle(length):
+    case = Candidate("small", Grid((length, 60, 60), (1.0, 1.0, 1.0)), {}, ())
+    draws = TrainingDraws((24, 24, 24), (1.0, 1.0, 1.0), motion=None)
+    for number in range(8):
+        draw = draws.draw(number, [case])
+        before = 12 - draw.centre[0]
+        assert abs(before - (24 - length) / 2) <= 0.5
+        assert draw.box.start[0] == 0
+        assert draw.box.shape[0] == length
+
+
+@pytest.mark.parametrize(
+    ("known", "classes"), [({}, ()), ({}, (1,)), ({1: np.zeros((0, 3), np.int32)}, (1,))], ids=str
+)
+def test_a_case_without_foreground_is_drawn_anywhere(known, classes):
+    case = Candidate("empty", Grid((30, 60, 60), (1.0, 1.0, 1.0)), known, classes)
+    draws = TrainingDraws((8, 24, 24), (1.0, 1.0, 1.0), oversampling=FixedShare(1.0))
+    assert len({draws.draw(number, [case]).centre for number in range(20)}) > 15
+
+
+def test_boxes_are_inside_and_never_empty():
+    wild = RandomMotion(
+        rotation=180, rotation_p=0.7, scaling=(0.3, 3.0), scaling_p=0.7, synchronised_p=0.0, flat=False
+    )
+    odd = [
+        Candidate("odd", Grid((1, 200, 3), (5.0, 0.3, 1.0)), {1: np.array([[0, 199, 2]], np.int32)}, (1,)),
+        *CASES,
+    ]
+    for spacing in ((2.0, 1.0, 1.0), (None, 0.5, 4.0)):
+        draws = TrainingDraws((17, 12, 20), spacing, motion=wild)
+        for number in range(300):
+            draw = draws.draw(number, odd)
+            shape = next(case.grid.shape for case in odd if case.name == draw.case)
+            assert draw.box.voxels > 0
+            assert draw.box == draw.box.clipped(shape)
+
+
+def test_the_box_holds_every_voxel_the_patch_reaches():
+    draws = replace(DRAWS, motion=RandomMotion(rotation_p=0.5, scaling_p=0.5, flat=False))
+    for number in range(60):
+        draw = draws.draw(number, CASES)
+        native = next(case.grid for case in CASES if case.name == draw.case)
+        corners = np.stack(np.meshgrid(*[[0.5 - n / 2, n / 2 - 0.5] for n in draw.patch.shape])).reshape(
+            3, -1
+        )
+        mm = np.reshape(draw.motion, (3, 3)) @ (corners * np.array(draw.patch.spacing)[:, None])
+        at = mm / np.array(native.spacing)[:, None] + np.array(draw.centre)[:, None] - 0.5
+        low = np.clip(np.floor(at.min(1) + 1e-6), 0, np.array(native.shape) - 1)
+        high = np.clip(np.ceil(at.max(1) - 1e-6), 0, np.array(native.shape) - 1)
+        assert (np.array(draw.box.start) <= low).all()
+        assert (np.array(draw.box.stop) > high).all()
+
+
+def test_the_margin_is_read_only_where_the_spline_works():
+    native, patch = Grid((100, 100, 100), (1.0, 1.0, 1.0)), Grid((20, 20, 20), (1.0, 0.8, 1.0))
+    still, centre = np.reshape(STILL, (3, 3)), (50.0, 50.0, 50.0)
+    assert reach(native, patch, centre, still, 12) == Box((40, 29, 40), (20, 42, 20))
+    turned = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+    assert reach(native, patch, centre, turned, 12).shape[0] == 20
+    assert reach(native, patch, centre, turned, 12) == reach(native, patch, centre, turned, 0)
+
+
+def test_validation_without_motion_takes_the_same_centres():
+    still = replace(DRAWS, motion=None)
+    for number in range(30):
+        assert still.draw(number, CASES).centre == DRAWS.draw(number, CASES).centre
+        assert still.draw(number, CASES).motion == STILL
+
+
+def test_foreground_is_read_for_forced_patches_only():
+    reads = []
+    cases = [case._replace(foreground=lambda: reads.append(1) or foreground(0)) for case in CASES]
+    for number in range(40):
+        DRAWS.draw(number, cases)
+    assert len(reads) == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        ({"cases_per_batch": 3, "batch_size": 2}, "between 1 and 'batch_size'"),
+        ({"cases_per_batch": 0}, "between 1 and 'batch_size'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"patch": (4, 0, 4)}, "positive"),
+    ],
+)
+def test_wrong_settings_are_refused_with_the_cure(settings, cure):
+    with pytest.raises(ValueError, match=cure):
+        replace(DRAWS, **settings)
+
+
+def test_wrong_shares_and_no_cases_are_refused_with_the_cure():
+    with pytest.raises(ValueError, match="Divide it by 100"):
+        FixedShare(33)
+    with pytest.raises(ValueError, match="Divide it by 100"):
+        Chance(-0.1)
+    with pytest.raises(ValueError, match="no cases"):
+        DRAWS.draw(0, [])
