@@ -1,0 +1,1 @@
+"""How weights step down the slope."""
