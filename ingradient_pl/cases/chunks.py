@@ -84,9 +84,9 @@ class Chunks:
         if found != size:
             # Mapped into memory, a file that ends early would kill the process
             raise OSError(f"it has {found} bytes instead of {size}")
-        self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
-        if _file_sum(path) != int(sums[-1]):
+        if _file_sum(path) != int(sums[-1]):  # before blosc2 believes what stands there
             raise OSError("its header or index is damaged")
+        self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
         self._checked = bytearray(len(sums))
 
     def read(self, box: Sequence[slice]) -> NDArray[Any]:

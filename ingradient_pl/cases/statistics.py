@@ -44,7 +44,7 @@ class Statistics(NamedTuple):
         above = flat[np.ceil(ranks).astype(np.int64)].astype(np.float64)
         quantiles = below + (above - below) * (ranks % 1)
         mean = float(flat.mean(dtype=np.float64))
-        squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in _parts(flat))
+        squares = sum(float(np.square(part.astype(np.float64) - mean).sum()) for part in _parts(flat))
         return cls(flat.size, mean, float(np.sqrt(squares / flat.size)), quantiles)
 
     @classmethod

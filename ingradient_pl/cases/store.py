@@ -1,5 +1,6 @@
 """CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
 
+import io
 import json
 import os
 import threading
@@ -220,7 +221,7 @@ class CaseStore:
     def _numbers(self, name: str) -> Any:
         path = self.path / CASES / name / NUMBERS
         try:
-            return np.load(path, allow_pickle=False)
+            return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         except Exception as error:
             raise self._damaged(name, path, error) from error
 

@@ -1,0 +1,338 @@
+"""Every layout is understood, and what is wrong with it is said at once."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.formats import read_label, read_volume
+from ingradient_pl.cases.phantom import write_phantoms
+from ingradient_pl.cases.sources import SourceError, images_only, read_source
+from ingradient_pl.cases.store import CaseStore
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return write_phantoms(tmp_path / "Dataset900_Phantom", 3, (10, 12, 14), channels=2)
+
+
+def edited(raw, **changes):
+    file = raw / "dataset.json"
+    plain = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in plain.items() if value is not None}))
+    return raw
+
+
+def test_nnunets_layout_tells_the_whole_task(raw):
+    labels = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+    source = read_source(
+        edited(
+            raw, labels=labels, regions_class_order=[1, 2], licence="CC0", overwrite_image_reader_writer="X"
+        )
+    )
+    assert source.task.channels == ("MR", "MR1")
+    assert source.task.labels == {"background": 0, "whole": (1, 2), "core": 2, "ignore": 3}
+    assert source.task.regions_class_order == (1, 2)
+    assert source.task.file_ending == ".nii.gz"
+    assert source.task.notes["licence"] == "CC0"
+    assert [case.name for case in source.cases] == ["phantom_000", "phantom_001", "phantom_002"]
+    assert [path.name for path in source.cases[1].images] == [
+        "phantom_001_0000.nii.gz",
+        "phantom_001_0001.nii.gz",
+    ]
+    assert source.cases[1].label == raw / "labelsTr" / "phantom_001.nii.gz"
+    assert all(case.group == case.name for case in source.cases)
+    assert not source.faults
+    assert not source.remarks
+
+
+def test_channels_are_in_the_order_of_their_numbers(raw):
+    names = {str(number): f"c{number}" for number in (10, 2, 0, 1)}
+    assert read_source(edited(raw, channel_names=names)).task.channels == ("c0", "c1", "c2", "c10")
+
+
+def test_missing_extra_and_lonely_files_are_faults_of_their_cases(raw):
+    (raw / "imagesTr" / "phantom_000_0001.nii.gz").unlink()
+    shutil.copy(raw / "imagesTr" / "phantom_001_0000.nii.gz", raw / "imagesTr" / "phantom_001_0002.nii.gz")
+    (raw / "labelsTr" / "phantom_002.nii.gz").rename(raw / "labelsTr" / "else.nii.gz")
+    (raw / "imagesTr" / "._phantom_002_0000.nii.gz").write_text("macOS")
+    (raw / "imagesTr" / "readme.txt").write_text("text")
+    source = read_source(raw)
+    assert source.cases == []
+    told = {fault.case: str(fault) for fault in source.faults}
+    assert "channel 0001 is missing" in told["phantom_000"]
+    assert "phantom_000_0001.nii.gz" in told["phantom_000"]
+    assert "one channel too many" in told["phantom_001"]
+    assert "phantom_001_0002.nii.gz" in told["phantom_001"]
+    assert "label is missing" in told["phantom_002"]
+    assert "label without an image" in told["else"]
+
+
+def test_a_mapping_of_paths_replaces_the_layout(raw, monkeypatch):
+    monkeypatch.setenv("ELSEWHERE", str(raw / "imagesTr"))
+    mapping = {
+        "one": {
+            "images": ["$ELSEWHERE/phantom_000_0000.nii.gz", "imagesTr/phantom_000_0001.nii.gz"],
+            "label": "labelsTr/phantom_000.nii.gz",
+        },
+        "two": {"label": "x"},
+    }
+    source = read_source(edited(raw, dataset=mapping))
+    assert [case.name for case in source.cases] == ["one"]
+    assert read_volume(source.cases[0].images).voxels.shape[0] == 2
+    assert [fault.case for fault in source.faults] == ["two"]
+
+
+def decathlon(tmp_path):
+    folder = tmp_path / "Task04_Phantom"
+    raw = write_phantoms(tmp_path / "raw", 2, (10, 12, 14), channels=2)
+    (folder / "imagesTr").mkdir(parents=True)
+    shutil.copytree(raw / "labelsTr", folder / "labelsTr")
+    for number in range(2):
+        paths = [raw / "imagesTr" / f"phantom_{number:03d}_{channel:04d}.nii.gz" for channel in range(2)]
+        both = SimpleITK.JoinSeries([SimpleITK.ReadImage(str(path)) for path in paths])
+        SimpleITK.WriteImage(both, str(folder / "imagesTr" / f"phantom_{number:03d}.nii.gz"))
+    names = [f"phantom_{number:03d}.nii.gz" for number in range(2)]
+    description = {
+        "name": "Phantom",
+        "modality": {"0": "T1w", "1": "T2w"},
+        "labels": {"0": "background", "1": "organ", "2": "lesion"},
+        "numTraining": 2,
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
+        "test": ["./imagesTs/x.nii.gz"],
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder, raw
+
+
+def test_the_decathlons_layout_gives_the_same_store(tmp_path):
+    folder, raw = decathlon(tmp_path)
+    source = read_source(folder)
+    assert source.task.channels == ("T1w", "T2w")
+    assert source.task.labels == {"background": 0, "organ": 1, "lesion": 2}
+    for given, name in ((folder, "a"), (raw, "b")):
+        build_store(read_source(given), tmp_path / name, progress=False)
+    first, second = CaseStore(tmp_path / "a"), CaseStore(tmp_path / "b")
+    assert first.cases == second.cases
+    for name, case in first.cases.items():
+        for one, two in zip(
+            first.read(name, case.grid.whole), second.read(name, case.grid.whole), strict=True
+        ):
+            np.testing.assert_array_equal(one, two)
+
+
+def pairs_folder(tmp_path, names=("a", "b"), pickles=None):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, other in zip(names, pickles or names, strict=True):
+        y = np.zeros((6, 7, 8), np.uint8)
+        y[2:4, 2:5, 3:6] = 1
+        y[4, 3, 3] = 3
+        np.savez_compressed(folder / f"{name}.npz", x=rng.integers(1, 99, (2, 6, 7, 8)).astype(np.int16), y=y)
+        properties = {
+            "spacing": np.array([1.0, 2.0, 3.0 + len(name)]),
+            "origin": np.zeros(3),
+            "direction": np.array([-1.0, 0, 0, 0, 1, 0, 0, 0, 1]),
+        }
+        (folder / f"{other}.pkl").write_bytes(pickle.dumps(properties))
+    return folder
+
+
+def test_pairs_are_a_data_set_whose_task_stands_in_the_labels(tmp_path):
+    folder = pairs_folder(tmp_path)
+    source = read_source(folder)
+    assert source.task.channels == ("modality_0", "modality_1")
+    assert source.task.labels == {"background": 0, "label_1": 1, "label_3": 3}
+    build_store(source, tmp_path / "store", progress=False)
+    store = CaseStore(tmp_path / "store")
+    voxels = store.read("a", store.cases["a"].grid.whole)
+    with np.load(folder / "a.npz") as held:
+        np.testing.assert_array_equal(voxels.image, held["x"][..., ::-1])
+        np.testing.assert_array_equal(voxels.label, held["y"][..., ::-1])
+    assert store.cases["a"].grid.spacing == (4.0, 2.0, 1.0)
+
+
+def test_pairs_of_other_names_are_matched_in_order_and_lonely_ones_refused(tmp_path):
+    folder = pairs_folder(tmp_path, ("x1", "x2"), ("info1", "info2"))
+    source = read_source(folder)
+    assert [tuple(path.name for path in case.images) for case in source.cases] == [
+        ("x1.npz", "info1.pkl"),
+        ("x2.npz", "info2.pkl"),
+    ]
+    assert not build_store(source, tmp_path / "store", progress=False).faults
+    shutil.copy(folder / "x1.npz", folder / "x3.npz")
+    with pytest.raises(SourceError, match=r"3 \.npz and 2 \.pkl"):
+        read_source(folder)
+    (folder / "x3.npz").unlink()
+    (folder / "info2.pkl").rename(folder / "x1.pkl")
+    with pytest.raises(SourceError, match="each needs its partner"):
+        read_source(folder)
+
+
+def table(raw, text, name="cases.csv"):
+    (raw / name).write_text(text)
+    return raw / name
+
+
+ROWS = "{0},imagesTr/phantom_{0}_0000.nii.gz,imagesTr/phantom_{0}_0001.nii.gz,labelsTr/phantom_{0}.nii.gz,{1},{2}\n"
+
+
+def test_a_table_names_paths_patients_and_splits(raw):
+    text = "case,image_0,image_1,label,group,split\n"
+    text += (
+        ROWS.format("000", "anna", "train")
+        + ROWS.format("001", "anna", "train")
+        + ROWS.format("002", "", "val")
+    )
+    source = read_source(table(raw, text))
+    assert [(case.name, case.group, case.split) for case in source.cases] == [
+        ("000", "anna", "train"),
+        ("001", "anna", "train"),
+        ("002", "002", "val"),
+    ]
+    assert source.task.labels["organ"] == 1  # from the dataset.json beside it
+    build_store(source, raw.parent / "store", progress=False)
+    case = CaseStore(raw.parent / "store").cases["001"]
+    assert (case.group, case.split) == ("anna", "train")
+
+
+def test_a_table_alone_finds_its_labels_and_names_its_channels(raw):
+    (raw / "dataset.json").unlink()
+    text = (
+        "case;image_T1;image_T2;label\n" + ROWS.format("000", "", "").replace(",", ";").rstrip(";\n") + "\n"
+    )
+    source = read_source(table(raw, text))
+    assert source.task.channels == ("T1", "T2")
+    assert source.task.labels == {"background": 0, "label_1": 1, "label_2": 2}
+    unlabelled = table(raw, "image_0\nimagesTr/phantom_000_0000.nii.gz\n")
+    with pytest.raises(SourceError, match=r"no label with foreground.*dataset.json"):
+        read_source(unlabelled)
+
+
+def test_a_json_table_may_bring_its_task(raw):
+    plain = {
+        "channel_names": ["CT"],
+        "labels": {"background": 0, "organ": 1, "lesion": 2},
+        "cases": [
+            {
+                "image_0": "imagesTr/phantom_000_0000.nii.gz",
+                "label": "labelsTr/phantom_000.nii.gz",
+                "split": 0,
+            }
+        ],
+    }
+    source = read_source(table(raw, json.dumps(plain), "cases.json"))
+    assert source.task.channels == ("CT",)
+    assert source.cases[0].name == "phantom_000_0000"
+    assert source.cases[0].split == "0"
+    rows = json.dumps([{"case": "a", "images": ["imagesTr/phantom_000_0000.nii.gz"] * 2}])
+    assert len(read_source(table(raw, rows, "rows.json")).cases[0].images) == 2
+
+
+def test_every_fault_of_a_table_is_told_at_once(raw):
+    text = "case,image_0,image_1,label\n../up,a,b,c\nx,a,,c\ny,a,b,c\ny,a,b,c\n"
+    with pytest.raises(SourceError) as told:
+        read_source(table(raw, text))
+    for words in ("'../up' cannot name a case", "row 2 ('x') lacks an image", "'y' is there more than once"):
+        assert words in str(told.value)
+    source = read_source(table(raw, "case,image_0,image_1,label\ny,a,b,c\n"))
+    assert len(source.faults) == 3
+    assert "relative to the table" in str(source.faults[0])
+    with pytest.raises(SourceError, match="no column 'image_0'"):
+        read_source(table(raw, "case,picture\nx,a\n"))
+    with pytest.raises(SourceError, match="no table of cases"):
+        read_source(table(raw, "{", "cases.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": None, "channel_names": None}, "'channel_names' is missing.*'labels' is missing"),
+        ({"labels": {"background": 0, "organ": "one"}}, "label 'organ' must be an integer"),
+        ({"labels": {"background": 0}}, "foreground label"),
+        ({"file_ending": ".nrrd"}, r"'file_ending' is '\.nrrd', but 6 files in .* end in '\.nii\.gz'"),
+    ],
+)
+def test_a_faulty_description_is_explained(raw, changes, words):
+    with pytest.raises(SourceError, match=words):
+        read_source(edited(raw, **changes))
+
+
+def test_what_is_no_data_set_is_explained(tmp_path, raw):
+    with pytest.raises(SourceError, match="no such file or folder"):
+        read_source(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=r"no known data set.*table of paths"):
+        read_source(tmp_path / "empty")
+    shutil.rmtree(raw / "labelsTr")
+    with pytest.raises(SourceError, match="labelsTr is missing"):
+        read_source(raw)
+    (raw / "dataset.json").write_text("{")
+    with pytest.raises(SourceError, match="cannot be read as JSON"):
+        read_source(raw)
+
+
+def test_a_number_of_cases_that_is_not_kept_is_remarked(raw):
+    assert "promises 9 cases" in read_source(edited(raw, numTraining=9)).remarks[0]
+
+
+def test_cases_to_predict_come_in_every_layout(raw):
+    task = read_source(raw).task
+    found = images_only(raw / "imagesTr", task)
+    assert [case.name for case in found] == ["phantom_000", "phantom_001", "phantom_002"]
+    assert all(len(case.images) == 2 and case.label is None for case in found)
+    assert [case.name for case in images_only(raw, task)] == [case.name for case in found]
+    (raw / "imagesTr" / "phantom_000_0000.nii.gz").unlink()
+    (raw / "imagesTr" / "phantom_002_0001.nii.gz").unlink()
+    with pytest.raises(SourceError, match=r"(?s)phantom_000_0000.*missing.*phantom_002_0001.*missing"):
+        images_only(raw / "imagesTr", task)
+    with pytest.raises(SourceError, match="no image"):
+        images_only(write_phantoms(raw / "other", 0) / "imagesTr", task)
+
+
+def test_single_files_are_cases_where_there_is_one_channel(tmp_path):
+    raw = write_phantoms(tmp_path / "raw", 2, (10, 12, 14))
+    task = read_source(raw).task
+    for number, path in enumerate(sorted((raw / "imagesTr").iterdir())):
+        path.rename(path.with_name(f"scan {number}.nii.gz"))
+    assert [case.name for case in images_only(raw / "imagesTr", task)] == ["scan 0", "scan 1"]
+    single = images_only(raw / "imagesTr" / "scan 1.nii.gz", task)
+    assert [case.name for case in single] == ["scan 1"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "cases", "groups"),
+    [
+        ("Dataset004_Hippocampus", 200, 200),
+        ("Dataset027_ACDC", 78, 39),
+        ("Dataset013_BraTS2013", 6, 6),
+        ("ingradient_format/Hippocampus20", 20, 20),
+    ],
+)
+def test_real_data_sets_are_found_whole(real_data, name, cases, groups):
+    source = read_source(real_data / name)
+    assert len(source.cases) == cases
+    assert len({case.group for case in source.cases}) == groups
+    assert not source.faults
+
+
+@pytest.mark.real
+def test_pairs_and_files_of_the_same_patients_are_the_same_voxels(real_data):
+    """The pairs were made from the raw data set, cropped; every one is found in it."""
+    pairs = read_source(real_data / "ingradient_format" / "Hippocampus20")
+    raw = read_source(real_data / "Dataset004_Hippocampus")
+    labels = {read_label(case.label).voxels.sum(): case for case in raw.cases}
+    matched = 0
+    for case in pairs.cases[:5]:
+        volume, label = read_volume(case.images), read_label(case.label, properties=case.images[1])
+        other = labels.get(label.voxels.sum())
+        if other is not None:
+            found = read_volume(other.images)
+            matched += int(np.isin(volume.voxels, found.voxels).all())
+    assert matched == 5

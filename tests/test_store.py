@@ -1,0 +1,298 @@
+"""The store gives any box of any case, in any process, and notices what is broken."""
+
+import json
+import multiprocessing
+import pickle
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingradient_pl.cases import content
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.chunks import Chunks, packed
+from ingradient_pl.cases.formats import read_label, read_volume
+from ingradient_pl.cases.phantom import phantom, write_phantoms
+from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cases.statistics import Statistics
+from ingradient_pl.cases.store import CaseStore, StoreError
+from ingradient_pl.geometry import Box
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    return write_phantoms(
+        tmp_path_factory.mktemp("raw"), 3, (20, 24, 28), (2.0, 1.0, 1.5), seed=4, channels=2
+    )
+
+
+@pytest.fixture(scope="module")
+def built(raw) -> Path:
+    store = raw.with_name(f"{raw.name}-store")
+    build_store(read_source(raw), store, progress=False)
+    return store
+
+
+@pytest.fixture
+def spoilable(built, tmp_path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "store"))
+
+
+def source_arrays(raw, name):
+    image = read_volume([raw / "imagesTr" / f"{name}_{channel:04d}.nii.gz" for channel in range(2)])
+    return image.voxels, read_label(raw / "labelsTr" / f"{name}.nii.gz").voxels[0]
+
+
+@pytest.mark.parametrize("transpose", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_boxes_are_those_of_the_source_in_the_wanted_order_of_axes(raw, built, transpose):
+    store = CaseStore(built, transpose)
+    assert list(store.cases) == ["phantom_000", "phantom_001", "phantom_002"]
+    rng = np.random.default_rng(0)
+    for name, case in store.cases.items():
+        image, label = source_arrays(raw, name)
+        plain = CaseStore(built).cases[name]
+        cut = Box(plain.start, plain.grid.shape).slices
+        image = image[(slice(None), *cut)].transpose(0, *(axis + 1 for axis in transpose))
+        label = label[cut].transpose(transpose)
+        assert case.grid.shape == label.shape
+        assert case.grid.spacing == tuple((2.0, 1.0, 1.5)[axis] for axis in transpose)
+        for _ in range(5):
+            start = [int(rng.integers(count)) for count in case.grid.shape]
+            stop = [
+                int(rng.integers(first + 1, last + 1))
+                for first, last in zip(start, case.grid.shape, strict=True)
+            ]
+            box = Box.between(start, stop)
+            voxels = store.read(name, box)
+            np.testing.assert_array_equal(voxels.image, image[(slice(None), *box.slices)])
+            np.testing.assert_array_equal(voxels.label, label[box.slices])
+            assert voxels.image.dtype == np.int16
+            body = content._without_holes(image.any(axis=0))
+            np.testing.assert_array_equal(voxels.body, body[box.slices])
+
+
+def test_foreground_voxels_lie_in_their_class_in_any_order_of_axes(raw, built):
+    for transpose in ((0, 1, 2), (2, 0, 1)):
+        store = CaseStore(built, transpose)
+        for name, case in store.cases.items():
+            label = store.read(name, case.grid.whole).label
+            found = store.foreground(name)
+            assert tuple(found) == case.classes == (1, 2)
+            for value, voxels in found.items():
+                assert len(voxels) == case.voxels[value] == np.count_nonzero(label == value)
+                assert (label[tuple(voxels.T)] == value).all()
+                assert voxels.dtype == np.int32
+            assert store.annotated(name) is None
+
+
+def test_statistics_are_those_of_the_voxels(raw, built):
+    store = CaseStore(built)
+    for name, case in store.cases.items():
+        voxels = store.read(name, case.grid.whole)
+        for channel, found in zip(voxels.image, store.statistics(name), strict=True):
+            regions = [np.ones(channel.shape, bool), voxels.body, voxels.label > 0]
+            for region, statistics in zip(regions, found, strict=True):
+                values = channel[region].astype(np.float64)
+                assert statistics.voxels == values.size
+                np.testing.assert_allclose((statistics.mean, statistics.std), (values.mean(), values.std()))
+                np.testing.assert_allclose(statistics.quantile(0.005), np.quantile(values, 0.005))
+                assert (statistics.minimum, statistics.maximum) == (values.min(), values.max())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int32", "float32"])
+def test_statistics_of_any_type_equal_numpys(dtype):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(0, 30, 1001) if dtype != "uint8" else rng.integers(0, 255, 50)).astype(dtype)
+    found = Statistics.of(values)
+    np.testing.assert_allclose(
+        found.quantiles, np.quantile(values.astype(float), np.linspace(0, 1, 1001)), rtol=1e-6
+    )
+    np.testing.assert_allclose(found.std, values.std(dtype=np.float64), rtol=1e-9)
+    assert Statistics.of(values[:0]) is None
+    wide = np.array([-(2**31), 0, 2**31 - 1], np.int32)
+    assert Statistics.of(wide).quantile(1) == 2**31 - 1
+
+
+def test_content_is_what_nnunet_keeps():
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    image = np.zeros((2, 20, 22, 24), np.int16)
+    image[0, 4:15, 5:18, 3:20] = rng.random((11, 13, 17)) > 0.4
+    image[1, 8:17, 5:9, 3:22] = 1
+    filled = ndimage.binary_fill_holes(image.any(axis=0))
+    found = content.content(image)
+    where = np.argwhere(filled)
+    assert found.box == Box.between(where.min(0), where.max(0) + 1)
+    np.testing.assert_array_equal(found.body, filled[found.box.slices])
+    assert content.content(np.zeros_like(image)) is None
+    assert content.content(image + 1).body is None
+
+
+def test_many_voxels_of_a_class_are_sampled_the_same_way_each_time():
+    label = np.zeros((60, 90, 100), np.uint8)
+    label[:50], label[50:52], label[59] = 1, 2, 255
+    first, again, other = (content.foreground(label, 255, name) for name in ("a", "a", "b"))
+    assert first.voxels == {1: 450_000, 2: 18_000}
+    assert {value: len(found) for value, found in first.coordinates.items()} == {
+        0: 10_000,
+        1: 10_000,
+        2: 10_000,
+    }
+    flat = label.reshape(-1)
+    for value in (1, 2):
+        assert (flat[first.coordinates[value]] == value).all()
+        assert len(np.unique(first.coordinates[value])) == 10_000
+    assert (flat[first.coordinates[0]] != 255).all()
+    np.testing.assert_array_equal(first.coordinates[1], again.coordinates[1])
+    assert not np.array_equal(first.coordinates[1], other.coordinates[1])
+    assert content._ranks(2_000_000, np.random.default_rng(0)).size == 20_000
+
+
+def test_chunks_hold_any_array_and_read_any_box(tmp_path):
+    rng = np.random.default_rng(0)
+    for fill, dtype in ((0, np.int16), (-1024, np.int16), (3, np.uint8), (1.5, np.float32), (True, bool)):
+        array = np.full((2, 100, 150, 130), fill, dtype)
+        array[:, :50] = rng.integers(0, 2, (2, 50, 150, 130))
+        array[1, :, 70:] = 0
+        made = packed(array)
+        path = tmp_path / "a.b2nd"
+        path.write_bytes(made.content)
+        chunks = Chunks(path, made.sums, len(made.content))
+        assert chunks.shape == array.shape
+        for _ in range(10):
+            start = [int(rng.integers(count)) for count in array.shape]
+            box = tuple(
+                slice(first, int(rng.integers(first + 1, last + 1)))
+                for first, last in zip(start, array.shape, strict=True)
+            )
+            np.testing.assert_array_equal(chunks.read(box), array[box])
+
+
+def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
+    array = np.random.default_rng(0).integers(0, 4, (1, 128, 128, 160)).astype(np.int16)
+    made = packed(array)
+    path = tmp_path / "a.b2nd"
+    whole = tuple(slice(0, count) for count in array.shape)
+    places = [*range(0, 200, 9), *range(200, len(made.content), len(made.content) // 60)]
+    for place in [*places, *range(len(made.content) - 100, len(made.content), 9)]:
+        content_ = bytearray(made.content)
+        content_[place] ^= 0x10
+        path.write_bytes(content_)
+        with pytest.raises((OSError, RuntimeError, ValueError)):
+            Chunks(path, made.sums, len(made.content)).read(whole)
+    # what is not read is not held against the case
+    content_ = bytearray(made.content)
+    content_[len(content_) * 3 // 4] ^= 0x10
+    path.write_bytes(content_)
+    corner = Chunks(path, made.sums, len(made.content)).read((slice(0, 1),) + (slice(0, 9),) * 3)
+    np.testing.assert_array_equal(corner, array[:, :9, :9, :9])
+
+
+@pytest.mark.parametrize("file", ["image.b2nd", "label.b2nd", "body.b2nd", "numbers.npz"])
+@pytest.mark.parametrize("harm", ["gone", "short", "flipped", "empty"])
+def test_a_harmed_file_is_named_with_its_case_and_cure(spoilable, file, harm):
+    path = spoilable / "cases" / "phantom_001" / file
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"short": whole[:-5], "flipped": bytes(flipped), "empty": b""}[harm])
+    store = CaseStore(spoilable)
+    good = store.read("phantom_000", Box((0, 0, 0), (4, 4, 4)))
+    assert good.image.shape == (2, 4, 4, 4)
+
+    def used():
+        store.statistics("phantom_001")
+        store.foreground("phantom_001")
+        store.read("phantom_001", store.cases["phantom_001"].grid.whole)
+
+    with pytest.raises(StoreError, match=rf"Case 'phantom_001': .*{file} cannot be read.*prepare"):
+        used()
+
+
+def test_wrong_requests_are_refused(built, tmp_path):
+    store = CaseStore(built)
+    with pytest.raises(StoreError, match=r"No case 'liver'.*holds 3: phantom_000"):
+        store.read("liver", Box((0, 0, 0), (1, 1, 1)))
+    with pytest.raises(StoreError, match=r"leaves its grid.*Clip"):
+        store.read("phantom_000", Box((-1, 0, 0), (4, 4, 4)))
+    with pytest.raises(StoreError, match="leaves its grid"):
+        store.read("phantom_000", Box((0, 0, 0), (0, 4, 4)))
+    with pytest.raises(ValueError, match=r"transpose"):
+        CaseStore(built, (0, 0, 1))
+    with pytest.raises(StoreError, match=r"no case store.*ingradient prepare"):
+        CaseStore(tmp_path)
+
+
+def test_a_newer_store_is_refused_and_so_is_a_raw_data_set(spoilable, raw):
+    file = spoilable / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"store_format": 2}))
+    with pytest.raises(StoreError, match=r"format 2.*up to 1.*Update"):
+        CaseStore(spoilable)
+    with pytest.raises(StoreError, match=r"raw data set"):
+        CaseStore(raw)
+
+
+def mean_of(store, name):
+    return float(store.read(name, store.cases[name].grid.whole).image.mean())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_a_store_that_is_in_use_goes_to_other_processes(built, way):
+    store = CaseStore(built)
+    wanted = [mean_of(store, name) for name in store.cases]
+    context = multiprocessing.get_context(way)
+    with context.Pool(2) as pool:
+        jobs = [(store, name) for name in store.cases for _ in range(2)]
+        assert sorted(set(pool.starmap(mean_of, jobs))) == sorted(wanted)
+
+
+def test_a_pickled_store_is_small_and_keeps_no_handles(built):
+    store = CaseStore(built, (2, 1, 0))
+    mean_of(store, "phantom_000")
+    content_ = pickle.dumps(store)
+    assert len(content_) < 10_000
+    other = pickle.loads(content_)
+    assert other.cases == store.cases
+    assert mean_of(other, "phantom_000") == mean_of(store, "phantom_000")
+
+
+def test_a_read_only_store_is_read(spoilable):
+    for path in [*spoilable.rglob("*"), spoilable]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        store = CaseStore(spoilable)
+        assert mean_of(store, "phantom_000")
+        assert store.foreground("phantom_000")
+    finally:
+        for path in [spoilable, *spoilable.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_two_thousand_cases_open_in_a_second_and_few_stay_open(spoilable):
+    folder = spoilable / "cases"
+    for number in range(2000):
+        (folder / f"copy_{number:04d}").symlink_to(folder / "phantom_000")
+    start = time.process_time()
+    store = CaseStore(spoilable)
+    assert time.process_time() - start < 1
+    assert len(store.cases) == 2003
+    for number in range(200):
+        store.read(f"copy_{number:04d}", Box((0, 0, 0), (2, 2, 2)))
+    assert len(store._opened) <= 64
+
+
+def test_phantoms_are_visible_and_not_trivial(raw):
+    image, label = phantom((24, 24, 24), (1.0, 1.0, 1.0), np.random.default_rng(0))
+    again, _ = phantom((24, 24, 24), (1.0, 1.0, 1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(image, again)
+    body, organ, lesion = (image[0][(label == value) & (image[0] > 0)] for value in range(3))
+    assert min(map(len, (body, organ, lesion))) > 30
+    assert organ.mean() - body.mean() > 2.5 * body.std()
+    assert np.quantile(body, 0.99) > np.quantile(organ, 0.01)  # no threshold parts them
