@@ -32,7 +32,11 @@ class Design(NamedTuple):
 
 
 class Memory:
-    """What every judge of memory is: a frozen dataclass of settings with two answers."""
+    """What every judge of memory is: a frozen dataclass of settings with three answers."""
+
+    def patch(self, patch: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the patch (z, y, x) that the network takes where ``patch`` is wanted; mostly that itself."""
+        return patch
 
     def patches(self, design: Design, gigabytes: float) -> float:
         """Give how many patches fit into the memory of a GPU; less than 1 where not even one does."""

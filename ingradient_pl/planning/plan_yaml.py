@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe

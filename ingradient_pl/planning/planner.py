@@ -11,7 +11,7 @@ import numpy as np
 from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import normaliser
-from ingradient_pl.planning.memory import Design
+from ingradient_pl.planning.memory import Design, Memory
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.presets import DEFAULT, Preset
 from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule
@@ -60,6 +60,7 @@ class Planner:
         spacing: Chooses the network's spacing.
         preset: The kind of network and its budget.
         memory_gb: Memory of the GPU that is planned for; None takes what the preset was made for.
+        memory: Judges how many patches fit into it; None takes the preset's judge, who knows our networks.
 
     Raises:
         ValueError: If the memory is not positive.
@@ -68,6 +69,7 @@ class Planner:
     spacing: SpacingRule = field(default_factory=NnunetSpacing)
     preset: Preset = DEFAULT
     memory_gb: float | None = None
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         if self.memory_gb is not None and not self.memory_gb > 0:
@@ -77,6 +79,11 @@ class Planner:
     def gigabytes(self) -> float:
         """Memory that is planned for."""
         return self.preset.memory_gb if self.memory_gb is None else self.memory_gb
+
+    @property
+    def judge(self) -> Memory:
+        """Who judges how many patches fit."""
+        return self.preset.memory if self.memory is None else self.memory
 
     def plans(self, fingerprint: Fingerprint) -> dict[str, Plan]:
         """Plan every configuration that suits the data set.
@@ -149,7 +156,7 @@ class Planner:
         first = [min(round(size), most) for size, most in zip(shape, sight.shape, strict=True)]
         design = self._design(topology(first, sight.spacing, self.preset.edge), fingerprint)
         seen = set()
-        while (patches := self.preset.memory.patches(design, self.gigabytes)) < fit:
+        while (patches := self.judge.patches(design, self.gigabytes)) < fit:
             seen.add(design.topology.patch)
             smaller = _shrunk(design.topology, sight, self.preset.edge)
             if smaller.patch in seen or len(smaller.strides) == 1:
@@ -187,13 +194,13 @@ class Planner:
             "memory_gb": self.gigabytes,
             "patches_that_fit": patches,
             "patches_for_share_of_data": most,
-            **self.preset.memory.notes(design),
+            **self.judge.notes(design),
         }
         return Plan(
             channels=design.channels,
             outputs=design.outputs,
             spacing=(*kept, *sight.spacing),  # type: ignore[arg-type]
-            patch=shape.patch,  # type: ignore[arg-type]
+            patch=self.judge.patch(shape.patch),  # type: ignore[arg-type]
             batch_size=max(min(round(patches), most), SMALLEST_BATCH),
             widths=design.widths,
             strides=shape.strides,  # type: ignore[arg-type]
