@@ -1,27 +1,30 @@
 """Random changes of intensity on the device: nnU-Net's set, each usable alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.cases.patch import Batch
-from ingradient_pl.transforms.interpolate import multiplied
-from ingradient_pl.transforms.spline import linear_rows, resized
+from ingradient_pl.transforms.filters import (
+    Range,
+    about_one,
+    blur_rows,
+    chosen,
+    coarse_rows,
+    filtered,
+    noise_like,
+)
 
-Range = tuple[float, float]
 Images = Float[Tensor, "batch channel z y x"]
 Image = Float[Tensor, "channel z y x"]
 
 FLAT_ABOVE = 3.0
 SMALLEST = 1e-7
-HALF = 0.5
-SEEDS = 2**63 - 1
 INTENSITIES = 1
 """The stream of random numbers that is the augmentation's; the draws' are others."""
 
@@ -305,61 +308,3 @@ class Augment(torch.nn.Module):
         for transform in self.transforms:
             image = transform(image, rngs, batch.body)
         return batch._replace(image=image)
-
-
-def chosen(patch: Image, rng: np.random.Generator, share: float) -> Iterator[Image]:
-    """Give each channel with probability ``share``, as a view that keeps the channel's axis."""
-    for channel in range(patch.shape[0]):
-        if rng.random() < share:
-            yield patch[channel : channel + 1]
-
-
-def about_one(rng: np.random.Generator, factor: Range) -> float:
-    """Draw a factor as often from below 1 as from above, uniform in either part."""
-    low, high = factor
-    if rng.random() < HALF and low < 1:
-        return float(rng.uniform(low, min(1.0, high)))
-    return float(rng.uniform(max(low, 1.0), max(high, 1.0)))
-
-
-def noise_like(patch: Tensor, rng: np.random.Generator) -> Tensor:
-    """Give standard normal noise, drawn on the device from a seed drawn on the host."""
-    generator = torch.Generator(patch.device).manual_seed(int(rng.integers(SEEDS)))
-    return torch.empty_like(patch).normal_(generator=generator)
-
-
-def filtered(channel: Image, rows: Sequence[NDArray[np.float64] | None]) -> None:
-    """Multiply each axis by its matrix, in place; None leaves an axis alone."""
-    volume = channel
-    for dim, matrix in enumerate(rows, 1):
-        if matrix is not None:
-            volume = multiplied(volume, dim, _sent(matrix, channel))
-    if volume is not channel:
-        channel.copy_(volume)
-
-
-def blur_rows(voxels: int, sigma: float) -> NDArray[np.float64] | None:
-    """Give a Gaussian blur as a matrix: three sigma either way, edges mirrored, as nnU-Net's."""
-    radius = max(0, round((6 * sigma - 0.5) / 2))
-    if voxels == 1 or radius == 0:
-        return None
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    mirrored = np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
-    shifted = (weight * mirrored[tap : tap + voxels] for tap, weight in enumerate(taps / taps.sum()))
-    return np.asarray(sum(shifted))
-
-
-def coarse_rows(voxels: int, count: int) -> NDArray[np.float64] | None:
-    """Give the matrix that leaves ``count`` voxels, the nearest ones, and interpolates between them."""
-    if count >= voxels:
-        return None
-    left = np.floor((np.arange(count) + 0.5) * (voxels / count)).astype(int)
-    rows = np.zeros((voxels, voxels))
-    rows[:, left] = linear_rows(count, resized(count, voxels))
-    return rows
-
-
-def _sent(rows: NDArray[np.float64], like: Tensor) -> Tensor:
-    """Send a matrix to where ``like`` is, without waiting."""
-    matrix = torch.from_numpy(rows).to(like.dtype)
-    return (matrix.pin_memory() if like.is_cuda else matrix).to(like.device, non_blocking=True)
