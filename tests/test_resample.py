@@ -355,6 +355,16 @@ def test_a_turned_patch_that_sticks_out_is_zero_there(margin):
     assert ((found[0] > 0.5) == body).float().mean() > 0.995
 
 
+@pytest.mark.parametrize("motion", [np.eye(3), 1.3 * np.eye(3), about_z(30), np.eye(3) + 0.2], ids=range(4))
+def test_a_patch_that_misses_the_case_is_all_padding(motion):
+    native, patch = Grid((4, 20, 20), (1.0, 1.0, 1.0)), Grid((4, 8, 8), (1.0, 1.0, 1.0))
+    box = Box((0, 4, 4), (4, 12, 12))
+    way = sampling(native, box, patch, (40.0, 10.0, 10.0), np.ravel(motion).tolist())
+    assert not resampled(torch.ones(1, *box.shape), way, patch.shape).any()
+    assert not resampled_label(torch.ones(box.shape, dtype=torch.uint8), way, patch.shape).any()
+    assert not resampled_body(torch.ones(box.shape, dtype=torch.bool), way, patch.shape).any()
+
+
 # Labels
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, Shaped
 from torch import Tensor
 
 from ingradient_pl.cases.patch import Axis, AxisSampling, Cut, Picks, PlaneSampling, Sampling, Weights
@@ -111,8 +111,8 @@ def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
 
 
 def padded(
-    volume: Num[Tensor, "*channel z y x"], padding: tuple[tuple[int, int], ...]
-) -> Num[Tensor, "*channel _ _ _"]:
+    volume: Shaped[Tensor, "*channel z y x"], padding: tuple[tuple[int, int], ...]
+) -> Shaped[Tensor, "*channel _ _ _"]:
     """Put zeros before and after along (z, y, x)."""
     (z, z_), (y, y_), (x, x_) = padding
     return F.pad(volume, (x, x_, y, y_, z, z_)) if any(map(any, padding)) else volume

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from ingradient_pl.cases.patch import Patch
+from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
+from ingradient_pl.geometry import Grid
+from ingradient_pl.sampling.motion import RandomMotion
+from ingradient_pl.sampling.training import Candidate, TrainingDraws
+from ingradient_pl.transforms.normalise import ZScore
+from ingradient_pl.transforms.prepare import Prepare
+from ingradient_pl.transforms.resample import sampling
+
+NATIVE = Grid((30, 44, 40), (2.0, 1.0, 1.2))
+SHAPE = (16, 24, 20)
+STILL = RandomMotion(rotation_p=0, scaling_p=0, mirror=(False, False, False))
+TURNED = RandomMotion(rotation_p=1, scaling_p=1)
+
+
+def phantom(dtype=np.int16, channels=1):
+    """A bright ellipsoid (label 1) with a brighter end (label 2), and noise."""
+    z, y, x = np.ogrid[:30, :44, :40]
+    inside = ((z - 15) / 9) ** 2 + ((y - 22) / 13) ** 2 + ((x - 20) / 12) ** 2 < 1
+    label = (inside * np.where(z > 19, 2, 1)).astype(np.uint8)
+    image = np.random.default_rng(0).normal(100, 5, (channels, *label.shape)) + 500.0 * label
+    return image.astype(dtype), label
+
+
+def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None):
+    voxels, label = phantom()
+    voxels = voxels if image is None else image
+    foreground = {k: np.argwhere(label == k).astype(np.int32) for k in (1, 2)}
+    draws = TrainingDraws(SHAPE, spacing, motion=motion)
+    draw = draws.draw(number, [Candidate("phantom", NATIVE, foreground, (1, 2))])
+    way = sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.motion)
+    known = [Statistics.of(channel) for channel in voxels]
+    terms = torch.tensor([ZScore().terms(ChannelStatistics(s, s, None)) for s in known])
+    box = draw.box.slices
+    cut = torch.from_numpy(voxels[(slice(None), *box)])
+    inside = None if body is None else torch.from_numpy(body[box])
+    return Patch("phantom", number, cut, torch.from_numpy(label[box]), inside, terms, way)
+
+
+@pytest.mark.parametrize(
+    "motion", [STILL, RandomMotion(rotation_p=0, scaling_p=1), TURNED], ids=["still", "scaled", "turned"]
+)
+@pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.2), (1.5, 1.5, 1.5), (3.0, 0.8, 0.8)], ids=str)
+def test_image_and_label_stay_together_whatever_the_motion(motion, spacing):
+    """Bright is foreground before; it has to be afterwards, and zero (the padding) is neither."""
+    prepare = Prepare(SHAPE)
+    voxels, _ = phantom()
+    middle = (350 - voxels.mean()) / voxels.std()
+    for number in range(6):
+        batch = prepare([patch_of(number, motion, spacing)])
+        assert batch.image.shape == (1, 1, *SHAPE)
+        assert batch.image.dtype == torch.float32
+        bright = batch.image[:, 0] > middle
+        assert (bright != (batch.label > 0)).float().mean() < 0.02
+        assert set(batch.label.unique().tolist()) <= {0, 1, 2}
+
+
+def test_a_batch_is_its_patches():
+    prepare = Prepare(SHAPE)
+    patches = [patch_of(number, TURNED) for number in range(3)]
+    whole = prepare(patches)
+    for place, patch in enumerate(patches):
+        alone = prepare([patch])
+        assert torch.equal(whole.image[place], alone.image[0])
+        assert torch.equal(whole.label[place], alone.label[0])
+    assert whole.numbers == [0, 1, 2]
+    assert whole.cases == ["phantom"] * 3
+    assert whole.body is None
+
+
+def test_patches_are_left_as_they_were():
+    patch = patch_of(1, RandomMotion(rotation_p=0, scaling_p=1), image=phantom(np.float32)[0])
+    before = patch.image.clone()
+    Prepare(SHAPE)([patch])
+    assert torch.equal(patch.image, before)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.uint8])
+def test_any_native_dtype_gives_the_same_input(dtype):
+    image = (phantom(np.float64)[0] / 8).round()
+    expected = Prepare(SHAPE)([patch_of(2, STILL, image=image.astype(np.float32))])
+    found = Prepare(SHAPE)([patch_of(2, STILL, image=image.astype(dtype))])
+    assert_close(found.image, expected.image, atol=1e-4, rtol=0)
+
+
+def test_the_spline_never_leaves_the_range_of_the_case():
+    voxels, _ = phantom()
+    low, high = ((end - voxels.mean()) / voxels.std() for end in (voxels.min(), voxels.max()))
+    batch = Prepare(SHAPE)([patch_of(number, STILL, (1.1, 0.7, 0.9)) for number in range(4)])
+    assert batch.image.min() >= low - 1e-4
+    assert batch.image.max() <= high + 1e-4
+
+
+@pytest.mark.parametrize("motion", [STILL, TURNED], ids=["still", "turned"])
+def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
+    body = phantom()[1] > 0
+    image = phantom(channels=2)[0]
+    prepare = Prepare(SHAPE, masked=[True, False])
+    batch = prepare(
+        [patch_of(3, motion, NATIVE.spacing, image, body), patch_of(4, motion, NATIVE.spacing, image)]
+    )
+    assert batch.body is not None
+    assert batch.body[1].any()
+    if motion is STILL:
+        assert not batch.image[0, 0][~batch.body[0]].any()
+        assert torch.equal(batch.body[0], batch.label[0] > 0)
+    assert batch.image[0, 1][~batch.body[0]].any()
+
+
+def test_many_labels_as_16_bit_come_through():
+    patch = patch_of(5, STILL)
+    many = patch._replace(label=(patch.label.int() * 300).to(torch.uint16))
+    found = Prepare(SHAPE)([many]).label
+    assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives():
+    from pytorch_lightning.utilities import move_data_to_device
+
+    patches = [patch_of(number, TURNED if number % 2 else STILL) for number in range(4)]
+    expected = Prepare(SHAPE)(patches)
+    found = Prepare(SHAPE)(move_data_to_device(patches, torch.device("cuda")))
+    assert_close(found.image.cpu(), expected.image, atol=1e-3, rtol=0)
+    assert (found.label.cpu() != expected.label).float().mean() < 1e-3
