@@ -9,10 +9,11 @@ from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-COLOURS = torch.tensor(
-    [[0, 0, 0], [230, 70, 60], [70, 190, 90], [70, 130, 240], [240, 190, 50], [180, 90, 220], [60, 200, 210]]
-    + [[240, 130, 180], [150, 200, 70], [250, 150, 80]]
-)
+_RED_GREEN_BLUE = [
+    *([0, 0, 0], [230, 70, 60], [70, 190, 90], [70, 130, 240], [240, 190, 50], [180, 90, 220]),
+    *([60, 200, 210], [240, 130, 180], [150, 200, 70], [250, 150, 80]),
+]
+COLOURS = torch.tensor(_RED_GREEN_BLUE)
 """One colour per label, the background first; labels past the last begin again after the background."""
 OPACITY = 0.55
 SMALLEST = 96
@@ -26,7 +27,8 @@ Panel = Float[Tensor, "3 y x"]
 def grey(image: Slice) -> Panel:
     """Show intensities between their 1st and 99th percentile as grey in [0, 1]."""
     low, high = torch.quantile(image.float(), torch.tensor([0.01, 0.99], device=image.device))
-    return ((image.float() - low) / (high - low).clamp(min=1e-6)).clamp(0, 1).expand(3, -1, -1)
+    share: Tensor = ((image.float() - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+    return share.expand(3, -1, -1)
 
 
 def overlay(image: Slice, label: Labels) -> Panel:
@@ -51,7 +53,7 @@ def level_pictures(
     """Show what every level of a pyramid of logits says about one slice: a row a level.
 
     A row holds the image, the truth at the level's resolution, the prediction, and the map of each output
-    (white is certain). Maps are of softmax where the background has an output of its own, of the sigmoid else.
+    (white is certain): of the softmax, or of the sigmoid where there is one output.
 
     Args:
         image: One channel of the network's input.

@@ -123,6 +123,7 @@ class CaseStore:
         Raises:
             StoreError: If there is no such case, the box leaves it or a file is damaged.
         """
+        self._here()
         case = self._known(name)
         if box.clipped(case.grid.shape) != box or not box.voxels:
             raise StoreError(f"Case '{name}': {box} leaves its grid of {case.grid.shape} voxels. Clip it.")
@@ -138,15 +139,18 @@ class CaseStore:
 
     def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
         """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
+        self._here()
         return self._cached(self._statistics, KEPT, name, self._read_statistics)
 
     def foreground(self, name: str) -> dict[int, NDArray[np.int32]]:
         """Give sampled voxels (z, y, x) of each foreground integer: up to 10,000, or 1 % if that is more."""
+        self._here()
         coordinates = self._cached(self._coordinates, KEPT, name, self._read_coordinates)
         return {value: found for value, found in coordinates.items() if value}
 
     def annotated(self, name: str) -> NDArray[np.int32] | None:
         """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
+        self._here()
         return self._cached(self._coordinates, KEPT, name, self._read_coordinates).get(0)
 
     def described(self, name: str) -> dict[str, Any]:
@@ -160,10 +164,12 @@ class CaseStore:
         self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
         self._coordinates: OrderedDict[str, dict[int, NDArray[np.int32]]] = OrderedDict()
 
-    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
-        if self._process != os.getpid():  # after a fork: handles and locks are the parent's
-            cache.clear()
+    def _here(self) -> None:
+        """After a fork handles and locks are the parent's: begin anew."""
+        if self._process != os.getpid():
             self._fresh()
+
+    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
         with self._lock:
             if name not in cache:
                 cache[name] = read(name)
@@ -239,8 +245,8 @@ class CaseStore:
             )
         shape = self._plain(name)["shape"]
         found = {}
-        for value, part in zip(values, np.split(steps, np.cumsum(counts)[:-1]), strict=True):
-            axes = np.unravel_index(np.cumsum(part, dtype=np.int64), shape)
+        for value, count, end in zip(values, counts, np.cumsum(counts), strict=True):
+            axes = np.unravel_index(np.cumsum(steps[end - count : end], dtype=np.int64), shape)
             found[int(value)] = np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
         return found
 

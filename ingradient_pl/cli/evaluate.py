@@ -20,7 +20,7 @@ def evaluated(
     output: str = "summary.json",
     dataset: str | None = None,
     csv: str | None = None,
-    complete: bool = False,  # noqa: FBT001, FBT002 - a switch of the command line
+    complete: bool = False,  # noqa: FBT001 - a switch of the command line
 ) -> None:
     """Score every segmentation of a folder against the label file of the same name.
 
@@ -28,8 +28,8 @@ def evaluated(
         predictions: Folder of segmentations, CASE.nii.gz each.
         labels: Folder of reference labels with the same names.
         output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case.
-        dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json beside
-            the predictions or the labels.
+        dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
+            beside the predictions or the labels.
         csv: Table to write as well, a line for each case and label.
         complete: Whether a label without a prediction is a fault.
     """

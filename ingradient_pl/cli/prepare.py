@@ -17,12 +17,12 @@ def prepared(
     group_pattern: str = PATTERN,
     workers: int | None = None,
     orientation: str = "LPS",
-    progress: bool = True,  # noqa: FBT001, FBT002 - a switch of the command line
+    progress: bool = True,  # noqa: FBT001 - a switch of the command line
 ) -> None:
     """Bring every case of a data set into a store, once: native grid and type, cropped to what is not zero.
 
-    A run that was killed goes on where it stopped; cases whose files did not change are left alone. Cases that
-    cannot be used are listed together, and the others are stored.
+    A run that was killed goes on where it stopped; cases whose files did not change are left alone.
+    Cases that cannot be used are listed together, and the others are stored.
 
     Args:
         source: Folder of nnU-Net's raw layout, of the Medical Decathlon's, of npz + pkl pairs; or a table
@@ -34,7 +34,9 @@ def prepared(
         orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
         progress: Whether to show a progress bar.
     """
-    summary = build_store(read_source(Path(source), group_pattern), Path(store), workers, progress, orientation)
+    summary = build_store(
+        read_source(Path(source), group_pattern), Path(store), workers, progress, orientation
+    )
     print(summary)
     if summary.faults:
         sys.exit(FAILED)

@@ -77,7 +77,9 @@ def with_plans(arguments: list[str], folder: Path) -> list[str]:
     names = []
     for i, file in enumerate(files):
         if not file.is_file():
-            raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
+            raise FileNotFoundError(
+                f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}"
+            )
         names.append(file.stem if file.stem not in names else f"{file.stem}_{i}")
         shutil.copyfile(file, folder / "plan" / f"{names[-1]}.yaml")
     rest = [argument for argument in arguments if argument not in given]
@@ -102,7 +104,9 @@ def with_run(arguments: list[str]) -> list[str]:
     config, last = run / ".hydra" / "config.yaml", run / "checkpoints" / "last.ckpt"
     for file in (config, last):
         if not file.is_file():
-            raise FileNotFoundError(f"{run} is no run that can be resumed: it has no {file.relative_to(run)}.")
+            raise FileNotFoundError(
+                f"{run} is no run that can be resumed: it has no {file.relative_to(run)}."
+            )
     rest = [argument for argument in arguments if argument != given]
     own = ["--config-path", str(config.parent), "--config-name", "config"]
     return [*own, *rest, f"resume={last}", f"hydra.run.dir={run}"]

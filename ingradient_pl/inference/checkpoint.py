@@ -37,6 +37,7 @@ class Model(NamedTuple):
         task: What its outputs mean.
         origin: Where it was read from.
         mirror: Axes (0, 1, 2 for z, y, x of the network) that training mirrored, so that prediction may.
+        validation: Names of the cases kept from training, by whichever of the networks.
     """
 
     networks: list[nn.Module]
@@ -44,6 +45,7 @@ class Model(NamedTuple):
     task: Task
     origin: str
     mirror: tuple[int, ...]
+    validation: tuple[str, ...] = ()
 
 
 def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Model:
@@ -63,7 +65,9 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     for model in models[1:]:
         _check_alike(models[0], model)
     networks = [network for model in models for network in model.networks]
-    return models[0]._replace(networks=networks, origin=", ".join(model.origin for model in models))
+    validation = sorted({name for model in models for name in model.validation})
+    origin = ", ".join(model.origin for model in models)
+    return models[0]._replace(networks=networks, origin=origin, validation=tuple(validation))
 
 
 def description(
@@ -71,7 +75,7 @@ def description(
     plan: Plan,
     task: Task,
     validation: Sequence[str] = (),
-    mirror: Sequence[int] = (),
+    mirror: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Give what a checkpoint holds beside its weights, as plain values.
 
@@ -83,7 +87,7 @@ def description(
         plan: Their plan.
         task: Their task.
         validation: Names of the cases kept from training.
-        mirror: Axes that training mirrored; none given means all that the patch is more than a voxel long.
+        mirror: Axes that training mirrored; None means all along which the patch is more than a voxel long.
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     try:
@@ -98,13 +102,17 @@ def description(
         "plan": recipe(plan),
         "task": recipe(task),
         "validation": list(validation),
-        "mirror": list(mirror) or _mirrored(plan),
+        "mirror": _mirrored(plan) if mirror is None else list(mirror),
     }
     return {OURS: own}
 
 
 def write(
-    path: Path, networks: nn.Module | Sequence[nn.Module], plan: Plan, task: Task, mirror: Sequence[int] = ()
+    path: Path,
+    networks: nn.Module | Sequence[nn.Module],
+    plan: Plan,
+    task: Task,
+    mirror: Sequence[int] | None = None,
 ) -> None:
     """Write a slim checkpoint: weights, plan and task, without the state of a training run.
 
@@ -115,7 +123,7 @@ def write(
         networks: One network, or one for each fold; each has an attribute ``recipe``.
         plan: Their plan.
         task: Their task.
-        mirror: Axes that training mirrored; none given means all that the patch is more than a voxel long.
+        mirror: Axes that training mirrored; None means all along which the patch is more than a voxel long.
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     weights = {
@@ -160,7 +168,8 @@ def _model(path: Path, trusted: Sequence[str]) -> Model:
             f"channels {list(task.channels)} and needs {task.outputs} outputs. It was put together wrongly: "
             "write it anew from the training run."
         )
-    return Model(networks, plan, task, str(path), tuple(own.get("mirror") or _mirrored(plan)))
+    mirror, validation = own.get("mirror", _mirrored(plan)), own.get("validation", ())
+    return Model(networks, plan, task, str(path), tuple(mirror), tuple(validation))
 
 
 def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:

@@ -76,13 +76,18 @@ class SegmentationData(pl.LightningDataModule):
         plan: Plan,
         draws: TrainingDraws,
         augment: Augment,
-        split: Fold = Fold(),  # noqa: B008 - frozen, and jsonargparse shows its fields
+        split: Fold = Fold(),
         iterations: int = 2,
         batches_per_epoch: int | None = None,
         workers: int = 2,
     ) -> None:
         super().__init__()
-        self.store, self.plan, self.draws, self.fold = CaseStore(Path(store), plan.transpose), plan, draws, split
+        self.store, self.plan, self.draws, self.fold = (
+            CaseStore(Path(store), plan.transpose),
+            plan,
+            draws,
+            split,
+        )
         self.task: Task = self.store.task
         self.split = split.split(self.store)
         self.augment = augment
@@ -124,8 +129,10 @@ class SegmentationData(pl.LightningDataModule):
     @override
     def on_after_batch_transfer(self, batch: list[Patch], dataloader_idx: int) -> Batch:
         assert self.trainer is not None  # Lightning sets it before any hook
-        prepared = self.prepare(batch)
-        return self.augment(prepared) if self.trainer.training else prepared
+        prepared: Batch = self.prepare(batch)
+        if self.trainer.training:
+            prepared = self.augment(prepared)
+        return prepared
 
     def _rank(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_rank
@@ -165,7 +172,9 @@ class CasePatches(Dataset[Patch]):
         self.store, self.plan, self.draws = store, plan, draws
         self.rule = Rule(separate_above=plan.separate_z_above)
         self.candidates = [
-            Candidate(name, store.cases[name].grid, partial(store.foreground, name), store.cases[name].classes)
+            Candidate(
+                name, store.cases[name].grid, partial(store.foreground, name), store.cases[name].classes
+            )
             for name in sorted(names)
         ]
         self.terms: dict[str, torch.Tensor] = {}
@@ -216,7 +225,7 @@ def _check_agreement(plan: Plan, task: Task) -> None:
     wanted, found = (plan.channels, plan.outputs), (len(task.channels), task.outputs)
     if wanted != found:
         raise ValueError(
-            f"The plan is for {wanted[0]} channels and {wanted[1]} outputs, the store holds {found[0]} channels "
-            f"({', '.join(task.channels)}) and {found[1]} outputs ({', '.join(task.labels)}). "
+            f"The plan is for {wanted[0]} channels and {wanted[1]} outputs, the store holds {found[0]} "
+            f"channels ({', '.join(task.channels)}) and {found[1]} outputs ({', '.join(task.labels)}). "
             "Plan for this store: ingradient plan --store DIR --output plan.yaml"
         )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import nn
 from typing_extensions import override
 
@@ -65,5 +65,5 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.network.parameters())
-        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.interval}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[typeddict-item]
+        schedule = LRSchedulerConfigType(scheduler=self.scheduler(optimizer), interval=self.interval)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,8 +1,9 @@
 """Checkpoints that predict with nothing beside them."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
+from torch import nn
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint import description
@@ -21,6 +22,7 @@ class SelfContained(pl.Callback):
     ) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
+            network = cast(nn.Module, pl_module.network)
             checkpoint.update(
-                description(pl_module.network, data.plan, data.task, data.split.validation, data.mirrored)
+                description(network, data.plan, data.task, data.split.validation, data.mirrored)
             )

@@ -1,0 +1,32 @@
+"""``ingradient import-nnunet``: a model folder of nnU-Net -> a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.cli.commands import run
+from ingradient_pl.inference.nnunet_model import FINAL, import_nnunet
+
+
+def imported(
+    model: str, output: str = "model.ckpt", folds: list[str] | None = None, checkpoint: str = FINAL
+) -> None:
+    """Bring a trained nnU-Net along, without running anything its pickles ask for.
+
+    Args:
+        model: Folder that nnU-Net trained into: with plans.json, dataset.json and fold_0 and so on.
+        output: Checkpoint to write; all folds go into it and are averaged when it predicts.
+        folds: Which folds, such as [0, 1]; every fold that was trained to its end if not given.
+        checkpoint: Name of the file in each fold's folder.
+    """
+    found = import_nnunet(Path(model), Path(output), folds, checkpoint)
+    labels = ", ".join(found.task.foreground)
+    print(
+        f"{len(found.networks)} network(s) for channels {', '.join(found.task.channels)} and labels {labels}."
+        "\n"
+        f"Written to {output}. Predict: ingradient predict --checkpoint {output} --source DIR --output DIR"
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run(imported, arguments)

@@ -1,0 +1,108 @@
+"""``ingradient predict``: a checkpoint and images -> segmentations on the images' own grid."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.sources import images_only
+from ingradient_pl.cli.commands import run
+from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.metrics.evaluation_report import table
+from ingradient_pl.recipes import TRUSTED
+
+VALIDATION = "validation"
+
+
+def predicted(  # noqa: PLR0913 - one argument an option
+    checkpoint: str | list[str],
+    source: str,
+    output: str | None = None,
+    only: str | list[str] | None = None,
+    mirror: bool = True,  # noqa: FBT001 - a switch of the command line
+    step: float = 0.5,
+    device: str | None = None,
+    window_batch: int | None = None,
+    resume: bool = False,  # noqa: FBT001
+    pictures: str | None = None,
+    trust: list[str] | None = None,
+) -> None:
+    """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
+
+    A case that cannot be read is named at the end and does not hold up the others. Without an output folder
+    nothing is written: each case is scored against its label (Dice).
+
+    Args:
+        checkpoint: File that training or import-nnunet wrote; several ([a.ckpt, b.ckpt]) are averaged.
+        source: Folder of CASE_0000.nii.gz files, a raw data set, npz + pkl pairs, or a table of paths.
+        output: Folder for the segmentations, CASE.nii.gz each.
+        only: Names of cases, or 'validation' for those that were kept from training.
+        mirror: Whether to average over mirrored passes, along the axes that training mirrored.
+        step: Way from window to window as a share of the patch, in (0, 1].
+        device: cpu, cuda, cuda:1, mps; the best there is if not given.
+        window_batch: Windows that go through the network together; the fastest number if not given.
+        resume: Whether to leave out cases whose file is there already.
+        pictures: Folder for a PNG of each case.
+        trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
+    """
+    files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    cases = _chosen(images_only(Path(source), model.task), only, model.validation)
+    axes = None if mirror else ()
+    predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
+    if output is None:
+        scored = score_cases(predictor, cases, progress=sys.stderr.isatty())
+        print(table(scored.evaluation))
+        failures = scored.failures
+    else:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        (Path(output) / "dataset.json").write_text(
+            json.dumps(model.task.described, indent=2), encoding="utf-8"
+        )
+        report = save_cases(predictor, cases, Path(output), resume=resume, progress=True)
+        print(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
+        if report.skipped:
+            print(f"{len(report.skipped)} cases were there already")
+        failures = report.failures
+        if pictures is not None:
+            failed = {failure.case for failure in failures}
+            done = [case for case in cases if case.name not in failed and case.name not in report.skipped]
+            write_pictures(done, report.written, model.task, Path(pictures))
+    if failures:
+        print(f"{len(failures)} cases failed:", *failures, sep="\n  ", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def _chosen(
+    cases: list[CaseFiles], only: str | list[str] | None, validation: Sequence[str]
+) -> list[CaseFiles]:
+    """Leave the cases that were asked for."""
+    if only is None:
+        return cases
+    wanted = set(validation) if only == VALIDATION else {only} if isinstance(only, str) else set(only)
+    missing = wanted - {case.name for case in cases}
+    if missing or not wanted:
+        raise ValueError(
+            f"The source lacks {len(missing)} of the {len(wanted)} cases that were asked for"
+            f"{': ' + ', '.join(sorted(missing)[:5]) if missing else ''}. "
+            "Is it the data set of this checkpoint?"
+        )
+    return [case for case in cases if case.name in wanted]
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run(predicted, arguments)

@@ -1,0 +1,39 @@
+"""Predicted cases as pictures: what came out, at a glance."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ingradient_pl.cases import formats
+from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.task import Task
+from ingradient_pl.inference.cases_run import read_case
+from ingradient_pl.pictures import case_picture, write_png
+
+ORIENTATION = "LPS"
+
+
+def write_pictures(
+    cases: Sequence[CaseFiles], predictions: Sequence[Path], task: Task, folder: Path
+) -> list[Path]:
+    """Write a PNG for each predicted case: its richest slice, the prediction on it, and the truth if known.
+
+    Args:
+        cases: What was predicted.
+        predictions: The file written for each of ``cases``.
+        task: Channels and labels.
+        folder: Where to.
+    """
+    return [_written(case, file, task, Path(folder)) for case, file in zip(cases, predictions, strict=True)]
+
+
+def _written(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
+    image = torch.from_numpy(read_case(case, task, ORIENTATION).voxels[0]).float()
+    shown = {"prediction": formats.read_label(prediction, ORIENTATION).voxels[0]}
+    if case.label is not None and case.label.suffix != ".npz":
+        shown["truth"] = formats.read_label(case.label, ORIENTATION).voxels[0]
+    labels = [torch.from_numpy(label.astype("int64")) for label in shown.values()]
+    path = folder / f"{case.name}.png"
+    write_png(path, case_picture(image, labels, list(shown)))
+    return path
