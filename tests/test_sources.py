@@ -179,7 +179,8 @@ def table(raw, text, name="cases.csv"):
     return raw / name
 
 
-ROWS = "{0},imagesTr/phantom_{0}_0000.nii.gz,imagesTr/phantom_{0}_0001.nii.gz,labelsTr/phantom_{0}.nii.gz,{1},{2}\n"
+IMAGES = "imagesTr/phantom_{0}_0000.nii.gz,imagesTr/phantom_{0}_0001.nii.gz"
+ROWS = f"{{0}},{IMAGES},labelsTr/phantom_{{0}}.nii.gz,{{1}},{{2}}\n"
 
 
 def test_a_table_names_paths_patients_and_splits(raw):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from ingradient_pl import __version__
 from ingradient_pl.cases import store as stored
@@ -166,30 +166,44 @@ def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> It
 
 def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
     folder = settings.store / CASES / case.name
+    held = _held(folder)
     try:
-        held = _held(folder)
         origin = _origin(case, settings)
         if held is not None and held["made_from"] == origin:
-            return _record(_regrouped(held, case, folder), SKIPPED)
+            with _writing(case, settings):
+                return _record(_regrouped(held, case, folder), SKIPPED)
         made = prepared(case, settings.task, settings.orientation)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        _remove(folder)
+        return _fault(case, error)
+    with _writing(case, settings):
         _write(folder, made, {**made.described, "made_from": origin})
-        return _record(made.described, REBUILT if held is not None else DONE)
-    except OSError as error:
-        if error.errno in FULL:
-            raise StoreError(
-                f"Case '{case.name}': the disk of {settings.store} is full. Nothing half-written is left; "
-                "free space and prepare again: what is done is kept."
-            ) from error
-        _remove(folder)
-        return Fault(case.name, Path(error.filename or case.images[0]), f"{error.strerror or error}.")
-    except (ValueError, RuntimeError, MemoryError) as error:
-        _remove(folder)
-        return Fault(case.name, _file(case, str(error)), str(error) or "it does not fit into memory.")
+    return _record(made.described, REBUILT if held is not None else DONE)
 
 
-def _file(case: CaseFiles, message: str) -> Path:
+def _fault(case: CaseFiles, error: Exception) -> Fault:
     files = [file for file in (*case.images, case.label) if file is not None]
-    return next((file for file in files if message.startswith(f"{file}:")), files[0])
+    if isinstance(error, OSError):
+        return Fault(case.name, Path(error.filename or files[0]), f"{error.strerror or error}.")
+    message = str(error) or f"{type(error).__name__}: it does not fit into memory."
+    return Fault(
+        case.name, next((file for file in files if message.startswith(f"{file}:")), files[0]), message
+    )
+
+
+@contextmanager
+def _writing(case: CaseFiles, settings: _Settings) -> Iterator[None]:
+    """What keeps one case from being written keeps all: it ends the run."""
+    try:
+        yield
+    except OSError as error:
+        told = f"cannot be written to ({error.strerror or error})"
+        if error.errno in FULL:
+            told = "is full"
+        raise StoreError(
+            f"Case '{case.name}': the disk of {settings.store} {told}. Nothing half-written is left; make room "
+            "or choose another folder, and prepare again: what is done is kept."
+        ) from error
 
 
 def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
@@ -240,6 +254,9 @@ def _write(folder: Path, made: Prepared, described: dict[str, Any]) -> None:
         (temporary / CASE).write_bytes(json.dumps(described).encode())
         _remove(folder)
         temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was quicker
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -61,8 +61,8 @@ def packed(voxels: NDArray[Any], dense: bool = False) -> Packed:  # noqa: FBT001
         cparams={**settings, "filters": [_filter(voxels.dtype)], "nthreads": 1},
     )
     content: bytes = array.to_cframe()
-    payloads = [array.schunk.get_chunk(number) for number in range(array.schunk.nchunks)]
-    sums = [_sum(payload) for payload in payloads] + [_frame_sum(content)]
+    sums = [_sum(array.schunk.get_chunk(number)) for number in range(array.schunk.nchunks)]
+    sums.append(_frame_sum(content))
     return Packed(content, np.array(sums, dtype=np.uint32))
 
 

@@ -195,7 +195,8 @@ def _turned(raw: Raw, orientation: str) -> Volume:
     z, y, x = raw.voxels.shape[1:]
     turn = Turn.to(orientation, raw.frame)
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
-    return Volume(np.ascontiguousarray(turn.apply(raw.voxels)), turn.frame(raw.frame, (z, y, x)), header)
+    voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
+    return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header)
 
 
 def _integers(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """NIfTI (and MGH) files through nibabel: headers are kept as bytes, to be written back unchanged."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ def read(path: Path, channels: int | None) -> Raw:
     Raises:
         ImageError: If it is not what its name or ``channels`` promises.
     """
-    image: Any = _image(path)
-    voxels = _voxels(path, image)
+    content = None if path.name.lower().endswith((".hdr", ".img")) else unpacked(path)
+    image: Any = _image(path, content)
+    voxels = _voxels(path, image, content)
     voxels = _channels_first(path, voxels, channels)
     header = image.header
     nifti = isinstance(header, nibabel.Nifti1Header)
@@ -103,10 +105,9 @@ def unpacked(path: Path) -> bytes:
         raise ImageError(f"{path}: the gzip file is damaged ({error}). Copy or download it again.") from error
 
 
-def _image(path: Path) -> object:
-    if path.name.lower().endswith((".hdr", ".img")):
+def _image(path: Path, content: bytes | None) -> object:
+    if content is None:
         return _opened(path, lambda: nibabel.load(path))
-    content = unpacked(path)
     kinds: Any = nibabel
     if path.name.lower().endswith((".mgz", ".mgh")):
         return _opened(path, lambda: kinds.MGHImage.from_bytes(content))
@@ -127,10 +128,14 @@ def _opened(path: Path, opening: Any) -> object:
         ) from error
 
 
-def _voxels(path: Path, image: Any) -> NDArray[Any]:
+def _voxels(path: Path, image: Any, content: bytes | None) -> NDArray[Any]:
     proxy = image.dataobj
     try:
-        stored = np.asarray(proxy.get_unscaled() if hasattr(proxy, "get_unscaled") else proxy)
+        if content is None:
+            stored = np.asarray(proxy.get_unscaled() if hasattr(proxy, "get_unscaled") else proxy)
+        else:  # without a copy
+            flat = np.frombuffer(content, proxy.dtype, math.prod(map(int, proxy.shape)), proxy.offset)
+            stored = flat.reshape(proxy.shape, order="F")
     except (OSError, ValueError, EOFError) as error:
         raise ImageError(
             f"{path}: the voxels cannot be read ({error}); is it truncated? Copy it again."
