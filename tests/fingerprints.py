@@ -9,7 +9,10 @@ import math
 import random
 import zlib
 
-NUMBERS = (*range(340), 857)
+MIXED = 1000
+"""From this number on, some cases of a data set have thin slices and some have thick ones."""
+
+NUMBERS = (*range(340), 857, *range(MIXED, MIXED + 20))
 """Of the data sets that are compared; in 857 a shorter axis makes the others longer."""
 CHANNELS = ("CT", "ct", "MRI", "T1", "noNorm", "rescale_to_0_1", "rgb_to_0_1", "zscore", "FLAIR")
 
@@ -38,12 +41,17 @@ def fingerprint(number):
     flat = dice.chance(0.03)
     spread = 0.0 if dice.chance(0.15) else 0.4 * dice.random()
     loose = 0.0 if dice.chance(0.3) else 0.5 * dice.random()
+    thin = 0.5 * dice.random() if number >= MIXED else 0.0
+    if thin:
+        shape, spacing = [20.0, 300.0, 300.0], [4.0, 0.7, 0.7]
     shapes, spacings = [], []
     for _ in range(cases):
         shapes.append([_size(size, math.exp(spread * (dice.random() - 0.5))) for size in shape])
         spacings.append([_edge(mm, math.exp(loose * (dice.random() - 0.5))) for mm in spacing])
         if flat:
             shapes[-1][0] = 1
+        if thin and dice.chance(thin):
+            spacings[-1][0] /= 8
     labels = {"background": 0} | {f"label {value}": value for value in range(1, dice.whole(2, 9))}
     if dice.chance(0.05):
         labels["ignore"] = len(labels)

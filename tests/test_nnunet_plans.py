@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from ingradient_pl.cases.sources import task_of
 from ingradient_pl.cases.task import Task
 from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
 from ingradient_pl.transforms.normalise import CT, ZScore
@@ -225,7 +226,7 @@ def test_files_that_are_none_are_named(tmp_path, written):
 
 @pytest.mark.real
 def test_the_plans_of_a_trained_model_are_read(reference_model):
-    task = Task(("MRI",), {"background": 0, "Anterior": 1, "Posterior": 2})
+    task = task_of(json.loads((reference_model / "dataset.json").read_text()), reference_model)
     plans = read_nnunet_plans(reference_model / "plans.json", task)
     assert list(plans) == ["2d", "3d_fullres", "3d_cpu"]
     small = plans["3d_cpu"]
