@@ -63,14 +63,17 @@ class PooledDice(Metric):
         counted = None if self.ignore is None else label != self.ignore
         logits = prediction if prediction.is_floating_point() else None
         chosen = logits.argmax(1) if logits is not None and not self.regions else prediction
+        counts = []
         for i, integers in enumerate(self.integers):
             guess = logits[:, i] > 0 if logits is not None and self.regions else _among(chosen, integers)
             truth = _among(label, integers)
             if counted is not None:
                 guess, truth = guess & counted, truth & counted
-            self.overlap[i] += (guess & truth).sum()
-            self.predicted[i] += guess.sum()
-            self.true[i] += truth.sum()
+            counts.append(torch.stack([(guess & truth).sum(), guess.sum(), truth.sum()]))
+        overlap, predicted, true = torch.stack(counts, dim=1)
+        self.overlap += overlap
+        self.predicted += predicted
+        self.true += true
 
     @override
     def compute(self) -> dict[str, Float[Tensor, ""]]:

@@ -1,0 +1,58 @@
+"""Two ranks that pool their batch have the loss, the gradient and the Dice of one that holds it all."""
+
+import pytest
+import torch
+from torch import distributed, multiprocessing, nn
+
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.losses.regions import RegionDiceCE
+from ingradient_pl.metrics.dice import PooledDice
+
+LOSSES = [DiceCE(batch_dice=True), RegionDiceCE({"a": (1, 2), "b": 2, "c": 1}, batch_dice=True)]
+
+
+def batch():
+    rng = torch.Generator().manual_seed(0)
+    image = torch.randn(4, 2, 3, 4, 5, generator=rng)
+    return image, torch.randint(0, 3, (4, 3, 4, 5), generator=rng)
+
+
+def gradients(part=slice(None)):
+    """Gradients of a one-layer network by each loss, and the counts of Dice."""
+    image, label = (each[part] for each in batch())
+    found = []
+    for loss in LOSSES:
+        torch.manual_seed(0)
+        network = nn.Conv3d(2, 3, 1)
+        if distributed.is_initialized():
+            network = nn.parallel.DistributedDataParallel(network)
+        loss(network(image), label).backward()
+        found += [param.grad.clone() for param in network.parameters()]
+    dice = PooledDice({"a": 1, "b": 2})
+    dice.update(network(image).detach(), label)
+    return [*found, torch.stack(list(dice.compute().values()))]
+
+
+def rank_of_two(rank, folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.save(gradients(slice(2 * rank, 2 * rank + 2)), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.ddp
+def test_two_ranks_step_as_one_with_both_batches(tmp_path):
+    multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    alone = gradients()
+    for rank in range(2):
+        for found, expected in zip(
+            torch.load(tmp_path / f"{rank}.pt", weights_only=True), alone, strict=True
+        ):
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_without_gradients_no_rank_waits_for_another(monkeypatch):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    image, label = batch()
+    with torch.no_grad():
+        assert LOSSES[0](torch.cat([image, image[:, :1]], 1), label).isfinite()

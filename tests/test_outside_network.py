@@ -1,0 +1,156 @@
+"""Networks of others: by their dotted name, as a pyramid, and never built from a checkpoint unasked."""
+
+import json
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ingradient_pl import recipes
+from ingradient_pl.losses.deep_supervision import DeepSupervision
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.networks.outside import Outside, outside
+
+SHAPE = (2, 1, 8, 8, 8)
+
+
+class Net(nn.Module):
+    """A network that gives three levels in any form."""
+
+    def __init__(self, form: str, axes: int = 3) -> None:
+        super().__init__()
+        self.form, self.head = form, (nn.Conv3d if axes == 3 else nn.Conv2d)(1, 3, 1)
+
+    def forward(self, image):
+        mode = "trilinear" if image.ndim == 5 else "bilinear"
+        fine = self.head(image)
+        coarse = [F.interpolate(fine, scale_factor=1 / 2**i, mode=mode) for i in (1, 2)]
+        forms = {
+            "tensor": fine,
+            "list": [fine, *coarse],
+            "tuple, coarsest first": (*reversed(coarse), fine),
+            "dictionary": {"aux": coarse[0], "out": fine},
+            "stack": torch.stack([fine, 2 * fine, 3 * fine], dim=1),
+            "loss beside": (fine, torch.zeros(())),
+            "nothing": None,
+        }
+        return forms[self.form]
+
+
+@pytest.fixture(autouse=True)
+def package(monkeypatch):
+    """A package ``elsewhere`` of somebody else, whose networks are installed."""
+    module = types.ModuleType("elsewhere")
+    kind = type("Net", (Net,), {"__module__": "elsewhere"})
+    module.Net, module.Plain = kind, type("Plain", (), {"__module__": "elsewhere"})
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+
+
+@pytest.mark.parametrize(
+    ("form", "edges"),
+    [
+        ("tensor", [8]),
+        ("list", [8, 4, 2]),
+        ("tuple, coarsest first", [8, 4, 2]),
+        ("dictionary", [8, 4]),
+        ("stack", [8, 8, 8]),
+    ],
+)
+def test_whatever_it_gives_is_a_pyramid_finest_first(form, edges):
+    network = outside("elsewhere.Net", {"form": form})
+    pyramid = network(torch.randn(SHAPE))
+    assert [tuple(level.shape) for level in pyramid] == [(2, 3, edge, edge, edge) for edge in edges]
+    image = torch.randn(SHAPE)
+    torch.testing.assert_close(network.finest(image), network.network.head(image))
+    assert len(network(image, levels=1)) == 1
+    loss = DeepSupervision(DiceCE())(pyramid, torch.randint(0, 3, (2, 8, 8, 8)))
+    loss.backward()
+    assert network.network.head.weight.grad.any()
+
+
+def test_levels_can_be_left_out():
+    assert len(outside("elsewhere.Net", {"form": "list"}, levels=2)(torch.randn(SHAPE))) == 2
+
+
+def test_two_dimensions_take_patches_of_one_slice():
+    network = outside("elsewhere.Net", {"form": "list", "axes": 2}, flat=True)
+    pyramid = network(torch.randn(2, 1, 1, 8, 12))
+    assert [tuple(level.shape) for level in pyramid] == [(2, 3, 1, 8, 12), (2, 3, 1, 4, 6), (2, 3, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("form", ["loss beside", "nothing"])
+def test_outputs_that_are_no_logits_are_refused(form):
+    with pytest.raises(ValueError, match="must give logits of 5 axes"):
+        outside("elsewhere.Net", {"form": form})(torch.randn(SHAPE))
+
+
+def test_a_flat_network_that_was_not_called_flat_is_named_so():
+    network = outside("elsewhere.Net", {"form": "tensor", "axes": 2})
+    with pytest.raises((ValueError, RuntimeError), match=r"flat=true|4D"):
+        network(torch.randn(SHAPE))
+
+
+def test_a_checkpoint_builds_it_only_where_its_package_is_trusted():
+    network = outside("elsewhere.Net", {"form": "list"}, levels=2)
+    written = json.loads(json.dumps(recipes.recipe(network)))
+    with pytest.raises(ValueError, match=r"'elsewhere.Net' is not in a trusted package"):
+        recipes.build(written)
+    again = recipes.build(written, trusted=("ingradient_pl", "elsewhere"))
+    assert isinstance(again, Outside)
+    assert recipes.recipe(again) == written
+    again.load_state_dict(network.state_dict())
+    image = torch.randn(SHAPE)
+    torch.testing.assert_close(again(image), network(image))
+
+
+def test_a_forged_checkpoint_cannot_import_by_name():
+    forged = {"_target_": "ingradient_pl.networks.outside.outside", "target": "elsewhere.Net"}
+    with pytest.raises(ValueError, match="only classes are built"):
+        recipes.build(forged)
+    harmless = outside("elsewhere.Net", {"form": "list"})
+    own = {"_target_": "ingradient_pl.losses.dice_ce.DiceCE"}
+    hidden = {**recipes.recipe(harmless), "network": own, "source": '{"_target_": "elsewhere.Net"}'}
+    assert isinstance(recipes.build(hidden).network, DiceCE)  # the source is text, and builds nothing
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("nowhere.Net", "Is the package installed"),
+        ("elsewhere.Other", "cannot be found"),
+        ("elsewhere.Plain", "no network"),
+    ],
+)
+def test_names_that_are_no_network_are_explained(target, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        outside(target)
+
+
+def test_arguments_that_a_checkpoint_cannot_hold_are_refused_at_once():
+    with pytest.raises(TypeError, match="cannot be written down"):
+        outside("elsewhere.Net", {"form": object()})
+
+
+@pytest.mark.slow
+def test_monais_networks_train_and_come_back():
+    pytest.importorskip("monai", reason="MONAI is an optional extra")
+    arguments = {
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 3,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "upsample_kernel_size": [2, 2],
+        "deep_supervision": True,
+        "deep_supr_num": 1,
+    }
+    network = outside("monai.networks.nets.DynUNet", arguments)
+    image = torch.randn(1, 1, 16, 16, 16)
+    assert [tuple(level.shape) for level in network(image)] == [(1, 3, 16, 16, 16)] * 2
+    assert len(network.eval()(image)) == 1
+    again = recipes.build(recipes.recipe(network), trusted=("ingradient_pl", "monai")).eval()
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again(image), network(image))
