@@ -306,6 +306,20 @@ def test_single_files_are_cases_where_there_is_one_channel(tmp_path):
     assert [case.name for case in single] == ["scan 1"]
 
 
+def test_cases_to_predict_need_no_labels(tmp_path):
+    folder, raw = decathlon(tmp_path)
+    task = read_source(raw).task
+    shutil.rmtree(raw / "labelsTr")
+    assert len(images_only(raw, task)) == 2
+    whole = images_only(folder / "imagesTr", task)
+    assert [case.name for case in whole] == ["phantom_000", "phantom_001"]
+    assert len(whole[0].images) == 1
+    series = tmp_path / "patient"
+    series.mkdir()
+    (series / "1.dcm").write_bytes(b"")
+    assert images_only(series, task)[0].images == (series,)
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "cases", "groups"),

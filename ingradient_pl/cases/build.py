@@ -201,8 +201,8 @@ def _writing(case: CaseFiles, settings: _Settings) -> Iterator[None]:
         if error.errno in FULL:
             told = "is full"
         raise StoreError(
-            f"Case '{case.name}': the disk of {settings.store} {told}. Nothing half-written is left; make room "
-            "or choose another folder, and prepare again: what is done is kept."
+            f"Case '{case.name}': the disk of {settings.store} {told}. Nothing half-written is left; "
+            "make room or choose another folder, and prepare again: what is done is kept."
         ) from error
 
 

@@ -84,15 +84,14 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
                 CHANNEL.sub(r"\g<case>", case) if len(task.channels) == 1 else case, (path,), None, case
             )
         ]
-    if path.is_file() or _description(path) is not None:
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
+    described = None if path.is_file() else _description(path)
+    raw = described is not None and not {"dataset", "training"} & set(described)
+    if path.is_file() or (described is not None and not raw):
         source = read_source(path)
         return _without_faults(source.cases, source.faults)
-    if not path.is_dir():
-        raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
-    if any(entry.suffix == ".npz" for entry in path.iterdir()):
-        layout = _pairs(path)
-    else:
-        layout = _files(_images(path, ""), len(task.channels), path)
+    layout = _predicted(path / "imagesTr" if raw else path, len(task.channels))
     cases = [CaseFiles(name, images, None, name) for name, images in sorted(layout.images.items())]
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
@@ -279,6 +278,20 @@ def _decathlon(training: Sequence[Any], folder: Path) -> _Layout:
         images[name] = (image,)
         labels[name] = _path(folder, entry["label"]) if entry.get("label") else None
     return _Layout(images, labels, tuple(faults))
+
+
+def _predicted(folder: Path, channels: int) -> _Layout:
+    """Cases of a folder without labels; whole 4D files or DICOM series where no name tells a channel."""
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder. Give a folder of images or a table of paths.")
+    if any(entry.suffix == ".npz" for entry in folder.iterdir()):
+        return _pairs(folder)
+    found = _images(folder, "")
+    if not found and any(folder.glob("*.dcm")):
+        return _Layout({folder.name: (folder,)}, {})
+    if not any(CHANNEL.match(stem) for stem in found):
+        return _Layout({stem: (path,) for stem, path in found.items()}, {})
+    return _files(found, channels, folder)
 
 
 def _pairs(folder: Path) -> _Layout:

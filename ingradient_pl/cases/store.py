@@ -30,7 +30,7 @@ KEPT = 256
 T = TypeVar("T")
 
 
-class StoreError(Exception):
+class StoreError(ValueError):
     """A store that cannot be used as asked; the message names case, file and cure."""
 
 
