@@ -1,13 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ingradient_pl.cases.patch import Patch
 from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
 from ingradient_pl.geometry import Grid
 from ingradient_pl.sampling.motion import RandomMotion
 from ingradient_pl.sampling.training import Candidate, TrainingDraws
+from ingradient_pl.transforms import interpolate, labels
+from ingradient_pl.transforms.heavy import DA5
+from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.prepare import Prepare
 from ingradient_pl.transforms.resample import sampling
@@ -117,6 +123,34 @@ def test_many_labels_as_16_bit_come_through():
     many = patch._replace(label=(patch.label.int() * 300).to(torch.uint16))
     found = Prepare(SHAPE)([many]).label
     assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
+
+
+class Sleepless(TorchDispatchMode):
+    """Refuses whatever makes the host wait for a device, or gives a shape that only the device knows."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "equal")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert not any(name in str(func).split(".")[1] for name in self.WAITS), func
+        if "index.Tensor" in str(func):
+            assert not any(at is not None and at.dtype == torch.bool for at in args[1]), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("transforms", [NNUNET, DA5], ids=["nnunet", "da5"])
+def test_no_device_is_waited_for(transforms, monkeypatch):
+    """What a GPU would do, done on the CPU: the ways that differ are chosen by ``at_hand`` alone."""
+    patches = [patch_of(number, RandomMotion(rotation_p=0.5, scaling_p=0.5)) for number in range(6)]
+    expected = Prepare(SHAPE)(patches)
+    for unit in (interpolate, labels):
+        monkeypatch.setattr(unit, "at_hand", lambda voxels: False)
+    changes = [change if isinstance(change, BodyMask) else replace(change, p=1.0) for change in transforms]
+    with Sleepless():
+        batch = Prepare(SHAPE)(patches)
+        image, label = batch.image.clone(), batch.label.clone()
+        Augment(changes)(batch)
+    assert_close(image, expected.image, atol=1e-5, rtol=0)
+    assert torch.equal(label, expected.label)
 
 
 @pytest.mark.gpu

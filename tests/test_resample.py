@@ -199,6 +199,15 @@ def test_long_axes_multiplied_block_by_block_give_the_same():
     assert_close(along_axis(image, 3, x), multiplied(image, 3, x.image), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_the_same_to_their_digits(dtype):
+    native, network = Grid((20, 110, 18), (1.0, 1.0, 1.0)), Grid((27, 90, 16), (20 / 27, 110 / 90, 18 / 16))
+    image = noise((2, *native.shape))
+    found = along_axes(image.to(dtype), outward(native, network))
+    assert found.dtype == dtype
+    assert_close(found.float(), along_axes(image, outward(native, network)), atol=6e-2, rtol=0)
+
+
 # Patches
 
 

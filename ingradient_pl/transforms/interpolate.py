@@ -42,7 +42,7 @@ def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Nu
     if isinstance(axis, Picks):
         return volume.index_select(dim, axis.nearest)
     rows = axis.image.to(volume.dtype)
-    if volume.device.type != "cpu" or volume.shape[dim] <= DENSE_UP_TO:
+    if volume.shape[dim] <= DENSE_UP_TO or not at_hand(volume):
         return multiplied(volume, dim, rows)
     shape = [len(rows) if other == dim else count for other, count in enumerate(volume.shape)]
     out = volume.new_empty(shape)
@@ -108,6 +108,11 @@ def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tens
 
 def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
     return planes.movedim(0, -1)[None]
+
+
+def at_hand(voxels: Tensor) -> bool:
+    """Tell whether the host may read a value without waiting for a device."""
+    return voxels.device.type == "cpu"
 
 
 def padded(

@@ -19,7 +19,7 @@ from ingradient_pl.cases.patch import (
     Weights,
 )
 from ingradient_pl.geometry import AXES, Voxels
-from ingradient_pl.transforms.interpolate import padded, points
+from ingradient_pl.transforms.interpolate import at_hand, padded, points
 
 AT_ONCE = 1 << 21
 """Voxels voted on together."""
@@ -138,7 +138,7 @@ def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "
     On the CPU only where they disagree, a few voxels in a hundred; elsewhere everywhere, because to know
     where would make the host wait for the device.
     """
-    if label.device.type == "cpu":
+    if at_hand(label):
         cells = _cells(label, places.moves)
         z, y, x = (
             place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True)

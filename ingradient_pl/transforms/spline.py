@@ -66,7 +66,7 @@ def resized(voxels: int, wanted: int) -> Positions:
     return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # 2 MB for 512 voxels
 def _coefficients(voxels: int) -> Rows:
     """What each voxel gives to each of the spline's coefficients, edges repeated."""
     padded = np.pad(np.eye(voxels), ((PAD, PAD), (0, 0)), mode="edge")
