@@ -1,13 +1,17 @@
 """The UNet: as many weights as nnU-Net's, and its logits on the same weights, in two dimensions as well."""
 
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from ingradient_pl import recipes
 from ingradient_pl.networks.nnunet_weights import nnunet_names, nnunet_weights
+from ingradient_pl.networks.norm import InstanceNorm
 from ingradient_pl.networks.unet import UNet
 
 CUBE = {"strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "kernels": [[3, 3, 3]] * 3}
@@ -168,6 +172,67 @@ def test_every_weight_gets_a_gradient(blocks):
     network = unet(blocks=blocks)
     sum(level.square().mean() for level in network(image())).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
+
+
+@pytest.mark.parametrize("bent", [True, False])
+@pytest.mark.parametrize("layout", [torch.channels_last_3d, torch.contiguous_format], ids=str)
+def test_the_norm_and_its_gradients_are_torchs(bent, layout):
+    norm = InstanceNorm(5, bent=bent)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([1, 0.5, -2, 0, 3]))
+        norm.bias.copy_(torch.tensor([0, 1, -1, 0.5, 0]))
+    features = (7 + 3 * torch.randn(2, 5, 3, 4, 6)).contiguous(memory_format=layout)
+    slope = torch.randn(features.shape)
+
+    def gradients(function):
+        inputs = [value.detach().clone().requires_grad_() for value in (features, norm.weight, norm.bias)]
+        found = function(*inputs)
+        return [found, *torch.autograd.grad((found * slope).sum(), inputs)]
+
+    def textbook(features, weight, bias):
+        normal = F.instance_norm(features, None, None, weight, bias)
+        return F.leaky_relu(normal, 0.01) if bent else normal
+
+    def ours(features, weight, bias):
+        return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (features,))
+
+    for found, expected in zip(gradients(ours), gradients(textbook), strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+
+
+def test_half_precision_changes_little():
+    network = unet()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(image())
+    for near, level in zip(half, network(image()), strict=True):
+        assert (near.float() - level).abs().mean() < 0.05 * level.abs().mean()
+
+
+@pytest.mark.slow
+def test_network_and_loss_compile_in_one_piece():
+    """In a process of its own: shape checks cannot be compiled."""
+    code = """
+import torch
+from ingradient_pl.losses.deep_supervision import DeepSupervision
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.networks.unet import UNet
+
+geometry = [[1, 1, 1], [2, 2, 2], [2, 2, 2]], [[3, 3, 3]] * 3
+network = UNet(1, 3, [4, 8, 8], *geometry, [1, 1, 1], [1, 1], residual=True, levels=2)
+loss = DeepSupervision(DiceCE(ignore=3, class_weights=[1, 2, 3]))
+image, label = torch.randn(2, 1, 8, 8, 8), torch.randint(0, 4, (2, 8, 8, 8), dtype=torch.uint8)
+found = []
+for whole in (False, True):
+    network.zero_grad()
+    first, second = network, loss
+    if whole:
+        first, second = (torch.compile(part, backend="aot_eager", fullgraph=True) for part in (first, second))
+    value = second(first(image), label)
+    value.backward()
+    found.append([value.detach(), *(param.grad.clone() for param in network.parameters())])
+torch.testing.assert_close(*found)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
 
 
 def test_the_recipe_builds_its_equal():

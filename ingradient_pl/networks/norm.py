@@ -31,7 +31,8 @@ class InstanceNorm(nn.Module):
 
     @override
     def forward(self, features: Float[Tensor, "batch width z y x"]) -> Float[Tensor, "batch width z y x"]:
-        if features.is_cpu and features.dtype == torch.float32:
+        by_hand = features.is_cpu and features.dtype == torch.float32 and not torch.compiler.is_compiling()
+        if by_hand:
             normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, self.slope)  # type: ignore[no-untyped-call]
             return normal
         normal = F.instance_norm(features, None, None, self.weight, self.bias, eps=EPSILON)
