@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import shutil
-import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,15 +12,15 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ingradient_pl import __version__
-from ingradient_pl.cases import store as stored
-from ingradient_pl.cases.prepare import Prepared, prepared
+from ingradient_pl.cases import on_disk
+from ingradient_pl.cases.atomic import remove_folder, remove_leftovers, replace_file, write_folder
+from ingradient_pl.cases.on_disk import CASE, CASES, DATASET, FORMAT, StoreError
+from ingradient_pl.cases.prepare import prepared
 from ingradient_pl.cases.records import CaseFiles, Fault, Source
-from ingradient_pl.cases.store import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.cases.summary import CaseRecord, Summary
 from ingradient_pl.cases.task import Task
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-HOUR = 3600
 DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
 
 
@@ -63,7 +60,7 @@ def build_store(
     store = Path(store)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
-    remove_leftovers(store)
+    remove_leftovers(store / CASES)
     records: list[CaseRecord] = []
     faults = list(source.faults)
     bar = tqdm(
@@ -82,18 +79,10 @@ def build_store(
             else:
                 records.append(outcome)
     for name in {fault.case for fault in source.faults}:
-        _remove(store / CASES / name)
+        remove_folder(store / CASES / name)
     known = {case.name for case in source.cases}
-    strangers = [name for name in stored.names(store) if name not in known]
+    strangers = [name for name in on_disk.names(store) if name not in known]
     return Summary.of(source, sorted(records), sorted(faults), strangers)
-
-
-def remove_leftovers(store: Path) -> None:
-    """Remove what killed preparations left behind; those still running on this machine keep theirs."""
-    folder = store / CASES
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name.startswith(".") and not _alive(entry):
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _describe(source: Source, settings: _Settings) -> None:
@@ -108,10 +97,10 @@ def _describe(source: Source, settings: _Settings) -> None:
     try:
         (settings.store / CASES).mkdir(parents=True, exist_ok=True)
         if (settings.store / DATASET).exists():
-            _agree(settings, stored.dataset(settings.store))
+            _agree(settings, on_disk.dataset(settings.store))
         content = json.dumps(plain, indent=2).encode()
         if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
-            _replace(settings.store / DATASET, content)
+            replace_file(settings.store / DATASET, content)
     except OSError as error:
         raise StoreError(
             f"{settings.store}: the store cannot be written ({error.strerror}: {error.filename}). "
@@ -120,8 +109,8 @@ def _describe(source: Source, settings: _Settings) -> None:
 
 
 def _agree(settings: _Settings, held: dict[str, Any]) -> None:
-    there, wanted = stored.task(held["task"]), settings.task
-    if there.channels != wanted.channels and stored.names(settings.store):
+    there, wanted = on_disk.task(held["task"]), settings.task
+    if there.channels != wanted.channels and on_disk.names(settings.store):
         raise StoreError(
             f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
             f"{list(wanted.channels)}. Choose another folder, or delete this one."
@@ -174,10 +163,11 @@ def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
                 return _record(_regrouped(held, case, folder), SKIPPED)
         made = prepared(case, settings.task, settings.orientation)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        _remove(folder)
+        remove_folder(folder)
         return _fault(case, error)
     with _writing(case, settings):
-        _write(folder, made, {**made.described, "made_from": origin})
+        described = json.dumps({**made.described, "made_from": origin})
+        write_folder(folder, {**made.files, CASE: described.encode()})
     return _record(made.described, REBUILT if held is not None else DONE)
 
 
@@ -229,10 +219,10 @@ def _held(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     try:
-        held = stored.description(folder)
-        sizes = {stored.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
+        held = on_disk.description(folder)
+        sizes = {on_disk.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        return held if whole and (folder / stored.NUMBERS).exists() else {"made_from": None}
+        return held if whole and (folder / on_disk.NUMBERS).exists() else {"made_from": None}
     except (StoreError, OSError, KeyError, TypeError):
         return {"made_from": None}  # damaged: made again
 
@@ -241,64 +231,8 @@ def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str,
     """Patient and split may change without any file doing so."""
     if (held["group"], held["split"]) != (case.group, case.split):
         held |= {"group": case.group, "split": case.split}
-        _replace(folder / CASE, json.dumps(held).encode())
+        replace_file(folder / CASE, json.dumps(held).encode())
     return held
-
-
-def _write(folder: Path, made: Prepared, described: dict[str, Any]) -> None:
-    temporary = folder.with_name(f".{folder.name}{_mine()}")
-    try:
-        temporary.mkdir()
-        for name, content in made.files.items():
-            (temporary / name).write_bytes(content)
-        (temporary / CASE).write_bytes(json.dumps(described).encode())
-        _remove(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was quicker
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}{_mine()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove(folder: Path) -> None:
-    """Take a case out of the store at one stroke, then delete it."""
-    if folder.exists():
-        aside = folder.with_name(f".{folder.name}-old{_mine()}")
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _mine() -> str:
-    return f"@{socket.gethostname()}@{os.getpid()}"
-
-
-def _alive(entry: Path) -> bool:
-    """Whether a folder's maker may still be at work: its process runs, or it is young and from elsewhere."""
-    _, _, owner = entry.name.partition("@")
-    host, _, process = owner.rpartition("@")
-    if host == socket.gethostname() and process.isdigit() and os.name == "posix":
-        return int(process) != os.getpid() and _runs(int(process))
-    return bool(host) and time.time() - entry.stat().st_mtime < HOUR
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _record(described: dict[str, Any], outcome: str) -> CaseRecord:

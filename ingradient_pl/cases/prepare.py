@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ingradient_pl.cases import content, pairs
 from ingradient_pl.cases.chunks import packed
 from ingradient_pl.cases.formats import Volume, read_label, read_volume
+from ingradient_pl.cases.on_disk import ARRAYS, NUMBERS
 from ingradient_pl.cases.raw import ImageError, Raw, differing
 from ingradient_pl.cases.records import CaseFiles
-from ingradient_pl.cases.store import ARRAYS, NUMBERS
 from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import Box
 

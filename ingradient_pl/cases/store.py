@@ -1,7 +1,6 @@
 """CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
 
 import io
-import json
 import os
 import threading
 from collections import OrderedDict
@@ -13,14 +12,14 @@ import numpy as np
 from jaxtyping import Bool, Integer, Num
 from numpy.typing import NDArray
 
+from ingradient_pl.cases import on_disk
 from ingradient_pl.cases.chunks import Chunks
+from ingradient_pl.cases.on_disk import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
-from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import AXES, Box, Grid
 
-FORMAT = 1
-DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
-ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
+__all__ = ["CaseStore", "StoreError", "StoredCase", "Voxels"]
+
 OPEN = 64
 """Cases whose files one process keeps open."""
 
@@ -28,10 +27,6 @@ KEPT = 256
 """Cases whose coordinates or statistics one process keeps in memory."""
 
 T = TypeVar("T")
-
-
-class StoreError(ValueError):
-    """A store that cannot be used as asked; the message names case, file and cure."""
 
 
 class StoredCase(NamedTuple):
@@ -101,9 +96,9 @@ class CaseStore:
         if sorted(transpose) != list(range(AXES)):
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
         self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
-        described = dataset(self.path)
-        self.task, self.orientation = task(described["task"]), str(described["orientation"])
-        self.cases = {name: self._case(self._plain(name)) for name in names(self.path)}
+        described = on_disk.dataset(self.path)
+        self.task, self.orientation = on_disk.task(described["task"]), str(described["orientation"])
+        self.cases = {name: self._case(self._plain(name)) for name in on_disk.names(self.path)}
         self._fresh()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -186,7 +181,7 @@ class CaseStore:
         return self.cases[name]
 
     def _plain(self, name: str) -> dict[str, Any]:
-        return description(self.path / CASES / name)
+        return on_disk.description(self.path / CASES / name)
 
     def _case(self, plain: dict[str, Any]) -> StoredCase:
         native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
@@ -262,61 +257,6 @@ class CaseStore:
             f"Case '{name}': {path} cannot be read ({error}). "
             f"Delete the folder {path.parent} and prepare the data set again: only what is missing is made."
         )
-
-
-def dataset(path: Path) -> dict[str, Any]:
-    """Read what a store says about its data set.
-
-    Raises:
-        StoreError: If there is none, or a newer version wrote it.
-    """
-    file = path / DATASET
-    try:
-        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"{path} is no case store: {file} is missing. Make one with 'ingradient prepare'."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
-    if "store_format" not in plain:
-        raise StoreError(f"{path} is no case store: {file} names no 'store_format'. Is it the raw data set?")
-    if plain["store_format"] > FORMAT:
-        raise StoreError(
-            f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "
-            "Update ingradient_pl, or prepare the data set again with this version."
-        )
-    return plain
-
-
-def description(folder: Path) -> dict[str, Any]:
-    """Read what a store says about one case.
-
-    Raises:
-        StoreError: If it cannot be read.
-    """
-    try:
-        plain: dict[str, Any] = json.loads((folder / CASE).read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). "
-            f"Delete the folder {folder} and prepare the data set again."
-        ) from error
-    return plain
-
-
-def names(path: Path) -> list[str]:
-    """Give the names of the finished cases of a store, sorted."""
-    folder = path / CASES
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith("."))
-
-
-def task(plain: dict[str, Any]) -> Task:
-    """Build the task from what a store says."""
-    return Task(**plain)
 
 
 def _channel(rows: NDArray[np.float64]) -> ChannelStatistics:

@@ -17,6 +17,7 @@ from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, l
 from ingradient_pl.cases.task import Task
 
 IMAGE = "image"
+ENDINGS = (".csv", ".tsv", ".txt", ".json")
 OTHER = ("case", "label", "group", "split")
 Row = Mapping[str, Any]
 
@@ -30,6 +31,10 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
     """
+    if path.suffix.lower() not in ENDINGS:
+        raise SourceError(
+            f"{path}: a table ends in {', '.join(ENDINGS)}. Rename it, or give the data set's folder."
+        )
     rows, own = _rows(path)
     columns = _columns(path, rows)
     cases, wrong = [], []
