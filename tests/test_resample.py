@@ -283,9 +283,18 @@ def test_a_coarse_axis_takes_the_nearest_slice():
     assert isinstance(way.axes[0], Weights)
 
 
+def test_an_axis_is_taken_apart_by_the_planned_spacing_in_training_as_in_prediction():
+    native, patch = Grid((10, 30, 30), (1.0, 1.0, 1.0)), Grid((3, 20, 20), (3.0, 1.0, 1.0))
+    whole = native.respaced(patch.spacing)
+    assert whole.shape[0] == 3  # voxels of 3.33 mm, in truth
+    _, way = way_over(native, patch)
+    assert [type(axis) for axis in way.axes] == [type(axis) for axis in outward(native, whole)]
+    assert isinstance(way.axes[0], Weights)
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 2.0, 1.5), (1.5, 0.5, 2.5)], ids=str)
 def test_a_ramp_in_millimetres_stays_that_ramp(spacing):
-    native, patch = Grid((40, 70, 60), (2.0, 1.0, 1.2)), Grid((16, 16, 16), spacing)
+    native, patch = Grid((45, 80, 50), (2.0, 1.0, 1.2)), Grid((16, 16, 16), spacing)
     image = ramp(native, (1, 2, 3))
     box, way = way_over(native, patch, rule=Rule(separate_above=10.0))
     found = resampled(image[(slice(None), *box.slices)], way, patch.shape)

@@ -168,7 +168,8 @@ def test_the_box_holds_every_voxel_the_patch_reaches():
         corners = np.stack(np.meshgrid(*[[0.5 - n / 2, n / 2 - 0.5] for n in draw.patch.shape])).reshape(
             3, -1
         )
-        mm = np.reshape(draw.motion, (3, 3)) @ (corners * np.array(draw.patch.spacing)[:, None])
+        spacing = np.array(native.extent) / native.respaced(draw.patch.spacing).shape
+        mm = np.reshape(draw.motion, (3, 3)) @ (corners * spacing[:, None])
         at = mm / np.array(native.spacing)[:, None] + np.array(draw.centre)[:, None] - 0.5
         low = np.clip(np.floor(at.min(1) + 1e-6), 0, np.array(native.shape) - 1)
         high = np.clip(np.ceil(at.max(1) - 1e-6), 0, np.array(native.shape) - 1)

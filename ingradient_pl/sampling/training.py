@@ -48,9 +48,9 @@ class Draw(NamedTuple):
         centre: Of the patch, in native voxels as cells.
         motion: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
         box: Native voxels that the patch reaches; inside the case, never empty.
-        patch: The network's input as a grid. Its spacing is that of the *whole case* resampled: it may differ
-            from the planned one by a fraction of a voxel over the case, so that a patch is exactly a part of
-            what prediction resamples.
+        patch: The network's input as a grid, its voxels as planned. A whole case resampled has a whole number
+            of voxels, and a patch is exactly a part of it, so its true voxels may differ by a fraction of one
+            over the case: :func:`reach` and the resampling both reckon with that.
     """
 
     number: int
@@ -124,7 +124,8 @@ class TrainingDraws:
         rng = np.random.default_rng([self.seed, number, PATCHES])
         whole = case.grid.respaced(self.spacing)
         step = np.array(case.grid.shape) / np.array(whole.shape)
-        patch = Grid.of(self.patch, step * np.array(case.grid.spacing))
+        pairs = zip(self.spacing, case.grid.spacing, strict=True)
+        patch = Grid.of(self.patch, [kept if mm is None else mm for mm, kept in pairs])
         forced = self.oversampling.forced(position, self.batch_size, rng)
         start = self._start(rng, whole.shape, self._voxel(rng, case, step) if forced else None)
         motion = np.eye(AXES) if self.motion is None else self.motion.draw(rng, patch)
@@ -179,7 +180,9 @@ def reach(
         motion: 3x3 matrix in mm.
         margin: Native voxels on either side.
     """
-    per_step = motion * np.array(patch.spacing) / np.array(native.spacing)[:, None]
+    whole = native.respaced(patch.spacing)
+    spacing = np.array(native.extent) / whole.shape
+    per_step = motion * spacing / np.array(native.spacing)[:, None]
     half = np.abs(per_step) @ ((np.array(patch.shape) - 1) / 2)
     first, last = centre - half - 0.5, centre + half - 0.5
     own = np.abs(np.diag(per_step))

@@ -59,12 +59,14 @@ def sampling(
     Args:
         native: The case.
         box: Its voxels that were read; they must hold what the motion reaches.
-        patch: The network's input.
+        patch: The network's input, its voxels as planned. The patch is a part of the whole case resampled,
+            which has a whole number of voxels: their true size is what is used.
         centre: Of the patch, in native voxels as cells.
         motion: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
         rule: How axes are interpolated.
     """
-    per_step = np.reshape(motion, (AXES, AXES)) * np.array(patch.spacing) / np.array(native.spacing)[:, None]
+    spacing = np.array(native.extent) / native.respaced(patch.spacing).shape
+    per_step = np.reshape(motion, (AXES, AXES)) * spacing / np.array(native.spacing)[:, None]
     off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
     if off[0].any() or off[:, 0].any():
         return ObliqueSampling(torch.from_numpy(_affine(box, patch, centre, per_step)).float())
