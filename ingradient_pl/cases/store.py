@@ -108,12 +108,13 @@ class CaseStore:
         vars(self).update(state)
         self._fresh()
 
-    def read(self, name: str, box: Box) -> Voxels:
+    def read(self, name: str, box: Box, *, body: bool = True) -> Voxels:
         """Read a box of a case.
 
         Args:
             name: Of the case.
             box: Voxels of ``cases[name].grid``; it must lie inside.
+            body: Whether the body is wanted; without it a third of the time is saved where there is one.
 
         Raises:
             StoreError: If there is no such case, the box leaves it or a file is damaged.
@@ -124,13 +125,17 @@ class CaseStore:
             raise StoreError(f"Case '{name}': {box} leaves its grid of {case.grid.shape} voxels. Clip it.")
         opened = self._cached(self._opened, OPEN, name, self._open)
         cut = box.transposed(np.argsort(self.transpose).tolist()).slices
-        parts = {kind: self._part(name, kind, chunks, cut) for kind, chunks in opened.items()}
+        parts = {
+            kind: self._part(name, kind, chunks, cut)
+            for kind, chunks in opened.items()
+            if body or kind != "body"
+        }
         image = parts["image"].transpose([0, *(axis + 1 for axis in self.transpose)])
         label = (
             parts["label"].transpose(self.transpose) if "label" in parts else np.zeros(box.shape, np.uint8)
         )
-        body = parts["body"].transpose(self.transpose) if "body" in parts else None
-        return Voxels(image, label, body)
+        inside = parts["body"].transpose(self.transpose) if "body" in parts else None
+        return Voxels(image, label, inside)
 
     def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
         """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
