@@ -311,6 +311,19 @@ def test_rotation_is_rigid_in_millimetres(degrees, slopes):
     assert_close(found, ramp(patch, slopes), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("mm", "kind"), [(2.0, Weights), (3.0, Cut), (5.0, Picks)])
+def test_a_turn_in_the_plane_goes_with_any_way_along_z(mm, kind):
+    native, patch = Grid((30, 90, 60), (mm, 0.7, 1.5)), Grid((7, 16, 16), (3.0, 1.0, 2.0))
+    box, way = way_over(native, patch, about_z(30))
+    assert isinstance(way, PlaneSampling)
+    assert isinstance(way.z, kind)
+    found = resampled(ramp(native, (1, 0, 1))[(slice(None), *box.slices)], way, patch.shape)
+    off = (found - ramp(patch, (1, 0.5, 0.75**0.5))).abs().max()
+    assert off < (2.51 if kind is Picks else 1e-3)  # half a slice
+    label = resampled_label(blobs(native.shape, 3)[box.slices], way, patch.shape)
+    assert label.shape == patch.shape
+
+
 def test_a_turn_in_space_is_rigid_in_millimetres():
     native, patch = Grid((60, 90, 60), (1.2, 0.7, 1.5)), Grid((12, 14, 16), (2.0, 1.0, 1.5))
     about_x = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
