@@ -313,7 +313,7 @@ def test_rotation_is_rigid_in_millimetres(degrees, slopes):
 
 @pytest.mark.parametrize(("mm", "kind"), [(2.0, Weights), (3.0, Cut), (5.0, Picks)])
 def test_a_turn_in_the_plane_goes_with_any_way_along_z(mm, kind):
-    native, patch = Grid((30, 90, 60), (mm, 0.7, 1.5)), Grid((7, 16, 16), (3.0, 1.0, 2.0))
+    native, patch = Grid((30, 90, 60), (mm, 0.7, 1.5)), Grid((8, 16, 16), (3.0, 1.0, 2.0))
     box, way = way_over(native, patch, about_z(30))
     assert isinstance(way, PlaneSampling)
     assert isinstance(way.z, kind)
