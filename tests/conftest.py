@@ -99,8 +99,8 @@ def quick(phantom_store, phantom_plan) -> list[str]:
         f"store={phantom_store}",
         f"plan={phantom_plan}",
         "trainer=cpu",
-        "steps=4",
+        "epochs=2",
         "batches_per_epoch=2",
         "data.workers=0",
-        "callbacks.images.every_n_epochs=1",
+        "trainer.log_every_n_steps=1",
     ]

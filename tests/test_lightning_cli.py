@@ -14,7 +14,9 @@ def config_of(store, plan, folder):
     shape = yaml.safe_load(plan.read_text())
     shape.pop("_target_")
     shape["normalisation"] = [{"class_path": "ingradient_pl.transforms.normalise.ZScore"}]
-    network = {name: shape[name] for name in ("channels", "outputs", "widths", "strides", "kernels", "blocks")}
+    network = {
+        name: shape[name] for name in ("channels", "outputs", "widths", "strides", "kernels", "blocks")
+    }
     return {
         "seed_everything": 0,
         "trainer": {
@@ -42,7 +44,7 @@ def config_of(store, plan, folder):
             "plan": shape,
             "draws": {"patch": shape["patch"], "spacing": shape["spacing"], "batch_size": 2},
             "augment": {
-                "class_path": "ingradient_pl.transforms.augment.Augment",
+                "class_path": "ingradient_pl.transforms.intensity.Augment",
                 "init_args": {
                     "transforms": [{"class_path": "ingradient_pl.transforms.intensity.GaussianNoise"}],
                     "seed": 0,
@@ -54,7 +56,9 @@ def config_of(store, plan, folder):
     }
 
 
-def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(monkeypatch, tmp_path, phantom_store, phantom_plan):
+def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
+    monkeypatch, tmp_path, phantom_store, phantom_plan
+):
     file = tmp_path / "fit.yaml"
     file.write_text(yaml.safe_dump(config_of(phantom_store, phantom_plan, tmp_path)))
     monkeypatch.setattr(sys, "argv", ["ingradient", "fit", "--config", str(file)])

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from test_conf import composed
@@ -15,6 +16,14 @@ from ingradient_pl.inference import checkpoint
 def _forget_hydra():
     yield
     HydraConfig.instance().cfg = None
+
+
+class Kill(pl.Callback):
+    """What a power cut is to a run."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            raise RuntimeError("killed")
 
 
 def weights(file):
@@ -37,7 +46,7 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
 
 
 def test_a_network_without_deep_supervision_is_shown_too(quick, tmp_path):
-    train(composed([*quick, "module.network.levels=1", "steps=2"], tmp_path))
+    train(composed([*quick, "module.network.levels=1", "epochs=1"], tmp_path))
     assert list((tmp_path / "images").glob("*.png"))
 
 
@@ -46,8 +55,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(quick, tmp_
     for folder in (whole, first, second):
         folder.mkdir()
     train(composed(quick, whole))
-    # the schedule is that of the whole run
-    train(composed([*quick, "trainer.max_steps=2"], first))
+    killed_after_an_epoch = "+callbacks.kill={_target_: test_training_run.Kill}"
+    with pytest.raises(RuntimeError, match="killed"):
+        train(composed([*quick, killed_after_an_epoch], first))
     train(composed([*quick, f"resume={first}/checkpoints/last.ckpt"], second))
     expected, found = (weights(folder / "checkpoints" / "last.ckpt") for folder in (whole, second))
     for name, value in expected.items():
@@ -60,9 +70,9 @@ def test_the_same_seed_makes_the_same_run_and_another_makes_another(quick, tmp_p
     for i, seed in enumerate([3, 3, 4]):
         folder = tmp_path / str(i)
         folder.mkdir()
-        train(composed([*quick, f"seed={seed}", "steps=2", "callbacks=null", "logger=none"], folder))
+        train(composed([*quick, f"seed={seed}", "epochs=1", "callbacks=none", "logger=none"], folder))
         runs.append(folder)
-    # callbacks=null leaves no checkpoint: Lightning's own is written
+    # Lightning's own is written
     files = [next(folder.glob("**/*.ckpt")) for folder in runs]
     one, two, three = (weights(file) for file in files)
     name = next(iter(one))
@@ -76,7 +86,11 @@ def test_without_a_plan_the_cure_is_named(quick, tmp_path):
 
 
 def test_a_plan_for_other_channels_is_refused(quick, tmp_path):
-    overrides = [*quick, "plan.channels=2", "plan.normalisation=[{_target_: ingradient_pl.transforms.normalise.ZScore},"]
+    overrides = [
+        *quick,
+        "plan.channels=2",
+        "plan.normalisation=[{_target_: ingradient_pl.transforms.normalise.ZScore},",
+    ]
     overrides[-1] += "{_target_: ingradient_pl.transforms.normalise.ZScore}]"
     with pytest.raises(Exception, match="2 channels"):
         train(composed(overrides, tmp_path))

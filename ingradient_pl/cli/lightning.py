@@ -10,12 +10,11 @@ from ingradient_pl.lightning.module import SegmentationModule
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one of LightningCLI's subcommands; ``--help`` and ``--print_config`` are its own."""
+    """Run one of LightningCLI's subcommands, which reads the line itself; ``--help`` is its own."""
     with plain_errors(f"ingradient {arguments[0]}"):
         LightningCLI(
             SegmentationModule,
             SegmentationData,
-            args=list(arguments),
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,

@@ -22,6 +22,8 @@ class SegmentationModule(pl.LightningModule):
         optimizer: Makes the optimiser from the network's parameters.
         scheduler: Makes the learning-rate schedule from the optimiser.
         interval: What the schedule counts: optimiser steps or epochs.
+        length_argument: Name of the schedule's argument that takes the length of the run, counted so; None
+            where it has none.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class SegmentationModule(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.SGD,
         scheduler: LRSchedulerCallable = torch.optim.lr_scheduler.ConstantLR,
         interval: Literal["step", "epoch"] = "step",
+        length_argument: str | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
-        self.optimizer, self.scheduler, self.interval = optimizer, scheduler, interval
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.interval, self.length_argument = interval, length_argument
 
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -65,5 +69,20 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.network.parameters())
-        schedule = LRSchedulerConfigType(scheduler=self.scheduler(optimizer), interval=self.interval)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        length = {} if self.length_argument is None else {self.length_argument: self._length()}
+        scheduler = self.scheduler(optimizer, **length)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": LRSchedulerConfigType(scheduler=scheduler, interval=self.interval),
+        }
+
+    def _length(self) -> int:
+        """Give the length of the whole run in what the schedule counts."""
+        steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
+        length = steps if self.interval == "step" else epochs
+        if length is None or not 0 < length < float("inf"):
+            raise ValueError(
+                f"The schedule decays over the run, but the run has no end (max_epochs={epochs}). Set epochs=N, or "
+                "take a schedule without a length: scheduler@module.scheduler=constant module.length_argument=null"
+            )
+        return int(length)

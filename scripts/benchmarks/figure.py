@@ -27,7 +27,9 @@ class Figure(NamedTuple):
     def line(self) -> str:
         sign = "<=" if self.most else ">="
         verdict = "met" if self.met else "missed"
-        return f"{self.name} {self.value:.4g} {self.unit} (against {self.against}) {sign} {self.bar:g} {verdict}"
+        return (
+            f"{self.name} {self.value:.4g} {self.unit} (against {self.against}) {sign} {self.bar:g} {verdict}"
+        )
 
 
 def medians(parts: Sequence[Callable[[], object]], rounds: int, warm: int = 1) -> list[float]:

@@ -12,7 +12,9 @@ def main() -> int:
     wanted = sys.argv[1:]
     unknown = [name for name in wanted if name not in NAMES]
     if unknown or not wanted:
-        print(f"usage: scripts/benchmark NAME ...   where NAME is one of: {', '.join(NAMES)}", file=sys.stderr)
+        print(
+            f"usage: scripts/benchmark NAME ...   where NAME is one of: {', '.join(NAMES)}", file=sys.stderr
+        )
         return 2
     figures = [figure for name in wanted for figure in importlib.import_module(name).figures()]
     print()

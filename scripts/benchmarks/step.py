@@ -42,7 +42,9 @@ def figures() -> list[Figure]:
         for _ in range(ROUNDS):
             full.append(_through_lightning(config))
             bare_seconds = medians([bare], STEPS, warm=SETTLING)[0]
-            print(f"step through Lightning {full[-1]:.3f} s   bare step {bare_seconds:.3f} s   ratio {full[-1] / bare_seconds:.3f}")
+            print(
+                f"step through Lightning {full[-1]:.3f} s   bare step {bare_seconds:.3f} s   ratio {full[-1] / bare_seconds:.3f}"
+            )
             full[-1] /= bare_seconds
     ratio = sorted(full)[len(full) // 2]
     return [Figure("training_step", ratio, "ratio", "bare forward, backward and optimiser step", 1.15)]
@@ -53,7 +55,7 @@ def _config(work: Path):
     build_store(read_source(write_phantoms(work / "raw", 20, (36, 50, 36), (1.0, 1.0, 1.0))), work / "store")
     planned(store=str(work / "store"), output=str(work / "plan.yaml"))
     overrides = [f"store={work / 'store'}", f"plan={work / 'plan.yaml'}", "experiment=reference_cpu"]
-    overrides += [f"steps={STEPS}", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
+    overrides += ["epochs=1", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
     with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
         runtime = f"hydra.runtime.output_dir={work / 'run'}"
         config = compose("train", [*with_plans(overrides, work), runtime], return_hydra_config=True)
@@ -64,7 +66,9 @@ def _config(work: Path):
 def _through_lightning(config) -> float:
     clock = Clock()
     callbacks = [*instantiate(config.callbacks).values(), clock]
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=list(instantiate(config.logger).values()))
+    trainer = instantiate(
+        config.trainer, callbacks=callbacks, logger=list(instantiate(config.logger).values())
+    )
     trainer.fit(instantiate(config.module), instantiate(config.data))
     return clock.mean()
 

@@ -55,7 +55,7 @@ class LayerImages(pl.Callback):
 
     def _show(self, stage: str, trainer: pl.Trainer, outputs: Any, batch: Batch, batch_idx: int) -> None:
         epoch = trainer.current_epoch
-        last = 0 <= trainer.max_steps <= trainer.global_step
+        last = trainer.max_epochs is not None and epoch == trainer.max_epochs - 1
         due = batch_idx == 0 and (epoch % self.every_n_epochs == 0 or last) and not trainer.sanity_checking
         if not due or not trainer.is_global_zero or not isinstance(outputs, Mapping):
             return
