@@ -49,12 +49,13 @@ def softmax_sums(
     one = logits.new_ones((), dtype=torch.float32)
     counted = None if ignore is None else label != ignore
     kept = label if counted is None else torch.where(counted, label, 0)
+    target = kept.long()
     weights = counted
     if class_weights is not None:
-        by_class = class_weights[kept.long()]
+        by_class = class_weights[target]
         weights = by_class if counted is None else by_class * counted
-    true = _by_class(one.expand(label.shape) if counted is None else counted.float(), kept, logits.shape[1])
-    sums = _SoftmaxSums.apply(logits, kept, weights, counted)  # type: ignore[no-untyped-call]
+    true = _by_class(one.expand(label.shape) if counted is None else counted.float(), target, logits.shape[1])
+    sums = _SoftmaxSums.apply(logits, kept, target, weights, counted)  # type: ignore[no-untyped-call]
     intersection, predicted, entropy = sums
     weight = one * label.numel() if weights is None else weights.sum(dtype=torch.float32)
     return Sums(intersection, predicted, true, entropy, weight)
@@ -83,10 +84,14 @@ def sigmoid_sums(
 class _SoftmaxSums(torch.autograd.Function):
     @override
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, label: Tensor, weights: Tensor | None, counted: Tensor | None
+    def forward(  # keeps the label as small as it came, not the 64-bit target made of it
+        ctx: Any,
+        logits: Tensor,
+        label: Tensor,
+        target: Tensor,
+        weights: Tensor | None,
+        counted: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        target = label.long()
         log = F.log_softmax(logits.float(), dim=1)
         log_true = log.gather(1, target[:, None])[:, 0]
         entropy = -(log_true if weights is None else log_true * weights).sum()
@@ -112,7 +117,7 @@ class _SoftmaxSums(torch.autograd.Function):
         gradient = share * by_predicted[:, :, None, None, None]
         gradient.addcmul_(share, gradient.sum(1, keepdim=True).add_(pulls[:, None]), value=-1)
         gradient.scatter_add_(1, target[:, None], pulls[:, None])
-        return gradient.to(ctx.dtype), None, None, None
+        return gradient.to(ctx.dtype), None, None, None, None
 
 
 class _SigmoidSums(torch.autograd.Function):
@@ -144,7 +149,7 @@ class _SigmoidSums(torch.autograd.Function):
         return gradient.to(ctx.dtype), None, None
 
 
-def _by_class(values: Tensor, label: Tensor, classes: int) -> Tensor:
+def _by_class(values: Tensor, target: Tensor, classes: int) -> Tensor:
     """Sum ``values`` by class, first within each row of voxels: threads that share no sum need not wait."""
-    rows = values.new_zeros(*label.shape[:3], classes).scatter_add_(-1, label.long(), values)
+    rows = values.new_zeros(*target.shape[:3], classes).scatter_add_(-1, target, values)
     return rows.sum((1, 2))
