@@ -19,6 +19,8 @@ def plain_errors(command: str) -> Iterator[None]:
     tracebacks = os.environ.get(FULL_ERRORS) == "1"
     try:
         yield
+    except BrokenPipeError:  # the reader of our output (| head) has seen enough
+        sys.stdout = None
     except (ValueError, OSError, KeyError, ImportError) as error:
         if tracebacks:
             raise

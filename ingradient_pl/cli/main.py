@@ -7,6 +7,7 @@ from ingradient_pl import __version__
 from ingradient_pl.cli.failures import MISUSED
 
 COMMANDS = {
+    "phantoms": "nothing -> a data set of synthetic patients, to try the other commands on",
     "prepare": "a folder of volumes, or a table of paths -> a case store",
     "plan": "a case store -> plan.yaml: spacing, patch, network",
     "predict": "a checkpoint and images -> segmentations on the images' own grid",
