@@ -21,6 +21,9 @@ AT_ONCE = 1 << 22
 Forward = Callable[[Float[Tensor, "view channel z y x"]], Sequence[Float[Tensor, "view output z y x"]]]
 """Networks as a whole: from a batch to one answer for each network."""
 
+Place = tuple[int, int, int]
+View = tuple[Place, tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -56,7 +59,7 @@ class Slab(NamedTuple):
     first: int
     stop: int
     final: int
-    places: list[tuple[int, int, int]]
+    places: list[Place]
 
 
 class Slabs:
@@ -125,7 +128,9 @@ class Slabs:
             first, last = max(slab.first, before), min(slab.final, total - after)
             if first < last:
                 rows = held[:, first - slab.first : last - slab.first, inside[0], inside[1]]
-                if not torch.isfinite(rows.sum(dtype=torch.float)):
+                # Not by a sum, which would make a copy of what is held in half precision
+                ends = torch.stack([end for row in rows for end in torch.aminmax(row)])
+                if not torch.isfinite(ends).all():
                     raise ArithmeticError(
                         "The network's logits are not finite (NaN or infinite). Did its training diverge, or "
                         "is the image of another kind than those it was trained on?"
@@ -136,14 +141,17 @@ class Slabs:
     def _work_off(self, slab: Slab, image: Tensor, forward: Forward, held: Tensor) -> None:
         views = list(itertools.product(slab.places, self.tiling.flips))
         for start in range(0, len(views), self.tiling.batch):
-            batch = views[start : start + self.tiling.batch]
-            answers = forward(torch.stack([self._view(image, place, flip) for place, flip in batch]))
-            share = 1 / (len(self.tiling.flips) * len(answers))
-            turns: dict[tuple[int, int, int], list[tuple[Tensor, tuple[int, ...]]]] = {}
-            for number, (place, flip) in enumerate(batch):
-                turns.setdefault(place, []).extend((answer[number], flip) for answer in answers)
-            for place, some in turns.items():
-                self._add(self._target(held, slab.first, place), some, self._weight(place, share))
+            self._send(views[start : start + self.tiling.batch], slab.first, image, forward, held)
+
+    def _send(self, views: list[View], first: int, image: Tensor, forward: Forward, held: Tensor) -> None:
+        """Send a batch through the network; its answers are gone when this returns."""
+        answers = forward(torch.stack([self._view(image, place, flip) for place, flip in views]))
+        share = 1 / (len(self.tiling.flips) * len(answers))
+        turns: dict[Place, list[tuple[Tensor, tuple[int, ...]]]] = {}
+        for number, (place, flip) in enumerate(views):
+            turns.setdefault(place, []).extend((answer[number], flip) for answer in answers)
+        for place, some in turns.items():
+            self._add(self._target(held, first, place), some, self._weight(place, share))
 
     def _cut(self, place: Sequence[int]) -> list[slice]:
         """Give what cuts a window out of an array with axes (z, y, x)."""
@@ -153,12 +161,12 @@ class Slabs:
     def _view(self, image: Tensor, place: Sequence[int], flip: Sequence[int]) -> Tensor:
         return image[(slice(None), *self._cut(place))].flip([1 + axis for axis in flip])
 
-    def _weight(self, place: tuple[int, int, int], share: float) -> Tensor:
+    def _weight(self, place: Place, share: float) -> Tensor:
         a, b, c = (weights[start].float() for weights, start in zip(self.weights, place, strict=True))
         weight: Tensor = (a * share)[:, None, None] * b[:, None] * c
         return weight
 
-    def _target(self, held: Tensor, first: int, place: tuple[int, int, int]) -> Tensor:
+    def _target(self, held: Tensor, first: int, place: Place) -> Tensor:
         """The part of what is held that a window touches."""
         start = (place[0] - first, *place[1:])
         ends = zip(start, self.order, strict=True)
