@@ -19,7 +19,7 @@ from ingradient_pl.cases.layouts import (
     predicted_layout,
     raw_layout,
 )
-from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, label_values
+from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, label_values, named
 from ingradient_pl.cases.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "images_only", "read_source"]
@@ -71,7 +71,8 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
 def images_only(path: Path, task: Task) -> list[CaseFiles]:
     """Find cases to predict: a folder of ``CASE_0000.ext`` files, a raw data set, pairs or a table.
 
-    A folder of files without channel numbers is taken where the task has one channel: each is a case.
+    A folder of files without channel numbers is taken where the task has one channel: each is a case. Labels
+    come along where the source names them; a raw data set may also lack them.
 
     Raises:
         SourceError: If there is none, or a case lacks a channel; every such case at once.
@@ -92,10 +93,18 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
         source = read_source(path)
         return _without_faults(source.cases, source.faults)
     layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
-    cases = [CaseFiles(name, images, None, name) for name, images in sorted(layout.images.items())]
+    labels = _labels(path / "labelsTr") if raw else {}
+    cases = [
+        CaseFiles(name, images, labels.get(name), name) for name, images in sorted(layout.images.items())
+    ]
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     return _without_faults(cases, layout.faults)
+
+
+def _labels(folder: Path) -> dict[str, Path]:
+    """Find label files by case, where there are any: those who score predictions want them."""
+    return {named(file): file for file in folder.iterdir()} if folder.is_dir() else {}
 
 
 def task_of(described: Mapping[str, Any], folder: Path) -> Task:

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import hydra
@@ -47,6 +48,8 @@ def _job(config: DictConfig) -> float:
 
 def main() -> None:
     """Console entry: make ``plan=FILE`` and ``resume=RUN`` words that Hydra knows, then run."""
+    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND):
         os.environ[FULL_ERRORS] = "1"  # Hydra hands errors on as they are, and plain_errors says them
         try:
