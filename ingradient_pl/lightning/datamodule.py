@@ -1,24 +1,21 @@
 """SegmentationData: from a case store to batches on the device, and who trains on which case."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from ingradient_pl.cases.patch import Batch, Patch
 from ingradient_pl.cases.splits import Split, folds, from_column, from_file
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
+from ingradient_pl.lightning.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.sampling.training import Candidate, TrainingDraws
+from ingradient_pl.sampling.training import TrainingDraws
 from ingradient_pl.transforms.intensity import Augment
 from ingradient_pl.transforms.prepare import Prepare
-from ingradient_pl.transforms.resample import Rule, sampling
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,8 @@ class SegmentationData(pl.LightningDataModule):
         self.augment = augment
         self.prepare = Prepare(plan.patch, [normaliser.masked for normaliser in plan.normalisation])
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
+        self.loader: PatchLoader | None = None
+        self.left_off: dict[str, int] = {}
         _check_agreement(plan, self.task)
 
     @property
@@ -108,23 +107,36 @@ class SegmentationData(pl.LightningDataModule):
         mirror = () if self.draws.motion is None else self.draws.motion.mirror
         return tuple(axis for axis, done in enumerate(mirror) if done and self.plan.patch[axis] > 1)
 
-    @override
-    def train_dataloader(self) -> DataLoader[Patch]:
-        ranks = self._ranks()
-        patches = CasePatches(self.store, self.plan, self.draws, self.split.train)
-        numbers = PatchNumbers(self.batches * self.draws.batch_size, self._rank(), ranks)
-        return self._loader(patches, numbers)
+    @property
+    def validation_batches(self) -> int:
+        """Batches of a validation, over all ranks: every case at least once."""
+        cases = len(self.split.validation)
+        patches = -(-self.iterations * cases // self.draws.batch_size)
+        return max(patches, -(-cases // self.draws.cases_per_batch))
 
     @override
-    def val_dataloader(self) -> DataLoader[Patch]:
+    def train_dataloader(self) -> PatchLoader:
+        self.loader = self._loader(self.draws, self.split.train, self.batches)
+        self.loader.load_state_dict(self.left_off)
+        return self.loader
+
+    @override
+    def val_dataloader(self) -> PatchLoader:
         draws = replace(self.draws, motion=None, seed=self.draws.seed + 1)
-        patches = CasePatches(self.store, self.plan, draws, self.split.validation)
-        numbers = range(self._rank(), self.iterations * len(self.split.validation), self._ranks())
-        return self._loader(patches, numbers)
+        return self._loader(draws, self.split.validation, self.validation_batches, repeated=True)
 
     @override
-    def test_dataloader(self) -> DataLoader[Patch]:
+    def test_dataloader(self) -> PatchLoader:
         return self.val_dataloader()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.loader is None else self.loader.state_dict()
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # The loader has an own state, which Lightning 2.6 forgets where the length of the run was asked for
+        self.left_off = dict(state_dict)
 
     @override
     def on_after_batch_transfer(self, batch: list[Patch], dataloader_idx: int) -> Batch:
@@ -140,84 +152,18 @@ class SegmentationData(pl.LightningDataModule):
     def _ranks(self) -> int:
         return 1 if self.trainer is None else self.trainer.world_size
 
-    def _loader(self, patches: "CasePatches", numbers: Sequence[int] | Sampler[int]) -> DataLoader[Patch]:
+    def _loader(
+        self, draws: TrainingDraws, names: tuple[str, ...], batches: int, *, repeated: bool = False
+    ) -> PatchLoader:
         ranks = self._ranks()
-        if self.draws.batch_size % ranks:
+        if draws.batch_size % ranks:
             raise ValueError(
-                f"A batch of {self.draws.batch_size} patches cannot be shared among {ranks} ranks. "
-                f"Choose a multiple: plan.batch_size={-(-self.draws.batch_size // ranks) * ranks}"
+                f"A batch of {draws.batch_size} patches cannot be shared among {ranks} ranks. "
+                f"Choose a multiple: plan.batch_size={-(-draws.batch_size // ranks) * ranks}"
             )
-        return DataLoader(
-            patches,
-            self.draws.batch_size // ranks,
-            sampler=numbers,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=list,  # patches differ in size until the device resamples them
-        )
-
-
-class CasePatches(Dataset[Patch]):
-    """Patch ``number`` of the run, drawn and read on demand.
-
-    Args:
-        store: Where the voxels are, in the network's axis order.
-        plan: Normalisation, and how axes are resampled.
-        draws: Which box of which case a number means.
-        names: The cases that may be drawn.
-    """
-
-    def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
-        self.store, self.plan, self.draws = store, plan, draws
-        self.rule = Rule(separate_above=plan.separate_z_above)
-        self.candidates = [
-            Candidate(
-                name, store.cases[name].grid, partial(store.foreground, name), store.cases[name].classes
-            )
-            for name in sorted(names)
-        ]
-        self.terms: dict[str, torch.Tensor] = {}
-
-    @override
-    def __getitem__(self, number: int) -> Patch:
-        draw = self.draws.draw(number, self.candidates)
-        voxels = self.store.read(draw.case, draw.box)
-        native = self.store.cases[draw.case].grid
-        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule)
-        masked = any(normaliser.masked for normaliser in self.plan.normalisation)
-        body = torch.from_numpy(voxels.body) if masked and voxels.body is not None else None
-        image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
-        return Patch(draw.case, number, image, label, body, self._terms(draw.case), way)
-
-    def _terms(self, name: str) -> torch.Tensor:
-        if name not in self.terms:
-            pairs = zip(self.plan.normalisation, self.store.statistics(name), strict=True)
-            self.terms[name] = torch.tensor([normaliser.terms(channel) for normaliser, channel in pairs])
-        return self.terms[name]
-
-
-class PatchNumbers(Sampler[int]):
-    """One rank's share of an epoch's patch numbers: equally many for each rank, none twice in a run.
-
-    The epoch is part of the number, so workers that outlive an epoch need not be told of it.
-    """
-
-    def __init__(self, per_epoch: int, rank: int, ranks: int) -> None:
-        self.per_epoch, self.rank, self.ranks = per_epoch, rank, ranks
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-    @override
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.per_epoch + self.rank
-        return iter(range(first, first + len(self) * self.ranks, self.ranks))
-
-    def __len__(self) -> int:
-        return self.per_epoch // self.ranks
+        patches = CasePatches(self.store, self.plan, draws, names)
+        numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
+        return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers)
 
 
 def _check_agreement(plan: Plan, task: Task) -> None:

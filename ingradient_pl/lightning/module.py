@@ -82,7 +82,8 @@ class SegmentationModule(pl.LightningModule):
         length = steps if self.interval == "step" else epochs
         if length is None or not 0 < length < float("inf"):
             raise ValueError(
-                f"The schedule decays over the run, but the run has no end (max_epochs={epochs}). Set epochs=N, or "
-                "take a schedule without a length: scheduler@module.scheduler=constant module.length_argument=null"
+                f"The schedule decays over the run, but the run has no end (max_epochs={epochs}). "
+                "Set epochs=N, or take a schedule without a length: scheduler@module.scheduler=constant "
+                "module.length_argument=null"
             )
         return int(length)

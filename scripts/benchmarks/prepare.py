@@ -49,7 +49,8 @@ def _theirs(work: Path):
     for name in folders.values():
         Path(name).mkdir()
     (work / "raw" / DATA.name).symlink_to(DATA)
-    code = "from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_and_preprocess_entry as e; e()"
+    module = "nnunetv2.experiment_planning.plan_and_preprocess_entrypoints"
+    code = f"from {module} import plan_and_preprocess_entry as enter; enter()"
 
     def run() -> None:
         shutil.rmtree(work / "preprocessed" / DATA.name, ignore_errors=True)
