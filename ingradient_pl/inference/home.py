@@ -2,23 +2,76 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Integer, Num
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.cases.patch import Axis, Cut, Picks, Weights
-from ingradient_pl.cases.task import Task
+from ingradient_pl.cases.patch import Axis, Cut, Picks
+from ingradient_pl.cases.task import BACKGROUND, Task
 from ingradient_pl.transforms.resample import Axes
 
 AT_ONCE = {"cpu": 1 << 18}
 """Native voxels decided together: on a processor as many as stay in its cache, class after class."""
 AT_ONCE_ELSEWHERE = 1 << 23
 
+NOTHING = torch.zeros(())
+"""The logit of even chances, above which a region is there."""
+
 Keep = Callable[[int, Float[Tensor, "output row b c"]], None]
 """What is done with probabilities: called with the first native row and the maps of some rows."""
+
+
+class Places(NamedTuple):
+    """Between which lines along an axis the native lines lie.
+
+    Args:
+        lower: The line before each.
+        upper: The line after it; the same where nothing is taken from another.
+        share: What belongs to the line after, in [0, 1]; None where that is nothing for all.
+    """
+
+    lower: Integer[Tensor, " native"]
+    upper: Integer[Tensor, " native"]
+    share: Float[Tensor, " native"] | None
+
+    @classmethod
+    def of(cls, axis: Axis) -> "Places":
+        """Read them off the way home of an axis."""
+        if isinstance(axis, Cut):
+            lines = torch.arange(axis.start, axis.start + axis.voxels)
+            return cls(lines, lines, None)
+        if isinstance(axis, Picks):
+            return cls(axis.nearest, axis.nearest, None)
+        last = axis.image.shape[1] - 1
+        at = axis.positions.double().clamp(0, last)
+        lower = at.floor().long().clamp(max=max(0, last - 1))
+        return cls(lower, (lower + 1).clamp(max=last), (at - lower).float())
+
+    def part(self, first: int, stop: int, begin: int) -> "Places":
+        """Give the native lines ``[first, stop)`` alone, counted from line ``begin``."""
+        share = None if self.share is None else self.share[first:stop]
+        return Places(self.lower[first:stop] - begin, self.upper[first:stop] - begin, share)
+
+    def to(self, device: torch.device) -> "Places":
+        """Bring them to a device."""
+        share = None if self.share is None else self.share.to(device)
+        return Places(self.lower.to(device), self.upper.to(device), share)
+
+    def all_there(self, count: int) -> bool:
+        """Whether ``count`` lines stay as they are."""
+        return self.share is None and len(self.lower) == count and bool((self.lower.diff() == 1).all())
+
+    def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int) -> Float[Tensor, "_ _ _"]:
+        """Take the native lines from between others along ``dim``; a new tensor."""
+        below = rows.index_select(dim, self.lower)
+        if self.share is None:
+            return below
+        share = self.share.reshape([-1] + [1] * (rows.ndim - 1 - dim))
+        return torch.lerp(below, rows.index_select(dim, self.upper), share, out=below)
 
 
 @dataclass(frozen=True)
@@ -56,20 +109,27 @@ class Choice:
         """The smallest type that holds every integer."""
         return np.uint8 if max(self.integers) <= np.iinfo(np.uint8).max else np.uint16
 
-    def decided(self, maps: Iterable[Float[Tensor, "row b c"]]) -> Int[Tensor, "row b c"]:
-        """Choose, class after class: of the maps seen so far only the best logit is remembered."""
-        label: Tensor | None = None
+    def decided(self, maps: Iterable[Float[Tensor, "row b c"]]) -> Num[np.ndarray, "row b c"]:
+        """Choose, class after class: of the maps seen so far only the best logit is remembered.
+
+        What is kept is the rank of the output chosen, which only ever grows: so the mask of a class times
+        its rank, and a maximum, replace a masked assignment (measured: 0.07 ms instead of 0.8 ms a class and
+        200,000 voxels on one core, against which everything else is small).
+        """
         best: Tensor | None = None
-        for integer, logits in zip(self.integers, maps, strict=True):
-            if label is None:
-                label = torch.zeros_like(logits, dtype=torch.int32)
-            threshold: Tensor | float = 0.0 if self.regions or best is None else best
+        ranks: Tensor | None = None
+        for rank, logits in enumerate(maps, int(self.regions)):
+            if ranks is None:
+                ranks, better = torch.zeros_like(logits), torch.empty_like(logits)
             if self.regions or best is not None:
-                label.masked_fill_(logits > threshold, integer)
+                torch.gt(logits, NOTHING if best is None else best, out=better)
+                torch.maximum(ranks, better.mul_(rank), out=ranks)
             if not self.regions:
                 best = logits if best is None else torch.maximum(best, logits, out=best)
-        assert label is not None
-        return label
+        assert ranks is not None
+        written = np.array([BACKGROUND, *self.integers] if self.regions else self.integers, self.dtype)
+        chosen: NDArray[np.unsignedinteger[Any]] = written[ranks.to(torch.int32).cpu().numpy()]
+        return chosen
 
     def probabilities(self, logits: Float[Tensor, "output row b c"]) -> Float[Tensor, "output row b c"]:
         """Turn logits into shares of one, or for regions into a probability each."""
@@ -92,16 +152,15 @@ class Home:
     def __init__(
         self, axes: Axes, choice: Choice, label: Num[np.ndarray, "row b c"], keep: Keep | None = None
     ) -> None:
-        self.along, self.across = axes[0], axes[1:]
+        self.along, *self.across = (Places.of(axis) for axis in axes)
         self.choice, self.label, self.keep = choice, label, keep
-        self.lower, self.upper, self.share = _places(axes[0])
         self.fed = self.done = 0
         self.last: Tensor | None = None
 
     def feed(self, rows: Float[Tensor, "output row b c"]) -> None:
         """Take the next rows; native rows that lie between rows known by now are written."""
         known = self.fed + rows.shape[1]
-        ready = int(torch.searchsorted(self.upper, known))
+        ready = int(torch.searchsorted(self.along.upper, known))
         voxels = self.label.shape[1] * self.label.shape[2]
         most = max(1, AT_ONCE.get(rows.device.type, AT_ONCE_ELSEWHERE) // voxels)
         for first in range(self.done, ready, most):
@@ -110,50 +169,33 @@ class Home:
 
     def _write(self, rows: Tensor, first: int, stop: int) -> None:
         if self.keep is None:
-            label = self.choice.decided(self._maps(rows, first, stop))
+            self.label[first:stop] = self.choice.decided(self._maps(rows, first, stop))
         else:
             logits = torch.stack(list(self._maps(rows, first, stop)))
             self.keep(first, self.choice.probabilities(logits))
-            label = self.choice.decided(iter(logits.clone()))
-        self.label[first:stop] = label.cpu().numpy()
+            self.label[first:stop] = self.choice.decided(logits.clone())
 
     def _maps(self, rows: Tensor, first: int, stop: int) -> Iterable[Tensor]:
         """Each output's logits on the native rows ``[first, stop)``."""
-        begin, end = int(self.lower[first]), int(self.upper[stop - 1]) + 1
-        lower, upper = ((places[first:stop] - begin).to(rows.device) for places in (self.lower, self.upper))
-        share = None if self.share is None else self.share[first:stop, None, None].to(rows.device)
+        begin = int(self.along.lower[first])
+        end = int(self.along.upper[stop - 1]) + 1
+        along = self.along.part(first, stop, begin).to(rows.device)
+        sides = [places.to(rows.device) for places in self.across]
         for output in range(len(rows)):
             block = rows[output, max(0, begin - self.fed) : end - self.fed]
             if begin < self.fed:
                 assert self.last is not None
                 block = torch.cat([self.last[output], block])
-            block = block.float()
-            along = block[lower] if share is None else torch.lerp(block[lower], block[upper], share)
-            yield across(along, self.across)
+            yield across(along.of_lines(block.float(), dim=0), sides)
 
 
-def across(rows: Float[Tensor, "row _ _"], ways: Sequence[Axis]) -> Float[Tensor, "row _ _"]:
-    """Resample the two axes across the rows, linearly or to the nearest; a new tensor."""
-    size = list(rows.shape[1:])
-    for dim, way in enumerate(ways, 1):
-        if isinstance(way, Picks):
-            rows = rows.index_select(dim, way.nearest.to(rows.device))
-        elif isinstance(way, Cut):
-            rows = rows.narrow(dim, way.start, way.voxels)
-        size[dim - 1] = len(way.positions) if isinstance(way, Weights) else rows.shape[dim]
-    if tuple(size) == tuple(rows.shape[1:]):
-        return rows
-    return F.interpolate(rows[None], size, mode="bilinear", align_corners=False)[0]
+def across(rows: Float[Tensor, "row _ _"], sides: Sequence[Places]) -> Float[Tensor, "row _ _"]:
+    """Resample the two axes across the rows, linearly or to the nearest.
 
-
-def _places(axis: Axis) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Give the row before and the row after each native row, and the share of the latter if it has any."""
-    if isinstance(axis, Cut):
-        rows = torch.arange(axis.start, axis.start + axis.voxels)
-        return rows, rows, None
-    if isinstance(axis, Picks):
-        return axis.nearest, axis.nearest, None
-    last = axis.image.shape[1] - 1
-    at = axis.positions.double().clamp(0, last)
-    lower = at.floor().long().clamp(max=max(0, last - 1))
-    return lower, (lower + 1).clamp(max=last), (at - lower).float()
+    Each axis is brought to the middle and taken line by line, which on a processor is 1.6 times as fast as
+    torch's own bilinear interpolation.
+    """
+    for side in reversed(sides):
+        rows = rows.transpose(1, 2)
+        rows = rows if side.all_there(rows.shape[1]) else side.of_lines(rows.contiguous(), dim=1)
+    return rows
