@@ -12,7 +12,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def train(folder, *overrides):
     line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, f"hydra.run.dir={folder}"]
-    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
@@ -32,6 +34,8 @@ def test_two_ranks_end_with_the_weights_of_one(quick, tmp_path):
 def test_a_batch_that_cannot_be_shared_is_refused_with_the_cure(quick, tmp_path):
     line = [sys.executable, "-m", "ingradient_pl.cli.train", *quick, "trainer=ddp_cpu", "plan.batch_size=3"]
     line.append(f"hydra.run.dir={tmp_path}")
-    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
     assert done.returncode == 1
     assert "plan.batch_size=4" in done.stdout + done.stderr

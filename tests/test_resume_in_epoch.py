@@ -124,7 +124,9 @@ def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
         line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, "data.workers=1", *more]
         line.append(f"hydra.run.dir={tmp_path / name}")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            line, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
