@@ -79,11 +79,8 @@ class Chunks:
     """
 
     def __init__(self, path: Path, sums: NDArray[np.uint32], size: int) -> None:
-        self._sums, self._lock = sums, threading.Lock()
-        found = path.stat().st_size
-        if found != size:
-            # Mapped into memory, a file that ends early would kill the process
-            raise OSError(f"it has {found} bytes instead of {size}")
+        self._path, self._sums, self._size, self._lock = path, sums, size, threading.Lock()
+        self._found = self._there()
         if _file_sum(path) != int(sums[-1]):  # before blosc2 believes what stands there
             raise OSError("its header or index is damaged")
         self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
@@ -93,9 +90,14 @@ class Chunks:
         """Read a part of the array.
 
         Raises:
-            OSError: If a chunk it needs is damaged.
+            OSError: If a chunk it needs is damaged, or the file is no longer the one that was opened.
         """
         with self._lock:
+            found = self._there()
+            if found.st_ino != self._found.st_ino:
+                raise OSError("it has been replaced since it was opened")
+            if found.st_mtime_ns != self._found.st_mtime_ns:  # somebody wrote into it
+                self._checked, self._found = bytearray(len(self._sums)), found
             self._check(box)
             part: NDArray[Any] = self._array[tuple(box)]
         return part
@@ -104,6 +106,13 @@ class Chunks:
     def shape(self) -> tuple[int, ...]:
         """Of the whole array."""
         return tuple(self._array.shape)
+
+    def _there(self) -> os.stat_result:
+        """Look at the file: mapped into memory, one that ends early would kill the process."""
+        found = self._path.stat()
+        if found.st_size != self._size:
+            raise OSError(f"it has {found.st_size} bytes instead of {self._size}")
+        return found
 
     def _check(self, box: Sequence[slice]) -> None:
         shape, chunks = self._array.shape, self._array.chunks

@@ -1,6 +1,7 @@
 """How a command ends: 0 done, 1 failed work, 2 bad usage; a user's mistake is one line, not a traceback."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,16 @@ from contextlib import contextmanager
 FAILED, MISUSED = 1, 2
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 """Hydra's own variable: set it to 1 to see every traceback."""
+
+LOST_WORKER = re.compile(
+    r"DataLoader worker \(pid(\(s\))? [\d, ]+\) (is killed by signal: [\w ]+|exited unexpectedly)"
+)
+"""What torch says when a process that reads is gone."""
+
+LOST_WORKER_CURE = (
+    "Too little memory is the usual reason: take fewer processes that read (data.workers=1, or 0 for none). "
+    "A training run goes on where it was with resume=RUN"
+)
 
 
 @contextmanager
@@ -25,6 +36,11 @@ def plain_errors(command: str) -> Iterator[None]:
         if tracebacks:
             raise
         fail(command, error)
+    except RuntimeError as error:
+        lost = LOST_WORKER.search(str(error))
+        if tracebacks or not lost:
+            raise
+        fail(command, RuntimeError(f"{lost[0]}. {LOST_WORKER_CURE}"))
     except KeyboardInterrupt:
         sys.exit(130)
 

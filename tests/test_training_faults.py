@@ -1,0 +1,117 @@
+"""What happens to store or workers under a running training: the run stops and says why, or goes on."""
+
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from test_command_line import outcome
+
+
+@pytest.fixture
+def store(phantom_store, tmp_path):
+    """A store that may be harmed."""
+    return shutil.copytree(phantom_store, tmp_path / "store")
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+class Harm(pl.Callback):
+    """Do something to every case, or to a worker, after the first step."""
+
+    def __init__(self, kind, store):
+        self.kind, self.store = kind, store
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if batch_idx == 0 and trainer.current_epoch == 0:
+            if self.kind == "killed":
+                os.kill(trainer.train_dataloader._iterator._workers[0].pid, signal.SIGKILL)
+            else:
+                for folder in list(os.scandir(f"{self.store}/cases")):
+                    harm(self.kind, folder.path)
+
+
+def harm(kind, folder):
+    image = f"{folder}/image.b2nd"
+    if kind == "deleted":
+        shutil.rmtree(folder)
+    elif kind == "truncated":
+        os.truncate(image, Path(image).stat().st_size // 2)
+    else:
+        with Path(image).open("r+b") as file:
+            content = bytearray(file.read())
+            for at in range(200, len(content) - 200, 50):
+                content[at] ^= 4
+            file.seek(0)
+            file.write(content)
+
+
+def run(monkeypatch, capsys, tmp_path, quick, store, *more):
+    kept = [entry for entry in quick if not entry.startswith(("store=", "batches_per_epoch", "epochs"))]
+    line = [*kept, f"store={store}", "batches_per_epoch=8", "epochs=1", "logger=none", "callbacks=none"]
+    line += ["+trainer.enable_checkpointing=false", f"hydra.run.dir={tmp_path}/run", "hydra/job_logging=none"]
+    return outcome(monkeypatch, capsys, "train", *line, "hydra/hydra_logging=none", *more)
+
+
+def told(err):
+    """The line that the command ends with."""
+    lines = [line for line in err.splitlines() if line.startswith("ingradient-train: ")]
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "reason", "file"),
+    [
+        ("deleted", "No such file", ""),
+        ("truncated", "bytes instead of", "image.b2nd"),
+        ("flipped", "damaged", "image.b2nd"),
+    ],
+)
+def test_a_harmed_case_ends_the_run_with_its_name(
+    monkeypatch, capsys, tmp_path, quick, store, kind, reason, file, workers
+):
+    callback = f"+callbacks.harm={{_target_: test_training_faults.Harm, kind: {kind}, store: {store}}}"
+    code, _, err = run(monkeypatch, capsys, tmp_path, quick, store, callback, f"data.workers={workers}")
+    line = told(err)
+    assert code == 1
+    assert reason in line
+    assert f"{store}/cases/" in line
+    assert file in line
+    assert "Case 'phantom_0" in line
+    assert "prepare the data set again" in line
+
+
+def test_a_killed_worker_ends_the_run_at_once(monkeypatch, capsys, tmp_path, quick, store):
+    callback = f"+callbacks.harm={{_target_: test_training_faults.Harm, kind: killed, store: {store}}}"
+    start = time.monotonic()
+    code, _, err = run(monkeypatch, capsys, tmp_path, quick, store, callback, "data.workers=2")
+    assert code == 1
+    assert re.search("worker .* (is killed|exited unexpectedly)", told(err))
+    assert "data.workers=1" in err
+    assert time.monotonic() - start < 60
+
+
+def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):
+    files = sorted(store.glob("**/*"), reverse=True)
+    for file in files:
+        file.chmod(0o500 if file.is_dir() else 0o400)
+    before = {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in [store, *files]}
+    code, _, err = run(monkeypatch, capsys, tmp_path, quick, store, "data.workers=1")
+    assert code == 0, err
+    assert {
+        file: (file.stat().st_mtime_ns, file.stat().st_size) for file in [store, *store.glob("**/*")]
+    } == before
+    for file in files:
+        file.chmod(0o700)
