@@ -69,6 +69,7 @@ def test_bad_usage_ends_with_2(monkeypatch, capsys, command, arguments):
         ("evaluate", ["--predictions", "nowhere", "--labels", "x", "--output", "s.json"], "nowhere"),
         ("train", ["store=nowhere", "plan=no.yaml"], "no.yaml"),
         ("train", ["store=nowhere"], "ingradient plan"),
+        ("train", ["resume=nowhere"], "othing to resume"),
     ],
 )
 def test_a_wrong_path_ends_with_1_and_one_line(monkeypatch, capsys, tmp_path, command, arguments, said):

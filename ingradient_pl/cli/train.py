@@ -11,10 +11,12 @@ import hydra
 import pytorch_lightning as pl
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, fail, plain_errors
+from ingradient_pl.inference import checkpoint
 
 COMMAND = "ingradient-train"
 
@@ -30,6 +32,8 @@ def train(config: DictConfig) -> float:
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
         )
+    if config.resume is not None:
+        checkpoint.content(Path(config.resume))  # refused here with a clear line, or not at all
     pl.seed_everything(config.seed, workers=True)
     data = instantiate(config.data)
     module = instantiate(config.module)
@@ -56,11 +60,15 @@ def main() -> None:
             sys.argv[1:] = with_run(with_plans(sys.argv[1:], Path(folder)))
             _job()
         except InstantiationException as error:
+            if isinstance(error.__cause__, MisconfigurationException):
+                fail(COMMAND, error.__cause__)
             if isinstance(error.__cause__, Exception):
                 raise error.__cause__ from error
             raise
         except (HydraException, OmegaConfBaseException) as error:
             fail(COMMAND, error, MISUSED)
+        except MisconfigurationException as error:
+            fail(COMMAND, error)
 
 
 def with_plans(arguments: list[str], folder: Path) -> list[str]:
@@ -101,8 +109,14 @@ def with_run(arguments: list[str]) -> list[str]:
         FileNotFoundError: If the folder holds no run, or the run no checkpoint yet.
     """
     given = next((argument for argument in arguments if argument.startswith("resume=")), None)
-    run = Path(given.removeprefix("resume=")).absolute() if given else Path()
-    if given is None or not run.is_dir():
+    if given is None or given == "resume=null":
+        return arguments
+    run = Path(given.removeprefix("resume=")).absolute()
+    if not run.exists():
+        raise FileNotFoundError(
+            f"There is nothing to resume at {run}: name the folder of a run or a checkpoint."
+        )
+    if not run.is_dir():
         return arguments
     config, last = run / ".hydra" / "config.yaml", run / "checkpoints" / "last.ckpt"
     for file in (config, last):

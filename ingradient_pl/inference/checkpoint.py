@@ -152,13 +152,13 @@ def _mirrored(plan: Plan) -> list[int]:
 
 
 def _model(path: Path, trusted: Sequence[str]) -> Model:
-    content = _content(path)
-    own = content[OURS]
+    found = content(path)
+    own = found[OURS]
     _check_format(path, own)
     try:
         plan, task = _record(Plan, own["plan"]), _record(Task, own["task"])
         networks = [
-            _network(own, content["state_dict"], fold, trusted) for fold in range(own.get("networks", 1))
+            _network(own, found["state_dict"], fold, trusted) for fold in range(own.get("networks", 1))
         ]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be used: {_first_lines(error)}") from error
@@ -184,7 +184,12 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _content(path: Path) -> Mapping[str, Any]:
+def content(path: Path) -> Mapping[str, Any]:
+    """Open a checkpoint without running anything in it, and give all it holds.
+
+    Raises:
+        CheckpointError: If it is none of ours.
+    """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: check the path.")
     if not zipfile.is_zipfile(path):
@@ -192,19 +197,19 @@ def _content(path: Path) -> Mapping[str, Any]:
             f"{path} is no checkpoint of PyTorch's file format, or was cut short while being copied."
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_why_not_opened(path, error)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint, or was cut short while being copied ({_first_lines(error)})."
         ) from error
-    if not isinstance(content, Mapping) or not isinstance(content.get(OURS), Mapping):
+    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
         raise CheckpointError(
             f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
             "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
         )
-    return content
+    return found
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:
