@@ -11,13 +11,12 @@ from torch import Tensor
 from ingradient_pl.cases.patch import Axis, AxisSampling, Cut, Picks, PlaneSampling, Sampling, Weights
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.resample import part
-from ingradient_pl.transforms.spline import PAD
 
 FIRST_AXIS = 1
 Y, X = 2, 3
 
-DENSE_UP_TO, BLOCK = 96, 48
-"""A spline's weights fade within 12 voxels, so that long axes are multiplied block by block: 1.7 times faster
+DENSE_UP_TO, BLOCK, FADED = 48, 24, 11
+"""A spline's weights fade to 1e-6 within 11 voxels, so that axes are multiplied block by block: twice as fast
 at 224 voxels on a CPU. A GPU is faster with one large product."""
 
 
@@ -46,13 +45,17 @@ def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Nu
         return multiplied(volume, dim, rows)
     shape = [len(rows) if other == dim else count for other, count in enumerate(volume.shape)]
     out = volume.new_empty(shape)
-    margin = PAD + 1 + math.ceil(volume.shape[dim] / max(1, len(rows)))
+    margin = FADED + math.ceil(
+        volume.shape[dim] / max(1, len(rows)) / 2
+    )  # half a voxel of the wanted, averaged
     for start in range(0, len(rows), BLOCK):
         stop = min(start + BLOCK, len(rows))
         block, first, last = part(axis, start, stop, margin)
         assert isinstance(block, Weights)
         source = volume.narrow(dim, first, last - first)
-        multiplied(source, dim, block.image.to(volume.dtype), out.narrow(dim, start, stop - start))
+        multiplied(
+            source, dim, block.image.to(volume.dtype).contiguous(), out.narrow(dim, start, stop - start)
+        )
     return out
 
 
