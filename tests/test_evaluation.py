@@ -12,7 +12,10 @@ import SimpleITK
 
 from ingradient_pl.cases.task import Task
 from ingradient_pl.metrics.evaluation import Counts, EvaluationError, counted, evaluate, scored_labels
+from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, write_summary
+from ingradient_pl.metrics.lesions import LesionDetection
+from ingradient_pl.metrics.surface import SurfaceDistances
 
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
 
@@ -183,3 +186,54 @@ def test_nnunets_own_summary_is_met_to_the_last_digit(hippocampus: Path, referen
         for label in "12":
             mine = cases[Path(case["prediction_file"]).name][label]
             assert mine == pytest.approx(case["metrics"][label], abs=1e-6)
+
+
+def test_further_scores_stand_beside_nnunets_in_the_summary_and_the_csv(folders, tmp_path):
+    plain = evaluate(*folders, TASK)
+    rich = evaluate(*folders, TASK, measures=[SurfaceDistances(1.0), LesionDetection()])
+    for before, after in zip(plain.cases, rich.cases, strict=True):
+        for label, numbers in before.scores.items():
+            assert after.scores[label].items() >= numbers.items()
+            assert {"HD95", "ASSD", "NSD", "lesion_F1", "lesions_false"} <= after.scores[label].keys()
+    write_csv(rich, tmp_path / "scores.csv")
+    first = next(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert float(first["NSD"]) == rich.cases[0].scores[1]["NSD"]
+
+
+def test_the_interval_of_a_mean_comes_from_its_seed_and_holds_the_mean(folders):
+    evaluation = evaluate(*folders, TASK)
+    written, again = (summary(evaluation, np.random.default_rng(0)) for _ in range(2))
+    assert written == again
+    assert {key: written[key] for key in written if key != "spread"} == summary(evaluation)
+    for label in "12":
+        spread, dice = written["spread"]["mean"][label]["Dice"], written["mean"][label]["Dice"]
+        assert spread["low"] <= dice <= spread["high"]
+    whole = written["spread"]["foreground_mean"]["Dice"]
+    assert whole["low"] <= written["foreground_mean"]["Dice"] <= whole["high"]
+    text = table(evaluation, rng=np.random.default_rng(0))
+    assert f"{written['spread']['mean']['1']['Dice']['low']:.4f}" in text
+    assert "95 % low" in text
+
+
+def test_the_interval_is_as_wide_as_statistics_says():
+    values = np.random.default_rng(3).normal(0.8, 0.1, (100, 1))
+    low, high = interval(Bootstrap.of(100, np.random.default_rng(0)).means(values)[:, 0])
+    assert (low, high) != interval(Bootstrap.of(100, np.random.default_rng(1)).means(values)[:, 0])
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.1)
+
+
+def test_intervals_leave_out_what_does_not_exist_and_keep_what_is_infinite():
+    values = np.array([[0.5, math.nan, math.inf], [0.7, math.nan, 1.0]])
+    means = Bootstrap.of(2, np.random.default_rng(0)).means(values)
+    assert interval(means[:, 0]) == (0.5, 0.7)
+    assert all(map(math.isnan, interval(means[:, 1])))
+    assert interval(means[:, 2]) == (1.0, math.inf)
+
+
+def test_a_missed_label_leaves_the_report_whole(folders):
+    write(folders[0] / "case_1.nii.gz", np.zeros((6, 7, 8), dtype=np.uint8))
+    evaluation = evaluate(*folders, TASK, measures=[SurfaceDistances()])
+    written = summary(evaluation, np.random.default_rng(0))
+    assert written["mean"]["1"]["HD95"] == math.inf
+    assert math.isnan(written["spread"]["mean"]["1"]["HD95"]["std"])
+    assert "inf" in table(evaluation, "HD95", rng=np.random.default_rng(0))

@@ -4,23 +4,35 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ingradient_pl.cases.sources import task_of
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.commands import run
-from ingradient_pl.metrics.evaluation import evaluate
+from ingradient_pl.metrics.evaluation import Measure, evaluate
 from ingradient_pl.metrics.evaluation_report import table, write_csv, write_summary
+from ingradient_pl.metrics.lesions import LesionDetection
+from ingradient_pl.metrics.surface import SurfaceDistances
+
+SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
+"""Scores that get a table; all of them are in the files."""
 
 DESCRIPTION = "dataset.json"
 
 
-def evaluated(
+def evaluated(  # noqa: PLR0913 - one argument an option
     predictions: str,
     labels: str,
     output: str = "summary.json",
     dataset: str | None = None,
     csv: str | None = None,
     complete: bool = False,  # noqa: FBT001 - a switch of the command line
+    surface: bool = False,  # noqa: FBT001
+    tolerance: float = 2.0,
+    lesions: bool = False,  # noqa: FBT001
+    overlap: float = 0.0,
+    seed: int = 0,
 ) -> None:
     """Score every segmentation of a folder against the label file of the same name.
 
@@ -32,14 +44,29 @@ def evaluated(
             beside the predictions or the labels.
         csv: Table to write as well, a line for each case and label.
         complete: Whether a label without a prediction is a fault.
+        surface: Whether to measure surface distances too: HD95 and ASSD in mm, and NSD. A label that only one
+            of the two files holds is infinitely far (NSD 0); one that neither holds has no score.
+        tolerance: Distance in mm up to which NSD takes surfaces to agree.
+        lesions: Whether to count lesions (pieces whose voxels touch) found, missed and invented.
+        overlap: Share of a lesion, in [0, 1), of which more must be covered for it to count as found; 0 asks
+            for one voxel.
+        seed: Another seed, other resamples of the cases for the 95 % intervals.
     """
     task = _task(Path(predictions), Path(labels), dataset)
-    evaluation = evaluate(Path(predictions), Path(labels), task, complete=complete)
-    write_summary(evaluation, Path(output))
+    measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
+    if lesions:
+        measures.append(LesionDetection(overlap))
+    evaluation = evaluate(Path(predictions), Path(labels), task, measures=measures, complete=complete)
+    write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
         write_csv(evaluation, Path(csv))
-    print(table(evaluation))
-    print(f"\nWritten to {output}")
+    known = next(iter(evaluation.cases[0].scores.values()))
+    for name in SHOWN:
+        if name in known:
+            print(
+                table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed)), end="\n\n"
+            )
+    print(f"Written to {output}")
 
 
 def _task(predictions: Path, labels: Path, dataset: str | None) -> Task:

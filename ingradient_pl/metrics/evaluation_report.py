@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 
 from ingradient_pl.metrics.evaluation import Evaluation, Label
+from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
 
 HEADLINE = "Dice"
-SPREAD = (np.mean, np.median, np.std, np.min, np.max)
 
 
-def summary(evaluation: Evaluation) -> dict[str, Any]:
+def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> dict[str, Any]:
     """Give the evaluation with nnU-Net's keys; a region is named by its integers, as ``(1, 2)``.
 
     Means leave out cases where a score does not exist (NaN); the mean over labels does not.
+
+    Args:
+        evaluation: What was found.
+        rng: Where chance comes from for the bootstrap interval of each mean over cases; with it a key
+            ``spread`` stands beside nnU-Net's, with median, standard deviation and the interval.
     """
     names = list(evaluation.cases[0].scores[next(iter(evaluation.labels))])
     mean = {
@@ -35,12 +40,13 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         }
         for case in evaluation.cases
     ]
-    return {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
+    whole = {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
+    return whole if rng is None else {**whole, "spread": _spread(evaluation, names, rng)}
 
 
-def write_summary(evaluation: Evaluation, path: Path) -> None:
-    """Write nnU-Net's ``summary.json``; it appears whole or not at all."""
-    _write(path, json.dumps(summary(evaluation), indent=4, sort_keys=True))
+def write_summary(evaluation: Evaluation, path: Path, rng: np.random.Generator | None = None) -> None:
+    """Write nnU-Net's ``summary.json``, with intervals given ``rng``; it appears whole or not at all."""
+    _write(path, json.dumps(summary(evaluation, rng), indent=4, sort_keys=True))
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
@@ -58,31 +64,30 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
     temporary.replace(path)
 
 
-def table(evaluation: Evaluation, name: str = HEADLINE, *, cases: bool = True) -> str:
+def table(
+    evaluation: Evaluation,
+    name: str = HEADLINE,
+    *,
+    cases: bool = True,
+    rng: np.random.Generator | None = None,
+) -> str:
     """Give one score as text: by label its mean, median and spread, and by case.
 
     Args:
         evaluation: What was found.
         name: Of the score.
         cases: Whether each case gets a line.
+        rng: Where chance comes from for the interval of each mean; without it there is none.
     """
-    heads = ["label", "cases", "mean", "median", "std", "min", "max"]
-    rows = []
-    for label, title in evaluation.labels.items():
-        values = [value for value in scores(evaluation, label, name) if not math.isnan(value)]
-        spread = [float(measure(values)) if values else math.nan for measure in SPREAD]
-        rows.append([f"{title} ({_short(label)})", str(len(values)), *_cells(spread)])
-    means = [mean_of(scores(evaluation, label, name)) for label in evaluation.labels]
-    rows.append(["mean of labels", str(len(evaluation.cases)), *_cells([float(np.mean(means))]), *[""] * 4])
-    text = f"{name}\n{_columns([heads, *rows])}"
+    text = f"{name}\n{columns(_by_label(evaluation, name, rng))}"
     if cases:
         heads = ["case", *evaluation.labels.values()]
         rows = [
             [case.name, *_cells(case.scores[label][name] for label in evaluation.labels)]
             for case in evaluation.cases
         ]
-        text += f"\n\n{_columns([heads, *rows])}"
-    if evaluation.skipped:
+        text += f"\n\n{columns([heads, *rows])}"
+    if cases and evaluation.skipped:
         text += f"\n\n{len(evaluation.skipped)} labels without a prediction: {_few(evaluation.skipped)}"
     return text
 
@@ -98,15 +103,8 @@ def mean_of(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-def _short(label: Label) -> str:
-    return "+".join(map(str, label)) if isinstance(label, tuple) else str(label)
-
-
-def _cells(values: Iterable[float]) -> list[str]:
-    return ["-" if math.isnan(value) else f"{value:.4f}" for value in values]
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Give rows as lines of text, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -116,6 +114,74 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None) -> list[list[str]]:
+    bounds = {} if rng is None else _bounds(evaluation, name, Bootstrap.of(len(evaluation.cases), rng))
+    percent = f"{LEVEL:.0%}".replace("%", " %")
+    heads = ["label", "cases", "mean", "median", "std", "min", "max"]
+    rows = [heads + ([f"{percent} low", f"{percent} high"] if bounds else [])]
+    for label, title in evaluation.labels.items():
+        values = [value for value in scores(evaluation, label, name) if not math.isnan(value)]
+        spread = [mean_of(values), *_middle(values).values()]
+        spread += [min(values), max(values)] if values else [math.nan] * 2
+        rows.append(
+            [f"{title} ({_short(label)})", str(len(values)), *_cells([*spread, *bounds.get(label, ())])]
+        )
+    means = [mean_of(scores(evaluation, label, name)) for label in evaluation.labels]
+    whole = [*_cells([float(np.mean(means))]), *[""] * 4, *_cells(bounds.get(None, ()))]
+    return [*rows, ["mean of labels", str(len(evaluation.cases)), *whole]]
+
+
+def _bounds(
+    evaluation: Evaluation, name: str, bootstrap: Bootstrap
+) -> dict[Label | None, tuple[float, float]]:
+    """The interval of each label's mean, and (None) of the mean of these."""
+    values = np.array([scores(evaluation, label, name) for label in evaluation.labels], dtype=np.float64).T
+    means = bootstrap.means(values)
+    bounds: dict[Label | None, tuple[float, float]] = {
+        label: interval(means[:, column]) for column, label in enumerate(evaluation.labels)
+    }
+    bounds[None] = interval(means.mean(axis=1))
+    return bounds
+
+
+def _spread(evaluation: Evaluation, names: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
+    bootstrap = Bootstrap.of(len(evaluation.cases), rng)
+    bounds = {name: _bounds(evaluation, name, bootstrap) for name in names}
+    return {
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "foreground_mean": {name: _low_high(bounds[name][None]) for name in names},
+        "mean": {
+            str(label): {
+                name: {**_middle(scores(evaluation, label, name)), **_low_high(bounds[name][label])}
+                for name in names
+            }
+            for label in evaluation.labels
+        },
+    }
+
+
+def _low_high(bounds: tuple[float, float]) -> dict[str, float]:
+    return dict(zip(("low", "high"), bounds, strict=True))
+
+
+def _middle(values: Sequence[float]) -> dict[str, float]:
+    """Median and standard deviation of what exists; an infinite score leaves no deviation."""
+    known = [value for value in values if not math.isnan(value)]
+    return {
+        "median": float(np.median(known)) if known else math.nan,
+        "std": float(np.std(known)) if known and all(map(math.isfinite, known)) else math.nan,
+    }
+
+
+def _short(label: Label) -> str:
+    return "+".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
+def _cells(values: Iterable[float]) -> list[str]:
+    return ["-" if math.isnan(value) else f"{value:.4f}" for value in values]
 
 
 def _few(names: Sequence[str], most: int = 8) -> str:

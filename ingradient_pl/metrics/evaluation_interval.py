@@ -1,0 +1,58 @@
+"""How sure a mean over cases is: an interval from cases drawn anew, with replacement, many times."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Sets of cases drawn from those there are, as many cases each, the same sets for every score.
+
+    Args:
+        times: How often each set holds each case.
+    """
+
+    times: Integer[np.ndarray, "resample case"]
+
+    @classmethod
+    def of(cls, cases: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> "Bootstrap":
+        """Draw the sets.
+
+        Args:
+            cases: How many there are.
+            rng: Where chance comes from.
+            resamples: How many sets to draw.
+        """
+        drawn = rng.integers(cases, size=(resamples, cases)) if cases else np.zeros((resamples, 0), np.int64)
+        times = np.zeros((resamples, cases), dtype=np.int64)
+        np.add.at(times, (np.arange(resamples)[:, None], drawn), 1)
+        return cls(times)
+
+    def means(self, values: Float[np.ndarray, "case column"]) -> Float[np.ndarray, "resample column"]:
+        """Give each column's mean in each set, of what exists (is not NaN); NaN where nothing does."""
+        finite = np.isfinite(values)
+        total = self.times @ np.where(finite, values, 0.0)
+        total[(self.times @ np.isposinf(values)) > 0] = math.inf
+        count = self.times @ ~np.isnan(values)
+        means = np.full_like(total, math.nan)
+        np.divide(total, count, out=means, where=count > 0)
+        return means
+
+
+def interval(means: Float[np.ndarray, " resample"], level: float = LEVEL) -> tuple[float, float]:
+    """Give the bounds between which a share ``level`` of the means lie; NaN where none exists.
+
+    >>> interval(np.arange(1000.0))
+    (25.0, 974.0)
+    """
+    known = np.sort(means[~np.isnan(means)])
+    if not len(known):
+        return math.nan, math.nan
+    outside = round((1 - level) / 2 * len(known))
+    return float(known[min(outside, len(known) - 1)]), float(known[max(len(known) - 1 - outside, 0)])
