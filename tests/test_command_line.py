@@ -25,7 +25,9 @@ def outcome(monkeypatch, capsys, command, *arguments):
     return code, printed.out, printed.err
 
 
-@pytest.mark.parametrize("command", ["phantoms", "prepare", "plan", "predict", "evaluate", "import-nnunet"])
+@pytest.mark.parametrize(
+    "command", ["phantoms", "prepare", "plan", "predict", "evaluate", "compare", "import-nnunet"]
+)
 def test_help_tells_what_each_option_is(monkeypatch, capsys, command):
     code, out, _ = outcome(monkeypatch, capsys, command, "--help")
     assert code == 0

@@ -41,8 +41,8 @@ class LesionDetection:
     than that share of it. So one predicted piece may find two lesions, and two pieces one.
 
     ``lesions_ref`` and ``lesions_pred`` count pieces, ``lesions_found`` and ``lesions_false`` (false
-    positives of the case) what came of them. ``lesion_sensitivity`` is NaN without a lesion; ``lesion_F1``, twice the
-    found over twice the found plus missed plus false, is NaN where neither side holds a piece.
+    positives of the case) what came of them. ``lesion_sensitivity`` is NaN without a lesion; ``lesion_F1``,
+    twice the found over twice the found plus missed plus false, is NaN where neither side holds a piece.
 
     Args:
         overlap: Share of a piece, in [0, 1), that must be exceeded; 0 asks for one voxel.

@@ -1,0 +1,212 @@
+"""Two runs on the same cases: how they differ, how sure that is, and whether chance would do it."""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
+from ingradient_pl.metrics.evaluation_report import columns
+
+MEAN = "mean of labels"
+"""Stands for the mean of each case's labels."""
+
+FEW = 5
+
+Scores = dict[str, dict[str, dict[str, float]]]
+"""By case, by label, by name of the score."""
+
+
+class ComparisonError(ValueError):
+    """Two evaluations that cannot be compared; the message says why."""
+
+
+class Difference(NamedTuple):
+    """How one score of one label differs from a first run to a second.
+
+    Args:
+        label: As the files have it, or ``mean of labels``.
+        cases: Those in which both runs have a finite score; the others are left out of all that follows.
+        first: Mean of the first run.
+        second: Mean of the second.
+        difference: Second minus first, in the mean.
+        low: Lower bound of the 95 % bootstrap interval of the difference.
+        high: Upper bound.
+        p: Of Wilcoxon's signed-rank test, two-sided: how often runs that do not differ would look so; NaN
+            without a case, 1 where no case differs.
+    """
+
+    label: str
+    cases: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+class Comparison(NamedTuple):
+    """What two runs have to do with each other.
+
+    Args:
+        score: Name of the score.
+        rows: One for each label, and one for the mean of each case's labels.
+        cases: How many cases the two files hold.
+    """
+
+    score: str
+    rows: list[Difference]
+    cases: int
+
+
+def compare(first: Path, second: Path, rng: np.random.Generator, score: str = "Dice") -> Comparison:
+    """Hold two summary.json files, ours or nnU-Net's, against each other case by case.
+
+    Args:
+        first: The file of the first run.
+        second: That of the second, on the same cases and labels.
+        rng: Where chance comes from for the intervals.
+        score: Which score.
+
+    Raises:
+        ComparisonError: If a file is no such summary, or cases, labels or the score are not the same in both.
+    """
+    runs = [_read(Path(file)) for file in (first, second)]
+    _check_same("cases", [set(run) for run in runs], (first, second))
+    labels = [[label for case in run.values() for label in case] for run in runs]
+    _check_same("labels", [set(names) for names in labels], (first, second))
+    order = list(dict.fromkeys(labels[0]))
+    tables = [
+        _table(run, sorted(runs[0]), order, score, file)
+        for run, file in zip(runs, (first, second), strict=True)
+    ]
+    bootstrap_seed = int(rng.integers(2**63))
+    rows = [
+        _difference(name, tables[0][:, column], tables[1][:, column], np.random.default_rng(bootstrap_seed))
+        for column, name in enumerate([*order, MEAN])
+    ]
+    return Comparison(score, rows, len(runs[0]))
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Give a comparison as text."""
+    percent = f"{LEVEL:.0%}".replace("%", " %")
+    heads = [
+        "label",
+        "cases",
+        "first",
+        "second",
+        "difference",
+        f"{percent} low",
+        f"{percent} high",
+        "Wilcoxon p",
+    ]
+    rows = [
+        [row.label, str(row.cases), *("-" if math.isnan(value) else f"{value:.4f}" for value in row[2:4])]
+        + ["-" if math.isnan(value) else f"{value:+.4f}" for value in row[4:7]]
+        + ["-" if math.isnan(row.p) else f"{row.p:.3g}"]
+        for row in comparison.rows
+    ]
+    text = f"{comparison.score}, second minus first\n{columns([heads, *rows])}"
+    short = [row for row in comparison.rows if row.cases < comparison.cases]
+    if short:
+        text += f"\n\nOf {comparison.cases} cases, those without a finite score in both runs are left out."
+    return text
+
+
+def described(comparison: Comparison) -> dict[str, Any]:
+    """Give a comparison as plain values for JSON."""
+    return {
+        "score": comparison.score,
+        "cases": comparison.cases,
+        "level": LEVEL,
+        "labels": {
+            row.label: {k: v for k, v in row._asdict().items() if k != "label"} for row in comparison.rows
+        },
+    }
+
+
+def _read(path: Path) -> Scores:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        entries = [
+            (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
+        ]
+    except OSError as error:
+        raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ComparisonError(
+            f"{path} is no summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the JSON "
+            "file that ingradient evaluate or nnU-Net wrote."
+        ) from error
+    if not entries or len(dict(entries)) < len(entries):
+        raise ComparisonError(
+            f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
+        )
+    return dict(entries)
+
+
+def _check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> None:
+    faults = [
+        f"only in {file}: {_few(sorted(mine - other))} ({len(mine - other)})"
+        for file, mine, other in zip(files, found, found[::-1], strict=True)
+        if mine - other
+    ]
+    if faults:
+        raise ComparisonError(
+            f"The two runs do not have the same {what}, so they cannot be compared in pairs: "
+            f"{'; '.join(faults)}. Evaluate both on the same {what}."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+
+
+def _table(
+    run: Scores, cases: Sequence[str], labels: Sequence[str], score: str, file: Path
+) -> Float[np.ndarray, "case column"]:
+    """One row a case, one column a label and a last one for their mean; NaN where a score does not exist."""
+    known: Mapping[str, float] = next(iter(run[cases[0]].values()), {})
+    if score not in known:
+        raise ComparisonError(f"{file} has no score '{score}'; it has {', '.join(known) or 'none'}.")
+    values = np.array(
+        [[run[case].get(label, {}).get(score, math.nan) for label in labels] for case in cases],
+        dtype=np.float64,
+    )
+    count = (~np.isnan(values)).sum(axis=1)
+    mean = np.full(len(values), math.nan)
+    np.divide(np.nansum(values, axis=1), count, out=mean, where=count > 0)
+    return np.concatenate([values, mean[:, None]], axis=1)
+
+
+def _difference(
+    label: str,
+    first: Float[np.ndarray, " case"],
+    second: Float[np.ndarray, " case"],
+    rng: np.random.Generator,
+) -> Difference:
+    both = np.isfinite(first) & np.isfinite(second)
+    if not both.any():
+        return Difference(label, 0, *(math.nan,) * 6)
+    one, two = first[both], second[both]
+    apart = two - one
+    means = Bootstrap.of(len(apart), rng).means(apart[:, None])[:, 0]
+    centre = (float(one.mean()), float(two.mean()), float(apart.mean()))
+    return Difference(label, len(apart), *centre, *interval(means), _wilcoxon(apart))
+
+
+def _wilcoxon(apart: Float[np.ndarray, " case"]) -> float:
+    if not apart.any():
+        return 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a few cases with ties: the normal approximation is coarse
+        return float(stats.wilcoxon(apart).pvalue)

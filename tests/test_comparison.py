@@ -1,0 +1,113 @@
+"""Two runs are compared in pairs, and only where they are pairs."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ingradient_pl.cli.main import main
+from ingradient_pl.metrics.comparison import ComparisonError, compare, comparison_table, described
+
+
+def write(path, dice, score="Dice"):
+    """A summary as nnU-Net writes it: ``dice`` by case, by label."""
+    cases = [
+        {
+            "metrics": {label: {score: value} for label, value in labels.items()},
+            "prediction_file": f"/somewhere/{path.stem}/{name}.nii.gz",
+            "reference_file": f"/labels/{name}.nii.gz",
+        }
+        for name, labels in dice.items()
+    ]
+    path.write_text(json.dumps({"metric_per_case": cases}))
+    return path
+
+
+def runs(tmp_path, gain, cases=40):
+    rng = np.random.default_rng(0)
+    base = {
+        f"case_{number}": {"1": rng.uniform(0.6, 0.9), "2": rng.uniform(0.6, 0.9)} for number in range(cases)
+    }
+    better = {
+        name: {"1": labels["1"] + gain + rng.normal(0, 0.01), "2": labels["2"] + rng.normal(0, 0.01)}
+        for name, labels in base.items()
+    }
+    return write(tmp_path / "a.json", base), write(tmp_path / "b.json", better)
+
+
+def test_a_gain_is_found_where_it_is_and_only_there(tmp_path):
+    comparison = compare(*runs(tmp_path, 0.02), np.random.default_rng(0))
+    first, second, mean = comparison.rows
+    assert first.difference == pytest.approx(0.02, abs=0.005)
+    assert first.low > 0
+    assert first.p < 1e-4
+    assert second.low < 0 < second.high
+    assert second.p > 0.05
+    assert mean.difference == pytest.approx((first.difference + second.difference) / 2)
+
+
+def test_turning_the_runs_round_turns_the_sign_and_keeps_the_p(tmp_path):
+    files = runs(tmp_path, 0.02)
+    there, back = (compare(*pair, np.random.default_rng(0)).rows[0] for pair in (files, files[::-1]))
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p == pytest.approx(back.p)
+
+
+def test_a_run_does_not_differ_from_itself(tmp_path):
+    file, _ = runs(tmp_path, 0.0)
+    for row in compare(file, file, np.random.default_rng(0)).rows:
+        assert (row.difference, row.low, row.high, row.p) == (0, 0, 0, 1)
+
+
+def test_the_p_is_that_of_the_exact_distribution(tmp_path):
+    """Five differences of one sign: chance does it in 2 of 32 ways."""
+    first = write(tmp_path / "a.json", {str(i): {"1": 0.5} for i in range(5)})
+    second = write(tmp_path / "b.json", {str(i): {"1": 0.6 + i / 100} for i in range(5)})
+    assert compare(first, second, np.random.default_rng(0)).rows[0].p == pytest.approx(2 / 32)
+
+
+def test_cases_without_a_finite_score_in_both_are_left_out_and_said(tmp_path):
+    first = write(tmp_path / "a.json", {"x": {"1": 1.0}, "y": {"1": math.nan}, "z": {"1": math.inf}}, "HD95")
+    second = write(tmp_path / "b.json", {"x": {"1": 2.0}, "y": {"1": 1.0}, "z": {"1": 3.0}}, "HD95")
+    comparison = compare(first, second, np.random.default_rng(0), "HD95")
+    assert comparison.rows[0][1:5] == (1, 1.0, 2.0, 1.0)
+    assert "left out" in comparison_table(comparison)
+    nothing = compare(*[write(tmp_path / "c.json", {"x": {"1": math.nan}})] * 2, np.random.default_rng(0))
+    assert nothing.rows[0].cases == 0
+    assert described(nothing)["labels"]["1"]["cases"] == 0
+
+
+def test_runs_on_other_cases_labels_or_scores_are_refused_by_name(tmp_path):
+    first = write(tmp_path / "a.json", {"x": {"1": 1.0}, "y": {"1": 1.0}})
+    for other, said in (
+        (
+            {"x": {"1": 1.0}, "z": {"1": 1.0}},
+            r"same cases.*only in .*a.json: y \(1\); only in .*b.json: z \(1\)",
+        ),
+        ({"x": {"1": 1.0}, "y": {"1": 1.0, "2": 0.5}}, r"same labels.*only in .*b.json: 2"),
+    ):
+        with pytest.raises(ComparisonError, match=said):
+            compare(first, write(tmp_path / "b.json", other), np.random.default_rng(0))
+    with pytest.raises(ComparisonError, match="no score 'NSD'; it has Dice"):
+        compare(first, first, np.random.default_rng(0), "NSD")
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", "{}", '{"metric_per_case": []}'])
+def test_a_file_that_is_no_summary_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ComparisonError, match=r"a\.json"):
+        compare(tmp_path / "a.json", tmp_path / "a.json", np.random.default_rng(0))
+    with pytest.raises(ComparisonError, match="check the path"):
+        compare(tmp_path / "gone.json", tmp_path / "a.json", np.random.default_rng(0))
+
+
+def test_the_command_prints_a_table_and_writes_what_it_says(monkeypatch, capsys, tmp_path):
+    first, second = runs(tmp_path, 0.02)
+    line = ["ingradient", "compare", "--first", first, "--second", second, "--output", tmp_path / "out.json"]
+    monkeypatch.setattr("sys.argv", list(map(str, line)))
+    main()
+    assert "Wilcoxon p" in capsys.readouterr().out
+    written = json.loads((tmp_path / "out.json").read_text())["labels"]["1"]
+    assert written["low"] < written["difference"] < written["high"]
