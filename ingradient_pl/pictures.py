@@ -49,20 +49,25 @@ def level_pictures(
     label: Integer[Tensor, "z y x"],
     pyramid: Sequence[Float[Tensor, "output _ _ _"]],
     names: Sequence[str],
+    written: Sequence[int] | None = None,
 ) -> UInt8[Tensor, "3 height width"]:
     """Show what every level of a pyramid of logits says about one slice: a row a level.
 
     A row holds the image, the truth at the level's resolution, the prediction, and the map of each output
-    (white is certain): of the softmax, or of the sigmoid where there is one output.
+    (white is certain): of the softmax, or of the sigmoid for regions.
 
     Args:
         image: One channel of the network's input.
         label: The truth on the same voxels; outside is 0.
         pyramid: Logits of one patch, finest first; a single level is a pyramid too.
         names: Of the outputs, for the column titles.
+        written: For regions: the integer each output is written as, later ones over earlier ones; None where
+            a voxel has one label.
     """
+    if written is None and len(pyramid[0]) == 1:
+        written = [1]
     chosen = richest_slice(label)
-    rows = [_level_row(image, label, logits.float(), chosen) for logits in pyramid]
+    rows = [_level_row(image, label, logits.float(), chosen, written) for logits in pyramid]
     titles = ["image", "truth", "prediction", *names]
     return _titled(torch.stack([torch.stack(row) for row in rows]), titles)
 
@@ -83,16 +88,23 @@ def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
 
 
 def _level_row(
-    image: Float[Tensor, "z y x"], label: Integer[Tensor, "z y x"], logits: Tensor, chosen: int
+    image: Float[Tensor, "z y x"],
+    label: Integer[Tensor, "z y x"],
+    logits: Tensor,
+    chosen: int,
+    written: Sequence[int] | None,
 ) -> list[Panel]:
     """Panels of one level, each as large as the image's slice."""
     depth, size = logits.shape[1], image.shape[1:]
     coarse = logits[:, min(chosen * depth // len(image), depth - 1)]
     truth = F.interpolate(label[None, None].float(), logits.shape[1:], mode="nearest-exact")[0, 0]
     truth = truth[min(chosen * depth // len(image), depth - 1)]
-    outputs = len(coarse)
-    maps = coarse.softmax(0) if outputs > 1 else coarse.sigmoid()
-    best = coarse.argmax(0) if outputs > 1 else (coarse[0] > 0).long()
+    maps = coarse.softmax(0) if written is None else coarse.sigmoid()
+    best = coarse.argmax(0)
+    if written is not None:
+        best.zero_()
+        for region, integer in zip(coarse, written, strict=True):
+            best = torch.where(region > 0, integer, best)
 
     def shown(flat: Tensor) -> Tensor:
         return F.interpolate(flat[None, None].float(), size, mode="nearest-exact")[0, 0]

@@ -1,10 +1,16 @@
 """Every loss against nnU-Net's values or its formula; ignored voxels, half precision, nonsense refused."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from ingradient_pl.cases.task import Task
+from ingradient_pl.losses.agreement import check_loss
+from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.focal import Focal
 from ingradient_pl.losses.regions import RegionDiceCE
@@ -182,3 +188,28 @@ def test_memory_layout_changes_nothing():
 def test_settings_without_sense_are_refused(kind, wrong, complaint):
     with pytest.raises(ValueError, match=complaint):
         kind(**wrong)
+
+
+CLASSES = Task(("CT",), {"background": 0, "a": 1, "b": 2})
+OVERLAPPING = Task(("CT",), {"background": 0, "a": (1, 2), "b": 2, "ignore": 3}, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("loss", "task", "complaint"),
+    [
+        (DiceCE(), CLASSES, None),
+        (RegionDiceCE([(1, 2), (2,)], ignore=3), OVERLAPPING, None),
+        (RegionDiceCE(OVERLAPPING.foreground, ignore=3), OVERLAPPING, None),
+        (nn.Identity(), OVERLAPPING, None),
+        (DiceCE(ignore=3), OVERLAPPING, r"regions \(a, b\).*DiceCE gives.*loss=regions"),
+        (Tversky(ignore=3), OVERLAPPING, "Tversky gives"),
+        (RegionDiceCE([(1, 2), (2,)]), CLASSES, r"\(a, b\) do not.*loss=dice_ce"),
+        (RegionDiceCE([(2,), (1, 2)], ignore=3), OVERLAPPING, "Plan anew"),
+        (RegionDiceCE([(1, 2), (2,)]), OVERLAPPING, "integer None.*plan.ignore=3"),
+        (Focal(ignore=1), CLASSES, "integer 1.*plan.ignore=null"),
+        (WeightedSum([DiceCE(), TopKCE(ignore=2)]), CLASSES, "TopKCE leaves out"),
+    ],
+)
+def test_a_loss_for_other_labels_is_refused_before_the_first_step(loss, task, complaint):
+    with nullcontext() if complaint is None else pytest.raises(ValueError, match=complaint):
+        check_loss(DeepSupervision(loss), task)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ingradient_pl.optimisers.muon import Muon, muon_groups, orthogonal
+from ingradient_pl.optimisers.parameters import Parameters
 
 
 def network():
@@ -122,6 +123,16 @@ def test_every_parameter_is_in_one_group():
     grouped = [param for group in Muon(muon_groups(net)).param_groups for param in group["params"]]
     assert {id(param) for param in grouped} == {id(param) for param in net.parameters()}
     assert len(grouped) == len(list(net.parameters()))
+
+
+def test_parameters_that_know_their_network_are_grouped_by_it():
+    net = network()
+    asked, told = Muon(Parameters(net)), Muon(muon_groups(net))
+    for found, wanted in zip(asked.param_groups, told.param_groups, strict=True):
+        assert [id(one) for one in found["params"]] == [id(one) for one in wanted["params"]]
+        assert found["transposed"] == wanted["transposed"]
+    (plain,) = torch.optim.SGD(Parameters(net), lr=0.1).param_groups
+    assert [id(one) for one in plain["params"]] == [id(one) for one in net.parameters()]
 
 
 def test_it_continues_as_if_it_had_not_stopped():

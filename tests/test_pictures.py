@@ -50,6 +50,18 @@ def test_a_network_with_one_output_is_shown_by_its_sigmoid(patch):
     assert picture.shape[2] == 4 * (24 * 4 + 2)
 
 
+def test_regions_are_shown_as_they_are_written(patch):
+    image, label = patch
+    label = label * 3
+    width = 24 * 4 + 2
+    inside = 20.0 * (label > 0) - 10
+    picture = level_pictures(image, label, [torch.stack([inside, inside])], ["whole", "core"], [1, 3])
+    truth, prediction, whole, core = (picture[:, TITLE:, width * i : width * (i + 1)] for i in range(1, 5))
+    assert torch.equal(truth, prediction)
+    assert torch.equal(whole, core)
+    assert whole.max() > 250
+
+
 def test_colours_begin_again_after_the_last_label():
     colours = overlay(torch.zeros(1, 2), torch.tensor([[1, 10]]))
     assert torch.equal(colours[:, 0, 0], colours[:, 0, 1])

@@ -27,6 +27,8 @@ PLAN = Plan(
     residual=True,
     transpose=(2, 0, 1),
     orientation="stored",
+    ignore=4,
+    regions=((1, 2, 3), (2,)),
     previous_stage="3d_lowres",
     notes={
         "planner": "by hand: # no, 'yes'",
@@ -95,6 +97,8 @@ def test_numbers_of_numpy_become_plain_ones():
         ({"batch_size": True}, "'batch_size'.*True"),
         ({"widths": [32, 64]}, "'strides'|'kernels'|needs 2 entries"),
         ({"decoder_blocks": [2]}, "'decoder_blocks' needs 2 entries"),
+        ({"regions": [[1]]}, "2 outputs, so 'regions' needs 2 entries"),
+        ({"regions": [[1], [0, 2]]}, r"'regions'.*\[0, 2\]"),
         ({"normalisation": []}, "'normalisation' needs 3 entries"),
         ({"normalisation": ["ZScore"] * 3}, "'normalisation'.*_target_"),
         ({"transpose": [0, 0, 1]}, "'transpose'.*each of 0, 1, 2"),

@@ -86,6 +86,11 @@ class Task:
         }
 
     @property
+    def regions(self) -> tuple[tuple[int, ...], ...] | None:
+        """The integers of each of the network's outputs where those are regions; None where they are not."""
+        return tuple(self.foreground.values()) if self.has_regions else None
+
+    @property
     def outputs(self) -> int:
         """Logits per voxel: one per region, or one per label value with the background first."""
         if self.has_regions:

@@ -42,7 +42,8 @@ def planned(
         )
     write_plan(Path(output), plans[configuration])
     print(as_yaml(plans[configuration]))
-    print(f"Written to {output}. Train: ingradient-train store={store} plan={output}")
+    loss = "" if plans[configuration].regions is None else " loss@module.loss=regions"
+    print(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,7 +10,11 @@ from torch import nn
 from typing_extensions import override
 
 from ingradient_pl.cases.patch import Batch
+from ingradient_pl.inference.home import Choice
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.losses.agreement import check_loss
+from ingradient_pl.optimisers.parameters import Parameters
 
 
 class SegmentationModule(pl.LightningModule):
@@ -24,6 +28,8 @@ class SegmentationModule(pl.LightningModule):
         interval: What the schedule counts: optimiser steps or epochs.
         length_argument: Name of the schedule's argument that takes the length of the run, counted so; None
             where it has none.
+        compile: Whether the network is compiled on its first step. Weights keep their names, so
+            checkpoints predict and resume without it.
     """
 
     def __init__(
@@ -34,11 +40,21 @@ class SegmentationModule(pl.LightningModule):
         scheduler: LRSchedulerCallable = torch.optim.lr_scheduler.ConstantLR,
         interval: Literal["step", "epoch"] = "step",
         length_argument: str | None = None,
+        *,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.interval, self.length_argument = interval, length_argument
+        if compile:
+            self.network.compile()  # in place, where torch.compile would wrap it and so rename its weights
+
+    @override
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, SegmentationData):
+            _check_agreement(self.loss, data)
 
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -68,7 +84,7 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(self.network.parameters())
+        optimizer = self.optimizer(Parameters(self.network))
         length = {} if self.length_argument is None else {self.length_argument: self._length()}
         scheduler = self.scheduler(optimizer, **length)
         return {
@@ -87,3 +103,16 @@ class SegmentationModule(pl.LightningModule):
                 "module.length_argument=null"
             )
         return int(length)
+
+
+def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
+    """Refuse before the first step what would be wrong, or not be of use, after the last."""
+    previous = data.plan.previous_stage
+    if previous is not None:
+        raise ValueError(
+            f"The plan is the second stage of a cascade, which sees the segmentation of '{previous}', and "
+            "this version cannot train it. Train the configuration 3d_fullres "
+            "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
+        )
+    check_loss(loss, data.task)
+    Choice.of(data.task)  # what is trained must be written one day

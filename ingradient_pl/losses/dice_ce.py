@@ -30,6 +30,7 @@ class DiceCE(nn.Module):
     Source: nnU-Net, Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; class weights are ours.
     """
 
+    regions: None = None  # each voxel has one label
     class_weights: Tensor | None
 
     def __init__(

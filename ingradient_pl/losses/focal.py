@@ -23,6 +23,7 @@ class Focal(nn.Module):
     Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002, for several classes.
     """
 
+    regions: None = None  # each voxel has one label
     class_weights: Tensor | None
 
     def __init__(

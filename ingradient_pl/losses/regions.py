@@ -18,8 +18,8 @@ class RegionDiceCE(nn.Module):
     we keep to it, so that its settings can be kept.
 
     Args:
-        regions: The integers that make up each region, by name, in the order of the network's outputs, as
-            ``Task.foreground`` gives them.
+        regions: The integers that make up each region, in the order of the network's outputs, as
+            ``Task.regions`` gives them; or by name, as ``Task.foreground`` does.
         batch_dice: Take Dice over the batch (on all ranks) as if it were one image.
         ignore: Integer of voxels that nobody annotated; None if there are none.
         cross_entropy: Weight of the cross entropy; 0 leaves Dice alone.
@@ -34,7 +34,7 @@ class RegionDiceCE(nn.Module):
 
     def __init__(
         self,
-        regions: Mapping[str, int | Sequence[int]],
+        regions: Mapping[str, int | Sequence[int]] | Sequence[int | Sequence[int]],
         *,
         batch_dice: bool = False,
         ignore: int | None = None,
@@ -45,10 +45,12 @@ class RegionDiceCE(nn.Module):
         super().__init__()
         if not regions or min(cross_entropy, dice, smooth) < 0 or cross_entropy == dice == 0:
             raise ValueError(
-                "A loss of regions needs at least one region, weights >= 0 and one of cross_entropy and dice "
-                f"not 0; got {dict(regions)}, {cross_entropy=}, {dice=}, {smooth=}."
+                "A loss of regions needs at least one region (labels without any: loss@module.loss=dice_ce), "
+                "weights >= 0 and one of cross_entropy and dice not 0; got "
+                f"{regions=}, {cross_entropy=}, {dice=}, {smooth=}."
             )
-        self.integers = [(v,) if isinstance(v, int) else tuple(v) for v in regions.values()]
+        integers = regions.values() if isinstance(regions, Mapping) else regions
+        self.regions = tuple((v,) if isinstance(v, int) else tuple(v) for v in integers)
         self.batch_dice, self.ignore, self.smooth = batch_dice, ignore, smooth
         self.cross_entropy, self.dice = cross_entropy, dice
 
@@ -57,7 +59,7 @@ class RegionDiceCE(nn.Module):
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
         counted = None if self.ignore is None else label != self.ignore
-        inside = torch.stack([_among(label, integers) for integers in self.integers], dim=1)
+        inside = torch.stack([_among(label, integers) for integers in self.regions], dim=1)
         sums = sigmoid_sums(logits, inside, counted)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice).mean()
         return self.cross_entropy * sums.entropy / sums.weight.clamp_min(SMALLEST) - self.dice * overlap

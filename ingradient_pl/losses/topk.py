@@ -5,6 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+NOWHERE = -100
+"""An integer that no label has."""
+
 
 class TopKCE(nn.Module):
     """Mean cross entropy of the share of voxels where it is highest.
@@ -19,18 +22,21 @@ class TopKCE(nn.Module):
     Source: Wu et al. 2016, https://arxiv.org/abs/1605.06885; equal to nnU-Net's for ``share=0.1``.
     """
 
+    regions: None = None  # each voxel has one label
+
     def __init__(self, share: float = 0.1, *, ignore: int | None = None) -> None:
         super().__init__()
         if not 0 < share <= 1:
             raise ValueError(
                 f"share of the voxels must lie in (0, 1], got {share}. A percentage? Divide by 100."
             )
-        self.share, self.ignore = share, -100 if ignore is None else ignore
+        self.share, self.ignore = share, ignore
 
     @override
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
-        entropy = F.cross_entropy(logits.float(), label.long(), ignore_index=self.ignore, reduction="none")
+        ignored = NOWHERE if self.ignore is None else self.ignore
+        entropy = F.cross_entropy(logits.float(), label.long(), ignore_index=ignored, reduction="none")
         hardest = max(1, int(entropy.numel() * self.share))
         return entropy.flatten().topk(hardest, sorted=False).values.mean()

@@ -26,6 +26,8 @@ class Tversky(nn.Module):
     https://arxiv.org/abs/1810.07842, whose gamma is 1 / ``power``.
     """
 
+    regions: None = None  # each voxel has one label
+
     def __init__(
         self,
         false_positives: float = 0.3,

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from ingradient_pl.optimisers.parameters import Parameters
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SMALLEST = 1e-7
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -25,8 +27,9 @@ class Muon(Optimizer):
     are no features (Jordan).
 
     Args:
-        params: Parameters, pairs of name and parameter, or groups of either; a group may hold ``muon``
-            (False sends it to AdamW) and ``transposed`` (see :func:`muon_groups`).
+        params: :class:`Parameters` of a network, which are grouped by :func:`muon_groups`; or parameters,
+            pairs of name and parameter, or groups of either; a group may hold ``muon`` (False sends it to
+            AdamW) and ``transposed``.
         lr: Length of Muon's step: spectral norm of the change, times sqrt(out / in) where a kernel widens.
         momentum: Nesterov's.
         weight_decay: Share of a weight that each step takes away, per ``lr``; of AdamW's kernels too.
@@ -70,7 +73,7 @@ class Muon(Optimizer):
             "eps": adam_eps,
             "adam_lr": adam_lr,
         }
-        super().__init__(params, defaults)
+        super().__init__(muon_groups(params.network) if isinstance(params, Parameters) else params, defaults)
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -96,6 +96,8 @@ def _plan(name: str, entries: Mapping[str, Any], whole: Mapping[str, Any], task:
         batch_dice=entries["batch_dice"],
         transpose=tuple(whole["transpose_forward"]),
         orientation=REORIENTED.get(whole["image_reader_writer"], "stored"),
+        ignore=task.ignore,
+        regions=task.regions,
         previous_stage=entries.get("previous_stage"),
         notes={
             "configuration": name,

@@ -42,6 +42,9 @@ class Plan:
             (``LPS``); ``stored`` takes the axes as the file has them, as models of nnU-Net do.
         separate_z_above: Resample an axis apart, slice by slice, where voxels are longer along it than
             ``separate_z_above`` times the others.
+        ignore: Integer of voxels that nobody annotated; None if there are none.
+        regions: The integers that make up each output, where outputs are regions that may lie inside each
+            other; None where each voxel belongs to one label.
         previous_stage: In a cascade, the configuration whose segmentation this network sees as further
             channels, one for each foreground label; None where the image is all it sees.
         notes: How the plan came about, for people: planner, median shape, what was assumed.
@@ -67,6 +70,8 @@ class Plan:
     transpose: Zyx = (0, 1, 2)
     orientation: str = "LPS"
     separate_z_above: float = 3.0
+    ignore: int | None = None
+    regions: tuple[tuple[int, ...], ...] | None = None
     previous_stage: str | None = None
     notes: dict[str, object] = dataclasses.field(default_factory=dict)
 
@@ -83,6 +88,8 @@ class Plan:
             own[name] = _counts(name, getattr(self, name))
         for name in ("channels", "outputs", "batch_size"):
             (own[name],) = _counts(name, [getattr(self, name)])
+        if self.regions is not None:
+            own["regions"] = tuple(_counts("regions", region) for region in self.regions)
         own["normalisation"] = tuple(self.normalisation)
         own["notes"] = {name: _settled(note) for name, note in self.notes.items()}
         self._check_lengths()
@@ -96,12 +103,14 @@ class Plan:
             "blocks": stages,
             "decoder_blocks": stages - 1,
             "normalisation": self.channels,
+            **({} if self.regions is None else {"regions": self.outputs}),
         }
         for name, count in wanted.items():
             if len(getattr(self, name)) != count:
                 raise ValueError(
-                    f"The plan has {stages} stages (its widths) and {self.channels} channels, so '{name}' "
-                    f"needs {count} entries; got {len(getattr(self, name))}: {getattr(self, name)}."
+                    f"The plan has {stages} stages (its widths), {self.channels} channels and {self.outputs} "
+                    f"outputs, so '{name}' needs {count} entries; got {len(getattr(self, name))}: "
+                    f"{getattr(self, name)}."
                 )
 
     def _check_meaning(self) -> None:

@@ -38,6 +38,8 @@ COMMENTS = {
     "transpose": "axis i of the network is axis transpose[i] of the case",
     "orientation": "where x, y, z of the case point to; stored: as the file has them",
     "separate_z_above": "ratio of voxel edges from which slices are resampled one by one",
+    "ignore": "integer of voxels that nobody annotated, which no loss counts",
+    "regions": "integers of each output where labels overlap; null: each voxel has one label",
     "previous_stage": "in a cascade: the configuration whose segmentation is a further input",
     "notes": "how the plan came about; read by nobody but you",
 }

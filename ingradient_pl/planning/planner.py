@@ -211,6 +211,8 @@ class Planner:
             residual=design.residual,
             batch_dice=batch_dice,
             orientation=fingerprint.orientation,
+            ignore=fingerprint.task.ignore,
+            regions=fingerprint.task.regions,
             notes=notes,
         )
 

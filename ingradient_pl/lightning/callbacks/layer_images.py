@@ -60,18 +60,19 @@ class LayerImages(pl.Callback):
         if not due or not trainer.is_global_zero or not isinstance(outputs, Mapping):
             return
         pyramid = [level[0].float() for level in outputs["pyramid"]]
-        names = _output_names(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
-        picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names)
+        names, written = _outputs(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
+        picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names, written)
         for logger in trainer.loggers:
             _log_image(logger, f"{stage}/levels", picture, trainer.global_step)
         if self.png:
             write_png(Path(trainer.default_root_dir) / "images" / f"{stage}_epoch{epoch:04d}.png", picture)
 
 
-def _output_names(data: object, outputs: int) -> list[str]:
+def _outputs(data: object, count: int) -> tuple[list[str], tuple[int, ...] | None]:
+    """Name the outputs, and where they are regions say as which integers they are written."""
     if not isinstance(data, SegmentationData):
-        return [str(i) for i in range(outputs)]
-    return data.task.output_names
+        return [str(i) for i in range(count)], None
+    return data.task.output_names, data.task.regions_class_order if data.task.has_regions else None
 
 
 def _log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
