@@ -265,6 +265,15 @@ def test_a_residual_block_starts_as_its_shortcut():
     )
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_one_stage_is_convolutions_and_a_head(residual):
+    network = UNet(1, 3, [4], [[1, 1, 1]], [[3, 3, 3]], [2], [], residual=residual)
+    (logits,) = network(torch.randn(2, 1, 5, 6, 7))
+    assert logits.shape == (2, 3, 5, 6, 7)
+    logits.sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
 def test_dropout_is_for_training_only():
     network = unet(dropout=0.5)
     assert not torch.equal(network(image())[0], network(image())[0])
@@ -276,7 +285,8 @@ def test_dropout_is_for_training_only():
     ("wrong", "complaint"),
     [
         ({"levels": 3}, "levels must lie between 1 and 2.*got 3"),
-        ({"widths": [4]}, "at least two stages"),
+        ({"widths": [4]}, "at least one stage.*fewer of decoder_blocks"),
+        ({"widths": []}, "at least one stage"),
         ({"blocks": [2, 2]}, r"'blocks': \[2, 2\]"),
         ({"kernels": [[3, 3, 3], [2, 3, 3], [3, 3, 3]]}, "odd"),
         ({"strides": [[2, 2, 2]] * 3}, r"stride is \(1, 1, 1\), got \[2, 2, 2\]"),

@@ -21,7 +21,7 @@ class UNet(nn.Module):
     In two dimensions it is the same network with kernels (1, 3, 3) and strides (1, 2, 2) on patches of one
     slice: as many parameters, and the same result. Heads exist only where they are supervised, for a head
     without gradient stops distributed training; nnU-Net builds one more, for the coarsest level, and gives
-    it the weight 0.
+    it the weight 0. Of one stage, for cases of a few voxels, it is no U: convolutions and a head.
 
     Args:
         channels: Channels of the image.
@@ -110,6 +110,8 @@ class UNet(nn.Module):
             skips.append(features)
         heads = self.heads[: len(self.heads) if levels is None else levels]
         pyramid: list[Tensor] = []
+        if not self.decoder:
+            return [heads[0](features)]
         for i in reversed(range(len(self.decoder))):
             features = self.decoder[i](torch.cat([self.ups[i](features), skips[i]], dim=1))
             if i < len(heads):
@@ -160,9 +162,9 @@ def _check(recipe: dict[str, Any]) -> None:
     stages = len(recipe["widths"])
     wanted = {"strides": stages, "kernels": stages, "blocks": stages, "decoder_blocks": stages - 1}
     wrong = {name: recipe[name] for name, count in wanted.items() if len(recipe[name]) != count}
-    if stages < 2 or wrong:  # noqa: PLR2004 (without a second stage there is no U)
+    if stages < 1 or wrong:
         raise ValueError(
-            f"A UNet of {stages} stages (its widths {recipe['widths']}) needs at least two stages, an entry "
+            f"A UNet of {stages} stages (its widths {recipe['widths']}) needs at least one stage, an entry "
             f"of strides, kernels and blocks for each, and one fewer of decoder_blocks; got {wrong}."
         )
     sizes = [tuple(size) for size in (*recipe["strides"], *recipe["kernels"])]
@@ -174,9 +176,10 @@ def _check(recipe: dict[str, Any]) -> None:
         raise ValueError(
             f"The first stage works at full size: its stride is (1, 1, 1), got {recipe['strides'][0]}."
         )
-    if not 1 <= recipe["levels"] < stages:
+    most = max(1, stages - 1)
+    if not 1 <= recipe["levels"] <= most:
         raise ValueError(
-            f"levels must lie between 1 and {stages - 1}, the levels the decoder has; got {recipe['levels']}."
+            f"levels must lie between 1 and {most}, the levels the decoder has; got {recipe['levels']}."
         )
     if not 0 <= recipe["dropout"] < 1:
         raise ValueError(

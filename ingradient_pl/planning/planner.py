@@ -85,8 +85,12 @@ class Planner:
         """Who judges how many patches fit."""
         return self.preset.memory if self.memory is None else self.memory
 
-    def plans(self, fingerprint: Fingerprint) -> dict[str, Plan]:
+    def plans(self, fingerprint: Fingerprint, axes: Sequence[int] = (2, AXES)) -> dict[str, Plan]:
         """Plan every configuration that suits the data set.
+
+        Args:
+            fingerprint: Of the data set.
+            axes: Only networks that convolve along so many axes are planned: 2, 3 or both.
 
         Returns:
             Plans by name: ``2d``; ``3d_fullres`` where cases have more than a slice; ``3d_lowres`` and
@@ -102,10 +106,11 @@ class Planner:
         shape = tuple(np.median(shapes, axis=0)[list(transpose)].tolist())
         sight = Sight(spacing, shape, float(np.prod(shape)) * len(shapes))
         plans = {}
-        if sight.shape[0] != 1:
+        if AXES in axes and sight.shape[0] != 1:
             plans = self._in_space(sight, fingerprint)
-        flat = self._choice(Sight(spacing[1:], sight.shape[1:], sight.total), fingerprint)
-        plans["2d"] = self._plan(flat, fingerprint, batch_dice=True)
+        if 2 in axes:  # noqa: PLR2004
+            flat = self._choice(Sight(spacing[1:], sight.shape[1:], sight.total), fingerprint)
+            plans["2d"] = self._plan(flat, fingerprint, batch_dice=True)
         common = {
             "data_set": fingerprint.task.name,
             "cases": len(shapes),
