@@ -26,7 +26,8 @@ def outcome(monkeypatch, capsys, command, *arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["phantoms", "prepare", "plan", "predict", "evaluate", "compare", "import-nnunet"]
+    "command",
+    ["phantoms", "prepare", "plan", "predict", "evaluate", "compare", "postprocess", "import-nnunet"],
 )
 def test_help_tells_what_each_option_is(monkeypatch, capsys, command):
     code, out, _ = outcome(monkeypatch, capsys, command, "--help")

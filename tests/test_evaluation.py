@@ -138,7 +138,7 @@ def test_predictions_without_label_and_empty_folders_are_named(folders, tmp_path
     with pytest.raises(EvaluationError, match=r"case_0.nii.gz has no label in"):
         evaluate(predictions, labels, TASK)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(EvaluationError, match="nothing to score"):
+    with pytest.raises(EvaluationError, match="nothing to work on"):
         evaluate(tmp_path / "empty", labels, TASK)
     with pytest.raises(EvaluationError, match="no folder"):
         evaluate(tmp_path / "gone", labels, TASK)

@@ -52,7 +52,7 @@ def evaluated(  # noqa: PLR0913 - one argument an option
             for one voxel.
         seed: Another seed, other resamples of the cases for the 95 % intervals.
     """
-    task = _task(Path(predictions), Path(labels), dataset)
+    task = task_beside(Path(predictions), Path(labels), dataset)
     measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
         measures.append(LesionDetection(overlap))
@@ -69,7 +69,12 @@ def evaluated(  # noqa: PLR0913 - one argument an option
     print(f"Written to {output}")
 
 
-def _task(predictions: Path, labels: Path, dataset: str | None) -> Task:
+def task_beside(predictions: Path, labels: Path, dataset: str | None) -> Task:
+    """Find out what the integers of two folders of labels mean.
+
+    Raises:
+        FileNotFoundError: If a folder or the description is not there.
+    """
     for folder in (predictions, labels):
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder}: check the path.")

@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": "a checkpoint and images -> segmentations on the images' own grid",
     "evaluate": "segmentations and labels -> scores per case and per label",
     "compare": "two evaluations of the same cases -> how they differ, and how sure that is",
+    "postprocess": "segmentations -> without stray pieces and holes; --learn true finds out what helps",
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
     "fit": "train by a LightningCLI config (ingradient-train is the Hydra way)",
     "validate": "validate a checkpoint by a LightningCLI config",

@@ -14,6 +14,7 @@ from ingradient_pl.cli.failures import FAILED
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.case_pictures import write_pictures
 from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.recipes import TRUSTED
@@ -32,6 +33,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     window_batch: int | None = None,
     resume: bool = False,  # noqa: FBT001
     pictures: str | None = None,
+    postprocess: str | None = None,
     trust: list[str] | None = None,
 ) -> None:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
@@ -50,15 +52,18 @@ def predicted(  # noqa: PLR0913 - one argument an option
         window_batch: Windows that go through the network together; the fastest number if not given.
         resume: Whether to leave out cases whose file is there already.
         pictures: Folder for a PNG of each case.
+        postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it.
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
-    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    trusted = (*TRUSTED, *(trust or ()))
+    after = None if postprocess is None else read_steps(Path(postprocess), trusted)
+    model = checkpoints.read([Path(file) for file in files], trusted)
     cases = _chosen(images_only(Path(source), model.task), only, model.validation)
     axes = None if mirror else ()
     predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
     if output is None:
-        scored = score_cases(predictor, cases, progress=sys.stderr.isatty())
+        scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty())
         print(table(scored.evaluation))
         failures = scored.failures
     else:
@@ -66,7 +71,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
         (Path(output) / "dataset.json").write_text(
             json.dumps(model.task.described, indent=2), encoding="utf-8"
         )
-        report = save_cases(predictor, cases, Path(output), resume=resume, progress=True)
+        report = save_cases(predictor, cases, Path(output), resume=resume, after=after, progress=True)
         print(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
         if report.skipped:
             print(f"{len(report.skipped)} cases were there already")

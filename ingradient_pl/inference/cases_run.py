@@ -20,7 +20,7 @@ from ingradient_pl.cases.raw import Raw, differing
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.metrics.evaluation import CaseScores, Evaluation, counted, scored_labels
+from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
 
 DEFAULT_ENDING = ".nii.gz"
 """What is written where the source is no file of a known format: a DICOM series, an npz + pkl pair."""
@@ -79,6 +79,7 @@ def save_cases(
     output: Path,
     *,
     resume: bool = False,
+    after: Change | None = None,
     progress: bool = False,
     say: Callable[[str], None] = print,
 ) -> SaveReport:
@@ -91,6 +92,7 @@ def save_cases(
         cases: What to segment.
         output: Folder for ``CASE.ext``.
         resume: Leave out cases whose file is there already.
+        after: What is done to each answer before it is written, such as post-processing.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a fault, a smaller batch), a line each.
     """
@@ -101,6 +103,8 @@ def save_cases(
     wanted = [case for case in cases if case.name not in set(skipped)]
 
     def write(case: CaseFiles, volume: Volume, label: Label) -> Path:
+        if after is not None:
+            label = after(label, volume.frame.spacing)
         formats.write_label(targets[case.name], label, volume)
         return targets[case.name]
 
@@ -112,6 +116,7 @@ def score_cases(
     predictor: Predictor,
     cases: Sequence[CaseFiles],
     *,
+    after: Change | None = None,
     progress: bool = False,
     say: Callable[[str], None] = print,
 ) -> ScoreReport:
@@ -120,6 +125,7 @@ def score_cases(
     Args:
         predictor: The model.
         cases: What to segment; each names its label.
+        after: What is done to each answer before it is scored, such as post-processing.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a score, a fault, a smaller batch), a line each.
     """
@@ -128,6 +134,8 @@ def score_cases(
 
     def score(case: CaseFiles, volume: Volume, label: Label) -> CaseScores:
         truth = _truth(case, volume, predictor.model.plan.orientation)
+        if after is not None:
+            label = after(label, volume.frame.spacing)
         agreement = counted(label, truth, list(labels), task.ignore)
         found = {one: counts.named() for one, counts in agreement.items()}
         dice = ", ".join(f"{labels[one]} {_shown(numbers['Dice'])}" for one, numbers in found.items())

@@ -23,6 +23,9 @@ Mask = Bool[np.ndarray, "z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
 """A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers."""
 
+Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
+"""What is done to a segmentation (z, y, x) whose voxels have this size in mm."""
+
 NEAR = 0.1
 """Two files share their space where no corner lies farther apart than this share of a voxel."""
 
@@ -102,6 +105,7 @@ def evaluate(
     task: Task,
     *,
     measures: Sequence[Measure] = (),
+    before: Change | None = None,
     complete: bool = False,
     same_space: bool = True,
     workers: int = 2,
@@ -116,6 +120,7 @@ def evaluate(
         labels: Folder of references; those without a prediction are named in the answer.
         task: What the integers mean.
         measures: Further scores, such as surface distances.
+        before: What is done to each prediction before it is scored, such as post-processing.
         complete: Whether a label without a prediction is a fault.
         same_space: Whether files must lie in the same place in mm, and not only have the same shape.
         workers: Cases read at a time.
@@ -125,7 +130,7 @@ def evaluate(
     """
     scored = scored_labels(task)
     pairs, skipped = _pairs(Path(predictions), Path(labels), complete=complete)
-    rules = _Rules(list(scored), task.ignore, list(measures), same_space)
+    rules = _Rules(list(scored), task.ignore, list(measures), same_space, before)
     with ThreadPoolExecutor(workers) as pool:
         answers = list(pool.map(partial(_case, rules), pairs))
     faults = [answer for answer in answers if isinstance(answer, str)]
@@ -185,6 +190,28 @@ def case_name(path: Path) -> str:
     return path.name[: len(path.name) - len(formats.ending(path))]
 
 
+def label_files(folder: Path) -> dict[str, Path]:
+    """Give the image files of a folder by the name of their case.
+
+    Raises:
+        EvaluationError: If there is no such folder or file, or a case is there in two formats.
+    """
+    if not folder.is_dir():
+        raise EvaluationError(f"There is no folder {folder}: check the path.")
+    files = sorted(
+        path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith(".")
+    )
+    if not files:
+        raise EvaluationError(
+            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to work on."
+        )
+    named = {case_name(path): path for path in files}
+    if len(named) < len(files):
+        twice = [str(path) for path in files if named[case_name(path)] != path]
+        raise EvaluationError(_listed(f"{folder} holds cases twice, in two formats", twice))
+    return named
+
+
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
@@ -213,7 +240,7 @@ def _joint(
 def _pairs(
     predictions: Path, labels: Path, *, complete: bool
 ) -> tuple[list[tuple[str, Path, Path]], list[str]]:
-    ours, theirs = _files(predictions), _files(labels)
+    ours, theirs = label_files(predictions), label_files(labels)
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
     faults = [f"{ours[name]} has no label in {labels}." for name in missing]
@@ -224,28 +251,12 @@ def _pairs(
     return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise EvaluationError(f"There is no folder {folder}: check the path.")
-    files = sorted(
-        path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith(".")
-    )
-    if not files:
-        raise EvaluationError(
-            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to score."
-        )
-    named = {case_name(path): path for path in files}
-    if len(named) < len(files):
-        twice = [str(path) for path in files if named[case_name(path)] != path]
-        raise EvaluationError(_listed(f"{folder} holds cases twice, in two formats", twice))
-    return named
-
-
 class _Rules(NamedTuple):
     labels: list[Label]
     ignore: int | None
     measures: list[Measure]
     same_space: bool
+    before: Change | None
 
 
 def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
@@ -259,6 +270,8 @@ def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
     if fault:
         return f"{prediction}: {fault} {reference}."
     found, truth = ours.voxels[0], theirs.voxels[0]
+    if rules.before is not None:
+        found = rules.before(found, ours.frame.spacing)
     agreement = counted(found, truth, rules.labels, rules.ignore)
     scores = {label: counts.named() for label, counts in agreement.items()}
     if rules.measures:

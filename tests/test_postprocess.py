@@ -1,0 +1,248 @@
+"""Post-processing removes and fills what it says, on any voxels, and is learned by nnU-Net's rule."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from ingradient_pl.cases.task import Task
+from ingradient_pl.cli.main import main
+from ingradient_pl.inference.postprocess import (
+    FillHoles,
+    LargestComponent,
+    PostprocessError,
+    SmallestSize,
+    Steps,
+    read_steps,
+    write_steps,
+)
+from ingradient_pl.inference.postprocess_folder import learn, process_folder
+
+ONE = (1.0, 1.0, 1.0)
+TASK = Task(("CT",), {"background": 0, "organ": 1, "vessel": 2})
+
+
+def cubes(*cubes, shape=(16, 20, 24)):
+    """A label map of cubes: (value, start, edge) each."""
+    label = np.zeros(shape, dtype=np.uint8)
+    for value, (z, y, x), edge in cubes:
+        label[z : z + edge, y : y + edge, x : x + edge] = value
+    return label
+
+
+BIG_1, BIG_2, SMALL_1, SMALL_2 = (
+    (1, (1, 1, 1), 5),
+    (2, (1, 6, 1), 4),
+    (1, (10, 1, 1), 2),
+    (2, (10, 10, 10), 3),
+)
+MIXED = cubes(BIG_1, BIG_2, SMALL_1, SMALL_2)
+
+
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [
+        (LargestComponent(), [BIG_1, BIG_2]),
+        (LargestComponent(together=True), [BIG_1, BIG_2]),
+        (LargestComponent(labels=(2,)), [BIG_1, BIG_2, SMALL_1]),
+        (LargestComponent(labels=(7,)), [BIG_1, BIG_2, SMALL_1, SMALL_2]),
+        (SmallestSize(voxels=27), [BIG_1, BIG_2, SMALL_2]),
+        (SmallestSize(voxels=28), [BIG_1, BIG_2]),
+        (SmallestSize(voxels=65), [BIG_1]),
+        (SmallestSize(voxels=65, together=True), [BIG_1, BIG_2]),
+        (SmallestSize(voxels=65, labels=(1,)), [BIG_1, BIG_2, SMALL_2]),
+    ],
+    ids=str,
+)
+def test_pieces_go_by_the_rule_and_all_else_stays(step, left):
+    before = MIXED.copy()
+    np.testing.assert_array_equal(step(MIXED, ONE), cubes(*left))
+    np.testing.assert_array_equal(MIXED, before)
+    np.testing.assert_array_equal(step(step(MIXED, ONE), ONE), step(MIXED, ONE))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_type_of_the_integers_stays(dtype):
+    for step in (LargestComponent(), SmallestSize(voxels=3), FillHoles(), Steps((LargestComponent(),))):
+        assert step(MIXED.astype(dtype), ONE).dtype == dtype
+
+
+def test_a_size_in_mm3_counts_the_voxels_of_each_case():
+    step = SmallestSize(mm3=27 * 1.5)
+    np.testing.assert_array_equal(step(MIXED, (3.0, 0.5, 1.0)), cubes(BIG_1, BIG_2, SMALL_2))
+    np.testing.assert_array_equal(step(MIXED, ONE), cubes(BIG_1, BIG_2))
+
+
+def test_pieces_of_equal_size_all_stay():
+    twins = cubes((1, (1, 1, 1), 2), (1, (8, 8, 8), 2))
+    np.testing.assert_array_equal(LargestComponent()(twins, ONE), twins)
+
+
+def test_holes_are_filled_and_bays_and_other_labels_are_not():
+    solid = cubes((1, (2, 2, 2), 10))
+    hollow = solid.copy()
+    hollow[5:7, 5:7, 5:7] = 0
+    np.testing.assert_array_equal(FillHoles()(hollow, ONE), solid)
+    np.testing.assert_array_equal(FillHoles(labels=(2,))(hollow, ONE), hollow)
+    bay = solid.copy()
+    bay[2:7, 5:7, 5:7] = 0
+    np.testing.assert_array_equal(FillHoles()(bay, ONE), bay)
+    filled = hollow.copy()
+    filled[5, 5, 5] = 2
+    expected = solid.copy()
+    expected[5, 5, 5] = 2
+    np.testing.assert_array_equal(FillHoles()(filled, ONE), expected)
+
+
+def test_nothing_in_nothing_out():
+    nothing = np.zeros((4, 5, 6), dtype=np.uint8)
+    for step in (LargestComponent(), LargestComponent(together=True), SmallestSize(mm3=3), FillHoles()):
+        np.testing.assert_array_equal(step(nothing, ONE), nothing)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SmallestSize(), "one positive size"),
+        (lambda: SmallestSize(mm3=1.0, voxels=1), "one positive size"),
+        (lambda: SmallestSize(voxels=0), "one positive size"),
+        (lambda: LargestComponent(labels=(0,)), "above 0"),
+        (lambda: FillHoles(labels=(1, -2)), "above 0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_steps_are_written_and_read_as_they_were(tmp_path):
+    steps = Steps((LargestComponent(together=True), SmallestSize(mm3=12.5, labels=(1, 3)), FillHoles()))
+    write_steps(tmp_path / "steps.yaml", steps, ["learned on 3 cases"])
+    assert read_steps(tmp_path / "steps.yaml") == steps
+    assert "# learned on 3 cases" in (tmp_path / "steps.yaml").read_text()
+    write_steps(tmp_path / "none.yaml", Steps())
+    assert read_steps(tmp_path / "none.yaml") == Steps()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps: []", "must hold a list"),
+        ("- 3", "must hold a list"),
+        ("- _target_: os.system\n  command: ls", "trusted"),
+        ("- _target_: ingradient_pl.inference.postprocess.LargestComponents", "cannot be found"),
+        ("- _target_: ingradient_pl.inference.postprocess.FillHoles\n  label: [1]", "label"),
+        ("- labels: [1]", "is no step"),
+        ("- [", "no YAML"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_named(tmp_path, text, said):
+    (tmp_path / "steps.yaml").write_text(text)
+    with pytest.raises(PostprocessError, match=rf"(?s)steps\.yaml.*{said}"):
+        read_steps(tmp_path / "steps.yaml")
+
+
+def write(path, array, spacing=(1.0, 1.0, 1.0)):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    image = SimpleITK.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    SimpleITK.WriteImage(image, str(path))
+
+
+def folders(tmp_path, pairs):
+    for number, (prediction, label) in enumerate(pairs):
+        write(tmp_path / "predictions" / f"case_{number}.nii.gz", prediction)
+        write(tmp_path / "labels" / f"case_{number}.nii.gz", label)
+    (tmp_path / "labels" / "dataset.json").write_text(json.dumps(TASK.described))
+    return tmp_path / "predictions", tmp_path / "labels"
+
+
+TRUTH = cubes(BIG_1, BIG_2)
+
+
+def test_all_foreground_is_learned_where_no_label_loses(tmp_path):
+    """Stray pieces of both labels, far off: one step for all foreground mends them."""
+    learned = learn(*folders(tmp_path, [(MIXED, TRUTH)] * 2), TASK)
+    assert learned.steps == Steps((LargestComponent(together=True),))
+    assert [trial.kept for trial in learned.trials] == [True, False, False]
+    assert learned.trials[0].after == 1
+
+
+def test_a_label_that_really_has_two_pieces_keeps_them(tmp_path):
+    """The vessel has a piece far off: all foreground is refused, the organ alone is accepted."""
+    learned = learn(*folders(tmp_path, [(MIXED, cubes(BIG_1, BIG_2, SMALL_2))]), TASK)
+    assert learned.steps == Steps((LargestComponent((1,)),))
+    assert [trial.kept for trial in learned.trials] == [False, True, False]
+
+
+def test_regions_are_learned_one_after_the_other(tmp_path):
+    task = Task(("MR",), {"background": 0, "whole": (1, 2), "core": 2}, (1, 2))
+    truth = cubes(BIG_1, BIG_2, SMALL_1)
+    prediction = cubes(BIG_1, BIG_2, SMALL_1, (2, (1, 14, 14), 2))
+    learned = learn(*folders(tmp_path, [(prediction, truth)]), task)
+    assert learned.steps == Steps((LargestComponent((2,), together=True),))
+
+
+def test_where_nothing_helps_nothing_is_learned(tmp_path):
+    learned = learn(*folders(tmp_path, [(MIXED, MIXED)]), TASK)
+    assert learned.steps == Steps()
+    assert not any(trial.kept for trial in learned.trials)
+
+
+def test_the_command_learns_and_applies(monkeypatch, capsys, tmp_path):
+    predictions, labels = folders(tmp_path, [(MIXED, TRUTH)] * 2)
+    steps, output = tmp_path / "steps.yaml", tmp_path / "out"
+    call(monkeypatch, "--learn", "true", "--predictions", predictions, "--labels", labels, "--output", steps)
+    assert "all foreground: Dice" in capsys.readouterr().out
+    call(monkeypatch, "--predictions", predictions, "--output", output, "--postprocess", steps)
+    assert sorted(file.name for file in output.iterdir()) == ["case_0.nii.gz", "case_1.nii.gz"]
+    written = SimpleITK.ReadImage(str(output / "case_0.nii.gz"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(written), TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--postprocess FILE"),
+        (["--learn", "true"], "--labels DIR"),
+        (["--postprocess", "gone.yaml"], "gone.yaml cannot be read"),
+    ],
+)
+def test_the_command_says_what_is_missing(monkeypatch, capsys, tmp_path, arguments, said):
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, "--predictions", tmp_path, "--output", tmp_path / "out", *arguments)
+    assert stop.value.code == 1
+    assert said in capsys.readouterr().err
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["ingradient", "postprocess", *map(str, arguments)])
+    main()
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other_and_the_sources_are_safe(tmp_path):
+    predictions, _ = folders(tmp_path, [(MIXED, TRUTH)] * 2)
+    (predictions / "case_0.nii.gz").write_bytes(b"nothing")
+    written, failures = process_folder(predictions, tmp_path / "out", LargestComponent())
+    assert [file.name for file in written] == ["case_1.nii.gz"]
+    assert failures[0].case == "case_0"
+    with pytest.raises(ValueError, match="another folder"):
+        process_folder(predictions, predictions, LargestComponent())
+
+
+@pytest.mark.slow
+def test_a_hundred_labels_in_a_large_volume_take_seconds():
+    """512×512×400 with 117 balls and stray voxels: each label is looked at in its own box only."""
+    rng = np.random.default_rng(0)
+    label = np.zeros((400, 512, 512), dtype=np.uint8)
+    for value in range(1, 118):
+        z, y, x = (rng.integers(0, edge - 48) for edge in label.shape)
+        label[z : z + 40, y : y + 40, x : x + 40] = value
+        label[z + 44, y + 44, x + 44] = value
+    started = time.perf_counter()
+    answer = LargestComponent()(label, ONE)
+    seconds = time.perf_counter() - started
+    assert seconds < 20
+    assert (answer > 0).sum() < (label > 0).sum()
