@@ -4,8 +4,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
+THEIRS = Path(__file__).parent / "theirs"
 PEERS = {"nnunet": ["nnunetv2==2.8.1"], "monai": ["monai==1.5.1"]}
 
 
@@ -30,3 +32,27 @@ def python_of(peer: str) -> Path:
 def _torch() -> str:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     return next(line.removeprefix("torch==") for line in lines if line.startswith("torch=="))
+
+
+class Peer:
+    """A script of ``theirs`` under a peer's interpreter: it answers each order with its seconds."""
+
+    def __init__(self, peer: str, script: str) -> None:
+        line = [python_of(peer), THEIRS / f"{script}.py"]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+
+    def seconds(self, order: object) -> float:
+        print(order, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"The peer's script {self.process.args[1]} ended: see what it printed above.")
+        return float(answer)

@@ -1,0 +1,102 @@
+"""CPU time of one patch from a large store to the collated tensors, one core; and beside batchgeneratorsv2's."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+import torch
+from figure import Figure
+from peers import Peer
+from scipy import ndimage
+
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.records import CaseFiles, Source
+from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.cases.task import Task
+from ingradient_pl.lightning.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.sampling.motion import RandomMotion
+from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.transforms.normalise import ZScore
+
+SHAPE, SPACING = (300, 512, 512), (1.0, 0.8, 0.8)
+PATCH, BATCH, BATCHES, THEIR_PATCHES = (128, 128, 128), 2, 20, 40
+NEARLY = (0.999, 0.7995, 0.7995)
+WORKS = {
+    "cut": (SPACING, None),
+    "margin": (NEARLY, None),
+    "motions": (SPACING, RandomMotion()),
+    "coarser, motions": ((1.25, 1.0, 1.0), RandomMotion()),
+}
+
+
+def figures() -> list[Figure]:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, Peer("nnunet", "augment") as peer:
+        store = CaseStore(_store(Path(folder)))
+        taken: dict[str, list[float]] = {name: [] for name in WORKS}
+        loaders = {name: _loader(store, *work) for name, work in WORKS.items()}
+        sizes = {name: _seconds(loader, taken[name]) for name, loader in loaders.items()}
+        theirs = [peer.seconds(number) for number in range(THEIR_PATCHES)]
+    print(f"{'CPU ms a patch':<20}{'mean':>8}{'median':>8}{'most':>8}{'voxels read':>14}")
+    for name, seconds in taken.items():
+        print(f"{name:<20}{_row(seconds)}{sizes[name]:>14.3g}")
+    print(f"{'batchgeneratorsv2':<20}{_row(theirs)}")
+    mean = {name: statistics.mean(seconds) for name, seconds in taken.items()}
+    against = "batchgeneratorsv2, nnU-Net's transforms"
+    bar = "a 128 cubed patch of a 512 x 512 x 300 int16 store"
+    return [
+        Figure("read_cut", mean["cut"] * 1e3, "ms of one core", bar, 15),
+        Figure("read_margin", mean["margin"] * 1e3, "ms of one core", f"{bar}, spline's margin included", 15),
+        Figure("read_ratio", statistics.mean(theirs) / mean["margin"], "times less", against, 50, most=False),
+    ]
+
+
+def _row(seconds: list[float]) -> str:
+    shown = (statistics.mean(seconds), statistics.median(seconds), max(seconds))
+    return "".join(f"{entry * 1e3:>8.1f}" for entry in shown)
+
+
+def _store(folder: Path) -> Path:
+    """A patient in air with the grain of a CT, and an organ with a lesion."""
+    rng = np.random.default_rng(0)
+    axes = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in SHAPE)]
+    away = sum(axis.astype(np.float32) ** 2 for axis in axes)
+    label = (away < 0.16).astype(np.uint8) + (away < 0.02)
+    grain = ndimage.gaussian_filter(rng.standard_normal(SHAPE, np.float32), 0.7)
+    image = np.where(away < 0.8, 40 + 60 * label + 60 * grain, -1000 + 15 * grain).astype(np.int16)
+    files = []
+    for name, voxels in (("image", image), ("label", label)):
+        written = SimpleITK.GetImageFromArray(voxels)
+        written.SetSpacing(SPACING[::-1])
+        files.append(folder / f"{name}.nii")
+        SimpleITK.WriteImage(written, str(files[-1]))
+    task = Task(("CT",), {"background": 0, "organ": 1, "lesion": 2})
+    case = CaseFiles("case", (files[0],), files[1], "case")
+    build_store(Source(task, [case]), folder / "store", workers=1, progress=False)
+    return folder / "store"
+
+
+def _loader(store: CaseStore, spacing: tuple[float, ...], motion: RandomMotion | None) -> PatchLoader:
+    stages = ((1, 1, 1), (2, 2, 2))
+    plan = Plan(1, 3, spacing, PATCH, BATCH, (8, 16), stages, ((3, 3, 3),) * 2, (1, 1), (1,), [ZScore()])
+    draws = TrainingDraws(PATCH, spacing, BATCH, motion=motion)
+    numbers = PatchNumbers(BATCH * BATCHES, 0, 1)
+    return PatchLoader(CasePatches(store, plan, draws, list(store.cases)), numbers, BATCH, workers=0)
+
+
+def _seconds(loader: PatchLoader, taken: list[float]) -> float:
+    """CPU seconds of each patch, its batch shared out; the answer is the mean number of voxels read."""
+    voxels = []
+    for _ in range(2):  # what is read for the first time is checked against its sums, once in a process
+        taken.clear()
+        batches = iter(loader)
+        for _ in range(BATCHES):
+            start = time.process_time()
+            batch = next(batches)
+            taken.append((time.process_time() - start) / BATCH)
+            voxels += [patch.image.numel() for patch in batch]
+    return statistics.mean(voxels)
