@@ -1,5 +1,6 @@
 """The way out: from a case as it was read to what the network sees, and what is needed to come home."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,12 +10,18 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from ingradient_pl.cases.content import content
+from ingradient_pl.cases.patch import Axis
 from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
-from ingradient_pl.geometry import Box, Grid
+from ingradient_pl.geometry import AXES, Box, Grid
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.transforms.interpolate import along_axes
+from ingradient_pl.transforms.interpolate import along_axes, along_axis
 from ingradient_pl.transforms.normalise import limits, normalised
-from ingradient_pl.transforms.resample import Rule, outward
+from ingradient_pl.transforms.resample import Axes, Rule, outward, part, separate_axis
+from ingradient_pl.transforms.spline import PAD
+
+AT_ONCE = 1 << 25
+"""Native voxels resampled together: 128 slices of 512 x 512, so that the spline's margins cost little."""
+FEWEST_LINES = 64
 
 
 class Outward(NamedTuple):
@@ -53,18 +60,64 @@ def sent_out(image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float], 
     mask = None if inside is None else torch.from_numpy(inside)
     pairs = zip(voxels, plan.normalisation, strict=True)
     terms = torch.tensor([normaliser.terms(measured(channel, inside)) for channel, normaliser in pairs])
-    axes = outward(native, network, Rule(plan.separate_z_above))
     made = torch.empty(len(voxels), *network.shape)
-    for number, channel in enumerate(voxels):  # one at a time: a whole case may be large
-        some = terms[number : number + 1]
-        clean = normalised(
-            torch.from_numpy(np.ascontiguousarray(channel[None], dtype=np.float32)),
-            some,
-            mask if masked[number] else None,
-        )
-        low, high = limits(some)
-        made[number] = along_axes(clean, axes)[0].clamp(float(low), float(high))
+    way = _Way.between(native, network, Rule(plan.separate_z_above))
+    for number, channel in enumerate(voxels):
+        way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)
     return Outward(made, native, network, box)
+
+
+class _Way(NamedTuple):
+    """The way out of one channel, some slices at a time.
+
+    Args:
+        axes: Along each axis.
+        along: The axis across which slices are taken.
+        apart: Whether slices are resampled each for itself. A spline's overshoot is then cut off at what
+            the slice holds, not the case, as nnU-Net does.
+    """
+
+    axes: Axes
+    along: int
+    apart: bool
+
+    @classmethod
+    def between(cls, native: Grid, network: Grid, rule: Rule) -> "_Way":
+        apart = separate_axis(native.spacing, network.spacing, rule.separate_above)
+        return cls(outward(native, network, rule), apart or 0, apart is not None)
+
+    def fill(
+        self,
+        out: Float[Tensor, "z y x"],
+        channel: Num[np.ndarray, "_ _ _"],
+        terms: Float[Tensor, "1 4"],
+        mask: Bool[Tensor, "_ _ _"] | None,
+    ) -> None:
+        """Normalise and resample a channel into ``out``."""
+        voxels, wanted = channel.shape[self.along], out.shape[self.along]
+        lines = max(FEWEST_LINES, AT_ONCE * voxels // channel.size)
+        some = max(1, lines * wanted // voxels)
+        margin = PAD + 1 + math.ceil(voxels / wanted)
+        for start in range(0, wanted, some):
+            stop = min(start + some, wanted)
+            block, first, last = part(self.axes[self.along], start, stop, margin)
+            cut = (slice(None),) * self.along + (slice(first, last),)
+            read = torch.from_numpy(np.ascontiguousarray(channel[cut], dtype=np.float32))
+            clean = normalised(read[None], terms, None if mask is None else mask[cut])
+            z, y, x = (block if axis == self.along else way for axis, way in enumerate(self.axes))
+            low, high = self._limits(clean, terms, block)
+            torch.clamp(
+                along_axes(clean, (z, y, x))[0], low, high, out=out.narrow(self.along, start, stop - start)
+            )
+
+    def _limits(self, clean: Tensor, terms: Tensor, block: Axis) -> tuple[Tensor, Tensor]:
+        if not self.apart:
+            low, high = limits(terms)
+            return low, high
+        across = [1 + axis for axis in range(AXES) if axis != self.along]
+        ends = clean.amin(across, keepdim=True), clean.amax(across, keepdim=True)
+        low, high = (along_axis(end, 1 + self.along, block)[0] for end in ends)
+        return low, high
 
 
 def filled(image: Num[np.ndarray, "channel z y x"]) -> Box:

@@ -15,6 +15,8 @@ from ingradient_pl.sampling.windows import starts
 from ingradient_pl.transforms.interpolate import padded
 
 FULL_BYTES = 4
+TOGETHER = 4
+"""Slabs are joined up to this part of the memory for logits: a small case is one, a large one many."""
 AT_ONCE = 1 << 22
 """Logits that are weighed together."""
 
@@ -35,8 +37,8 @@ class Tiling:
         flips: Mirrorings of each window whose answers are averaged, each as the axes (0, 1, 2) turned round.
         batch: Views (mirrored windows) that go through the network together.
         slab_bytes: Memory for logits. Windows are taken along one axis, and rows that none of them will
-            change any more are given away; as many as fit here are held in single precision, and where not
-            even the fewest possible do, those few in half precision.
+            change any more are given away. Where a slab of windows needs more than this, logits are held in
+            half precision; where it needs less than a quarter, several slabs are worked off together.
     """
 
     patch: Voxels
@@ -94,7 +96,7 @@ class Slabs:
     def __iter__(self) -> Iterator[Slab]:
         """Give the slabs in the order of rows."""
         length, rows = self.tiling.patch[self.order[0]], self.starts[0]
-        most = max(length, self.tiling.slab_bytes // self._row_bytes(self.order[0]))
+        most = max(length, self.tiling.slab_bytes // TOGETHER // self._row_bytes(self.order[0]))
         first = 0
         while first < len(rows):
             stop = first + 1

@@ -1,4 +1,4 @@
-"""Whole commands, cold start included: our predict against nnU-Net's and against the bare network's passes."""
+"""Whole commands, cold start included: our predict against nnU-Net's and the bare network's passes."""
 
 import json
 import os

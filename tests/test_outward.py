@@ -1,0 +1,50 @@
+"""A case sent out to the network: some slices at a time as all at once, each clipped as nnU-Net clips."""
+
+import numpy as np
+import pytest
+import torch
+from test_predict import plan
+
+from ingradient_pl.inference import outward
+from ingradient_pl.inference.outward import sent_out
+from ingradient_pl.transforms.normalise import ZScore
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "wanted"),
+    [
+        ((150, 20, 18), (0.8, 0.8, 0.8), (1.5, 1.5, 1.5)),
+        ((90, 14, 16), (1.0, 1.5, 1.5), (0.7, 1.0, 1.0)),
+        ((60, 21, 18), (5.0, 1.0, 1.0), (3.0, 1.5, 1.5)),
+        ((16, 90, 20), (1.0, 5.0, 1.0), (1.2, 5.0, 1.2)),
+        ((16, 14, 80), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_some_slices_at_a_time_give_what_all_at_once_give(monkeypatch, shape, spacing, wanted, masked):
+    image = RNG.normal(100, 20, (1, *shape)).astype(np.float32)
+    image[:, 3:7, :5] = 0
+    made = plan(spacing=wanted, normalisation=(ZScore(masked),))
+    whole = sent_out(image, spacing, made).image
+    monkeypatch.setattr(outward, "AT_ONCE", 1)
+    monkeypatch.setattr(outward, "FEWEST_LINES", 10)
+    torch.testing.assert_close(sent_out(image, spacing, made).image, whole, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_where_slices_are_resampled_apart_none_overshoots_its_own_range(axis):
+    image = np.zeros((1, 6, 6, 6), np.float32)
+    image[0, :, :, ::2] = 1
+    image[0] *= np.arange(1, 7, dtype=np.float32)[:, None, None]  # each slice brighter than the last
+    spacing = np.ones(3)
+    spacing[axis] = 9.0
+    fine = np.where(spacing > 1, spacing, 0.3)
+    image = np.moveaxis(image, 1, 1 + axis)
+    found = np.moveaxis(
+        sent_out(image, spacing.tolist(), plan(spacing=tuple(fine))).image[0].numpy(), axis, 0
+    )
+    np.testing.assert_allclose(found.max((1, 2)), np.arange(1, 7), rtol=1e-6)
+    assert (found >= 0).all()
