@@ -27,7 +27,17 @@ def outcome(monkeypatch, capsys, command, *arguments):
 
 @pytest.mark.parametrize(
     "command",
-    ["phantoms", "prepare", "plan", "predict", "evaluate", "compare", "postprocess", "import-nnunet"],
+    [
+        "phantoms",
+        "prepare",
+        "plan",
+        "predict",
+        "evaluate",
+        "compare",
+        "postprocess",
+        "export",
+        "import-nnunet",
+    ],
 )
 def test_help_tells_what_each_option_is(monkeypatch, capsys, command):
     code, out, _ = outcome(monkeypatch, capsys, command, "--help")

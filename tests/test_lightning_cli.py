@@ -6,6 +6,7 @@ import torch
 import yaml
 
 from ingradient_pl.cli import main as entry
+from ingradient_pl.cli import train as train_entry
 from ingradient_pl.inference import checkpoint
 
 
@@ -66,3 +67,35 @@ def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
     (written,) = tmp_path.glob("**/*.ckpt")
     assert torch.load(written, weights_only=True)["global_step"] == 2
     assert checkpoint.read(written).plan.patch == (16, 16, 16)
+
+
+def test_a_hydra_run_and_its_lightning_config_end_with_the_same_weights(
+    monkeypatch, tmp_path, quick, phantom_store, phantom_plan
+):
+    monkeypatch.chdir(tmp_path)
+    rest = [entry for entry in quick if not entry.startswith(("store=", "plan="))]
+    line = [
+        "--store",
+        str(phantom_store),
+        "--plan",
+        str(phantom_plan),
+        "--run_dir",
+        "cli",
+        "--output",
+        "fit.yaml",
+    ]
+    for arguments in (
+        ["lightning-config", *line, "--overrides", f"[{','.join(rest)}]"],
+        ["fit", "--config", "fit.yaml"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["ingradient", *arguments])
+        entry.main()
+    monkeypatch.setattr(sys, "argv", ["ingradient-train", *quick, "hydra.run.dir=hydra"])
+    train_entry.main()
+    expected, found = (
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in ("hydra", "cli")
+    )
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name

@@ -1,0 +1,79 @@
+"""``ingradient lightning-config``: the config of a Hydra run as a file for ``ingradient fit``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from ingradient_pl.cli.commands import run
+from ingradient_pl.cli.train import with_plans
+
+HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
+FIELDS_ONLY = ("plan", "draws", "split", "motion")
+"""Arguments of one type: LightningCLI takes their fields, and no class path."""
+
+
+def converted(
+    store: str, plan: str, output: str = "fit.yaml", run_dir: str = "run", overrides: list[str] | None = None
+) -> None:
+    """Write what `ingradient-train store=STORE plan=PLAN OVERRIDES` would run as a config of LightningCLI.
+
+    Args:
+        store: Folder written by `ingradient prepare`.
+        plan: YAML file written by `ingradient plan`.
+        output: YAML file to write; run it with: ingradient fit --config OUTPUT
+        run_dir: Folder for checkpoints, logs and pictures.
+        overrides: What ingradient-train would be told, such as [epochs=10,trainer=cpu].
+    """
+    told = [f"store={store}", f"plan={plan}", *(overrides or ())]
+    with TemporaryDirectory() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
+        config = compose("train", [*with_plans(told, Path(folder)), f"hydra.run.dir={run_dir}"])
+        OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+    trainer = {
+        # what Hydra works out by a function is plain by now: LightningCLI would ask for a class
+        key: instantiate(entry) if isinstance(entry, dict) else entry
+        for key, entry in plain["trainer"].items()
+        if key not in HYDRA_ONLY
+    }
+    callbacks, loggers = (list((plain[group] or {}).values()) for group in ("callbacks", "logger"))
+    written = {
+        "seed_everything": plain["seed"],
+        "trainer": {**trainer, "callbacks": _classes(callbacks), "logger": _classes(loggers)},
+        "model": _fields(plain["module"]),
+        "data": _fields(plain["data"]),
+    }
+    if plain["resume"] is not None:
+        written["ckpt_path"] = plain["resume"]
+    Path(output).write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+    print(f"Written to {output}. Train: ingradient fit --config {output}")
+
+
+def _fields(node: dict[str, Any]) -> dict[str, Any]:
+    """Give a constructor's arguments; those of one type as fields, the others with their class."""
+    return {
+        name: _fields(entry) if name in FIELDS_ONLY and isinstance(entry, dict) else _classes(entry)
+        for name, entry in node.items()
+        if name not in HYDRA_ONLY
+    }
+
+
+def _classes(node: Any) -> Any:
+    """Say ``class_path`` and ``init_args`` where Hydra says ``_target_`` and the arguments beside it."""
+    if isinstance(node, list):
+        return [_classes(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    if "_target_" in node:
+        return {"class_path": node["_target_"], "init_args": _fields(node)}
+    return {name: _classes(entry) for name, entry in node.items()}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run(converted, arguments)
