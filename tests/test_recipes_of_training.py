@@ -1,0 +1,103 @@
+"""The keys of a recipe do what they say: nnU-Net's numbers, precision, compilation, the fast recipe."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from test_conf import composed
+
+from ingradient_pl.cli.train import train
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.precision import fitting_precision
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def optimised(config):
+    """Optimiser and schedule of a run of 1000 steps."""
+    module, trainer = instantiate(config.module), instantiate(config.trainer, callbacks=[], logger=[])
+    module.trainer = trainer
+    trainer.fit_loop.setup_data = lambda: None
+    trainer.fit_loop.max_batches = 1000
+    found = module.configure_optimizers()
+    return module, trainer, found["optimizer"], found["lr_scheduler"]
+
+
+def test_nnunets_recipe_is_nnunets(quick, tmp_path):
+    config = composed([*quick, "recipe=nnunet", "epochs=1"], tmp_path)
+    module, trainer, sgd, schedule = optimised(config)
+    (group,) = sgd.param_groups
+    assert type(sgd) is torch.optim.SGD
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.99, 3e-5)
+    assert group["nesterov"]
+    assert trainer.gradient_clip_val == 12
+    assert trainer.gradient_clip_algorithm in (None, "norm")
+    assert schedule["interval"] == "step"
+    assert (schedule["scheduler"].total_iters, schedule["scheduler"].power) == (1000, 0.9)
+    assert module.loss.level_loss.smooth == 1e-5
+    assert fitting_precision("gpu") == "16-mixed"
+
+
+def test_the_fast_recipe_is_muon_with_a_warm_start(quick, tmp_path):
+    _, _, muon, schedule = optimised(composed([*quick, "recipe=fast", "epochs=1"], tmp_path))
+    rates = {(group["muon"], group["transposed"]): group["initial_lr"] for group in muon.param_groups}
+    assert rates == {(True, False): 0.02, (False, False): 1e-3, (True, True): 0.02}
+    assert muon.defaults["momentum"] == 0.95
+    assert muon.param_groups[0]["lr"] == pytest.approx(0.02 / 51)
+    for _ in range(1000):
+        muon.step()
+        schedule["scheduler"].step()
+    assert muon.param_groups[0]["lr"] == 0
+
+
+def test_the_fast_recipe_trains(quick, tmp_path):
+    train(composed([*quick, "recipe=fast", "epochs=1", "callbacks=averaged"], tmp_path))
+    assert checkpoint.read(tmp_path / "checkpoints" / "last.ckpt").networks
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [([], "32-true"), (["trainer.precision=bf16-mixed"], "bf16-mixed")],
+    ids=str,
+)
+def test_precision_fits_the_accelerator_unless_it_is_named(quick, tmp_path, overrides, expected):
+    config = composed([*quick, *overrides], tmp_path)
+    assert instantiate(config.trainer, callbacks=[], logger=[]).precision == expected
+
+
+def test_precision_of_each_accelerator():
+    assert fitting_precision("cuda") == "16-mixed"
+    assert fitting_precision("cpu") == fitting_precision("mps") == "32-true"
+    assert fitting_precision("auto") == ("16-mixed" if torch.cuda.is_available() else "32-true")
+
+
+@pytest.mark.filterwarnings("ignore:.*not supported by the model summary.*:UserWarning")  # Lightning 2.6
+def test_a_run_in_bf16_leaves_weights_in_32_bits(quick, tmp_path):
+    train(composed([*quick, "trainer.precision=bf16-mixed", "epochs=1"], tmp_path))
+    found = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in found.values())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch 2.13 of itself
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch >= 2.6 can leave compiling out")
+def test_a_compiled_network_keeps_its_names(quick, tmp_path):
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    for folder, overrides in ((plain, []), (compiled, ["module.compile=true"])):
+        folder.mkdir()
+        with torch.compiler.set_stance("force_eager"):  # what is compiled is tested with the network
+            train(composed([*quick, *overrides, "epochs=1"], folder))
+    one, two = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (plain, compiled)
+    )
+    assert list(one) == list(two)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert checkpoint.read(compiled / "checkpoints" / "last.ckpt").networks
+    module = instantiate(composed([*quick, "module.compile=true"], compiled).module)
+    assert module.network._compiled_call_impl is not None
+    assert isinstance(module, pl.LightningModule)
