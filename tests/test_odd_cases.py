@@ -1,8 +1,10 @@
 """Training goes through whatever a data set holds, and a sweep leaves the store as it is."""
 
+import dataclasses
 import hashlib
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,11 @@ from test_conf import composed
 from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.phantom import phantom
 from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cli.train import train
+from ingradient_pl.lightning.patches import CasePatches
+from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.sampling.training import TrainingDraws
 
 
 @pytest.fixture(autouse=True)
@@ -23,20 +29,22 @@ def _forget_hydra():
     HydraConfig.instance().cfg = None
 
 
-def store_of(folder, cases):
-    """A store of cases given as shape and the classes that are left in the label."""
+def store_of(folder, cases, ignored=False):
+    """A store of cases given as shape and the classes left in the label; half may be left unannotated."""
     for name in ("imagesTr", "labelsTr"):
         (folder / "raw" / name).mkdir(parents=True)
     for number, (shape, classes) in enumerate(cases):
         image, label = phantom(shape, (1.5, 1.0, 1.0), np.random.default_rng(number))
         label[~np.isin(label, classes)] = 0
+        if ignored:
+            label[:, : shape[1] // 2] = 3
         for part, voxels, ending in (("imagesTr", image[0], "_0000"), ("labelsTr", label, "")):
             written = SimpleITK.GetImageFromArray(voxels)
             written.SetSpacing((1.0, 1.0, 1.5))
             SimpleITK.WriteImage(written, str(folder / "raw" / part / f"case_{number}{ending}.nii.gz"))
     table = {
         "channel_names": {"0": "MR"},
-        "labels": {"background": 0, "organ": 1, "lesion": 2},
+        "labels": {"background": 0, "organ": 1, "lesion": 2} | ({"ignore": 3} if ignored else {}),
         "numTraining": len(cases),
         "file_ending": ".nii.gz",
     }
@@ -72,6 +80,15 @@ def test_a_single_case_trains_and_validates_itself(quick, tmp_path):
     store = store_of(tmp_path, [(WHOLE, (1, 2))])
     score = trained(quick, store, tmp_path, "data.split.number=null", "data.iterations=1")
     assert 0 <= score <= 1
+
+
+def test_patches_of_partly_annotated_cases_lie_about_what_is_annotated(quick, tmp_path):
+    store = CaseStore(store_of(tmp_path, [((30, 60, 40), (1, 2)), ((30, 60, 40), ())], ignored=True))
+    assert all(3 not in case.classes for case in store.cases.values())
+    plan = dataclasses.replace(read_plan(Path(quick[1].removeprefix("plan="))), patch=(8, 8, 8))
+    draws = TrainingDraws(plan.patch, plan.spacing, motion=None)
+    patches = CasePatches(store, plan, draws, list(store.cases))
+    assert all((patches[number].label != 3).any() for number in range(60))
 
 
 def content(store):

@@ -222,3 +222,19 @@ def test_wrong_shares_and_no_cases_are_refused_with_the_cure():
         Chance(-0.1)
     with pytest.raises(ValueError, match="no cases"):
         DRAWS.draw(0, [])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_where_parts_are_not_annotated_patches_lie_about_voxels_that_are(share):
+    """Patches centred on foreground lie about it; without any, about what is annotated, as all others."""
+    annotated = np.array([[5, 30, 20], [12, 31, 25]], dtype=np.int32)
+    partly = [case._replace(annotated=lambda: annotated) for case in CASES]
+    bare = [case._replace(classes=()) for case in partly]
+    draws = replace(KEPT, oversampling=FixedShare(share), spacing=(3.0, 1.0, 1.0))
+    expected = {tuple(np.maximum(0, voxel - np.array(draws.patch) // 2)) for voxel in annotated}
+    for cases in (bare,) if share else (partly, bare):
+        found = {tuple(start_of(draws.draw(n, cases), draws.spacing)[0]) for n in range(40)}
+        assert found == expected
+    if share:
+        found = {tuple(start_of(draws.draw(n, partly), draws.spacing)[0]) for n in range(40)}
+        assert not found & expected

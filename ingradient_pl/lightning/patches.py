@@ -29,9 +29,14 @@ class CasePatches(Dataset[Patch]):
         self.store, self.plan, self.draws = store, plan, draws
         self.rule = Rule(separate_above=plan.separate_z_above)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
+        partly = store.task.ignore is not None
         self.candidates = [
             Candidate(
-                name, store.cases[name].grid, partial(store.foreground, name), store.cases[name].classes
+                name,
+                store.cases[name].grid,
+                partial(store.foreground, name),
+                store.cases[name].classes,
+                partial(store.annotated, name) if partly else None,
             )
             for name in sorted(names)
         ]

@@ -31,12 +31,15 @@ class Candidate(NamedTuple):
         foreground: Voxels of each class, shape ``(n, 3)``, or what reads them: called only for the patches
             centred on foreground, so that nothing is kept for all cases.
         classes: Foreground classes it holds.
+        annotated: Reads voxels that somebody annotated, shape ``(n, 3)``, where others were left out: patches
+            lie about one of them; None where the whole case is annotated.
     """
 
     name: str
     grid: Grid
     foreground: Coordinates | Callable[[], Coordinates]
     classes: tuple[int, ...]
+    annotated: Callable[[], NDArray[np.int32] | None] | None = None
 
 
 class Draw(NamedTuple):
@@ -111,8 +114,9 @@ class TrainingDraws:
 
         It depends on ``seed``, ``number`` and the cases alone: not on worker, rank or what came before. A
         patch centred on foreground lies about a voxel drawn from the stored ones of a class drawn from the
-        case's; where a case has none, and for all other patches, it lies anywhere inside the case. Along an
-        axis shorter than the patch it sticks out on both sides.
+        case's; where a case has none, and for all other patches, it lies anywhere inside the case, or about
+        an annotated voxel where parts of the case are not annotated. Along an axis shorter than the patch it
+        sticks out on both sides.
 
         Raises:
             ValueError: If there are no cases.
@@ -127,7 +131,9 @@ class TrainingDraws:
         pairs = zip(self.spacing, case.grid.spacing, strict=True)
         patch = Grid.of(self.patch, [kept if mm is None else mm for mm, kept in pairs])
         forced = self.oversampling.forced(position, self.batch_size, rng)
-        start = self._start(rng, whole.shape, self._voxel(rng, case, step) if forced else None)
+        voxel = self._foreground(rng, case) if forced else None
+        voxel = _annotated(rng, case) if voxel is None else voxel
+        start = self._start(rng, whole.shape, None if voxel is None else _on_network(voxel, step))
         motion = np.eye(AXES) if self.motion is None else self.motion.draw(rng, patch)
         z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
         box = reach(case.grid, patch, (z, y, x), motion, self.margin)
@@ -138,10 +144,8 @@ class TrainingDraws:
         order, place = divmod(slot, cases)
         return _order(self.seed, order, cases)[place]
 
-    def _voxel(
-        self, rng: np.random.Generator, case: Candidate, step: NDArray[np.float64]
-    ) -> NDArray[np.int64] | None:
-        """Draw a foreground voxel, on the network's grid; None where the case has none."""
+    def _foreground(self, rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
+        """Draw a foreground voxel of the case; None where it has none."""
         weights = [
             1.0 if self.class_weights is None else self.class_weights.get(c, 0.0) for c in case.classes
         ]
@@ -152,8 +156,8 @@ class TrainingDraws:
         voxels = foreground.get(chosen, ())
         if not len(voxels):
             return None
-        network: NDArray[np.float64] = (voxels[rng.integers(len(voxels))] + 0.5) / step
-        return np.floor(network).astype(np.int64)
+        drawn: NDArray[np.int32] = voxels[rng.integers(len(voxels))]
+        return drawn
 
     def _start(
         self, rng: np.random.Generator, shape: Voxels, voxel: NDArray[np.int64] | None
@@ -203,3 +207,18 @@ def reach(
 def _order(seed: int, order: int, cases: int) -> tuple[int, ...]:
     """The order of all cases in one round."""
     return tuple(np.random.default_rng([seed, order, ORDERS]).permutation(cases).tolist())
+
+
+def _annotated(rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
+    """Draw an annotated voxel of the case; None where all of them are, or none is."""
+    voxels = None if case.annotated is None else case.annotated()
+    if voxels is None or not len(voxels):
+        return None
+    drawn: NDArray[np.int32] = voxels[rng.integers(len(voxels))]
+    return drawn
+
+
+def _on_network(voxel: NDArray[np.int32], step: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Name the voxel of the network's grid that a native one lies in."""
+    network: NDArray[np.float64] = (voxel + 0.5) / step
+    return np.floor(network).astype(np.int64)
