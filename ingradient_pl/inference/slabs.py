@@ -180,11 +180,20 @@ class Slabs:
         some = max(1, AT_ONCE // weight.numel())
         back = (0, *(1 + axis for axis in self.order))
         for first in range(0, self.outputs, some):
-            total: Tensor | float = 0.0
-            for logits, flip in turns:
-                total = total + logits[first : first + some].float().flip([1 + axis for axis in flip])
-            assert isinstance(total, Tensor)
-            target[first : first + some] += total.permute(back) * weight
+            (logits, flip), *others = turns
+            total = _turned(logits[first : first + some], flip)
+            for logits, flip in others:
+                total = total + _turned(logits[first : first + some], flip)
+            part = target[first : first + some]
+            if part.dtype == total.dtype:
+                part.addcmul_(total.permute(back), weight)  # one pass
+            else:
+                part += total.permute(back) * weight
+
+
+def _turned(logits: Tensor, flip: Sequence[int]) -> Tensor:
+    """Undo a mirroring; without one nothing is copied."""
+    return logits.float().flip([1 + axis for axis in flip]) if flip else logits.float()
 
 
 def _shift(held: Tensor, gone: int, kept: int) -> None:

@@ -54,7 +54,7 @@ def _against_nnunet() -> tuple[float, float]:
     pairs = []
     for _ in range(ROUNDS):
         ours = _measured(sys.executable, "apart/large_case.py", "home", slices, max(CLASSES))["seconds"]
-        theirs = _measured(python_of("nnunet"), "in_peers/nnunet_export.py", slices, two)["seconds"]
+        theirs = _measured(python_of("nnunet"), "theirs/export.py", slices, two)["seconds"]
         pairs.append((ours, theirs * max(CLASSES) / two))
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     print(f"{'way home, 117 classes: ingradient':<46}{ours:>10.1f}")

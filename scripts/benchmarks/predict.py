@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from figure import Figure, medians
-from peers import ROOT, python_of
+from peers import ROOT, THEIRS, python_of
 from torch import nn
 
 from ingradient_pl.cases.formats import read_label
@@ -70,7 +70,7 @@ def _ours(work: Path):
 
 
 def _theirs(work: Path):
-    driver = Path(__file__).parent / "in_peers" / "nnunet_predict.py"
+    driver = THEIRS / "predict.py"
     line = [python_of("nnunet"), driver, "-m", MODEL, "-f", "0", "-device", "cpu"]
     return _command([*line, "-i", work / "images", "-o", work / "theirs"])
 
