@@ -36,6 +36,6 @@ class WarmupPoly(LambdaLR):
         def share(step: int) -> float:
             if step < rising:
                 return (step + 1) / (rising + 1)
-            return max(0.0, 1 - (step - rising) / (total_iters - rising)) ** power
+            return float(max(0.0, 1 - (step - rising) / (total_iters - rising)) ** power)
 
         super().__init__(optimizer, share, last_epoch)
