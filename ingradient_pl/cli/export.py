@@ -1,0 +1,42 @@
+"""``ingradient export``: a checkpoint -> its networks for other programs, as torch.export or ONNX files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ingradient_pl.cli.commands import run
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.export import export_model, largest_difference
+from ingradient_pl.recipes import TRUSTED
+
+
+def exported(
+    checkpoint: str | list[str],
+    output: str,
+    format: Literal["torch", "onnx"] = "torch",
+    check: bool = True,  # noqa: FBT001 - a switch of the command line
+    trust: list[str] | None = None,
+) -> None:
+    """Write the networks of a checkpoint for programs that do not have ingradient_pl.
+
+    Each takes a batch of patches (batch, channel, z, y, x), at the plan's spacing and normalised as it says,
+    and gives the logits on the same voxels. model.json beside them holds plan and task.
+
+    Args:
+        checkpoint: File that training or import-nnunet wrote; several ([a.ckpt, b.ckpt]) go together.
+        output: Folder for network_0.pt2 or network_0.onnx (one for each fold) and model.json.
+        format: torch (read with torch.export.load) or onnx (read with onnxruntime and others).
+        check: Whether to run each file once and compare its logits with the network's (in double precision).
+        trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
+    """
+    files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    written = export_model(model, Path(output), format)
+    print(*written.files, written.description, sep="\n")
+    if check:
+        print(f"Logits differ from the network's by at most {largest_difference(model, written):.2g}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run(exported, arguments)

@@ -1,0 +1,199 @@
+"""A trained network for other programs: as torch.export's program or as ONNX, its plan and task beside it."""
+
+import copy
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import ingradient_pl
+from ingradient_pl.cases.atomic import replace_file
+from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predictor import finest
+from ingradient_pl.recipes import recipe
+
+DESCRIPTION = "model.json"
+INPUT, OUTPUT = "image", "logits"
+TRACED_BATCH = 2
+"""A batch of one would be taken for a constant."""
+
+Run = Callable[[Tensor], Tensor]
+
+
+class ExportError(ValueError):
+    """A network that cannot be written for other programs; the message says why and what to do."""
+
+
+class Exported(NamedTuple):
+    """What an export wrote.
+
+    Args:
+        files: One for each network (fold), in order.
+        description: JSON with plan, task, and what goes in and comes out.
+    """
+
+    files: list[Path]
+    description: Path
+
+
+class Finest(nn.Module):
+    """A network's finest logits alone, which is all that prediction needs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the logits of a batch of normalised patches."""
+        return finest(self.network, image)
+
+
+def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
+    """Write every network of a model, and what another program needs to know to use it.
+
+    The networks take a batch of any size of patches as the plan has them, normalised and at its spacing, and
+    give the finest logits; windows, mirroring, averaging and the way home are the other program's.
+
+    Args:
+        model: Networks, plan and task.
+        output: Folder for ``network_0.pt2`` or ``network_0.onnx`` and so on, and ``model.json``.
+        form: ``torch`` or ``onnx``.
+
+    Raises:
+        ExportError: If the form is unknown, a package is missing, or the network cannot be traced.
+    """
+    if form not in FORMS:
+        raise ExportError(f"'{form}' is no form of export: take one of {', '.join(FORMS)}.")
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    ending, write = FORMS[form]
+    files = []
+    for number, network in enumerate(model.networks):
+        files.append(output / f"network_{number}{ending}")
+        temporary = output / f".unfinished-{files[-1].name}"
+        try:
+            write(_program(network, model), temporary)
+            temporary.replace(files[-1])
+        finally:
+            temporary.unlink(missing_ok=True)
+    description = output / DESCRIPTION
+    replace_file(description, json.dumps(_described(model, form, files), indent=2).encode())
+    return Exported(files, description)
+
+
+def opened(file: Path) -> Run:
+    """Open an exported network as a function on the CPU, from a batch of patches to logits.
+
+    Raises:
+        ExportError: If it is an ONNX file and onnxruntime is not installed.
+    """
+    if file.suffix == ".pt2":
+        program: Any = torch.export.load(str(file)).module()
+        return lambda image: program(image)
+    session = _package("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
+
+
+def largest_difference(model: Model, exported: Exported, seed: int = 0, batch: int = 3) -> float:
+    """Give the largest difference of a logit between the networks, in double precision, and their files.
+
+    Double precision, because the network in single precision is no better a witness than its file.
+
+    Args:
+        model: What was exported.
+        exported: The files.
+        seed: Of the noise that goes through both.
+        batch: Patches of noise.
+    """
+    noise = np.random.default_rng(seed).standard_normal((batch, model.plan.channels, *model.plan.patch))
+    image = torch.from_numpy(noise.astype(np.float32))
+    with torch.inference_mode():
+        return max(
+            float((opened(file)(image) - exact(network, image)).abs().max())
+            for network, file in zip(model.networks, exported.files, strict=True)
+        )
+
+
+def exact(network: nn.Module, image: Tensor) -> Tensor:
+    """Give a network's finest logits, computed in double precision on the CPU."""
+    return finest(copy.deepcopy(network).cpu().double().eval(), image.double())
+
+
+def _program(network: nn.Module, model: Model) -> torch.export.ExportedProgram:
+    plan = model.plan
+    portable = copy.deepcopy(network).cpu().float().eval()
+    if hasattr(portable, "channels_last"):
+        vars(portable)["channels_last"] = False  # how memory lies is the other program's choice
+    example: Float[Tensor, "batch channel z y x"] = torch.zeros(TRACED_BATCH, plan.channels, *plan.patch)
+    batch = torch.export.Dim("batch")
+    try:
+        with torch.no_grad():
+            return torch.export.export(Finest(portable), (example,), dynamic_shapes={INPUT: {0: batch}})
+    except Exception as error:  # whatever a network's own code raises when it is traced
+        reason = str(error).strip().split("\n")[0]
+        raise ExportError(
+            f"The network of {model.origin} cannot be traced by torch.export ({reason}). Its forward must "
+            "not depend on the values of its input."
+        ) from error
+
+
+def _write_torch(program: torch.export.ExportedProgram, path: Path) -> None:
+    with path.open("wb") as file:
+        torch.export.save(program, file)
+
+
+def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
+    for package in ("onnx", "onnxscript"):
+        _package(package)
+    torch.onnx.export(
+        program,
+        (),
+        str(path),
+        dynamo=True,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ExportError(
+            f"ONNX needs the package {name}, which is not installed: pip install 'ingradient_pl[export]'. "
+            "The form 'torch' needs nothing."
+        ) from error
+
+
+def _described(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
+    plan, task = model.plan, model.task
+    return {
+        "version": ingradient_pl.__version__,
+        "form": form,
+        "networks": [file.name for file in files],
+        "input": {"name": INPUT, "shape": ["batch", plan.channels, *plan.patch], "type": "float32"},
+        "output": {
+            "name": OUTPUT,
+            "shape": ["batch", plan.outputs, *plan.patch],
+            "type": "float32",
+            "meaning": task.output_names,
+            "activation": "sigmoid" if task.has_regions else "softmax",
+        },
+        "mirror": list(model.mirror),
+        "plan": recipe(plan),
+        "task": task.described,
+    }
+
+
+FORMS: dict[str, tuple[str, Callable[[torch.export.ExportedProgram, Path], None]]] = {
+    "torch": (".pt2", _write_torch),
+    "onnx": (".onnx", _write_onnx),
+}
