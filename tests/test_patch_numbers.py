@@ -47,6 +47,8 @@ def alike(one, other):
 
 
 def flat(way):
+    if way is None:
+        return []
     return [leaf for part in way for leaf in flat(part)] if isinstance(way, tuple) else [way]
 
 

@@ -72,14 +72,28 @@ class PlaneSampling(NamedTuple):
     matrix: Float[Tensor, "2 3"]
 
 
+class Bend(NamedTuple):
+    """Smooth displacements of the network's voxels, by cubic B-splines between a few knots.
+
+    Args:
+        knots: Displacements along (x, y, z), in the units of ``affine_grid``; axes (z, y, x).
+        rows: Along each of (z, y, x): the weight of each knot in each voxel wanted; rows sum to one.
+    """
+
+    knots: Float[Tensor, "3 _ _ _"]
+    rows: tuple[Float[Tensor, "_ _"], Float[Tensor, "_ _"], Float[Tensor, "_ _"]]
+
+
 class ObliqueSampling(NamedTuple):
     """How patch voxels become network voxels after a rotation in space: one matrix for all axes.
 
     Args:
         matrix: What :func:`torch.nn.functional.affine_grid` takes, ``align_corners=False``.
+        bend: What is added to where the matrix reads; None where nothing is bent.
     """
 
     matrix: Float[Tensor, "3 4"]
+    bend: Bend | None = None
 
 
 Sampling = AxisSampling | PlaneSampling | ObliqueSampling

@@ -122,7 +122,7 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def val_dataloader(self) -> PatchLoader:
-        draws = replace(self.draws, motion=None, seed=self.draws.seed + 1)
+        draws = replace(self.draws, motion=None, bend=None, seed=self.draws.seed + 1)
         return self._loader(draws, self.split.validation, self.validation_batches, repeated=True)
 
     @override

@@ -47,7 +47,7 @@ class CasePatches(Dataset[Patch]):
         draw = self.draws.draw(number, self.candidates)
         voxels = self.store.read(draw.case, draw.box, body=self.masked)
         native = self.store.cases[draw.case].grid
-        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule)
+        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule, draw.bend)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
         return Patch(draw.case, number, image, label, body, self._terms(draw.case), way)

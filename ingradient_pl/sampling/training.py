@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box, Grid, Millimetres, Voxels
+from ingradient_pl.sampling.bend import RandomBend
 from ingradient_pl.sampling.motion import RandomMotion
 from ingradient_pl.sampling.oversampling import FixedShare, Oversampling
 
@@ -16,7 +17,7 @@ Coordinates = Mapping[int, NDArray[np.int32]]
 Numbers = tuple[float, ...]
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-PATCHES, ORDERS = 2, 3
+PATCHES, ORDERS, BENDS = 2, 3, 4
 """Streams of random numbers, beside 1, which is the augmentation's."""
 WHOLE = 1e-6
 """Voxels by which positions may miss whole ones and still be taken as them."""
@@ -54,6 +55,7 @@ class Draw(NamedTuple):
         patch: The network's input as a grid, its voxels as planned. A whole case resampled has a whole number
             of voxels, and a patch is exactly a part of it, so its true voxels may differ by a fraction of one
             over the case: :func:`reach` and the resampling both reckon with that.
+        bend: Displacements of knots over the patch, in mm of the case; None where it is not bent.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Draw(NamedTuple):
     motion: Numbers
     box: Box
     patch: Grid
+    bend: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class TrainingDraws:
         margin: Native voxels read beyond the patch for the spline's sake.
         class_weights: How often each class is the centre, relative to the others; a class not named never
             is. None treats all alike.
+        bend: How patches are bent; None leaves them straight.
 
     Raises:
         ValueError: If the counts are not positive, or there are more cases than patches in a batch.
@@ -96,6 +100,7 @@ class TrainingDraws:
     seed: int = 0
     margin: int = 12
     class_weights: Mapping[int, float] | None = None
+    bend: RandomBend | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
@@ -137,7 +142,15 @@ class TrainingDraws:
         motion = np.eye(AXES) if self.motion is None else self.motion.draw(rng, patch)
         z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
         box = reach(case.grid, patch, (z, y, x), motion, self.margin)
-        return Draw(number, case.name, (z, y, x), tuple(motion.ravel().tolist()), box, patch)
+        bend = self._bend(number, patch)
+        box = box if bend is None else _grown(box, bend, case.grid)
+        return Draw(number, case.name, (z, y, x), tuple(motion.ravel().tolist()), box, patch, bend)
+
+    def _bend(self, number: int, patch: Grid) -> NDArray[np.float64] | None:
+        if self.bend is None:
+            return None
+        flat = (self.motion or RandomMotion()).is_flat(patch)
+        return self.bend.draw(np.random.default_rng([self.seed, number, BENDS]), flat)
 
     def _case(self, batch: int, position: int, cases: int) -> int:
         slot = batch * self.cases_per_batch + position * self.cases_per_batch // self.batch_size
@@ -222,3 +235,11 @@ def _on_network(voxel: NDArray[np.int32], step: NDArray[np.float64]) -> NDArray[
     """Name the voxel of the network's grid that a native one lies in."""
     network: NDArray[np.float64] = (voxel + 0.5) / step
     return np.floor(network).astype(np.int64)
+
+
+def _grown(box: Box, bend: NDArray[np.float64], native: Grid) -> Box:
+    """Give the box that holds what a bend reaches, too; clipped to the case."""
+    furthest = np.abs(bend).max(axis=(1, 2, 3)) / native.spacing
+    more = np.ceil(furthest).astype(int)
+    start, stop = np.array(box.start) - more, np.array(box.start) + box.shape + more
+    return Box.between(np.maximum(start, 0).tolist(), np.minimum(stop, native.shape).tolist())

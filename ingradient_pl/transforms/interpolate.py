@@ -8,7 +8,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Num, Shaped
 from torch import Tensor
 
-from ingradient_pl.cases.patch import Axis, AxisSampling, Cut, Picks, PlaneSampling, Sampling, Weights
+from ingradient_pl.cases.patch import (
+    Axis,
+    AxisSampling,
+    Cut,
+    ObliqueSampling,
+    Picks,
+    PlaneSampling,
+    Sampling,
+    Weights,
+)
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.resample import part
 
@@ -84,11 +93,20 @@ def resampled(
         return padded(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
         slices = along_axes(volume, (way.z, Cut(0, volume.shape[Y], False), Cut(0, volume.shape[X], False)))
-        turned = F.grid_sample(
-            slices.flatten(0, 1)[None], _last(points(way.matrix, shape[1:])), align_corners=False
-        )
+        turned = F.grid_sample(slices.flatten(0, 1)[None], _last(read_at(way, shape)), align_corners=False)
         return padded(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
-    return F.grid_sample(volume[None], _last(points(way.matrix, shape)), align_corners=False)[0]
+    return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
+
+
+def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor, "to *shape"]:
+    """Give where each voxel of ``shape`` (each of a slice, after a rotation in the plane) is read."""
+    planes = points(way.matrix, shape[len(shape) - len(way.matrix) :])
+    if isinstance(way, PlaneSampling) or way.bend is None:
+        return planes
+    field = way.bend.knots
+    for dim, rows in enumerate(way.bend.rows, FIRST_AXIS):
+        field = multiplied(field, dim, rows)
+    return planes.add_(field)
 
 
 def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tensor, "to *shape"]:

@@ -19,7 +19,7 @@ from ingradient_pl.cases.patch import (
     Weights,
 )
 from ingradient_pl.geometry import AXES, Voxels
-from ingradient_pl.transforms.interpolate import at_hand, padded, points
+from ingradient_pl.transforms.interpolate import at_hand, padded, read_at
 
 AT_ONCE = 1 << 21
 """Voxels voted on together."""
@@ -122,7 +122,7 @@ def _turned(
     way: PlaneSampling | ObliqueSampling, voxels: Tensor, shape: Voxels
 ) -> tuple[Places, Bool[Tensor, "#z y x"]]:
     """Give the places of a turned patch, and which of them lie inside the box in the turned axes."""
-    planes = points(way.matrix, shape[AXES - len(way.matrix) :])
+    planes = read_at(way, shape)
     at = [_spread(way.z, 0, voxels.device)] if isinstance(way, PlaneSampling) else []
     for plane, count in zip(planes.flip(0), voxels.shape[len(at) :], strict=True):  # they run (x, y, z)
         place = plane.mul(count / 2).add_(count / 2 - HALF).clamp_(0, count - 1)

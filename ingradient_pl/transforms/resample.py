@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ingradient_pl.cases.patch import (
     Axis,
     AxisSampling,
+    Bend,
     Cut,
     ObliqueSampling,
     Padding,
@@ -20,7 +21,7 @@ from ingradient_pl.cases.patch import (
     Weights,
 )
 from ingradient_pl.geometry import AXES, Box, Grid
-from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized
+from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized, smooth_rows
 
 Axes = tuple[Axis, Axis, Axis]
 CUBIC, LINEAR = 3, 1
@@ -48,13 +49,19 @@ NNUNET = Rule()
 
 
 def sampling(
-    native: Grid, box: Box, patch: Grid, centre: Sequence[float], motion: Sequence[float], rule: Rule = NNUNET
+    native: Grid,
+    box: Box,
+    patch: Grid,
+    centre: Sequence[float],
+    motion: Sequence[float],
+    rule: Rule = NNUNET,
+    bend: NDArray[np.float64] | None = None,
 ) -> Sampling:
     """Give the way from the native voxels of ``box`` to the patch that is laid into the case by ``motion``.
 
     Where the axes of both run alike (scaling and mirroring included) it is a cubic B-spline axis by axis, or
-    a plain crop where the grids agree; after a rotation it is one linear interpolation straight from the
-    native voxels.
+    a plain crop where the grids agree; after a rotation, or bent, it is one linear interpolation straight
+    from the native voxels.
 
     Args:
         native: The case.
@@ -64,12 +71,14 @@ def sampling(
         centre: Of the patch, in native voxels as cells.
         motion: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
         rule: How axes are interpolated.
+        bend: Displacements of knots spread evenly over the patch, (3, z, y, x), in mm of the case.
     """
     spacing = np.array(native.extent) / native.respaced(patch.spacing).shape
     per_step = np.reshape(motion, (AXES, AXES)) * spacing / np.array(native.spacing)[:, None]
     off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
-    if off[0].any() or off[:, 0].any():
-        return ObliqueSampling(torch.from_numpy(_affine(box, patch, centre, per_step)).float())
+    if bend is not None or off[0].any() or off[:, 0].any():
+        matrix = torch.from_numpy(_affine(box, patch, centre, per_step)).float()
+        return ObliqueSampling(matrix, None if bend is None else _bent(native, box, patch, bend))
     picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
 
     def way(axis: int) -> tuple[Axis, Padding]:
@@ -190,3 +199,14 @@ def _affine(
     linear = per_step * np.array(patch.shape) / edges[:, None]
     shift = 2 * (np.array(centre) - box.start) / edges - 1
     return np.concatenate([linear[::-1, ::-1], shift[::-1, None]], axis=1)
+
+
+def _bent(native: Grid, box: Box, patch: Grid, bend: NDArray[np.float64]) -> Bend:
+    """Put displacements in mm into the terms of ``affine_grid``, and spread the knots over the patch."""
+    units = 2 / (np.array(box.shape) * native.spacing)
+    knots = (bend * units[:, None, None, None])[::-1].copy()
+    z, y, x = (
+        torch.from_numpy(smooth_rows(count, voxels)).float()
+        for count, voxels in zip(bend.shape[1:], patch.shape, strict=True)
+    )
+    return Bend(torch.from_numpy(knots).float(), (z, y, x))

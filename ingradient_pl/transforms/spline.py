@@ -1,5 +1,6 @@
 """Interpolation along one axis as the rows of a matrix: cubic B-spline and linear, in double precision."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -37,13 +38,11 @@ def cubic_rows(voxels: int, positions: Positions, width: float = 0.0) -> Rows:
         return np.asarray(rows.reshape(len(positions), points, voxels).mean(1))
     near = np.clip(positions, -1.0, float(voxels))
     below = np.floor(near)
-    up = near - below
-    down = 1 - up
     first = below.astype(np.int64) + PAD - 1
     coefficients = _coefficients(voxels)
     rows = np.zeros((len(positions), voxels))
-    for tap, weight in enumerate((down**3, 4 - 6 * up**2 + 3 * up**3, 4 - 6 * down**2 + 3 * down**3, up**3)):
-        rows += (weight / 6)[:, None] * coefficients[first + tap]
+    for tap, weight in enumerate(_taps(near - below)):
+        rows += weight[:, None] * coefficients[first + tap]
     return rows
 
 
@@ -61,9 +60,33 @@ def linear_rows(voxels: int, positions: Positions) -> Rows:
     return rows
 
 
+def smooth_rows(knots: int, voxels: int) -> Rows:
+    """Give the weights by which ``knots`` (four or more) become a smooth curve over ``voxels``.
+
+    A cubic B-spline that need not go through its knots and never leaves their range.
+    """
+    at = (np.arange(voxels) + 0.5) / voxels * (knots - 3)
+    first = np.floor(at).astype(np.int64)
+    rows, wanted = np.zeros((voxels, knots)), np.arange(voxels)
+    for tap, weight in enumerate(_taps(at - first)):
+        rows[wanted, first + tap] = weight
+    return rows
+
+
 def resized(voxels: int, wanted: int) -> Positions:
     """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``."""
     return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)
+
+
+def _taps(up: Positions) -> Sequence[Positions]:
+    """Give the weights of the four coefficients about positions ``up`` voxels above the second of them."""
+    down = 1 - up
+    return [
+        down**3 / 6,
+        (4 - 6 * up**2 + 3 * up**3) / 6,
+        (4 - 6 * down**2 + 3 * down**3) / 6,
+        up**3 / 6,
+    ]
 
 
 @lru_cache(maxsize=16)  # 2 MB for 512 voxels
