@@ -123,11 +123,14 @@ def _turned(
 ) -> tuple[Places, Bool[Tensor, "#z y x"]]:
     """Give the places of a turned patch, and which of them lie inside the box in the turned axes."""
     planes = read_at(way, shape)
+    flat = isinstance(way, PlaneSampling)
     at = [_spread(way.z, 0, voxels.device)] if isinstance(way, PlaneSampling) else []
-    for plane, count in zip(planes.flip(0), voxels.shape[len(at) :], strict=True):  # they run (x, y, z)
-        place = plane.mul(count / 2).add_(count / 2 - HALF).clamp_(0, count - 1)
-        at.append(place[None] if isinstance(way, PlaneSampling) else place)
-    inside = (planes.abs_() <= 1).all(0, keepdim=isinstance(way, PlaneSampling))
+    inside = torch.ones_like(planes[0], dtype=torch.bool)
+    for plane, count in zip(reversed(planes.unbind()), voxels.shape[len(at) :], strict=True):  # (x, y, z)
+        inside &= plane.abs() <= 1
+        place = plane.mul_(count / 2).add_(count / 2 - HALF).clamp_(0, count - 1)
+        at.append(place[None] if flat else place)
+    inside = inside[None] if flat else inside
     deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Weights)
     return Places((at[0], at[1], at[2]), (deep, True, True)), inside
 

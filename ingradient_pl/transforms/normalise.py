@@ -159,7 +159,7 @@ def normalised(
         masked: Which channels ask for it; None means all.
     """
     low, high, mean, std = terms[:, :, None, None, None].unbind(1)
-    out = image.to(terms.dtype).clamp(low, high).sub_(mean).div_(std)
+    out = image.to(terms.dtype, copy=True).clamp_(low, high).sub_(mean).div_(std)
     if body is None:
         return out
     if masked is None or all(masked):
