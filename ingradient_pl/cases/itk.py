@@ -67,7 +67,12 @@ def _file(path: Path) -> object:
         ) from error
 
 
-def _series(path: Path) -> object:
+def series_files(path: Path) -> list[str]:
+    """Give the files of the one DICOM series in a folder, in the order of the slices read from it.
+
+    Raises:
+        ImageError: If the folder holds no series, or several.
+    """
     reader: Any = SimpleITK.ImageSeriesReader
     series = reader.GetGDCMSeriesIDs(str(path))
     if len(series) != 1:
@@ -75,8 +80,14 @@ def _series(path: Path) -> object:
             f"{path}: a folder must hold the files of one DICOM series; found {len(series)}"
             f"{': ' + ', '.join(series) if series else ''}. Keep one series in a folder."
         )
+    files: list[str] = list(reader.GetGDCMSeriesFileNames(str(path), series[0]))
+    return files
+
+
+def _series(path: Path) -> object:
+    files = series_files(path)
     try:
-        return SimpleITK.ReadImage(reader.GetGDCMSeriesFileNames(str(path), series[0]))
+        return SimpleITK.ReadImage(files)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ImageError(f"{path}: the DICOM series cannot be read ({reason}).") from error

@@ -34,6 +34,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     resume: bool = False,  # noqa: FBT001
     pictures: str | None = None,
     postprocess: str | None = None,
+    dicom: bool = False,  # noqa: FBT001
     trust: list[str] | None = None,
 ) -> None:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
@@ -53,6 +54,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
         resume: Whether to leave out cases whose file is there already.
         pictures: Folder for a PNG of each case.
         postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it.
+        dicom: Whether a case that is a DICOM series is written as a DICOM segmentation (CASE.dcm), not NIfTI.
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
@@ -71,7 +73,9 @@ def predicted(  # noqa: PLR0913 - one argument an option
         (Path(output) / "dataset.json").write_text(
             json.dumps(model.task.described, indent=2), encoding="utf-8"
         )
-        report = save_cases(predictor, cases, Path(output), resume=resume, after=after, progress=True)
+        report = save_cases(
+            predictor, cases, Path(output), resume=resume, after=after, dicom=dicom, progress=True
+        )
         print(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
         if report.skipped:
             print(f"{len(report.skipped)} cases were there already")

@@ -14,7 +14,7 @@ from jaxtyping import UInt
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ingradient_pl.cases import formats
+from ingradient_pl.cases import dicom_seg, formats
 from ingradient_pl.cases.formats import ImageError, Volume
 from ingradient_pl.cases.raw import Raw, differing
 from ingradient_pl.cases.records import CaseFiles
@@ -80,6 +80,7 @@ def save_cases(
     *,
     resume: bool = False,
     after: Change | None = None,
+    dicom: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = print,
 ) -> SaveReport:
@@ -93,20 +94,25 @@ def save_cases(
         output: Folder for ``CASE.ext``.
         resume: Leave out cases whose file is there already.
         after: What is done to each answer before it is written, such as post-processing.
+        dicom: Whether the answer to a DICOM series is a DICOM segmentation; else it is a NIfTI.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a fault, a smaller batch), a line each.
     """
     started, output = time.monotonic(), Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    targets = {case.name: output / f"{case.name}{_ending(case)}" for case in cases}
+    targets = {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
     skipped = [case.name for case in cases if resume and targets[case.name].is_file()]
     wanted = [case for case in cases if case.name not in set(skipped)]
 
     def write(case: CaseFiles, volume: Volume, label: Label) -> Path:
         if after is not None:
             label = after(label, volume.frame.spacing)
-        formats.write_label(targets[case.name], label, volume)
-        return targets[case.name]
+        target = targets[case.name]
+        if target.suffix == dicom_seg.ENDING:
+            dicom_seg.write_segmentation(target, label, volume, predictor.model.task)
+        else:
+            formats.write_label(target, label, volume)
+        return target
 
     answers, failures = _run(predictor, wanted, write, say, progress=progress)
     return SaveReport(answers, skipped, failures, time.monotonic() - started)
@@ -246,7 +252,9 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
     return label
 
 
-def _ending(case: CaseFiles) -> str:
+def _ending(case: CaseFiles, *, dicom: bool) -> str:
+    if dicom and dicom_seg.is_series(case.images[0]):
+        return dicom_seg.ENDING
     return formats.ending(case.images[0]) or DEFAULT_ENDING
 
 
