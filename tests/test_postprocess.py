@@ -6,9 +6,13 @@ import time
 import numpy as np
 import pytest
 import SimpleITK
+from test_predict import Oracle, plan
 
+from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.main import main
+from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import (
     FillHoles,
     LargestComponent,
@@ -19,6 +23,7 @@ from ingradient_pl.inference.postprocess import (
     write_steps,
 )
 from ingradient_pl.inference.postprocess_folder import learn, process_folder
+from ingradient_pl.inference.predictor import Predictor
 
 ONE = (1.0, 1.0, 1.0)
 TASK = Task(("CT",), {"background": 0, "organ": 1, "vessel": 2})
@@ -246,3 +251,25 @@ def test_a_hundred_labels_in_a_large_volume_take_seconds():
     seconds = time.perf_counter() - started
     assert seconds < 20
     assert (answer > 0).sum() < (label > 0).sum()
+
+
+def test_a_run_over_cases_writes_and_scores_what_post_processing_leaves(tmp_path):
+    """The network's answer with two balls: the smaller one is gone from the file and from the scores."""
+    image, label = (np.zeros((16, 24, 40), dtype) for dtype in (np.int16, np.uint8))
+    label[3:13, 5:17, 4:18] = 1
+    image[label > 0] = 1000
+    image[5:9, 8:12, 30:34] = 1000
+    write(tmp_path / "image.nii.gz", image)
+    write(tmp_path / "label.nii.gz", label)
+    case = CaseFiles("case", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz", "case")
+    task = Task(("CT",), {"background": 0, "ball": 1})
+    predictor = Predictor(Model([Oracle()], plan((16, 16, 16), spacing=(1.0, 1.0, 1.0)), task, "test", ()))
+    scores = [
+        score_cases(predictor, [case], after=after, say=lambda line: None).evaluation.cases[0].scores[1]
+        for after in (None, LargestComponent())
+    ]
+    assert scores[0]["FP"] > 30
+    assert scores[1]["FP"] < scores[0]["FP"] - 30
+    written = save_cases(predictor, [case], tmp_path / "out", after=LargestComponent()).written
+    found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(written[0])))
+    assert found.sum() == scores[1]["n_pred"]

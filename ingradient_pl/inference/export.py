@@ -3,6 +3,8 @@
 import copy
 import importlib
 import json
+import logging
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,16 +153,18 @@ def _write_torch(program: torch.export.ExportedProgram, path: Path) -> None:
 def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
     for package in ("onnx", "onnxscript"):
         _package(package)
-    torch.onnx.export(
-        program,
-        (),
-        str(path),
-        dynamo=True,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        external_data=False,
-        verbose=False,
-    )
+    said = logging.getLogger("torch.onnx")
+    level = said.level
+    said.setLevel(logging.ERROR)  # it names packages that nobody needs
+    names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+            torch.onnx.export(
+                program, (), str(path), dynamo=True, external_data=False, verbose=False, **names
+            )
+    finally:
+        said.setLevel(level)
 
 
 def _package(name: str) -> Any:
