@@ -118,7 +118,8 @@ def test_a_run_may_be_resumed_twice_and_validate_within_the_epoch(whole, overrid
 @pytest.mark.slow
 def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
     steps = "+callbacks.steps={_target_: pytorch_lightning.callbacks.ModelCheckpoint, every_n_train_steps: 1,"
-    steps += f" save_top_k: -1, dirpath: {tmp_path}/saved, filename: '{{step}}'}}"
+    steps += f" save_top_k: -1, dirpath: {tmp_path}/saved, filename: 'at_{{step}}',"
+    steps += " auto_insert_metric_name: false}"
 
     def train(name, *more):
         line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, "data.workers=1", *more]
@@ -131,5 +132,5 @@ def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
         return torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
     whole = train("whole", "trainer=ddp_cpu", steps)
-    resume = f"resume='{tmp_path}/saved/step=3.ckpt'"
+    resume = f"resume={tmp_path}/saved/at_3.ckpt"
     assert same(whole, train("two", "trainer=ddp_cpu", resume))

@@ -1,5 +1,6 @@
 """What happens to store or workers under a running training: the run stops and says why, or goes on."""
 
+import logging
 import os
 import re
 import shutil
@@ -56,6 +57,7 @@ def harm(kind, folder):
 
 
 def run(monkeypatch, capsys, tmp_path, quick, store, *more):
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # handlers of earlier runs have lost their streams
     kept = [entry for entry in quick if not entry.startswith(("store=", "batches_per_epoch", "epochs"))]
     line = [*kept, f"store={store}", "batches_per_epoch=8", "epochs=1", "logger=none", "callbacks=none"]
     line += ["+trainer.enable_checkpointing=false", f"hydra.run.dir={tmp_path}/run", "hydra/job_logging=none"]

@@ -4,11 +4,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 FAILED, MISUSED = 1, 2
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 """Hydra's own variable: set it to 1 to see every traceback."""
+
+ONE_LINE = "INGRADIENT_ONE_LINE"
+"""Tells the processes that a command starts, and that inherit the variable above, that nobody set it."""
 
 LOST_WORKER = re.compile(
     r"DataLoader worker \(pid(\(s\))? [\d, ]+\) (is killed by signal: [\w ]+|exited unexpectedly)"
@@ -27,9 +30,10 @@ def plain_errors(command: str) -> Iterator[None]:
 
     Anything else is a fault of the program and keeps its traceback.
     """
-    tracebacks = os.environ.get(FULL_ERRORS) == "1"
+    tracebacks = os.environ.get(FULL_ERRORS) == "1" and ONE_LINE not in os.environ
     try:
-        yield
+        with nullcontext() if tracebacks else _one_line():
+            yield
     except BrokenPipeError:  # the reader of our output (| head) has seen enough
         sys.stdout = None
     except (ValueError, OSError, KeyError, ImportError) as error:
@@ -43,6 +47,17 @@ def plain_errors(command: str) -> Iterator[None]:
         fail(command, RuntimeError(f"{lost[0]}. {LOST_WORKER_CURE}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    inherited = ONE_LINE in os.environ
+    os.environ[ONE_LINE] = "1"
+    try:
+        yield
+    finally:
+        if not inherited:
+            os.environ.pop(ONE_LINE, None)
 
 
 def fail(command: str, error: BaseException, code: int = FAILED) -> None:
