@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.sources import images_only
 from ingradient_pl.cli.commands import run
@@ -35,6 +36,9 @@ def predicted(  # noqa: PLR0913 - one argument an option
     pictures: str | None = None,
     postprocess: str | None = None,
     dicom: bool = False,  # noqa: FBT001
+    save_probabilities: bool = False,  # noqa: FBT001
+    part: int = 0,
+    parts: int = 1,
     trust: list[str] | None = None,
 ) -> None:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
@@ -55,6 +59,10 @@ def predicted(  # noqa: PLR0913 - one argument an option
         pictures: Folder for a PNG of each case.
         postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it.
         dicom: Whether a case that is a DICOM series is written as a DICOM segmentation (CASE.dcm), not NIfTI.
+        save_probabilities: Whether to write CASE.npz beside each segmentation: the array 'probabilities', one
+            map for each output in half precision, axes (output, z, y, x) as SimpleITK reads the image.
+        part: Which of several parts of the cases is done here, from 0; for launchers, one part a job.
+        parts: How many parts there are.
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
@@ -62,6 +70,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
     cases = _chosen(images_only(Path(source), model.task), only, model.validation)
+    cases = _shard(cases, part, parts)
     axes = None if mirror else ()
     predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
     if output is None:
@@ -70,11 +79,15 @@ def predicted(  # noqa: PLR0913 - one argument an option
         failures = scored.failures
     else:
         Path(output).mkdir(parents=True, exist_ok=True)
-        (Path(output) / "dataset.json").write_text(
-            json.dumps(model.task.described, indent=2), encoding="utf-8"
-        )
+        described = json.dumps(model.task.described, indent=2)
+        replace_file(Path(output) / "dataset.json", described.encode())  # other parts may write it too
         report = save_cases(
-            predictor, cases, Path(output), resume=resume, after=after, dicom=dicom, progress=True
+            *(predictor, cases, Path(output)),
+            resume=resume,
+            after=after,
+            probabilities=save_probabilities,
+            dicom=dicom,
+            progress=True,
         )
         print(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
         if report.skipped:
@@ -104,6 +117,13 @@ def _chosen(
             "Is it the data set of this checkpoint?"
         )
     return [case for case in cases if case.name in wanted]
+
+
+def _shard(cases: list[CaseFiles], part: int, parts: int) -> list[CaseFiles]:
+    """Leave one part of the cases; parts differ by one case at most."""
+    if not 0 <= part < parts:
+        raise ValueError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")
+    return cases[part::parts]
 
 
 def _best_device() -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import UInt
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from ingradient_pl.cases.raw import Raw, differing
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
 
 DEFAULT_ENDING = ".nii.gz"
@@ -29,7 +31,8 @@ FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
 """What one case may raise without stopping the others."""
 
 Label = NDArray[Any]
-Finish = Callable[[CaseFiles, Volume, Label], Any]
+Maps = NDArray[np.float16] | None
+Finish = Callable[[CaseFiles, Volume, Label, Maps], Any]
 """What is done with a case's answer."""
 
 
@@ -73,13 +76,14 @@ class ScoreReport(NamedTuple):
     seconds: float
 
 
-def save_cases(
+def save_cases(  # noqa: PLR0913 - one argument an option of the run
     predictor: Predictor,
     cases: Sequence[CaseFiles],
     output: Path,
     *,
     resume: bool = False,
     after: Change | None = None,
+    probabilities: bool = False,
     dicom: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = print,
@@ -94,6 +98,7 @@ def save_cases(
         output: Folder for ``CASE.ext``.
         resume: Leave out cases whose file is there already.
         after: What is done to each answer before it is written, such as post-processing.
+        probabilities: Whether to write ``CASE.npz`` beside it, a map for each output in half precision.
         dicom: Whether the answer to a DICOM series is a DICOM segmentation; else it is a NIfTI.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a fault, a smaller batch), a line each.
@@ -101,10 +106,17 @@ def save_cases(
     started, output = time.monotonic(), Path(output)
     output.mkdir(parents=True, exist_ok=True)
     targets = {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
-    skipped = [case.name for case in cases if resume and targets[case.name].is_file()]
+    maps = {case.name: output / f"{case.name}{ENDING}" for case in cases}
+    whole = [case for case in cases if targets[case.name].is_file()] if resume else []
+    skipped = [case.name for case in whole if not probabilities or maps[case.name].is_file()]
     wanted = [case for case in cases if case.name not in set(skipped)]
 
-    def write(case: CaseFiles, volume: Volume, label: Label) -> Path:
+    def scratch(volume: Volume) -> Maps:
+        return unfinished_maps(output, predictor.model.plan.outputs, volume) if probabilities else None
+
+    def write(case: CaseFiles, volume: Volume, label: Label, found: Maps) -> Path:
+        if found is not None:
+            write_maps(maps[case.name], found, volume)
         if after is not None:
             label = after(label, volume.frame.spacing)
         target = targets[case.name]
@@ -114,7 +126,7 @@ def save_cases(
             formats.write_label(target, label, volume)
         return target
 
-    answers, failures = _run(predictor, wanted, write, say, progress=progress)
+    answers, failures = _run(predictor, wanted, write, say, scratch, progress=progress)
     return SaveReport(answers, skipped, failures, time.monotonic() - started)
 
 
@@ -138,15 +150,15 @@ def score_cases(
     started, task = time.monotonic(), predictor.model.task
     labels = scored_labels(task)
 
-    def score(case: CaseFiles, volume: Volume, label: Label) -> CaseScores:
+    def score(case: CaseFiles, volume: Volume, label: Label, found: Maps) -> CaseScores:
         truth = _truth(case, volume, predictor.model.plan.orientation)
         if after is not None:
             label = after(label, volume.frame.spacing)
         agreement = counted(label, truth, list(labels), task.ignore)
-        found = {one: counts.named() for one, counts in agreement.items()}
-        dice = ", ".join(f"{labels[one]} {_shown(numbers['Dice'])}" for one, numbers in found.items())
+        scores = {one: counts.named() for one, counts in agreement.items()}
+        dice = ", ".join(f"{labels[one]} {_shown(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
-        return CaseScores(case.name, case.images[0], Path(case.label or ""), found)
+        return CaseScores(case.name, case.images[0], Path(case.label or ""), scores)
 
     answers, failures = _run(predictor, cases, score, say, progress=progress)
     return ScoreReport(Evaluation(labels, answers, []), failures, time.monotonic() - started)
@@ -175,12 +187,14 @@ def _run(
     cases: Sequence[CaseFiles],
     finish: Finish,
     say: Callable[[str], None],
+    scratch: Callable[[Volume], Maps] = lambda volume: None,
     *,
     progress: bool,
 ) -> tuple[list[Any], list[Failure]]:
     """Read, predict and finish every case, three of them at a time, each in another of these steps."""
     answers, failures = [], []
-    bar = tqdm(_answers(predictor, cases, finish, say), total=len(cases), unit="case", disable=not progress)
+    coming = _answers(predictor, cases, finish, say, scratch)
+    bar = tqdm(coming, total=len(cases), unit="case", disable=not progress)
     for case, answer in zip(cases, bar, strict=True):
         try:
             answers.append(answer.result())
@@ -191,7 +205,11 @@ def _run(
 
 
 def _answers(
-    predictor: Predictor, cases: Sequence[CaseFiles], finish: Finish, say: Callable[[str], None]
+    predictor: Predictor,
+    cases: Sequence[CaseFiles],
+    finish: Finish,
+    say: Callable[[str], None],
+    scratch: Callable[[Volume], Maps],
 ) -> Iterator[Future[Any]]:
     """Give a promise for each case: its answer, or what went wrong."""
     read = partial(read_case, task=predictor.model.task, orientation=predictor.model.plan.orientation)
@@ -206,8 +224,9 @@ def _answers(
             answer: Future[Any] = Future()
             try:
                 volume = current.result()
-                predictor, label = _predicted(predictor, volume, say)
-                answer = writer.submit(finish, case, volume, label)
+                maps = scratch(volume)
+                predictor, label = _predicted(predictor, volume, maps, say)
+                answer = writer.submit(finish, case, volume, label, maps)
             except FAULTS as error:
                 answer.set_exception(error)
             if last is not None:
@@ -218,11 +237,11 @@ def _answers(
 
 
 def _predicted(
-    predictor: Predictor, volume: Volume, say: Callable[[str], None]
+    predictor: Predictor, volume: Volume, maps: Maps, say: Callable[[str], None]
 ) -> tuple[Predictor, UInt[Any, "z y x"]]:
     """Predict; where memory does not suffice try once more with one window at a time, and stay with it."""
     try:
-        return predictor, predictor.predict(volume.voxels, volume.frame.spacing)
+        return predictor, predictor.predict(volume.voxels, volume.frame.spacing, maps)
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error) or predictor.views == 1:
             raise
@@ -231,7 +250,7 @@ def _predicted(
         "(window_batch=1)."
     )
     smaller = dataclasses.replace(predictor, window_batch=1)
-    return smaller, smaller.predict(volume.voxels, volume.frame.spacing)
+    return smaller, smaller.predict(volume.voxels, volume.frame.spacing, maps)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Num, UInt
 from torch import Tensor, nn
 
-from ingradient_pl.geometry import AXES
+from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.home import Choice, Home
+from ingradient_pl.inference.home import Choice, Home, Keep
 from ingradient_pl.inference.outward import sent_out
 from ingradient_pl.inference.slabs import FULL_BYTES, Slabs, Tiling
 from ingradient_pl.transforms.resample import Rule, homeward
@@ -75,13 +75,18 @@ class Predictor:
         return max(1, min(most, VIEWS.get(torch.device(self.device).type, VIEWS_ELSEWHERE)))
 
     def predict(
-        self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]
+        self,
+        image: Num[np.ndarray, "channel z y x"],
+        spacing: Sequence[float],
+        probabilities: Float[np.ndarray, "output z y x"] | None = None,
     ) -> UInt[np.ndarray, "z y x"]:
         """Segment a case.
 
         Args:
             image: Channels in the task's order, on the axes that the plan's orientation names.
             spacing: Size of a voxel in mm along (z, y, x).
+            probabilities: Filled in where it is given: one map for each output on the voxels of ``image``
+                (shares of one, or for regions a probability each). An ``np.memmap`` keeps it out of memory.
 
         Returns:
             The task's integers on the voxels of ``image``.
@@ -99,10 +104,26 @@ class Predictor:
             slabs = Slabs(case.network.shape, self._tiling(), self.model.plan.outputs)
             axes = homeward(case.network, case.native, Rule(plan.separate_z_above))
             a, b, c = slabs.order
-            home = Home((axes[a], axes[b], axes[c]), choice, inside.transpose(slabs.order))
+            keep = None if probabilities is None else self._kept(probabilities, case.box, slabs.order)
+            home = Home((axes[a], axes[b], axes[c]), choice, inside.transpose(slabs.order), keep)
             for rows in slabs.logits(case.image.to(self.device), self._forward):
                 home.feed(rows)
         return label
+
+    def _kept(self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]) -> Keep:
+        """Give what fills maps in; what was cut off is background."""
+        if maps.shape[0] != self.model.plan.outputs:
+            raise ValueError(f"probabilities needs {self.model.plan.outputs} maps, got {maps.shape[0]}.")
+        maps[:] = 0
+        if not self.model.task.has_regions:
+            maps[0] = 1
+        turned = maps.transpose(0, *(1 + axis for axis in self.model.plan.transpose))
+        inside = turned[(slice(None), *box.slices)].transpose(0, *(1 + axis for axis in order))
+
+        def keep(first: int, rows: Tensor) -> None:
+            inside[:, first : first + rows.shape[1]] = rows.cpu().numpy()
+
+        return keep
 
     def _tiling(self) -> Tiling:
         mirrored = self.model.mirror if self.mirror is None else self.mirror
