@@ -237,3 +237,24 @@ def test_a_missed_label_leaves_the_report_whole(folders):
     assert written["mean"]["1"]["HD95"] == math.inf
     assert math.isnan(written["spread"]["mean"]["1"]["HD95"]["std"])
     assert "inf" in table(evaluation, "HD95", rng=np.random.default_rng(0))
+
+
+def test_measures_see_no_more_than_the_label_and_find_the_same(folders):
+    shapes = []
+
+    def looked(prediction, reference, spacing):
+        shapes.append(prediction.shape)
+        return {}
+
+    task = Task(("MR",), {"background": 0, "both": (1, 2), "two": 2, "nowhere": 9}, (1, 2, 9))
+    for folder, start in zip(folders, (1, 3), strict=True):
+        label = np.zeros((6, 7, 8), dtype=np.uint8)
+        label[1:3, start : start + 2, 2:4] = 2
+        write(folder / "case_0.nii.gz", label)
+    measures = [looked, SurfaceDistances(), LesionDetection()]
+    scores = evaluate(*folders, task, measures=measures).cases[0].scores
+    assert shapes[:3] == [(2, 4, 2), (2, 4, 2), (1, 1, 1)]
+    whole = [np.pad(np.ones((2, 2, 2), bool), ((1, 3), (start, 5 - start), (2, 4))) for start in (1, 3)]
+    assert scores[2]["ASSD"] == SurfaceDistances()(*whole, (2.0, 1.0, 1.0))["ASSD"]
+    assert scores[2]["lesions_false"] == 1
+    assert math.isnan(scores[9]["HD95"])

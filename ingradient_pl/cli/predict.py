@@ -10,6 +10,7 @@ import torch
 from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.sources import images_only
+from ingradient_pl.cases.stored import is_store, stored_cases
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import FAILED
 from ingradient_pl.inference import checkpoint as checkpoints
@@ -48,7 +49,8 @@ def predicted(  # noqa: PLR0913 - one argument an option
 
     Args:
         checkpoint: File that training or import-nnunet wrote; several ([a.ckpt, b.ckpt]) are averaged.
-        source: Folder of CASE_0000.nii.gz files, a raw data set, npz + pkl pairs, or a table of paths.
+        source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
+            store, npz + pkl pairs, or a table of paths.
         output: Folder for the segmentations, CASE.nii.gz each.
         only: Names of cases, or 'validation' for those that were kept from training.
         mirror: Whether to average over mirrored passes, along the axes that training mirrored.
@@ -66,11 +68,13 @@ def predicted(  # noqa: PLR0913 - one argument an option
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    if dicom and pictures is not None:
+        raise ValueError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
     trusted = (*TRUSTED, *(trust or ()))
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
-    cases = _chosen(images_only(Path(source), model.task), only, model.validation)
-    cases = _shard(cases, part, parts)
+    found = stored_cases(Path(source)) if is_store(Path(source)) else images_only(Path(source), model.task)
+    cases = _shard(_chosen(found, only, model.validation), part, parts)
     axes = None if mirror else ()
     predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
     if output is None:

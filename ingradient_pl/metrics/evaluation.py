@@ -1,6 +1,5 @@
 """Scores of predictions against labels, case by case and class by class, with nnU-Net's names and numbers."""
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +14,17 @@ from numpy.typing import NDArray
 from ingradient_pl.cases import formats
 from ingradient_pl.cases.formats import ImageError, Volume
 from ingradient_pl.cases.task import Task
+from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
 
 Label = int | tuple[int, ...]
 """A label's integer, or the integers of a region."""
 
 Mask = Bool[np.ndarray, "z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
-"""A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers."""
+"""A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers.
+
+It sees the box that holds the label in both, and no more.
+"""
 
 Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 """What is done to a segmentation (z, y, x) whose voxels have this size in mm."""
@@ -275,10 +278,13 @@ def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
     agreement = counted(found, truth, rules.labels, rules.ignore)
     scores = {label: counts.named() for label, counts in agreement.items()}
     if rules.measures:
-        seen = np.isin(truth, [] if rules.ignore is None else [rules.ignore], invert=True)
-        for label, measure in itertools.product(rules.labels, rules.measures):
-            masks = [np.isin(array, label) & seen for array in (found, truth)]
-            scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
+        boxes = shared_boxes(found, truth)
+        for label in rules.labels:
+            box = box_of(label if isinstance(label, tuple) else (label,), boxes)
+            seen = np.isin(truth[box], [] if rules.ignore is None else [rules.ignore], invert=True)
+            masks = [np.isin(array[box], label) & seen for array in (found, truth)]
+            for measure in rules.measures:
+                scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
     return CaseScores(name, prediction, reference, scores)
 
 

@@ -1,0 +1,39 @@
+"""Where each integer of two label maps lies, so that a measure looks at no more voxels than it must."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Integer
+from scipy import ndimage
+
+Box = tuple[slice, slice, slice]
+NOWHERE: Box = (slice(0, 1),) * 3
+"""A voxel stands for the box of what is nowhere: measures need an array."""
+
+
+def shared_boxes(
+    one: Integer[np.ndarray, "z y x"], other: Integer[np.ndarray, "z y x"]
+) -> dict[int, list[Box]]:
+    """Find, in one pass over each map, the smallest box of every integer above 0."""
+    boxes: dict[int, list[Box]] = {}
+    for array in (one, other):
+        for value, box in enumerate(ndimage.find_objects(array), 1):
+            if box is not None:
+                boxes.setdefault(value, []).append(box)
+    return boxes
+
+
+def box_of(values: Sequence[int], boxes: Mapping[int, Sequence[Box]]) -> Box:
+    """Give the smallest box that holds all the integers in both maps; one voxel where there is none.
+
+    >>> box_of([1], {1: [(slice(1, 2), slice(0, 3), slice(4, 5)), (slice(3, 4), slice(2, 9), slice(4, 5))]})
+    (slice(1, 4, None), slice(0, 9, None), slice(4, 5, None))
+    """
+    found = [box for value in values for box in boxes.get(value, ())]
+    if not found:
+        return NOWHERE
+    z, y, x = (
+        slice(min(part.start for part in axis), max(part.stop for part in axis))
+        for axis in zip(*found, strict=True)
+    )
+    return z, y, x
