@@ -68,8 +68,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
-    if dicom and pictures is not None:
-        raise ValueError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
+    _check_pictures(pictures, dicom=dicom)
     trusted = (*TRUSTED, *(trust or ()))
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
@@ -104,6 +103,11 @@ def predicted(  # noqa: PLR0913 - one argument an option
     if failures:
         print(f"{len(failures)} cases failed:", *failures, sep="\n  ", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _check_pictures(pictures: str | None, *, dicom: bool) -> None:
+    if dicom and pictures is not None:
+        raise ValueError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
 
 
 def _chosen(
