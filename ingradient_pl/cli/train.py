@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND):
         os.environ[FULL_ERRORS] = "1"  # Hydra hands errors on as they are, and plain_errors says them
         try:
-            sys.argv[1:] = with_run(with_plans(sys.argv[1:], Path(folder)))
+            sys.argv[1:] = flags_last(with_run(with_plans(sys.argv[1:], Path(folder))))
             _job()
         except InstantiationException as error:
             if isinstance(error.__cause__, MisconfigurationException):
@@ -69,6 +69,16 @@ def main() -> None:
             fail(COMMAND, error, MISUSED)
         except MisconfigurationException as error:
             fail(COMMAND, error)
+
+
+def flags_last(arguments: list[str]) -> list[str]:
+    """Let ``-m`` stand anywhere: Hydra's parser takes no flag between overrides.
+
+    >>> flags_last(["store=store", "-m", "seed=0,1"])
+    ['store=store', 'seed=0,1', '-m']
+    """
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    return [*(argument for argument in arguments if argument not in flags), *flags]
 
 
 def with_plans(arguments: list[str], folder: Path) -> list[str]:
