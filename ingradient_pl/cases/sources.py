@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ingradient_pl.cases.layouts import (
 from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, label_values, named
 from ingradient_pl.cases.task import Task
 
-__all__ = ["CaseFiles", "Fault", "Source", "SourceError", "images_only", "read_source"]
+__all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
 
 KNOWN = {
     *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
@@ -75,7 +75,8 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
     come along where the source names them; a raw data set may also lack them.
 
     Raises:
-        SourceError: If there is none, or a case lacks a channel; every such case at once.
+        SourceError: If there is none, or a case lacks a channel (every such case at once), or the source
+            names its channels in another order than the task.
     """
     path = Path(path)
     if path.is_file() and ending(path):
@@ -91,7 +92,9 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
     raw = described is not None and not {"dataset", "training"} & set(described)
     if path.is_file() or (described is not None and not raw):
         source = read_source(path)
+        check_order(path, source.task.channels, task)
         return _without_faults(source.cases, source.faults)
+    check_order(path, _named_channels(described or {}), task)
     layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
     labels = _labels(path / "labelsTr") if raw else {}
     cases = [
@@ -100,6 +103,27 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     return _without_faults(cases, layout.faults)
+
+
+def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
+    """Refuse a source that has a task's channels in another order; other names than the task's may be right.
+
+    Raises:
+        SourceError: If the names are the same, but not their order.
+    """
+    found, wanted = ([name.lower() for name in names] for names in (channels, task.channels))
+    if found != wanted and sorted(found) == sorted(wanted):
+        raise SourceError(
+            f"{path}: its channels are {', '.join(channels)}, in this order; the model wants them as "
+            f"{', '.join(task.channels)}. Give a table with the columns image_0, image_1, ... in that order."
+        )
+
+
+def _named_channels(described: Mapping[str, Any]) -> list[str]:
+    named_there = described.get("channel_names", described.get("modality"))
+    if not isinstance(named_there, Mapping) or not all(str(key).isdigit() for key in named_there):
+        return []
+    return [str(name) for _, name in sorted(named_there.items(), key=lambda entry: int(entry[0]))]
 
 
 def _labels(folder: Path) -> dict[str, Path]:

@@ -72,7 +72,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     trusted = (*TRUSTED, *(trust or ()))
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
-    found = stored_cases(Path(source)) if is_store(Path(source)) else images_only(Path(source), model.task)
+    found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
     cases = _shard(_chosen(found, only, model.validation), part, parts)
     axes = None if mirror else ()
     predictor = Predictor(model, device or _best_device(), window_batch, step, axes)

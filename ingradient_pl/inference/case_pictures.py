@@ -7,6 +7,7 @@ import torch
 
 from ingradient_pl.cases import formats
 from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.stored import is_stored, stored_volume
 from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.cases_run import read_case
 from ingradient_pl.pictures import case_picture, write_png
@@ -31,7 +32,9 @@ def write_pictures(
 def _written(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
     image = torch.from_numpy(read_case(case, task, ORIENTATION).voxels[0]).float()
     shown = {"prediction": formats.read_label(prediction, ORIENTATION).voxels[0]}
-    if case.label is not None and case.label.suffix != ".npz":
+    if case.label is not None and is_stored(case.images[0]):
+        shown["truth"] = stored_volume(case.images[0], ORIENTATION, "label").voxels[0]
+    elif case.label is not None and case.label.suffix != ".npz":
         shown["truth"] = formats.read_label(case.label, ORIENTATION).voxels[0]
     labels = [torch.from_numpy(label.astype("int64")) for label in shown.values()]
     path = folder / f"{case.name}.png"

@@ -19,6 +19,7 @@ from ingradient_pl.cases import dicom_seg, formats
 from ingradient_pl.cases.formats import ImageError, Volume
 from ingradient_pl.cases.raw import Raw, differing
 from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.stored import is_stored, stored_volume
 from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
@@ -171,9 +172,11 @@ def read_case(case: CaseFiles, task: Task, orientation: str) -> Volume:
         ImageError: If a file cannot be read or a channel is missing.
     """
     channels = len(task.channels)
-    volume = formats.read_volume(
-        case.images, orientation, channels if len(case.images) == 1 < channels else None
-    )
+    if is_stored(case.images[0]):
+        volume = stored_volume(case.images[0], orientation)
+    else:
+        promised = channels if len(case.images) == 1 < channels else None
+        volume = formats.read_volume(case.images, orientation, promised)
     if len(volume.voxels) != channels:
         raise ImageError(
             f"{case.images[0]}: the case has {len(volume.voxels)} channels, the model wants {channels}: "
@@ -261,6 +264,9 @@ def _out_of_memory(error: BaseException) -> bool:
 def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
     if case.label is None:
         raise ImageError(f"{case.name} has no label to be scored against.")
+    if is_stored(case.images[0]):
+        kept: Label = stored_volume(case.images[0], orientation, "label").voxels[0]
+        return kept
     properties = case.images[1] if case.label.suffix == ".npz" and len(case.images) > 1 else None
     read = formats.read_label(case.label, orientation, properties)
     image = Raw(case.images[0], volume.voxels, volume.frame)
@@ -272,7 +278,7 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
 
 
 def _ending(case: CaseFiles, *, dicom: bool) -> str:
-    if dicom and dicom_seg.is_series(case.images[0]):
+    if dicom and not is_stored(case.images[0]) and dicom_seg.is_series(case.images[0]):
         return dicom_seg.ENDING
     return formats.ending(case.images[0]) or DEFAULT_ENDING
 

@@ -1,0 +1,274 @@
+"""The predicting command: every kind of source, parts, a kill, and what bad input gets."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from test_command_line import outcome
+from test_data_set_run import dice, write
+from test_predict import plan
+
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.formats import read_label, read_volume
+from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cases.task import Task
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.cases_run import save_cases
+from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.networks.unet import UNet
+
+SMALL = ((4, 8), ((1, 1, 1), (1, 2, 2)), ((3, 3, 3),) * 2, (1, 1), (1,))
+
+
+@pytest.fixture(params=[1])
+def model(request, tmp_path):
+    """A checkpoint with weights of chance; it segments something."""
+    channels, names = request.param, ("T1", "FLAIR")[: request.param]
+    torch.manual_seed(0)
+    made = plan(channels=channels, normalisation=plan().normalisation * channels)
+    task = Task(names, {"background": 0, "ball": 1}, name="balls")
+    checkpoint.write(tmp_path / "model.ckpt", UNet(channels, 2, *SMALL), made, task)
+    return tmp_path / "model.ckpt"
+
+
+def predict(monkeypatch, capsys, model, source, output, *more):
+    arguments = ["--checkpoint", model, "--source", source, "--output", output, "--device", "cpu", *more]
+    return outcome(monkeypatch, capsys, "predict", *arguments)
+
+
+def labels(folder):
+    return {path.name: read_label(path, "stored").voxels[0] for path in sorted(folder.glob("*.nii.gz"))}
+
+
+def test_a_store_gives_the_answers_of_the_files_it_was_made_from(
+    monkeypatch, capsys, tmp_path, model, raw_phantoms, phantom_store
+):
+    for name, source in (("files", raw_phantoms), ("store", phantom_store)):
+        code, _, err = predict(monkeypatch, capsys, model, source, tmp_path / name)
+        assert code == 0, err
+    files, store = labels(tmp_path / "files"), labels(tmp_path / "store")
+    assert list(files) == list(store)
+    for name, label in files.items():
+        np.testing.assert_array_equal(label, store[name])
+    assert any(label.any() for label in files.values())
+    one, other = (SimpleITK.ReadImage(str(tmp_path / who / name)) for who in ("files", "store"))
+    for told in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(one, told)(), getattr(other, told)(), atol=1e-5)
+
+
+def test_a_store_is_scored_against_its_own_labels(monkeypatch, capsys, model, phantom_store):
+    code, out, err = outcome(
+        monkeypatch, capsys, "predict", "--checkpoint", model, "--source", phantom_store, "--device", "cpu"
+    )
+    assert code == 0, err
+    assert out.count("Dice ball") == 6
+
+
+def test_a_store_of_turned_files_comes_back_turned(tmp_path):
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / "raw" / part).mkdir(parents=True)
+    case = write(tmp_path, "turned", direction=(0, 1, 0, 0, 0, -1, -1, 0, 0))
+    case.images[0].rename(tmp_path / "raw" / "imagesTr" / case.images[0].name)
+    case.label.rename(tmp_path / "raw" / "labelsTr" / case.label.name)
+    text = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}'
+    (tmp_path / "raw" / "dataset.json").write_text(text)
+    build_store(read_source(tmp_path / "raw"), tmp_path / "store")
+    from test_data_set_run import TASK, predictor
+
+    from ingradient_pl.cases.stored import stored_cases
+
+    (stored,) = stored_cases(tmp_path / "store", TASK)
+    written = save_cases(predictor(orientation="stored"), [stored], tmp_path / "out").written[0]
+    truth = SimpleITK.ReadImage(str(tmp_path / "raw" / "labelsTr" / "turned.nii.gz"))
+    answer = SimpleITK.ReadImage(str(written))
+    np.testing.assert_allclose(answer.GetDirection(), truth.GetDirection(), atol=1e-6)
+    np.testing.assert_allclose(answer.GetOrigin(), truth.GetOrigin(), atol=1e-4)
+    one, other = (SimpleITK.GetArrayFromImage(image) > 0 for image in (answer, truth))
+    assert dice(one, other) > 0.9
+
+
+def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_path, model, raw_phantoms):
+    seen = []
+    for part in range(4):
+        more = ("--part", part, "--parts", 4)
+        code, _, err = predict(monkeypatch, capsys, model, raw_phantoms, tmp_path / str(part), *more)
+        assert code == 0, err
+        seen += list(labels(tmp_path / str(part)))
+    assert len(seen) == len(set(seen)) == 6
+    code, _, err = predict(
+        monkeypatch, capsys, model, raw_phantoms, tmp_path / "x", "--part", 4, "--parts", 4
+    )
+    assert code == 1
+    assert "part=4, parts=4" in err
+
+
+def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
+    for number in range(12):
+        write(tmp_path, f"case_{number:02d}", shape=(40, 48, 44))
+    line = [
+        sys.executable,
+        "-m",
+        "ingradient_pl.cli.main",
+        "predict",
+        "--checkpoint",
+        model,
+        "--device",
+        "cpu",
+    ]
+    line += ["--source", tmp_path / "images", "--output", tmp_path / "out", "--save_probabilities", "true"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    stopped = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("*.nii.gz")) and time.monotonic() < stopped:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = labels(tmp_path / "out")  # reads each to its end
+    assert 1 <= len(done) < 12
+    for file in (tmp_path / "out").glob("*.npz"):
+        with np.load(file) as held:
+            assert np.isfinite(held["probabilities"]).all()
+    finished = subprocess.run(
+        [*line, "--resume", "true"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert f"{12 - len(done)} cases written" in finished.stdout
+    assert f"{len(done)} cases were there already" in finished.stdout
+    assert len(labels(tmp_path / "out")) == 12
+
+
+def nan(folder):
+    image = SimpleITK.GetImageFromArray(np.full((8, 8, 8), np.nan, np.float32))
+    SimpleITK.WriteImage(image, str(folder / "images" / "bad_0000.nii.gz"))
+
+
+def four(folder):
+    image = nibabel.Nifti1Image(np.ones((8, 8, 8, 3), np.float32), np.eye(4))
+    nibabel.save(image, folder / "images" / "bad_0000.nii.gz")
+
+
+def cut_short(folder):
+    whole = (folder / "images" / "good_0000.nii.gz").read_bytes()
+    (folder / "images" / "bad_0000.nii.gz").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(nan, "NaN"), (four, "it is 4D"), (cut_short, "truncated")], ids=str
+)
+def test_a_bad_case_is_one_line_and_exit_code_1_while_the_others_are_done(
+    monkeypatch, capsys, tmp_path, model, spoil, said
+):
+    write(tmp_path, "good")
+    spoil(tmp_path)
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
+    assert code == 1
+    assert "1 cases failed:" in err
+    assert f"\n  bad: {tmp_path / 'images' / 'bad_0000.nii.gz'}" in err
+    assert said in err
+    assert "Traceback" not in err
+    assert list(labels(tmp_path / "out")) == ["good.nii.gz"]
+
+
+@pytest.mark.parametrize("model", [2], indirect=True)
+def test_a_missing_channel_is_named(monkeypatch, capsys, tmp_path, model):
+    for name in ("whole_0000", "whole_0001", "half_0001"):
+        write(tmp_path, name)
+        (tmp_path / "images" / f"{name}_0000.nii.gz").rename(tmp_path / "images" / f"{name}.nii.gz")
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
+    assert code == 1
+    assert "half_0000.nii.gz: channel 0000 is missing; the task has 2" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("model", [2], indirect=True)
+def test_channels_in_another_order_than_the_models_are_named(monkeypatch, capsys, tmp_path, model):
+    for name in ("case_0000", "case_0001"):
+        write(tmp_path, name)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "images").rename(tmp_path / "raw" / "imagesTr")
+    for file in (tmp_path / "raw" / "imagesTr").iterdir():
+        file.rename(file.with_name(file.name.replace("_0000.nii.gz", ".nii.gz")))
+    text = '{"channel_names": {"0": "FLAIR", "1": "T1"}, "labels": {"background": 0, "ball": 1}}'
+    (tmp_path / "raw" / "dataset.json").write_text(text)
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "raw", tmp_path / "out")
+    assert code == 1
+    assert "FLAIR, T1" in err
+    assert "T1, FLAIR" in err
+
+
+@pytest.mark.parametrize("spoil", ["newer", "channels", "text"])
+def test_a_checkpoint_that_does_not_fit_is_one_line_and_exit_code_1(
+    monkeypatch, capsys, tmp_path, model, spoil
+):
+    write(tmp_path, "case")
+    if spoil == "text":
+        model.write_text("weights")
+    else:
+        held = torch.load(model, weights_only=True)
+        if spoil == "newer":
+            held["ingradient"]["format"] = 99
+        else:
+            held["ingradient"]["task"]["channels"] = ["T1", "T2", "FLAIR"]
+        torch.save(held, model)
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
+    assert code == 1
+    said = {"newer": "format 99", "channels": "T1", "text": "no checkpoint"}[spoil]
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder under a file is told otherwise")
+def test_no_permission_to_write_is_one_line_and_exit_code_1(monkeypatch, capsys, tmp_path, model):
+    write(tmp_path, "case")
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "file" / "out")
+    assert code == 1
+    assert str(tmp_path / "file") in err
+    assert "Traceback" not in err
+
+
+OBLIQUE = (0.936, -0.275, 0.218, 0.289, 0.956, -0.036, -0.199, 0.097, 0.975)
+SPATIAL = [(40, 56), (76, 80), (80, 92), (252, 328)]
+"""Bytes of dim (but for the count of axes), pixdim, and qform to sform in a NIfTI-1 header."""
+
+
+def spatial(path):
+    header = nibabel.load(path).header.binaryblock
+    return b"".join(header[first:last] for first, last in SPATIAL)
+
+
+@pytest.mark.parametrize("direction", [OBLIQUE, (-1, 0, 0, 0, 1, 0, 0, 0, -1)], ids=["oblique", "flipped"])
+def test_an_oblique_or_flipped_source_comes_back_on_its_own_grid_to_the_byte(tmp_path, direction):
+    from test_data_set_run import predictor
+
+    case = write(tmp_path, "case", direction=direction)
+    written = save_cases(predictor(), [case], tmp_path / "out").written[0]
+    assert spatial(written) == spatial(case.images[0])
+    one, other = (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(p))) > 0 for p in (written, case.label))
+    assert dice(one, other) > 0.9
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
+    from ingradient_pl.cases.records import CaseFiles
+    from ingradient_pl.transforms.normalise import CT
+
+    class Bone(torch.nn.Module):
+        def forward(self, image):
+            return torch.cat([-image, image], dim=1)
+
+    file = real_data / "single_cases" / "chaos_ct" / "images" / "chaos_ct_0000.nii.gz"
+    made = plan((32, 96, 96), spacing=(3.0, 2.0, 2.0), normalisation=(CT(-1000, 2000, 250, 100),))
+    model = Model([Bone()], made, Task(("CT",), {"background": 0, "bone": 1}), "test", ())
+    report = save_cases(Predictor(model), [CaseFiles("chaos", (file,), None, "chaos")], tmp_path / "out")
+    assert spatial(report.written[0]) == spatial(file)
+    bright = read_volume([file]).voxels[0] > 250
+    assert dice(read_label(report.written[0]).voxels[0] > 0, bright) > 0.7
