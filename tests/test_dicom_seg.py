@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 from test_predict import Oracle, plan
 
-from ingradient_pl.cases.dicom_seg import write_segmentation
+from ingradient_pl.cases.dicom_seg import check_installed, write_segmentation
 from ingradient_pl.cases.formats import ImageError, read_volume
 from ingradient_pl.cases.phantom import ball
 from ingradient_pl.cases.records import CaseFiles
@@ -136,6 +136,8 @@ def test_what_cannot_become_one_is_named_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(ImageError, match="is no DICOM series"):
         write_segmentation(tmp_path / "case.dcm", label, read_volume([tmp_path / "image.nii.gz"]), TASK)
     monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(ImageError, match=r"ingradient_pl\[dicom\]"):
+        check_installed()
     with pytest.raises(ImageError, match=r"ingradient_pl\[dicom\]"):
         write_segmentation(tmp_path / "case.dcm", label, volume, TASK)
     assert not list(tmp_path.glob("*.dcm"))

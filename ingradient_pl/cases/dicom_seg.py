@@ -43,6 +43,15 @@ def is_series(path: Path) -> bool:
     return path.is_dir()
 
 
+def check_installed() -> None:
+    """Make sure that segmentations can be written, before hours of prediction.
+
+    Raises:
+        ImageError: If highdicom is not installed.
+    """
+    _package("highdicom")
+
+
 def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Task) -> None:
     """Write a segmentation as one DICOM SEG object that refers to the slices it was made from.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ingradient_pl.cases import dicom_seg
 from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.sources import images_only
@@ -68,7 +69,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
-    _check_pictures(pictures, dicom=dicom)
+    _check_dicom(pictures, dicom=dicom)
     trusted = (*TRUSTED, *(trust or ()))
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
@@ -105,7 +106,9 @@ def predicted(  # noqa: PLR0913 - one argument an option
         sys.exit(FAILED)
 
 
-def _check_pictures(pictures: str | None, *, dicom: bool) -> None:
+def _check_dicom(pictures: str | None, *, dicom: bool) -> None:
+    if dicom:
+        dicom_seg.check_installed()
     if dicom and pictures is not None:
         raise ValueError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
 
