@@ -17,7 +17,7 @@ from test_predict import plan
 
 from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cases.sources import images_only, read_source
 from ingradient_pl.cases.task import Task
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.cases_run import save_cases
@@ -232,6 +232,29 @@ def test_no_permission_to_write_is_one_line_and_exit_code_1(monkeypatch, capsys,
     assert code == 1
     assert str(tmp_path / "file") in err
     assert "Traceback" not in err
+
+
+def test_each_series_in_folders_of_folders_is_a_case(tmp_path):
+    for name in ("ann/t2/0001", "ben/0001/first", "ben/0001/second", "cid"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "IM0001").write_bytes(b"a slice")
+    found = images_only(tmp_path, Task(("MR",), {"background": 0, "ball": 1}))
+    assert {case.name: case.images[0].relative_to(tmp_path).as_posix() for case in found} == {
+        "ann": "ann/t2/0001",
+        "ben_first": "ben/0001/first",
+        "ben_second": "ben/0001/second",
+        "cid": "cid",
+    }
+
+
+@pytest.mark.real
+def test_series_of_a_real_study_are_predicted(tmp_path, real_data):
+    from test_data_set_run import TASK, predictor
+
+    found = [case for case in images_only(real_data / "dicom", TASK) if "Crop" in case.name]
+    report = save_cases(predictor(), found, tmp_path / "out")
+    assert [path.name for path in report.written] == ["Study1_13_HCropVolume.nii.gz"]
+    assert read_label(report.written[0], "stored").voxels.shape == (1, 32, 51, 35)
 
 
 OBLIQUE = (0.936, -0.275, 0.218, 0.289, 0.956, -0.036, -0.199, 0.097, 0.975)

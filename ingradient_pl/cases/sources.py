@@ -71,7 +71,8 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
 def images_only(path: Path, task: Task) -> list[CaseFiles]:
     """Find cases to predict: a folder of ``CASE_0000.ext`` files, a raw data set, pairs or a table.
 
-    A folder of files without channel numbers is taken where the task has one channel: each is a case. Labels
+    A folder of files without channel numbers is taken where the task has one channel: each is a case, and so
+    is each DICOM series in folders below (named after them: PATIENT, or PATIENT_SERIES of several). Labels
     come along where the source names them; a raw data set may also lack them.
 
     Raises:
@@ -97,12 +98,25 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
     check_order(path, _named_channels(described or {}), task)
     layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
     labels = _labels(path / "labelsTr") if raw else {}
-    cases = [
-        CaseFiles(name, images, labels.get(name), name) for name, images in sorted(layout.images.items())
-    ]
+    found: dict[str, tuple[Path, ...]] = {}
+    for name, images in layout.images.items():
+        found.update(_series(name, images[0]) if images[0].is_dir() else {name: images})
+    cases = [CaseFiles(name, images, labels.get(name), name) for name, images in sorted(found.items())]
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     return _without_faults(cases, layout.faults)
+
+
+def _series(name: str, folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Find the folders of DICOM series in a folder, however deep; where there are several, all are named."""
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    inside = [entry for entry in entries if entry.is_dir()]
+    if len(inside) < len(entries) or not inside:
+        return {name: (folder,)}
+    found: dict[str, tuple[Path, ...]] = {}
+    for entry in inside:
+        found.update(_series(name if len(inside) == 1 else f"{name}_{entry.name}", entry))
+    return found
 
 
 def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
