@@ -1,10 +1,14 @@
 """What the losses need of a pyramid's level, summed over its voxels with its gradient in closed form.
 
 Soft Dice, Tversky and cross entropy need a few sums per image and class. Their gradients are known, so one
-buffer of probabilities is kept between forward and backward, and no one-hot copy of the label is made.
-All is done in 32 bits, whatever the logits have.
+buffer of probabilities is kept between forward and backward, and no one-hot copy of the label is made. Of
+regions not even that is kept: they are made anew from the logits, in parts that fit a processor's cache, so
+that nothing of the logits' size exists but their gradient. All is done in 32 bits, whatever the logits have:
+no operation here is one that autocast would do in 16.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +16,12 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
+
+PART = 2**16
+"""Values of logits that a CPU works on at a time: a step's buffers stay in its cache."""
+PART_ELSEWHERE = 2**22
+"""The same elsewhere, where starting a step is what costs."""
+VOXELS = (2, 3, 4)
 
 
 class Sums(NamedTuple):
@@ -73,11 +83,11 @@ def sigmoid_sums(
         inside: Whether a voxel is in a region.
         counted: Voxels that count; None if all do.
     """
-    mask = None if counted is None else counted[:, None]
-    inside = inside if mask is None else inside & mask
-    true = inside.sum((2, 3, 4), dtype=torch.float32)
-    weight = true.new_tensor(float(logits.numel())) if counted is None else counted.sum(dtype=torch.float32)
-    intersection, predicted, entropy = _SigmoidSums.apply(logits, inside, mask)  # type: ignore[no-untyped-call]
+    weight = logits.new_tensor(float(logits.numel()), dtype=torch.float32)
+    if counted is not None:
+        weight = counted.sum(dtype=torch.float32)
+    sums = _SigmoidSums.apply(logits, inside, counted)  # type: ignore[no-untyped-call]
+    intersection, predicted, true, entropy = sums
     return Sums(intersection, predicted, true, entropy, weight)
 
 
@@ -123,33 +133,53 @@ class _SoftmaxSums(torch.autograd.Function):
 class _SigmoidSums(torch.autograd.Function):
     @override
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, inside: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        exact = logits.float()
-        log_true = F.logsigmoid(inside.float().mul_(2).sub_(1).mul_(exact))  # of the truth, yes or no
-        entropy = -(log_true if mask is None else log_true.mul_(mask)).sum()
-        del log_true
-        share = exact.sigmoid()
-        if mask is not None:
-            share.mul_(mask)
-        ctx.save_for_backward(share, inside)
-        ctx.dtype = logits.dtype
-        return (share * inside).sum((2, 3, 4)), share.sum((2, 3, 4)), entropy
+    def forward(ctx: Any, logits: Tensor, inside: Tensor, counted: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(logits, inside, counted)
+        sums = logits.new_zeros((3, *logits.shape[:2]), dtype=torch.float32)
+        entropy = logits.new_zeros((), dtype=torch.float32)
+        for images, rows in _parts(logits):
+            exact, truth = logits[images, :, rows].float(), inside[images, :, rows].float()
+            wrong = F.softplus((1 - 2 * truth).mul_(exact))  # minus the log of the truth's share, yes or no
+            share = exact.sigmoid()
+            if counted is not None:
+                for one in (wrong, share, truth):
+                    one.mul_(counted[images, None, rows])
+            entropy += wrong.sum()
+            parts = share.sum(VOXELS), truth.sum(VOXELS), share.mul_(truth).sum(VOXELS)
+            sums[:, images] += torch.stack(parts)
+        predicted, true, intersection = sums.unbind()
+        ctx.mark_non_differentiable(true)
+        return intersection, predicted, true, entropy
 
     @override
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        by_intersection, by_predicted, by_entropy = gradients
-        share, inside = ctx.saved_tensors
-        truth = inside.float()
-        by_share = by_predicted[:, :, None, None, None], by_intersection[:, :, None, None, None]
-        gradient = torch.addcmul(by_share[0], truth, by_share[1]).mul_(share)
-        gradient.addcmul_(gradient, share, value=-1).addcmul_(truth.sub_(share), by_entropy, value=-1)
-        return gradient.to(ctx.dtype), None, None
+        by_intersection, by_predicted, _, by_entropy = (one[..., None, None, None] for one in gradients)
+        logits, inside, counted = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for images, rows in _parts(logits):
+            share, truth = logits[images, :, rows].float().sigmoid(), inside[images, :, rows].float()
+            pull = (truth * by_intersection[images]).add_(by_predicted[images]).mul_(share)
+            pull.addcmul_(pull, share, value=-1).add_(share.sub_(truth).mul_(by_entropy))
+            if counted is not None:
+                pull.mul_(counted[images, None, rows])
+            gradient[images, :, rows] = pull
+        return gradient, None, None
 
 
 def _by_class(values: Tensor, target: Tensor, classes: int) -> Tensor:
     """Sum ``values`` by class, first within each row of voxels: threads that share no sum need not wait."""
     rows = values.new_zeros(*target.shape[:3], classes).scatter_add_(-1, target, values)
     return rows.sum((1, 2))
+
+
+def _parts(logits: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Divide a level into several images each, or where that is too much into slices of one."""
+    images, outputs, depth, *plane = logits.shape
+    slab = outputs * math.prod(plane)
+    values = PART if logits.is_cpu else PART_ELSEWHERE
+    together = max(1, values // (slab * depth))
+    rows = depth if values >= slab * depth else max(1, values // slab)
+    for first in range(0, images, together):
+        for start in range(0, depth, rows):
+            yield slice(first, first + together), slice(start, start + rows)

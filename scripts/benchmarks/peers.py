@@ -1,21 +1,27 @@
 """Environments of the programs that benchmarks compare with; made on first use, beside the checkout's own."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 THEIRS = Path(__file__).parent / "theirs"
-PEERS = {"nnunet": ["nnunetv2==2.8.1"], "monai": ["monai==1.5.1"]}
+PEERS = {  # jaxtyping: what our own networks and losses need beside torch, to be run in the same process
+    "nnunet": ["nnunetv2==2.8.1", "monai==1.5.1", "jaxtyping==0.3.11"],
+    "monai": ["monai==1.5.1"],
+}
 
 
 def python_of(peer: str) -> Path:
     """Give the interpreter of a peer's environment."""
     folder = ROOT / ".peers" / peer
     python, done = folder / "bin" / "python", folder / "made"
-    if not done.is_file():
+    if not done.is_file() or not set(PEERS[peer]) <= set(done.read_text().split()):
         print(f"Setting up the environment of {peer} (once; a few minutes) ...", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -25,7 +31,7 @@ def python_of(peer: str) -> Path:
         # it imports a torchvision that a CPU build of torch cannot load; no benchmark needs it
         for primus in folder.glob("lib/python*/site-packages/nnunetv2/training/nnUNetTrainer/primus"):
             shutil.rmtree(primus)
-        done.write_text("done")
+        done.write_text("\n".join(PEERS[peer]))
     return python
 
 
@@ -56,3 +62,12 @@ class Peer:
         if not answer:
             raise RuntimeError(f"The peer's script {self.process.args[1]} ended: see what it printed above.")
         return float(answer)
+
+
+def answer(peer: str, script: str, *arguments: object) -> Any:
+    """What a script of ``theirs`` prints as JSON, run by a peer's interpreter that finds our checkout."""
+    folders = {f"nnUNet_{name}": "/nowhere" for name in ("raw", "preprocessed", "results")}
+    line = [python_of(peer), "-W", "ignore", THEIRS / f"{script}.py", *map(str, arguments)]
+    environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
