@@ -144,6 +144,16 @@ def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
     assert len(labels(tmp_path / "out")) == 12
 
 
+def test_switches_may_be_given_bare_and_with_dashes(monkeypatch, capsys, tmp_path, model):
+    write(tmp_path, "case")
+    more = ("--save-probabilities", "--window-batch", 1, "--resume")
+    for _ in range(2):
+        code, out, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out", *more)
+        assert code == 0, err
+    assert "1 cases were there already" in out
+    assert (tmp_path / "out" / "case.npz").is_file()
+
+
 def nan(folder):
     image = SimpleITK.GetImageFromArray(np.full((8, 8, 8), np.nan, np.float32))
     SimpleITK.WriteImage(image, str(folder / "images" / "bad_0000.nii.gz"))

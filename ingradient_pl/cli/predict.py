@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -143,6 +144,24 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def spelled(arguments: Sequence[str]) -> list[str]:
+    """Let ``--save-probabilities`` stand for ``--save_probabilities true``, and so each other switch.
+
+    >>> spelled(["predict", "--resume", "--window-batch", "2"])
+    ['predict', '--resume=true', '--window_batch', '2']
+    """
+    switches = {name for name, option in signature(predicted).parameters.items() if option.annotation is bool}
+    out = []
+    for argument, after in zip(arguments, [*arguments[1:], "--"], strict=True):
+        name, given, value = argument.partition("=")
+        if name.startswith("--"):
+            name = f"--{name[2:].replace('-', '_')}"
+            if name[2:] in switches and not given and after.startswith("--"):
+                given, value = "=", "true"
+        out.append(f"{name}{given}{value}")
+    return out
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(predicted, arguments)
+    run(predicted, spelled(arguments))
