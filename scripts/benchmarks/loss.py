@@ -10,12 +10,9 @@ HELD = "3 classes"
 
 def figures() -> list[Figure]:
     found = answer("nnunet", "loss", ROUNDS)
-    print(
-        f"two patches of 40 x 56 x 40, two levels, median of {ROUNDS} in turns; ours makes its targets itself"
-    )
-    print(
-        f"{'task':<12}{'ours ms':>10}{'theirs ms':>10}{'ratio':>8}{'ours MB':>10}{'theirs MB':>10}{'ratio':>8}"
-    )
+    print(f"two patches of 40 x 56 x 40, two levels, median of {ROUNDS} in turns; ours make their targets")
+    titles = ("ours ms", "theirs ms", "ratio", "ours MB", "theirs MB", "ratio")
+    print("".join([f"{'task':<12}", *(f"{title:>10}" for title in titles)]))
     for name, one in found.items():
         times = [1000 * one["seconds"][side] for side in ("ours", "nnunet")]
         sizes = [one["bytes"][side] / 2**20 for side in ("ours", "nnunet")]

@@ -3,7 +3,7 @@
 from figure import Figure
 from peers import answer
 
-ROUNDS = 12
+ROUNDS = 10
 
 
 def figures() -> list[Figure]:
