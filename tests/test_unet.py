@@ -313,3 +313,15 @@ def test_names_may_carry_what_compilation_and_ddp_put_before_them():
     network = unet()
     weights = {f"module._orig_mod.{name}": weight for name, weight in drawn(network).items()}
     assert nnunet_weights(network, weights).keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("ratio", [0, 10, 100])
+def test_the_norm_holds_where_a_mean_is_far_from_zero(ratio):
+    """In single precision, in both memory formats: squaring before the mean is off loses the spread."""
+    features = torch.randn(2, 8, 6, 10, 8, generator=torch.Generator().manual_seed(0)) + ratio
+    norm = InstanceNorm(8)
+    expected = norm.double()(features.double())
+    norm.float()
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        found = norm(features.to(memory_format=layout))
+        torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=0)

@@ -43,37 +43,37 @@ class _CpuNorm(torch.autograd.Function):
     """Norm and bend for voxels whose channels lie side by side.
 
     ``F.instance_norm`` copies them apart first, and the gradient of ``F.group_norm`` (a group for each
-    channel is the same norm) takes thrice the time of this one there: 24 ms against 7 for 16 channels.
+    channel is the same norm) takes thrice the time of this one there: 24 ms against 7 for 16 channels. The
+    mean is taken off before anything is squared: ``torch.native_group_norm`` squares first, and is wrong by
+    2e-3 where a mean is ten times the spread, by 0.2 where it is a hundred times.
     """
 
     @override
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-        batch, width = features.shape[:2]
-        voxels = features[0, 0].numel()
-        normal, mean, scale = torch.native_group_norm(
-            features, weight, bias, batch, width, voxels, width, EPSILON
-        )
+        centred = features - features.mean(VOXELS, keepdim=True)
+        spread = torch.linalg.vector_norm(centred, dim=VOXELS, keepdim=True).square_()
+        scale = spread.div_(features[0, 0].numel()).add_(EPSILON).rsqrt_()
+        weight, bias = (one[:, None, None, None] for one in (weight, bias))
+        normal = torch.addcmul(bias, centred, scale * weight)
         if slope != 1:
             F.leaky_relu_(normal, slope)
         ctx.slope = slope
-        ctx.save_for_backward(features, normal, mean, scale, weight)
+        ctx.save_for_backward(centred, normal, scale, weight)
         return normal
 
     @override
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        features, normal, mean, scale, weight = ctx.saved_tensors
+        centred, normal, scale, weight = ctx.saved_tensors
         (gradient,) = gradients
         if ctx.slope != 1:
             gradient = torch.ops.aten.leaky_relu_backward(gradient, normal, ctx.slope, True)
-        by_bias = gradient.sum(VOXELS)
-        product = gradient * features
-        by_weight = (product.sum(VOXELS) - mean * by_bias) * scale
+        by_bias = gradient.sum(VOXELS, keepdim=True)
+        product = gradient * centred
+        by_weight = product.sum(VOXELS, keepdim=True) * scale
         # The gradient less its mean and less what lies along the normalised features
-        share = scale * weight / features[0, 0].numel()
-        along = -share * scale * by_weight
-        terms = (-share * by_bias - along * mean, along, scale * weight)
-        offset, along, scale = (term[:, :, None, None, None] for term in terms)
-        by_features = torch.addcmul(offset, features, along, out=product).addcmul_(gradient, scale)
-        return by_features, by_weight.sum(0), by_bias.sum(0), None
+        share = scale * weight / centred[0, 0].numel()
+        offset, along = -share * by_bias, -share * scale * by_weight
+        by_features = torch.addcmul(offset, centred, along, out=product).addcmul_(gradient, scale * weight)
+        return by_features, by_weight.sum(0).flatten(), by_bias.sum(0).flatten(), None
