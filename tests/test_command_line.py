@@ -106,7 +106,8 @@ def test_an_unknown_config_key_ends_with_2_and_its_name(monkeypatch, capsys, tmp
 
 def test_a_sweep_of_two_jobs_leaves_two_runs(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
-    arguments = [quick[0], "-m", *quick[1:], "epochs=1", "plan.spacing=[1.5,1,1],[2,2,2]", "hydra.sweep.dir=sweep"]
+    swept = ["epochs=1", "plan.spacing=[1.5,1,1],[2,2,2]", "hydra.sweep.dir=sweep"]
+    arguments = [quick[0], "-m", *quick[1:], *swept]
     code, _, err = outcome(monkeypatch, capsys, "train", *arguments)
     assert code == 0, err
     assert sorted(path.parent.parent.name for path in tmp_path.glob("sweep/*/checkpoints/last.ckpt")) == [
