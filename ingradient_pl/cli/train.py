@@ -5,6 +5,8 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -54,8 +56,7 @@ def main() -> None:
     """Console entry: make ``plan=FILE`` and ``resume=RUN`` words that Hydra knows, then run."""
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND):
-        os.environ[FULL_ERRORS] = "1"  # Hydra hands errors on as they are, and plain_errors says them
+    with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND), _errors_as_they_are():
         try:
             sys.argv[1:] = flags_last(with_run(with_plans(sys.argv[1:], Path(folder))))
             _job()
@@ -69,6 +70,20 @@ def main() -> None:
             fail(COMMAND, error, MISUSED)
         except MisconfigurationException as error:
             fail(COMMAND, error)
+
+
+@contextmanager
+def _errors_as_they_are() -> Iterator[None]:
+    """Have Hydra hand errors on, for plain_errors to say them; afterwards all is as it was."""
+    before = os.environ.get(FULL_ERRORS)
+    os.environ[FULL_ERRORS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERRORS]
+        else:
+            os.environ[FULL_ERRORS] = before
 
 
 def flags_last(arguments: list[str]) -> list[str]:
