@@ -173,15 +173,8 @@ def _model(path: Path, trusted: Sequence[str]) -> Model:
 
 
 def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:
-    """Build a plan or a task; what was a tuple before it became a plain value is one again."""
-    entries = {name: build(value) for name, value in plain.items() if name != TARGET}
-    return kind(**{name: value if name == "notes" else _frozen(value) for name, value in entries.items()})
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _frozen(entry) for key, entry in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    """Build a plan or a task, whatever class the file itself names."""
+    return kind(**{name: build(value) for name, value in plain.items() if name != TARGET})
 
 
 def content(path: Path) -> Mapping[str, Any]:

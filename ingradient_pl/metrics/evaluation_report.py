@@ -1,15 +1,16 @@
 """An evaluation as files and as text: nnU-Net's summary.json, a CSV, and a table to read."""
 
 import csv
+import io
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.metrics.evaluation import Evaluation, Label
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
 
@@ -46,7 +47,8 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
 
 def write_summary(evaluation: Evaluation, path: Path, rng: np.random.Generator | None = None) -> None:
     """Write nnU-Net's ``summary.json``, with intervals given ``rng``; it appears whole or not at all."""
-    _write(path, json.dumps(summary(evaluation, rng), indent=4, sort_keys=True))
+    text = json.dumps(summary(evaluation, rng), indent=4, sort_keys=True)
+    replace_file(Path(path), text.encode())
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
@@ -57,11 +59,9 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
         for label, numbers in case.scores.items():
             values = ["" if math.isnan(numbers[name]) else repr(numbers[name]) for name in names]
             rows.append([case.name, str(label), evaluation.labels[label], *values])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    temporary.replace(path)
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows(rows)
+    replace_file(Path(path), lines.getvalue().encode())
 
 
 def table(
@@ -186,15 +186,3 @@ def _cells(values: Iterable[float]) -> list[str]:
 
 def _few(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{os.getpid()}-unfinished-{path.name}")
-
-
-def _write(path: Path, text: str) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
 
@@ -47,11 +48,7 @@ COMMENTS = {
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan so that :func:`read_plan` gives its equal; it appears complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(as_yaml(plan), encoding="utf-8")
-    temporary.replace(path)
+    replace_file(Path(path), as_yaml(plan).encode())
 
 
 def as_yaml(plan: Plan) -> str:
