@@ -1,5 +1,7 @@
 """While tests run, every call into the core is held to its shape annotations."""
 
+import locale
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,14 @@ def _shared(name: str) -> Path:
     if not found.is_dir():
         pytest.skip(f"no real data: {name} is not beside the checkout")
     return found
+
+
+@pytest.fixture(autouse=True)
+def _locale_as_before() -> Iterator[None]:
+    """Undo what SimpleITK does when a test writes a DICOM series with it."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 @pytest.fixture

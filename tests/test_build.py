@@ -283,7 +283,7 @@ def test_a_killed_run_is_resumed_and_leaves_nothing_behind(raw, store):
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(raw), str(store)], stdout=subprocess.PIPE)
     with process.stdout:
         assert process.stdout.readline().strip() == b"now"
-        assert any(path.name.startswith(".phantom_002") for path in (store / "cases").iterdir())
+        assert any(path.name.endswith("@phantom_002") for path in (store / "cases").iterdir())
         assert "phantom_002" not in CaseStore(store).cases
         assert not built(raw, store).faults  # beside a run that is alive: its folder stays
         assert any(path.name.startswith(".") for path in (store / "cases").iterdir())

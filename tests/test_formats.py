@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import locale
 from pathlib import Path
 
 import nibabel
@@ -302,7 +303,9 @@ def test_a_dicom_series_is_an_image(tmp_path):
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(tmp_path / f"{number}.dcm"))
         writer.Execute(slice_)
+    before = locale.setlocale(locale.LC_ALL, "")
     volume = read_volume([tmp_path])
+    assert locale.setlocale(locale.LC_ALL) == before, "the reader of DICOM sets the process's locale to C"
     np.testing.assert_array_equal(volume.voxels, image)
     assert volume.frame.spacing == (2.0, 1.0, 1.0)
     write_label(tmp_path / "label.nii.gz", (image[0] > 0).astype(np.uint8), volume)

@@ -45,7 +45,7 @@ def predict(monkeypatch, capsys, model, source, output, *more):
 
 
 def labels(folder):
-    return {path.name: read_label(path, "stored").voxels[0] for path in sorted(folder.glob("*.nii.gz"))}
+    return {path.name: read_label(path, "stored").voxels[0] for path in sorted(folder.glob("[!.]*.nii.gz"))}
 
 
 def test_a_store_gives_the_answers_of_the_files_it_was_made_from(
@@ -127,7 +127,7 @@ def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     stopped = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("*.nii.gz")) and time.monotonic() < stopped:
+    while not list((tmp_path / "out").glob("case*.nii.gz")) and time.monotonic() < stopped:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -137,10 +137,11 @@ def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
         with np.load(file) as held:
             assert np.isfinite(held["probabilities"]).all()
     finished = subprocess.run(
-        [*line, "--resume", "true"], capture_output=True, text=True, env=environment, check=True
+        [*line, "--resume", "true"], capture_output=True, encoding="utf-8", env=environment, check=True
     )
     assert f"{12 - len(done)} cases written" in finished.stdout
     assert f"{len(done)} cases were there already" in finished.stdout
+    assert not list((tmp_path / "out").glob(".*"))
     assert len(labels(tmp_path / "out")) == 12
 
 

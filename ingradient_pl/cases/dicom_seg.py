@@ -1,7 +1,6 @@
 """A segmentation of a DICOM series as the object that DICOM has for it, for archives and viewers."""
 
 import importlib
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 import ingradient_pl
 from ingradient_pl.cases import itk
+from ingradient_pl.cases.atomic import whole_file
 from ingradient_pl.cases.formats import Volume
 from ingradient_pl.cases.raw import ImageError
 from ingradient_pl.cases.task import Task
@@ -96,13 +96,8 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
             f"{path}: no DICOM segmentation can be made of the series {source} ({error}). Write this one as "
             ".nii.gz."
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-unfinished-{path.name}")
-    try:
+    with whole_file(path) as temporary:
         made.save_as(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _named(slice_: Any) -> Any:

@@ -1,6 +1,5 @@
 """Image files <-> voxels and frames: the one door through which files of any format come and go."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from jaxtyping import Num
 from numpy.typing import NDArray
 
 from ingradient_pl.cases import itk, nifti, pairs
+from ingradient_pl.cases.atomic import whole_file
 from ingradient_pl.cases.frame import Frame, Turn
 from ingradient_pl.cases.raw import ImageError, Raw, differing, finite
 
@@ -220,12 +220,6 @@ def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:
     if not ending(path):
         raise ImageError(f"{path}: no image format has this ending. Use one of {', '.join(ENDINGS)}.")
     stored = np.ascontiguousarray(source.turn.undo(voxels))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-unfinished-{path.name}")
     write = nifti.write if nifti.writable(path) else itk.write
-    try:
+    with whole_file(path) as temporary:
         write(temporary, stored, source.frame, source.block)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,5 +1,9 @@
 """NRRD, MetaImage, DICOM series and whatever else SimpleITK reads."""
 
+import locale
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ from numpy.typing import NDArray
 from ingradient_pl.cases.frame import Frame
 from ingradient_pl.cases.raw import ImageError, Raw, plain
 from ingradient_pl.geometry import AXES
+
+_LOCALE = threading.Lock()
 
 
 def read(path: Path, channels: int | None) -> Raw:
@@ -57,9 +63,21 @@ def _frame(path: Path, image: Any) -> Frame:
         raise ImageError(f"{path}: {error} Repair its header.") from error
 
 
+@contextmanager
+def _locale_kept() -> Iterator[None]:
+    """Undo what the DICOM reader does to the process: it sets the locale to C, and Python's files to ASCII."""
+    with _LOCALE:  # the locale is the process's: of two readers the second would keep what the first broke
+        before = locale.setlocale(locale.LC_ALL)
+        try:
+            yield
+        finally:
+            locale.setlocale(locale.LC_ALL, before)
+
+
 def _file(path: Path) -> object:
     try:
-        return SimpleITK.ReadImage(str(path))
+        with _locale_kept():
+            return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         raise ImageError(
@@ -74,20 +92,22 @@ def series_files(path: Path) -> list[str]:
         ImageError: If the folder holds no series, or several.
     """
     reader: Any = SimpleITK.ImageSeriesReader
-    series = reader.GetGDCMSeriesIDs(str(path))
+    with _locale_kept():
+        series = reader.GetGDCMSeriesIDs(str(path))
     if len(series) != 1:
         raise ImageError(
             f"{path}: a folder must hold the files of one DICOM series; found {len(series)}"
             f"{': ' + ', '.join(series) if series else ''}. Keep one series in a folder."
         )
-    files: list[str] = list(reader.GetGDCMSeriesFileNames(str(path), series[0]))
-    return files
+    with _locale_kept():
+        return list(reader.GetGDCMSeriesFileNames(str(path), series[0]))
 
 
 def _series(path: Path) -> object:
     files = series_files(path)
     try:
-        return SimpleITK.ReadImage(files)
+        with _locale_kept():
+            return SimpleITK.ReadImage(files)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ImageError(f"{path}: the DICOM series cannot be read ({reason}).") from error

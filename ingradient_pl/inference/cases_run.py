@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ingradient_pl.cases import dicom_seg, formats
+from ingradient_pl.cases.atomic import remove_leftovers
 from ingradient_pl.cases.formats import ImageError, Volume
 from ingradient_pl.cases.raw import Raw, differing
 from ingradient_pl.cases.records import CaseFiles
@@ -106,6 +107,7 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
     """
     started, output = time.monotonic(), Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output)
     targets = {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
     maps = {case.name: output / f"{case.name}{ENDING}" for case in cases}
     whole = [case for case in cases if targets[case.name].is_file()] if resume else []

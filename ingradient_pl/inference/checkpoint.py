@@ -1,8 +1,6 @@
 """Checkpoints: all that prediction needs in one file, which nothing it contains can turn into a program."""
 
-import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ingradient_pl
+from ingradient_pl.cases.atomic import whole_file
 from ingradient_pl.cases.task import Task
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
@@ -131,16 +130,8 @@ def write(
         for fold, network in enumerate(folds)
         for name, value in network.state_dict().items()
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save({"state_dict": weights, **description(folds, plan, task, mirror=mirror)}, file)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(Path(path)) as temporary:
+        torch.save({"state_dict": weights, **description(folds, plan, task, mirror=mirror)}, temporary)
 
 
 def _prefix(fold: int) -> str:

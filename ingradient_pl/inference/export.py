@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import ingradient_pl
-from ingradient_pl.cases.atomic import replace_file
+from ingradient_pl.cases.atomic import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import finest
 from ingradient_pl.recipes import recipe
@@ -78,12 +78,8 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
     files = []
     for number, network in enumerate(model.networks):
         files.append(output / f"network_{number}{ending}")
-        temporary = output / f".unfinished-{files[-1].name}"
-        try:
+        with whole_file(files[-1]) as temporary:
             write(_program(network, model), temporary)
-            temporary.replace(files[-1])
-        finally:
-            temporary.unlink(missing_ok=True)
     description = output / DESCRIPTION
     replace_file(description, json.dumps(_described(model, form, files), indent=2).encode())
     return Exported(files, description)

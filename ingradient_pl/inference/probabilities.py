@@ -1,6 +1,5 @@
 """Maps of probabilities: in a file while they are made, so that memory does not grow with the classes."""
 
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from ingradient_pl.cases.atomic import whole_file
 from ingradient_pl.cases.formats import Volume
 
 ENDING = ".npz"
@@ -41,15 +41,11 @@ def write_maps(path: Path, maps: Float[np.ndarray, "output z y x"], volume: Volu
     """
     stored = volume.source.turn.undo(maps)
     header = {"descr": "<f2", "fortran_order": False, "shape": stored.shape}
-    temporary = path.with_name(f".{os.getpid()}-unfinished-{path.name}")
-    try:
-        with (
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-            archive.open(f"{NAME}.npy", "w", force_zip64=True) as entry,
-        ):
-            np.lib.format.write_array_header_1_0(entry, header)
-            for rows in stored:
-                entry.write(np.ascontiguousarray(rows, dtype="<f2").data.cast("B"))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(f"{NAME}.npy", "w", force_zip64=True) as entry,
+    ):
+        np.lib.format.write_array_header_1_0(entry, header)
+        for rows in stored:
+            entry.write(np.ascontiguousarray(rows, dtype="<f2").data.cast("B"))

@@ -66,5 +66,5 @@ def _measured(python, script: str, *arguments) -> dict:
     """What a script in a process of its own prints last."""
     line = [str(python), str(HERE / script), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} if python == sys.executable else os.environ
-    done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(line, check=True, capture_output=True, encoding="utf-8", env=environment)
     return json.loads(done.stdout.splitlines()[-1])

@@ -45,7 +45,7 @@ class Peer:
 
     def __init__(self, peer: str, script: str) -> None:
         line = [python_of(peer), THEIRS / f"{script}.py"]
-        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
     def __enter__(self) -> "Peer":
         return self
@@ -69,5 +69,5 @@ def answer(peer: str, script: str, *arguments: object) -> Any:
     folders = {f"nnUNet_{name}": "/nowhere" for name in ("raw", "preprocessed", "results")}
     line = [python_of(peer), "-W", "ignore", THEIRS / f"{script}.py", *map(str, arguments)]
     environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment)
     return json.loads(done.stdout.splitlines()[-1])

@@ -71,5 +71,5 @@ def _measured(python, side: str, file: Path) -> dict:
     """What a script in a process of its own prints last."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} if side == "apart" else os.environ
     line = [str(python), str(HERE / side / "windows.py"), str(file)]
-    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment)
     return json.loads(done.stdout.splitlines()[-1])
