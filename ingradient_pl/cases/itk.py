@@ -65,7 +65,7 @@ def _frame(path: Path, image: Any) -> Frame:
 
 @contextmanager
 def _locale_kept() -> Iterator[None]:
-    """Undo what the DICOM reader does to the process: it sets the locale to C, and Python's files to ASCII."""
+    """Undo what the DICOM reader does to the process: the locale becomes C, and Python's files ASCII."""
     with _LOCALE:  # the locale is the process's: of two readers the second would keep what the first broke
         before = locale.setlocale(locale.LC_ALL)
         try:
