@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ingradient_pl.optimisers.schedules import WarmupPoly
+from ingradient_pl.optimisers.schedules import OpenEnded, WarmupPoly
 
 
 def optimiser(**settings):
@@ -53,3 +53,31 @@ def test_it_goes_on_where_it_stopped():
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=r"warmup in \[0, 1\)"):
         WarmupPoly(optimiser(), **{"total_iters": 10, **wrong})
+
+
+def test_an_open_ended_rate_stays_until_it_is_asked_to_fall():
+    sgd = optimiser()
+    schedule = OpenEnded(sgd, warmup=4)
+    found = rates(schedule, sgd, 20)
+    schedule.finish(5)
+    found += rates(schedule, sgd, 6)
+    shares = [0.2, 0.4, 0.6, 0.8] + [1.0] * 16 + [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
+    assert found == [pytest.approx([0.02 * share, 1e-3 * share]) for share in shares]
+
+
+def test_an_open_ended_rate_goes_on_falling_where_it_stopped():
+    first, second = optimiser(), optimiser()
+    schedule, again = OpenEnded(first, warmup=4), OpenEnded(second, warmup=4)
+    rates(schedule, first, 10)
+    schedule.finish(8)
+    rates(schedule, first, 3)
+    again.load_state_dict(schedule.state_dict())
+    second.load_state_dict(first.state_dict())
+    assert rates(again, second, 6) == rates(schedule, first, 6)
+
+
+def test_an_open_ended_rate_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="warmup"):
+        OpenEnded(optimiser(), warmup=-1)
+    with pytest.raises(ValueError, match="at least one step"):
+        OpenEnded(optimiser()).finish(0)

@@ -1,7 +1,10 @@
 """Schedules: the learning rate over a run."""
 
+from typing import Any
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import override
 
 
 class WarmupPoly(LambdaLR):
@@ -39,3 +42,52 @@ class WarmupPoly(LambdaLR):
             return float(max(0.0, 1 - (step - rising) / (total_iters - rising)) ** power)
 
         super().__init__(optimizer, share, last_epoch)
+
+
+class OpenEnded(LambdaLR):
+    """Raise the learning rate in even steps, keep it, and lower it evenly once :meth:`finish` is called.
+
+    A run with it needs no length: it can be cut at any moment, or go on from where the decay began.
+
+    Args:
+        optimizer: Each of its groups is moved in proportion.
+        warmup: Steps that raise.
+        last_epoch: Steps done before; -1 where the run begins.
+
+    Raises:
+        ValueError: If ``warmup`` is negative.
+
+    Source: the warmup-stable-decay schedule, Hu et al. 2024, https://arxiv.org/abs/2404.06395.
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup: int = 50, last_epoch: int = -1) -> None:
+        if warmup < 0:
+            raise ValueError(f"warmup is a number of steps, at least 0; got {warmup}.")
+        self.warmup = warmup
+        self.decay_from: int | None = None
+        self.ends_at: int | None = None
+        super().__init__(optimizer, self._share, last_epoch)
+
+    def finish(self, steps: int) -> None:
+        """Lower the rate from now on, to reach zero after so many steps.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if steps < 1:
+            raise ValueError(f"The rate falls over at least one step; got {steps}.")
+        self.decay_from, self.ends_at = self.last_epoch, self.last_epoch + steps
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {key: value for key, value in super().state_dict().items() if key != "lr_lambdas"}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
+
+    def _share(self, step: int) -> float:
+        rising = min(1.0, (step + 1) / (self.warmup + 1))
+        if self.decay_from is None or self.ends_at is None or step < self.decay_from:
+            return rising
+        return rising * max(0.0, (self.ends_at - step) / (self.ends_at - self.decay_from))
