@@ -1,6 +1,7 @@
 """What changes of intensity are made of: choices on the host, matrices along axes, noise on the device."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -56,9 +57,15 @@ def blur_rows(voxels: int, sigma: float) -> Rows | None:
     if voxels == 1 or radius == 0:
         return None
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    mirrored = np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
+    mirrored = _mirrored(voxels, radius)
     shifted = (weight * mirrored[tap : tap + voxels] for tap, weight in enumerate(taps / taps.sum()))
     return np.asarray(sum(shifted))
+
+
+@lru_cache(maxsize=16)
+def _mirrored(voxels: int, radius: int) -> Rows:
+    """Give the matrix that repeats an axis beyond its ends, mirrored."""
+    return np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
 
 
 def coarse_rows(voxels: int, count: int) -> Rows | None:
