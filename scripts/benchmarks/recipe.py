@@ -1,7 +1,7 @@
 """Recipes side by side: mean validation Dice after few steps, on two data sets, over seeds.
 
-``scripts/benchmark recipe`` runs what is reported (two hours on two cores). Rows are kept in .study/recipe.csv:
-a stopped benchmark goes on where it was. ``recipe.py DATA FOLD STEPS SEED TRIAL`` adds one row, whichever.
+``scripts/benchmark recipe`` runs what is reported (hours on two cores). Rows are kept in .study/recipe.csv,
+so a stopped benchmark goes on where it was. ``recipe.py DATA FOLD STEPS SEED TRIAL`` adds one row, whichever.
 """
 
 import csv
