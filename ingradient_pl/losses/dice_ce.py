@@ -59,7 +59,9 @@ class DiceCE(nn.Module):
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
-        sums = softmax_sums(logits, label, self.ignore, self.class_weights)
+        sums = softmax_sums(logits, label, self.ignore)
         scores = soft_dice(sums, self.smooth, pooled=self.batch_dice)
         overlap = scores[:, 0 if self.background else 1 :].mean()
-        return self.cross_entropy * sums.entropy / sums.weight.clamp_min(SMALLEST) - self.dice * overlap
+        weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
+        entropy = -(weights * sums.log).sum() / (weights * sums.true).sum().clamp_min(SMALLEST)
+        return self.cross_entropy * entropy - self.dice * overlap

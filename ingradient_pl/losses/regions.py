@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.losses.overlap import SMALLEST, soft_dice
-from ingradient_pl.losses.sums import sigmoid_sums
+from ingradient_pl.losses.overlap import soft_dice
+from ingradient_pl.losses.sums import equal, sigmoid_sums
 
 
 class RegionDiceCE(nn.Module):
@@ -58,15 +58,18 @@ class RegionDiceCE(nn.Module):
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
-        counted = None if self.ignore is None else label != self.ignore
-        inside = torch.stack([_among(label, integers) for integers in self.regions], dim=1)
-        sums = sigmoid_sums(logits, inside, counted)
+        counted = None if self.ignore is None else 1 - equal(label, self.ignore)
+        sums = sigmoid_sums(logits, _inside(label, self.regions), counted)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice).mean()
-        return self.cross_entropy * sums.entropy / sums.weight.clamp_min(SMALLEST) - self.dice * overlap
+        values = logits.numel() if counted is None else counted.sum().clamp_min(1)
+        return -self.cross_entropy * sums.log.sum() / values - self.dice * overlap
 
 
-def _among(label: Tensor, integers: Sequence[int]) -> Bool[Tensor, "batch z y x"]:
-    found = label == integers[0]
-    for integer in integers[1:]:
-        found |= label == integer
-    return found
+def _inside(label: Tensor, regions: Sequence[Sequence[int]]) -> UInt8[Tensor, "batch output z y x"]:
+    planes = []
+    for integers in regions:
+        found = equal(label, integers[0])
+        for integer in integers[1:]:
+            found |= equal(label, integer)
+        planes.append(found)
+    return torch.stack(planes, dim=1)
