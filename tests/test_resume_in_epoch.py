@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -114,6 +115,36 @@ def test_a_run_may_be_resumed_twice_and_validate_within_the_epoch(whole, overrid
     assert same(weights, found)
 
 
+def test_dropout_goes_on_as_it_would_have(whole, overrides, tmp_path):
+    dropping = [*overrides, "module.network.dropout=0.5"]
+    _, weights = fit(dropping, tmp_path / "whole", every_n_train_steps=1)
+    assert not same(weights, whole[2])
+    _, again = fit(dropping, tmp_path / "again", every_n_train_steps=1)
+    assert same(weights, again)
+    for step in (3, 5):
+        file = saved(tmp_path / "whole", step)
+        _, found = fit(dropping, tmp_path / f"rest_{step}", file, every_n_train_steps=1)
+        assert same(weights, found)
+
+
+def test_every_batch_and_every_rank_drops_its_own(overrides, tmp_path):
+    try:
+        module = instantiate(composed(overrides, tmp_path).module)
+    finally:
+        HydraConfig.instance().cfg = None
+    module.on_fit_start()
+
+    def drawn(*numbers):
+        module.on_train_batch_start(SimpleNamespace(numbers=numbers), 0)
+        return torch.rand(4).tolist()
+
+    with torch.random.fork_rng():
+        first, others = drawn(4, 6), [drawn(5, 7), drawn(8, 10)]  # the other rank's, the next step's
+        assert drawn(4, 6) == first
+    assert first not in others
+    assert others[0] != others[1]
+
+
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
@@ -123,6 +154,7 @@ def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
 
     def train(name, *more):
         line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, "data.workers=1", *more]
+        line.append("module.network.dropout=0.3")  # of which each rank has its own
         line.append(f"hydra.run.dir={tmp_path / name}")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(

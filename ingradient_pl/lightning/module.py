@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -15,6 +16,9 @@ from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.losses.agreement import check_loss
 from ingradient_pl.optimisers.parameters import Parameters
+
+NETWORK = 5
+"""The stream of random numbers that is the network's; draws and augmentation have others."""
 
 
 class SegmentationModule(pl.LightningModule):
@@ -65,6 +69,15 @@ class SegmentationModule(pl.LightningModule):
         return self.network(image)
 
     @override
+    def on_fit_start(self) -> None:
+        self._seed = torch.initial_seed()  # what seed_everything set, the same on all ranks
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout depends on seed and patches alone, as these do: a resumed run drops what it would have
+        torch.manual_seed(_mixed(self._seed, batch.numbers[0]))
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         pyramid = self.network(batch.image)
         loss = self.loss(pyramid, batch.label)
@@ -103,6 +116,11 @@ class SegmentationModule(pl.LightningModule):
                 "module.length_argument=null"
             )
         return int(length)
+
+
+def _mixed(seed: int, number: int) -> int:
+    """Make a seed for all that is random in the network when a batch begins with patch ``number``."""
+    return int(np.random.SeedSequence([seed, number, NETWORK]).generate_state(1, np.uint64)[0])
 
 
 def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
