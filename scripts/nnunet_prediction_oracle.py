@@ -97,12 +97,13 @@ def plans() -> dict:
     }
 
 
-def draw_weights(network: torch.nn.Module) -> None:
+def draw_weights(network: torch.nn.Module, fold: str = "") -> None:
     """Weights by the names of tensors, so that they need not be kept; each tensor has up to four names."""
     state = network.state_dict()
     for name, weight in state.items():
         known = name.replace("all_modules.0", "conv").replace("all_modules.1", "norm")
-        rng = np.random.default_rng(zlib.crc32(known.replace("decoder.encoder", "encoder").encode()))
+        known = fold + known.replace("decoder.encoder", "encoder")
+        rng = np.random.default_rng(zlib.crc32(known.encode()))
         fresh = rng.standard_normal(weight.shape, dtype=np.float32) * 0.3
         weight.copy_(torch.from_numpy(fresh + known.endswith("norm.weight")))
     network.load_state_dict(state)

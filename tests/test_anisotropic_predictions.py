@@ -21,6 +21,19 @@ from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
 EXPECTED = json.loads((Path(__file__).parent / "expected" / "nnunet_anisotropic.json").read_text())
 
 
+def drawn(network, fold=""):
+    """Weights by nnU-Net's names, drawn as the script drew them."""
+    weights = collections.OrderedDict()
+    for name, theirs in nnunet_names(network):
+        shape = network.state_dict()[name].shape
+        known = theirs.replace("all_modules.0", "conv").replace("all_modules.1", "norm")
+        known = fold + known.replace("decoder.encoder", "encoder")
+        rng = np.random.default_rng(zlib.crc32(known.encode()))
+        fresh = rng.standard_normal(tuple(shape), dtype=np.float32) * 0.3
+        weights[theirs] = torch.from_numpy(fresh + known.endswith("norm.weight"))
+    return weights
+
+
 @pytest.fixture
 def predictor(tmp_path):
     """A model folder with weights drawn as the script drew them, brought along."""
@@ -31,15 +44,8 @@ def predictor(tmp_path):
     plan = read_nnunet_plans(tmp_path / "plans.json", task)["3d_fullres"]
     stages = plan.widths, plan.strides, plan.kernels, plan.blocks, plan.decoder_blocks
     ours = UNet(1, 4, *stages, levels=1)
-    weights = collections.OrderedDict()
-    for name, theirs in nnunet_names(ours):
-        shape = ours.state_dict()[name].shape
-        known = theirs.replace("all_modules.0", "conv").replace("all_modules.1", "norm")
-        rng = np.random.default_rng(zlib.crc32(known.replace("decoder.encoder", "encoder").encode()))
-        drawn = rng.standard_normal(tuple(shape), dtype=np.float32) * 0.3
-        weights[theirs] = torch.from_numpy(drawn + known.endswith("norm.weight"))
     content = {
-        "network_weights": weights,
+        "network_weights": drawn(ours),
         "init_args": {"configuration": "3d_fullres"},
         "trainer_name": "nnUNetTrainer",
         "inference_allowed_mirroring_axes": tuple(EXPECTED["mirror"]),

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -178,10 +179,24 @@ def test_weights_of_another_plan_are_refused(folder):
         read_nnunet(folder)
 
 
-def test_a_cascade_is_refused_with_a_way_out(folder):
+def test_half_a_cascade_is_refused_with_a_way_out(folder, tmp_path):
+    """Without its first stage, after the wrong one, and where there is no first stage to have."""
+    with pytest.raises(CheckpointError, match=r"no second stage of a cascade: leave out"):
+        read_nnunet(folder, previous=folder)
+    other = shutil.copytree(folder, tmp_path / "other")
     (folder / "plans.json").write_text(json.dumps(plans(previous_stage="3d_lowres")))
-    with pytest.raises(CheckpointError, match=r"second stage of a cascade.*3d_lowres"):
+    content = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    first = "encoder.stages.0.0.convs.0.conv.weight"
+    for name in [
+        name for name in content["network_weights"] if name.endswith(first.removeprefix("encoder."))
+    ]:
+        one = content["network_weights"][name]
+        content["network_weights"][name] = torch.cat([one, one], dim=1)
+    torch.save(content, folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(CheckpointError, match=r"also needs the model of '3d_lowres'.*--previous DIR"):
         read_nnunet(folder)
+    with pytest.raises(CheckpointError, match=r"after '3d_lowres', but .*other is '3d_fullres'"):
+        read_nnunet(folder, previous=other)
 
 
 @pytest.mark.real

@@ -14,7 +14,15 @@ from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, rea
 from ingradient_pl.transforms import labels
 from ingradient_pl.transforms.interpolate import along_axes, along_axis, multiplied, points, resampled
 from ingradient_pl.transforms.labels import label_along_axes, resampled_body, resampled_label
-from ingradient_pl.transforms.resample import Rule, homeward, outward, part, sampling, separate_axis
+from ingradient_pl.transforms.resample import (
+    Rule,
+    homeward,
+    outward,
+    outward_label,
+    part,
+    sampling,
+    separate_axis,
+)
 from ingradient_pl.transforms.spline import cubic_rows, linear_rows, resized
 
 EXPECTED = json.loads((Path(__file__).parent / "expected/nnunet_resampling.json").read_text(encoding="utf-8"))
@@ -240,6 +248,16 @@ def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling):
         assert not found.any()  # what lies outside is padded
         labels = resampled_label(label[draw.box.slices], way, shape)
         assert (labels[z, y, x] != whole_label[inside.slices]).float().mean() < 1e-4
+
+
+def test_of_two_voxels_as_near_a_whole_cases_label_takes_the_one_nnunet_takes():
+    """Of 232 voxels 268 are made: the 34th lies 4e-15 short of the middle between two, the 168th upon it."""
+    native, network = Grid((1, 1, 232), (1.0, 1.0, 1.0)), Grid((1, 2, 268), (1.0, 0.5, 232 / 268))
+    label = torch.arange(232, dtype=torch.uint8).view(1, 1, -1)
+    found = label_along_axes(label, outward_label(native, network))[0, 0]
+    exact = (np.arange(268) + 0.5) * (232 / 268) - 0.5
+    assert exact[33] < 28.5
+    assert found.tolist() == np.floor(exact + 0.5).astype(int).tolist()
 
 
 def test_a_still_patch_on_the_cases_own_grid_is_an_exact_crop():

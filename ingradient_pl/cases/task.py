@@ -86,6 +86,11 @@ class Task:
         }
 
     @property
+    def foreground_values(self) -> tuple[int, ...]:
+        """Every integer that an answer may hold beside the background, ascending."""
+        return tuple(value for value in self.values if value not in (BACKGROUND, self.ignore))
+
+    @property
     def regions(self) -> tuple[tuple[int, ...], ...] | None:
         """The integers of each of the network's outputs where those are regions; None where they are not."""
         return tuple(self.foreground.values()) if self.has_regions else None

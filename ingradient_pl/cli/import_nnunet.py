@@ -8,7 +8,12 @@ from ingradient_pl.inference.nnunet_model import FINAL, import_nnunet
 
 
 def imported(
-    model: str, output: str = "model.ckpt", folds: list[str] | None = None, checkpoint: str = FINAL
+    model: str,
+    output: str = "model.ckpt",
+    folds: list[str] | None = None,
+    checkpoint: str = FINAL,
+    previous: str | None = None,
+    previous_folds: list[str] | None = None,
 ) -> None:
     """Bring a trained nnU-Net along, without running anything its pickles ask for.
 
@@ -17,8 +22,14 @@ def imported(
         output: Checkpoint to write; all folds go into it and are averaged when it predicts.
         folds: Which folds, such as [0, 1]; every fold that was trained to its end if not given.
         checkpoint: Name of the file in each fold's folder.
+        previous: For a cascade (3d_cascade_fullres), the folder of its first stage (3d_lowres), which goes
+            into the same checkpoint; the one beside, by nnU-Net's naming, if not given.
+        previous_folds: Which folds of the first stage; every fold that was trained to its end if not given.
     """
-    found = import_nnunet(Path(model), Path(output), folds, checkpoint)
+    first = None if previous is None else Path(previous)
+    found = import_nnunet(Path(model), Path(output), folds, checkpoint, first, previous_folds)
+    if found.previous is not None:
+        print(f"First stage: {len(found.previous.networks)} network(s) of {found.previous.origin}")
     labels = ", ".join(found.task.foreground)
     print(
         f"{len(found.networks)} network(s) for channels {', '.join(found.task.channels)} and labels {labels}."

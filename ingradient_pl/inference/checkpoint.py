@@ -4,7 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,11 @@ Record = TypeVar("Record", Plan, Task)
 
 FORMAT = 1
 OURS = "ingradient"
-AGREED = ("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation")
+PREVIOUS = "previous"
+AGREED = (
+    *("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation"),
+    "previous_stage",
+)
 """What the plans of checkpoints that predict together must have in common."""
 
 
@@ -37,6 +41,8 @@ class Model(NamedTuple):
         origin: Where it was read from.
         mirror: Axes (0, 1, 2 for z, y, x of the network) that training mirrored, so that prediction may.
         validation: Names of the cases kept from training, by whichever of the networks.
+        previous: In a cascade, the model whose segmentation these networks see beside the image; it is used
+            first, and may itself have one before it.
     """
 
     networks: list[nn.Module]
@@ -45,6 +51,35 @@ class Model(NamedTuple):
     origin: str
     mirror: tuple[int, ...]
     validation: tuple[str, ...] = ()
+    previous: "Model | None" = None
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the networks take: the image's and, in a cascade, one for each foreground label."""
+        seen = 0 if self.plan.previous_stage is None else len(self.task.foreground_values)
+        return self.plan.channels + seen
+
+    def after(self, previous: "Model | None") -> "Model":
+        """Put it behind the stage whose segmentation it sees, or behind none where it sees the image alone.
+
+        Raises:
+            CheckpointError: If it needs another stage, or the two see cases differently.
+        """
+        wanted = self.plan.previous_stage
+        if (wanted is None) != (previous is None):
+            need = f"the segmentation of '{wanted}'" if wanted else "the image alone"
+            other = "was given none" if previous is None else f"was given that of {previous.origin}"
+            raise CheckpointError(
+                f"{self.origin} takes {need}, but {other}. Bring both stages along together."
+            )
+        if previous is not None:
+            for name, one, two in _seen_alike(self, previous):
+                if one != two:
+                    raise CheckpointError(
+                        f"{previous.origin} is no first stage for {self.origin}: its {name} is {two}, that "
+                        f"of the second stage {one}. Take the one it was trained with."
+                    )
+        return self._replace(previous=previous)
 
 
 def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Model:
@@ -60,13 +95,7 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not files:
         raise CheckpointError("No checkpoint was given: name at least one file.")
-    models = [_model(Path(file), trusted) for file in files]
-    for model in models[1:]:
-        _check_alike(models[0], model)
-    networks = [network for model in models for network in model.networks]
-    validation = sorted({name for model in models for name in model.validation})
-    origin = ", ".join(model.origin for model in models)
-    return models[0]._replace(networks=networks, origin=origin, validation=tuple(validation))
+    return _together([_model(content(Path(file)), str(file), trusted) for file in files])
 
 
 def description(
@@ -112,6 +141,7 @@ def write(
     plan: Plan,
     task: Task,
     mirror: Sequence[int] | None = None,
+    previous: Model | None = None,
 ) -> None:
     """Write a slim checkpoint: weights, plan and task, without the state of a training run.
 
@@ -123,15 +153,25 @@ def write(
         plan: Their plan.
         task: Their task.
         mirror: Axes that training mirrored; None means all along which the patch is more than a voxel long.
+        previous: In a cascade, the stage before; it is written into the same file.
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
+    mirrored = _mirrored(plan) if mirror is None else mirror
+    model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
+    with whole_file(Path(path)) as temporary:
+        torch.save(_stage(model), temporary)
+
+
+def _stage(model: Model) -> dict[str, Any]:
+    """Give all that a checkpoint holds of a model, and under 'previous' the same of the stage before it."""
     weights = {
         f"{_prefix(fold)}{name}": value
-        for fold, network in enumerate(folds)
+        for fold, network in enumerate(model.networks)
         for name, value in network.state_dict().items()
     }
-    with whole_file(Path(path)) as temporary:
-        torch.save({"state_dict": weights, **description(folds, plan, task, mirror=mirror)}, temporary)
+    described = description(model.networks, model.plan, model.task, model.validation, model.mirror)
+    before = {} if model.previous is None else {PREVIOUS: _stage(model.previous)}
+    return {"state_dict": weights, **described, **before}
 
 
 def _prefix(fold: int) -> str:
@@ -142,10 +182,10 @@ def _mirrored(plan: Plan) -> list[int]:
     return [axis for axis, voxels in enumerate(plan.patch) if voxels > 1]
 
 
-def _model(path: Path, trusted: Sequence[str]) -> Model:
-    found = content(path)
+def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model:
     own = found[OURS]
     _check_format(path, own)
+    before = _model(found[PREVIOUS], f"{path} (stage before)", trusted) if PREVIOUS in found else None
     try:
         plan, task = _record(Plan, own["plan"]), _record(Task, own["task"])
         networks = [
@@ -160,7 +200,7 @@ def _model(path: Path, trusted: Sequence[str]) -> Model:
             "write it anew from the training run."
         )
     mirror, validation = own.get("mirror", _mirrored(plan)), own.get("validation", ())
-    return Model(networks, plan, task, str(path), tuple(mirror), tuple(validation))
+    return Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
 
 
 def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:
@@ -188,12 +228,18 @@ def content(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(
             f"{path} is no checkpoint, or was cut short while being copied ({_first_lines(error)})."
         ) from error
-    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
+    if not _is_ours(found):
         raise CheckpointError(
             f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
             "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
         )
     return found
+
+
+def _is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
+        return False
+    return PREVIOUS not in found or _is_ours(found[PREVIOUS])
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:
@@ -212,7 +258,7 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     )
 
 
-def _check_format(path: Path, own: Mapping[str, Any]) -> None:
+def _check_format(path: str, own: Mapping[str, Any]) -> None:
     found, version = own.get("format"), own.get("version", "of unknown version")
     if not isinstance(found, int) or found > FORMAT:
         raise CheckpointError(
@@ -236,6 +282,28 @@ def _network(
     kept = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     network.load_state_dict(kept)
     return network.eval()
+
+
+def _together(models: Sequence[Model]) -> Model:
+    """Average models of one plan; in a cascade, those before them as well."""
+    for model in models[1:]:
+        _check_alike(models[0], model)
+    before = [model.previous for model in models if model.previous is not None]
+    return models[0]._replace(
+        networks=[network for model in models for network in model.networks],
+        origin=", ".join(model.origin for model in models),
+        validation=tuple(sorted({name for model in models for name in model.validation})),
+        previous=_together(before) if before else None,
+    )
+
+
+def _seen_alike(model: Model, previous: Model) -> list[tuple[str, Any, Any]]:
+    """Give what two stages of a cascade must have in common: its name, of the one, of the other."""
+    return [
+        ("orientation", model.plan.orientation, previous.plan.orientation),
+        ("channels", list(model.task.channels), list(previous.task.channels)),
+        ("labels", dict(model.task.labels), dict(previous.task.labels)),
+    ]
 
 
 def _check_alike(first: Model, other: Model) -> None:

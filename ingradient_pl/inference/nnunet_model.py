@@ -17,7 +17,12 @@ FINAL = "checkpoint_final.pth"
 
 
 def import_nnunet(
-    folder: Path, output: Path, folds: Sequence[str] | None = None, checkpoint: str = FINAL
+    folder: Path,
+    output: Path,
+    folds: Sequence[str] | None = None,
+    checkpoint: str = FINAL,
+    previous: Path | None = None,
+    previous_folds: Sequence[str] | None = None,
 ) -> Model:
     """Turn a model folder of nnU-Net into one checkpoint of ours, all its folds in one file.
 
@@ -26,6 +31,9 @@ def import_nnunet(
         output: The checkpoint to write.
         folds: Names such as ``0`` or ``all``; None takes every fold that was trained to its end.
         checkpoint: Name of the file in a fold's folder.
+        previous: For the second stage of a cascade, the model folder of the first, which goes into the same
+            file; None takes the one beside, by nnU-Net's naming.
+        previous_folds: Which folds of the first stage; None takes every one that was trained to its end.
 
     Returns:
         What was written.
@@ -33,12 +41,18 @@ def import_nnunet(
     Raises:
         CheckpointError: If something is missing, or the model does what this package does not.
     """
-    model = read_nnunet(folder, folds, checkpoint)
-    write(output, model.networks, model.plan, model.task, model.mirror)
+    model = read_nnunet(folder, folds, checkpoint, previous, previous_folds)
+    write(output, model.networks, model.plan, model.task, model.mirror, model.previous)
     return model._replace(origin=str(output))
 
 
-def read_nnunet(folder: Path, folds: Sequence[str] | None = None, checkpoint: str = FINAL) -> Model:
+def read_nnunet(
+    folder: Path,
+    folds: Sequence[str] | None = None,
+    checkpoint: str = FINAL,
+    previous: Path | None = None,
+    previous_folds: Sequence[str] | None = None,
+) -> Model:
     """Open a model folder of nnU-Net without running what its pickles ask for.
 
     Raises:
@@ -49,13 +63,14 @@ def read_nnunet(folder: Path, folds: Sequence[str] | None = None, checkpoint: st
     task = _task(folder)
     found = [read_checkpoint(file) for file in files]
     plan = _plan(folder, found, task)
-    try:
-        networks = [_network(plan, fold) for fold in found]
-    except ValueError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
     two_dimensional = plan.patch[0] == 1  # nnU-Net counts the axes of slices only
     mirror = tuple(axis + two_dimensional for axis in found[0].mirror or ())
-    return Model(list(networks), plan, task, str(folder), mirror)
+    model = Model([], plan, task, str(folder), mirror)
+    try:
+        model.networks.extend(_network(model, fold) for fold in found)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    return model.after(_previous(model, previous, previous_folds, checkpoint))
 
 
 def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
@@ -89,18 +104,44 @@ def _plan(folder: Path, found: Sequence[NnunetCheckpoint], task: Task) -> Plan:
         plan = read_nnunet_plans(folder / "plans.json", task, [name])[name]
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    if plan.previous_stage is not None:
-        raise CheckpointError(
-            f"{folder}: configuration '{name}' is the second stage of a cascade, which also needs the "
-            f"segmentation of '{plan.previous_stage}'. Cascades are not brought along yet; take "
-            "'3d_fullres' of the same data set."
-        )
     return plan
 
 
-def _network(plan: Plan, fold: NnunetCheckpoint) -> UNet:
+def _previous(
+    model: Model, folder: Path | None, folds: Sequence[str] | None, checkpoint: str
+) -> Model | None:
+    """Read the stage before a model, if it is a later stage of a cascade."""
+    name = model.plan.previous_stage
+    if name is None:
+        if folder is not None:
+            raise CheckpointError(f"{model.origin} is no second stage of a cascade: leave out {folder}.")
+        return None
+    previous = read_nnunet(folder or _beside(Path(model.origin), name), folds, checkpoint)
+    found = previous.plan.notes["configuration"]
+    if found != name:
+        raise CheckpointError(
+            f"{model.origin} is the second stage of a cascade after '{name}', but {previous.origin} is "
+            f"'{found}'. Give the folder of the stage it was trained after: --previous DIR."
+        )
+    return previous
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """Find the folder of another configuration by nnU-Net's naming: TRAINER__PLANS__CONFIGURATION."""
+    resolved = folder.resolve()
+    found = resolved.with_name(f"{resolved.name.rpartition('__')[0]}__{name}")
+    if not found.is_dir():
+        raise CheckpointError(
+            f"{folder} is the second stage of a cascade, which also needs the model of '{name}'; there is no "
+            f"{found}. Give its folder: --previous DIR."
+        )
+    return found
+
+
+def _network(model: Model, fold: NnunetCheckpoint) -> UNet:
+    plan = model.plan
     network = UNet(
-        plan.channels,
+        model.inputs,
         plan.outputs,
         plan.widths,
         plan.strides,

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ class Predictor:
         plan, choice = self.model.plan, Choice.of(self.model.task)
         self._check(image, spacing)
         with torch.inference_mode():
-            case = sent_out(image, spacing, plan)
+            case = sent_out(image, spacing, plan, self._before(image, spacing))
             label = np.zeros(image.shape[1:], dtype=choice.dtype)
             inside = label.transpose(plan.transpose)[case.box.slices]
             slabs = Slabs(case.network.shape, self._tiling(), self.model.plan.outputs)
@@ -109,6 +109,13 @@ class Predictor:
             for rows in slabs.logits(case.image.to(self.device), self._forward):
                 home.feed(rows)
         return label
+
+    def _before(
+        self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]
+    ) -> UInt[np.ndarray, "z y x"] | None:
+        """In a cascade, let the stage before segment the case; its mirroring and folds are its own."""
+        previous = self.model.previous
+        return None if previous is None else replace(self, model=previous).predict(image, spacing)
 
     def _kept(self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]) -> Keep:
         """Give what fills maps in; what was cut off is background."""
@@ -135,6 +142,8 @@ class Predictor:
     def _forward(
         self, views: Float[Tensor, "view channel z y x"]
     ) -> list[Float[Tensor, "view output z y x"]]:
+        if self.model.previous is not None:
+            views = spread(views, self.model.task.foreground_values)
         # As nnU-Net: half precision on CUDA, where it costs no accuracy that counts and doubles the speed
         with torch.autocast("cuda", enabled=views.device.type == "cuda"):
             return [finest(network, views) for network in self.model.networks]
@@ -148,6 +157,20 @@ class Predictor:
             )
         if len(spacing) != AXES or not min(spacing) > 0:
             raise ValueError(f"spacing needs three sizes in mm, ordered (z, y, x); got {list(spacing)}.")
+
+
+def spread(
+    views: Float[Tensor, "view channel z y x"], values: Sequence[int]
+) -> Float[Tensor, "view _ z y x"]:
+    """Make of the last channel, which holds integers of labels, a channel of zeros and ones for each.
+
+    Only windows are spread, so that no case is ever held once for each label.
+
+    >>> spread(torch.tensor([[0.5, 2.0]]).view(1, 2, 1, 1, 1), (1, 2, 3)).flatten().tolist()
+    [0.5, 0.0, 1.0, 0.0]
+    """
+    image, label = views[:, :-1], views[:, -1:]
+    return torch.cat([image, *((label == value).to(views.dtype) for value in values)], dim=1)
 
 
 def finest(network: nn.Module, views: Tensor) -> Tensor:

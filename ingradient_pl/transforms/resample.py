@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ingradient_pl.cases.patch import (
     Axis,
@@ -97,6 +98,22 @@ def outward(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
     return _whole(native, network, CUBIC, rule)
 
 
+def outward_label(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
+    """Give the way of a whole case's label to the network's grid, equal to nnU-Net's to the voxel.
+
+    Between two voxels that are equally near, nnU-Net takes the one that rounding in double precision makes
+    the nearer; single precision would lose which that was.
+    """
+    ways = []
+    for way, voxels, count in zip(
+        _whole(native, network, LINEAR, rule), native.shape, network.shape, strict=True
+    ):
+        exact = np.clip(resized(voxels, count), 0, voxels - 1)
+        ways.append(way._replace(positions=_short_of_halves(exact)) if isinstance(way, Weights) else way)
+    z, y, x = ways
+    return z, y, x
+
+
 def homeward(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
     """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's."""
     return _whole(network, native, LINEAR, rule)
@@ -176,6 +193,13 @@ def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
     near = np.clip(positions, 0, voxels - 1)
     return Weights(torch.from_numpy(rows).float(), torch.from_numpy(near).float())
+
+
+def _short_of_halves(positions: Positions) -> Tensor:
+    """Round to single precision, but keep what lies short of the middle between two voxels short of it."""
+    rounded = positions.astype(np.float32)
+    risen = np.floor(rounded + np.float32(0.5)) > np.floor(positions + 0.5)
+    return torch.from_numpy(np.where(risen, np.nextafter(rounded, np.float32(-1)), rounded))
 
 
 def _positions(

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,16 +19,37 @@ from torch import nn
 
 from ingradient_pl.cases.formats import read_label
 from ingradient_pl.cases.sources import images_only
-from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.cases_run import read_case
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.nnunet_model import import_nnunet
 from ingradient_pl.inference.predictor import Predictor, finest
+from ingradient_pl.metrics.evaluation import counted
 
 SHARED = ROOT.parent / "shared"
 DATA, MODEL = SHARED / "data" / "Dataset004_Hippocampus", SHARED / "reference" / "nnunet_hippocampus"
 CASES, ROUNDS = 40, 3
 BATCHES = (1, 2, 4, 8)
+
+
+class Agreement(NamedTuple):
+    """How our answers agree with nnU-Net's.
+
+    Args:
+        equal: Share of all voxels that are the same.
+        apart: The most that the Dice of a label in a case differs.
+        dice: Mean Dice of nnU-Net's answers: whether the model segments at all.
+    """
+
+    equal: float
+    apart: float
+    dice: float
+
+    def figures(self, name: str) -> list[Figure]:
+        against = "nnU-Net's answers in this run"
+        return [
+            Figure(f"{name}_equal", 100 * self.equal, "% of voxels", against, 99.99, most=False),
+            Figure(f"{name}_dice", self.apart, "Dice, the most of any label and case", against, 1e-3),
+        ]
 
 
 def figures() -> list[Figure]:
@@ -35,52 +58,48 @@ def figures() -> list[Figure]:
             sys.exit(f"predict: {folder.name} is not beside the checkout, nothing to measure")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        _linked(work / "images")
-        import_nnunet(MODEL, work / "model.ckpt")
-        model = checkpoint.read(work / "model.ckpt")
+        names = json.loads((MODEL / "splits_final.json").read_text())[0]["val"]
+        link(DATA, sorted(names)[:CASES], work / "images")
+        model = import_nnunet(MODEL, work / "model.ckpt")
         bare, what = _bare(model, work / "images")
-        ours, theirs, passes = medians([_ours(work), _theirs(work), bare], ROUNDS, warm=0)
-        equal = _equal(work)
+        ours, theirs, passes = medians([by_us(work), by_nnunet(work, MODEL), bare], ROUNDS, warm=0)
+        agreement = agreed(work, DATA / "labelsTr")
     print(
         f"{CASES} cases, mirrored, {torch.get_num_threads()} threads, seconds (median of {ROUNDS} in turns)"
     )
     for name, seconds in (("ingradient predict", ours), ("nnU-Net", theirs), (what, passes)):
         print(f"{name:<52}{seconds:>8.1f}")
     return [
-        Figure(
-            "predict_equal", 100 * equal, "% of voxels", "nnU-Net's answers in this run", 99.99, most=False
-        ),
+        *agreement.figures("predict"),
         Figure("predict_time", ours / theirs, "ratio", "nnU-Net's predict, whole commands", 0.5),
         Figure("predict_overhead", ours / passes, "ratio", f"the {what}", 1.25),
     ]
 
 
-def _linked(folder: Path) -> None:
-    """The first cases of those that the model's training kept for validation."""
+def link(data: Path, cases: list[str], folder: Path) -> None:
+    """Lay the images of some cases of a raw data set into a folder of their own."""
     folder.mkdir()
-    names = json.loads((MODEL / "splits_final.json").read_text())[0]["val"]
-    for name in sorted(names)[:CASES]:
-        file = f"{name}_0000.nii.gz"
-        (folder / file).symlink_to(DATA / "imagesTr" / file)
+    for file in (f"{case}_0000.nii.gz" for case in cases):
+        (folder / file).symlink_to(data / "imagesTr" / file)
 
 
-def _ours(work: Path):
+def by_us(work: Path) -> Callable[[], None]:
+    """Our command over the images of ``work``."""
     line = [sys.executable, "-m", "ingradient_pl.cli.main", "predict", "--checkpoint", work / "model.ckpt"]
-    return _command([*line, "--source", work / "images", "--output", work / "ours", "--device", "cpu"])
+    return _command([*line, "--source", work / "images", "--device", "cpu", "--output", work / "ours"])
 
 
-def _theirs(work: Path):
-    driver = THEIRS / "predict.py"
-    line = [python_of("nnunet"), driver, "-m", MODEL, "-f", "0", "-device", "cpu"]
+def by_nnunet(work: Path, model: Path) -> Callable[[], None]:
+    """nnU-Net's command over the same images."""
+    line = [python_of("nnunet"), THEIRS / "predict.py", "-m", model, "-f", "0", "-device", "cpu"]
     return _command([*line, "-i", work / "images", "-o", work / "theirs"])
 
 
-def _command(line: list):
+def _command(line: list) -> Callable[[], None]:
     folders = {f"nnUNet_{name}": "/nowhere" for name in ("raw", "preprocessed", "results")}
-    target = Path(line[line.index("--output" if "--output" in line else "-o") + 1])
 
     def run() -> None:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(line[-1], ignore_errors=True)
         subprocess.run(line, check=True, capture_output=True, env={**os.environ, **folders})
 
     return run
@@ -116,9 +135,16 @@ def _bare(model: Model, images: Path):
     return lambda: passes(best, counting.views), f"bare network's {counting.views} passes, {best} at a time"
 
 
-def _equal(work: Path) -> float:
+def agreed(work: Path, labels: Path) -> Agreement:
+    """Hold both commands' answers against each other, voxel by voxel and by their Dice."""
     equal = voxels = 0
-    for file in sorted((work / "ours").glob("*.nii.gz")):
-        one, other = (read_label(work / who / file.name, "stored").voxels for who in ("ours", "theirs"))
+    apart, dice = [], []
+    for file in sorted((work / "theirs").glob("*.nii.gz")):
+        folders = (work / "ours", work / "theirs", labels)
+        one, other, truth = (read_label(folder / file.name, "stored").voxels[0] for folder in folders)
         equal, voxels = equal + int(np.sum(one == other)), voxels + one.size
-    return equal / voxels
+        foreground = [int(label) for label in np.unique(truth) if label]
+        our, their = (counted(answer, truth, foreground) for answer in (one, other))
+        apart += [abs(our[label].dice - their[label].dice) for label in foreground]
+        dice += [their[label].dice for label in foreground]
+    return Agreement(equal / voxels, max(apart), float(np.mean(dice)))
