@@ -21,11 +21,14 @@ def train(folder, *overrides):
 
 @pytest.mark.ddp
 @pytest.mark.slow
-def test_two_ranks_end_with_the_weights_of_one(quick, tmp_path):
-    one = train(tmp_path / "one", *quick)
-    two = train(tmp_path / "two", *quick, "trainer=ddp_cpu")
+@pytest.mark.parametrize("recipe", ["nnunet", "fast"])
+def test_two_ranks_end_with_the_weights_of_one(quick, tmp_path, recipe):
+    one = train(tmp_path / "one", *quick, f"recipe={recipe}")
+    two = train(tmp_path / "two", *quick, f"recipe={recipe}", "trainer=ddp_cpu")
     assert one["global_step"] == two["global_step"] == 4
     for name, value in one["state_dict"].items():
+        if recipe == "fast" and name.endswith("conv.bias"):
+            continue  # the norm behind takes it away: its gradient is rounding alone, AdamW's step is not
         torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-5)
     assert not list(tmp_path.glob("two/**/1/**/*.ckpt"))
 

@@ -127,6 +127,18 @@ def test_dropout_goes_on_as_it_would_have(whole, overrides, tmp_path):
         assert same(weights, found)
 
 
+@pytest.mark.parametrize("batches", [1, 2])
+def test_the_fast_recipe_goes_on_as_it_would_have(overrides, tmp_path, batches):
+    """Its momenta, moments, counts and schedule are in the checkpoint; with gradients of two batches too."""
+    fast = [*overrides, "recipe=fast", f"+trainer.accumulate_grad_batches={batches}"]
+    _, weights = fit(fast, tmp_path / "whole", every_n_train_steps=1)
+    for step in (1, 3):
+        _, found = fit(
+            fast, tmp_path / f"rest_{step}", saved(tmp_path / "whole", step), every_n_train_steps=1
+        )
+        assert same(weights, found)
+
+
 def test_every_batch_and_every_rank_drops_its_own(overrides, tmp_path):
     try:
         module = instantiate(composed(overrides, tmp_path).module)
