@@ -1,6 +1,6 @@
 """Recipes side by side: mean validation Dice after few steps, on two data sets, over seeds.
 
-``scripts/benchmark recipe`` runs what is reported (hours on two cores). Rows are kept in .study/recipe.csv,
+``scripts/benchmark recipe`` runs what is reported (hours on two cores). Rows are kept in docs/recipe.csv,
 so a stopped benchmark goes on where it was. ``recipe.py DATA FOLD STEPS SEED TRIAL`` adds one row, whichever.
 """
 
@@ -36,7 +36,7 @@ from ingradient_pl.metrics.evaluation_report import summary
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 WORK = ROOT / ".study"
-RESULTS = WORK / "recipe.csv"
+RESULTS = ROOT / "docs" / "recipe.csv"
 CONF = "ingradient_pl.conf"
 EPOCH = 50
 SEEDS = (0, 1, 2)
@@ -73,7 +73,8 @@ def average(decay: float) -> list[str]:
 
 
 def levels(*weights: float) -> list[str]:
-    return [f"module.loss.weights=[{','.join(str(weight) for weight in weights)}]"]
+    listed = ",".join(str(weight) for weight in weights)
+    return [f"module.network.levels={len(weights)}", f"module.loss.weights=[{listed}]"]
 
 
 def parts(*names: str) -> list[str]:
@@ -119,8 +120,9 @@ TRIALS: dict[str, list[str]] = {
     "batch 4": [*BASE, "plan.batch_size=4"],
     "no clipping": [*BASE, "trainer.gradient_clip_val=null"],
     "clip 1": [*BASE, "trainer.gradient_clip_val=1.0"],
-    "finest level alone": [*BASE, *levels(1, 0, 0)],
-    "levels alike": [*BASE, *levels(1, 1, 1)],
+    "finest level alone": [*BASE, *levels(1)],
+    "three levels": [*BASE, *levels(4 / 7, 2 / 7, 1 / 7)],
+    "levels alike": [*BASE, *levels(0.5, 0.5)],
     "transposed by adam": [*BASE, *parts("transposed", "head")],
     "stem by adam": [*BASE, *parts("stem", "head")],
     "heads by muon": [*BASE, *parts()],
