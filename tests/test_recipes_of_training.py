@@ -46,7 +46,7 @@ def test_nnunets_recipe_is_nnunets(quick, tmp_path):
 def test_the_fast_recipe_is_muon_with_a_warm_start(quick, tmp_path):
     _, _, muon, schedule = optimised(composed([*quick, "recipe=fast", "epochs=1"], tmp_path))
     rates = {(group["muon"], group["transposed"]): group["initial_lr"] for group in muon.param_groups}
-    assert rates == {(True, False): 0.02, (False, False): 1e-3, (True, True): 0.02}
+    assert rates == {(True, False): 0.02, (False, False): 1e-2, (True, True): 0.02}
     assert muon.defaults["momentum"] == 0.95
     assert muon.param_groups[0]["lr"] == pytest.approx(0.02 / 51)
     for _ in range(1000):
