@@ -66,6 +66,20 @@ def test_a_training_checkpoint_opens_though_it_holds_more(tmp_path):
     assert read(tmp_path / "last.ckpt").mirror == (0, 1, 2)
 
 
+def test_only_what_all_were_mirrored_along_is_mirrored_in_any_order(tmp_path):
+    files = [tmp_path / "one.ckpt", tmp_path / "other.ckpt"]
+    for seed, (file, mirror) in enumerate(zip(files, [(0, 1, 2), (2,)], strict=True)):
+        write(file, network(seed), plan(), TASK, mirror=mirror)
+    assert read(files).mirror == read(files[::-1]).mirror == (2,)
+
+
+def test_the_same_weights_twice_are_one_network(tmp_path):
+    """Folds of a cascade may each bring the same first stage."""
+    write(tmp_path / "both.ckpt", [network(1), network(2)], plan(), TASK)
+    write(tmp_path / "again.ckpt", network(2), plan(), TASK)
+    assert len(read([tmp_path / "both.ckpt", tmp_path / "again.ckpt"]).networks) == 2
+
+
 def test_folds_come_from_one_file_or_several_in_order(tmp_path):
     write(tmp_path / "both.ckpt", [network(1), network(2)], plan(), TASK)
     write(tmp_path / "third.ckpt", network(3), plan(), TASK)

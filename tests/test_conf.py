@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.train import with_plans
+from ingradient_pl.cli.train import _made, with_plans
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -51,7 +51,21 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
     for node in ("data", "module", "trainer"):
         instantiate(config[node])
     for node in (config.callbacks, config.logger):
-        assert all(part is not None for part in (instantiate(node) or {}).values())
+        _made(node)
+
+
+def test_what_is_set_to_null_is_off(quick, tmp_path):
+    config = composed([*quick, "callbacks.images=null", "logger=none"], tmp_path)
+    assert _made(config.logger) == []
+    names = {type(callback).__name__ for callback in _made(config.callbacks)}
+    assert not names & {"LayerImages", "LearningRateMonitor"}
+    assert "ValidationDice" in names
+
+
+@pytest.mark.parametrize(("override", "axes"), [("mirror_p=0.5", (0, 1, 2)), ("mirror_p=0", ())])
+def test_prediction_mirrors_what_training_did(quick, tmp_path, override, axes):
+    config = composed([*quick, f"+data.draws.motion.{override}"], tmp_path)
+    assert instantiate(config.data).mirrored == axes
 
 
 def test_every_key_of_the_plan_can_be_overridden(quick, tmp_path):

@@ -60,6 +60,16 @@ def test_it_ends_when_validation_flattens(open_ended, tmp_path):
     assert last["global_step"] == 10
 
 
+def test_a_flat_run_made_longer_waits_anew(open_ended, tmp_path):
+    flat = [*open_ended, "callbacks.cooldown.patience=2", "callbacks.cooldown.smallest_gain=1.0"]
+    run(flat, tmp_path / "short")
+    before = tmp_path / "short" / "checkpoints" / "before_decay.ckpt"
+    rates, _, trainer = run(flat, tmp_path / "longer", checkpoint=before)
+    # two epochs of two steps more to see it is flat, then 40 % of the run: three epochs
+    assert rates == pytest.approx([1, 1, 1, 1, 1, *(share / 6 for share in (5, 4, 3, 2, 1))])
+    assert trainer.current_epoch == 8
+
+
 def test_it_ends_when_asked(open_ended, tmp_path):
     def ask(epoch):
         if epoch == 1:

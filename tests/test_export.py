@@ -1,6 +1,7 @@
 """An exported network gives the logits of the one it was made from, to programs that know nothing of ours."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,21 @@ def model(*networks):
 def needs_onnx():
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=f"the extra 'export' is not installed ({package})")
+
+
+def test_both_stages_of_a_cascade_are_written(tmp_path):
+    first = model(unet())
+    plan = replace(first.plan, previous_stage="3d_lowres")
+    torch.manual_seed(1)
+    blocks = ((1, 3, 3), (3, 3, 3), (3, 3, 3)), (1, 2, 2), (1, 1)
+    second = UNet(3, 3, (4, 6, 8), STRIDES, *blocks).eval()  # the image, and a channel for each label
+    cascade = Model([second], plan, TASK, "second", (0, 1, 2)).after(first)
+    written = export_model(cascade, tmp_path, "torch")
+    assert largest_difference(cascade, written) < 1e-4
+    described = json.loads(written.description.read_text())["input"]
+    assert described["shape"] == ["batch", 3, *PATCH]
+    assert described["meaning"] == ["MR", "1 where first_stage says 1", "1 where first_stage says 2"]
+    assert (tmp_path / "first_stage" / "network_0.pt2").exists()
 
 
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])

@@ -233,9 +233,9 @@ def test_gamma_is_nnunets(inverted, keep_moments):
 
 
 def test_the_body_mask_zeroes_what_lies_outside():
-    image, body = images(), torch.zeros(2, *SHAPE, dtype=torch.bool)
-    body[:, 2:5] = True
-    after = BodyMask((True, False))(image.clone(), rngs(), body)
+    image, body = images(), torch.ones(2, 2, *SHAPE, dtype=torch.bool)
+    body[:, 0, :2] = body[:, 0, 5:] = False  # the other channel's normaliser has no mask
+    after = BodyMask()(image.clone(), rngs(), body)
     assert not after[:, 0, :2].any()
     assert torch.equal(after[:, 1], image[:, 1])
     assert torch.equal(after[:, 0, 2:5], image[:, 0, 2:5])
@@ -316,7 +316,7 @@ def test_names_are_only_names():
 
 
 def test_the_body_reaches_those_who_ask():
-    body = torch.zeros(2, *SHAPE, dtype=torch.bool)
+    body = torch.zeros(2, 1, *SHAPE, dtype=torch.bool)
     after = Augment((GaussianNoise(p=1), BodyMask()))(batch_of([1, 2], body)).image
     assert not after.any()
 

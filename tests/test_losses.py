@@ -143,6 +143,13 @@ def test_focal_without_power_and_topk_of_all_are_cross_entropy():
     assert TopKCE(1)(logits, label).item() == expected
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_focal_has_a_gradient_where_all_is_certain_and_right(power):
+    logits = torch.tensor([40.0, 0.0]).view(1, 2, 1, 1, 1).requires_grad_()
+    Focal(power)(logits, torch.zeros(1, 1, 1, 1, dtype=torch.uint8)).backward()
+    assert logits.grad.abs().max() < 1e-6
+
+
 def test_focal_is_its_formula():
     logits, label = level()
     share = logits.softmax(1).gather(1, label.long()[:, None])

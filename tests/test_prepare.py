@@ -113,9 +113,14 @@ def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
     assert batch.body is not None
     assert batch.body[1].any()
     if motion is STILL:
-        assert not batch.image[0, 0][~batch.body[0]].any()
-        assert torch.equal(batch.body[0], batch.label[0] > 0)
-    assert batch.image[0, 1][~batch.body[0]].any()
+        assert not batch.image[0, 0][~batch.body[0, 0]].any()
+        assert torch.equal(batch.body[0, 0], batch.label[0] > 0)
+    assert batch.body[:, 1].all()
+    assert batch.image[0, 1][~batch.body[0, 0]].any()
+    kept = batch.image[:, 1].clone()
+    assert torch.equal(
+        Augment((BodyMask(),))(batch).image[:, 1], kept
+    )  # what validation keeps training keeps
 
 
 def test_many_labels_as_16_bit_come_through():

@@ -208,6 +208,13 @@ def test_half_precision_changes_little():
         assert (near.float() - level).abs().mean() < 0.05 * level.abs().mean()
 
 
+def test_a_bottleneck_of_one_voxel_trains_in_any_precision():
+    network, small = unet(), image((2, 2, 4, 4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # the way a GPU takes
+        half = network(small)[0]
+    torch.testing.assert_close(half.float(), network(small)[0], atol=0.1, rtol=0.1)
+
+
 @pytest.mark.slow
 def test_network_and_loss_compile_in_one_piece():
     """In a process of its own: shape checks cannot be compiled."""

@@ -127,13 +127,14 @@ class Batch(NamedTuple):
     Args:
         image: Network input.
         label: Integers of the task on the same voxels; 0 outside the case.
-        body: Voxels inside the patient, where a normaliser asks for it; None else.
+        body: Voxels inside the patient, where a normaliser asks for it; None else. One channel for all, or
+            one for each where only some are zero outside: the others' holds every voxel.
         cases: Name of each patch's case.
         numbers: Number of each patch's draw.
     """
 
     image: Float[Tensor, "batch channel z y x"]
     label: Integer[Tensor, "batch z y x"]
-    body: Bool[Tensor, "batch z y x"] | None
+    body: Bool[Tensor, "batch #channel z y x"] | None
     cases: list[str]
     numbers: list[int]

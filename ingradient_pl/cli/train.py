@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytorch_lightning as pl
@@ -39,12 +40,15 @@ def train(config: DictConfig) -> float:
     pl.seed_everything(config.seed, workers=True)
     data = instantiate(config.data)
     module = instantiate(config.module)
-    callbacks = list(instantiate(config.callbacks or {}).values())
-    loggers = list(instantiate(config.logger or {}).values())
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+    trainer = instantiate(config.trainer, callbacks=_made(config.callbacks), logger=_made(config.logger))
     trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     metric = trainer.callback_metrics.get(config.maximise)
     return float("nan") if metric is None else float(metric)
+
+
+def _made(group: DictConfig | None) -> list[Any]:
+    """Make what a group names; null switches the group or one of its entries off."""
+    return [made for made in instantiate(group or {}).values() if made is not None]
 
 
 @hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")

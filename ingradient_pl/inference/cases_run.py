@@ -248,11 +248,11 @@ def _predicted(
     try:
         return predictor, predictor.predict(volume.voxels, volume.frame.spacing, maps)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error) or predictor.views == 1:
+        if not _out_of_memory(error) or predictor.most_views == 1:
             raise
     say(
-        f"There was too little memory for {predictor.views} windows at a time; from here on one at a time "
-        "(window_batch=1)."
+        f"There was too little memory for {predictor.most_views} windows at a time; from here on one at a "
+        "time (window_batch=1)."
     )
     smaller = dataclasses.replace(predictor, window_batch=1)
     return smaller, smaller.predict(volume.voxels, volume.frame.spacing, maps)

@@ -22,7 +22,7 @@ OURS = "ingradient"
 PREVIOUS = "previous"
 AGREED = (
     *("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation"),
-    "previous_stage",
+    *("separate_z_above", "previous_stage"),
 )
 """What the plans of checkpoints that predict together must have in common."""
 
@@ -290,19 +290,38 @@ def _together(models: Sequence[Model]) -> Model:
         _check_alike(models[0], model)
     before = [model.previous for model in models if model.previous is not None]
     return models[0]._replace(
-        networks=[network for model in models for network in model.networks],
+        networks=_each_once([network for model in models for network in model.networks]),
         origin=", ".join(model.origin for model in models),
+        mirror=tuple(axis for axis in models[0].mirror if all(axis in model.mirror for model in models)),
         validation=tuple(sorted({name for model in models for name in model.validation})),
         previous=_together(before) if before else None,
     )
 
 
+def _each_once(networks: Sequence[nn.Module]) -> list[nn.Module]:
+    """Leave out networks whose weights came before: folds of a cascade may all bring the same first stage."""
+    kept: list[nn.Module] = []
+    for network in networks:
+        if not any(_same(network, other) for other in kept):
+            kept.append(network)
+    return kept
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        value.shape == second[name].shape and torch.equal(value, second[name])
+        for name, value in first.items()
+    )
+
+
 def _seen_alike(model: Model, previous: Model) -> list[tuple[str, Any, Any]]:
-    """Give what two stages of a cascade must have in common: its name, of the one, of the other."""
+    """Give what models that go together must see alike: its name, of the one, of the other."""
     return [
         ("orientation", model.plan.orientation, previous.plan.orientation),
         ("channels", list(model.task.channels), list(previous.task.channels)),
         ("labels", dict(model.task.labels), dict(previous.task.labels)),
+        ("regions_class_order", model.task.regions_class_order, previous.task.regions_class_order),
     ]
 
 
@@ -314,12 +333,12 @@ def _check_alike(first: Model, other: Model) -> None:
                 f"{other.origin} cannot predict together with {first.origin}: '{name}' of its plan is {two}, "
                 f"of the other {one}. Average checkpoints of one plan only (its folds)."
             )
-    if first.task.labels != other.task.labels or first.task.channels != other.task.channels:
-        raise CheckpointError(
-            f"{other.origin} cannot predict together with {first.origin}: it was trained for channels "
-            f"{list(other.task.channels)} and labels {dict(other.task.labels)}, the other for "
-            f"{list(first.task.channels)} and {dict(first.task.labels)}."
-        )
+    for name, one, two in _seen_alike(first, other):
+        if one != two:
+            raise CheckpointError(
+                f"{other.origin} cannot predict together with {first.origin}: its {name} is {two}, of the "
+                f"other {one}."
+            )
 
 
 def _first_lines(error: Exception, longest: int = 300) -> str:

@@ -22,6 +22,7 @@ from ingradient_pl.recipes import recipe
 
 DESCRIPTION = "model.json"
 INPUT, OUTPUT = "image", "logits"
+FIRST = "first_stage"
 TRACED_BATCH = 2
 """A batch of one would be taken for a constant."""
 
@@ -64,7 +65,8 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
 
     Args:
         model: Networks, plan and task.
-        output: Folder for ``network_0.pt2`` or ``network_0.onnx`` and so on, and ``model.json``.
+        output: Folder for ``network_0.pt2`` or ``network_0.onnx`` and so on, and ``model.json``. In a
+            cascade the stage before goes into a folder ``first_stage`` of it.
         form: ``torch`` or ``onnx``.
 
     Raises:
@@ -74,6 +76,8 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
         raise ExportError(f"'{form}' is no form of export: take one of {', '.join(FORMS)}.")
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    if model.previous is not None:
+        export_model(model.previous, output / FIRST, form)
     ending, write = FORMS[form]
     files = []
     for number, network in enumerate(model.networks):
@@ -109,7 +113,7 @@ def largest_difference(model: Model, exported: Exported, seed: int = 0, batch: i
         seed: Of the noise that goes through both.
         batch: Patches of noise.
     """
-    noise = np.random.default_rng(seed).standard_normal((batch, model.plan.channels, *model.plan.patch))
+    noise = np.random.default_rng(seed).standard_normal((batch, model.inputs, *model.plan.patch))
     image = torch.from_numpy(noise.astype(np.float32))
     with torch.inference_mode():
         return max(
@@ -128,7 +132,7 @@ def _program(network: nn.Module, model: Model) -> torch.export.ExportedProgram:
     portable = copy.deepcopy(network).cpu().float().eval()
     if hasattr(portable, "channels_last"):
         vars(portable)["channels_last"] = False  # how memory lies is the other program's choice
-    example: Float[Tensor, "batch channel z y x"] = torch.zeros(TRACED_BATCH, plan.channels, *plan.patch)
+    example: Float[Tensor, "batch channel z y x"] = torch.zeros(TRACED_BATCH, model.inputs, *plan.patch)
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad():
@@ -175,11 +179,17 @@ def _package(name: str) -> Any:
 
 def _described(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
     plan, task = model.plan, model.task
+    seen = [] if model.previous is None else [f"1 where {FIRST} says {n}" for n in task.foreground_values]
     return {
         "version": ingradient_pl.__version__,
         "form": form,
         "networks": [file.name for file in files],
-        "input": {"name": INPUT, "shape": ["batch", plan.channels, *plan.patch], "type": "float32"},
+        "input": {
+            "name": INPUT,
+            "shape": ["batch", model.inputs, *plan.patch],
+            "type": "float32",
+            "meaning": [*task.channels, *seen],
+        },
         "output": {
             "name": OUTPUT,
             "shape": ["batch", plan.outputs, *plan.patch],

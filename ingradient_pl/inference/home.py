@@ -32,20 +32,23 @@ class Places(NamedTuple):
         lower: The line before each.
         upper: The line after it; the same where nothing is taken from another.
         share: What belongs to the line after, in [0, 1]; None where that is nothing for all.
+        plain: Whether the native lines are successive lines as they are.
     """
 
     lower: Integer[Tensor, " native"]
     upper: Integer[Tensor, " native"]
     share: Float[Tensor, " native"] | None
+    plain: bool = False
 
     @classmethod
     def of(cls, axis: Axis) -> "Places":
         """Read them off the way home of an axis."""
         if isinstance(axis, Cut):
             lines = torch.arange(axis.start, axis.start + axis.voxels)
-            return cls(lines, lines, None)
+            return cls(lines, lines, None, plain=not axis.mirrored)
         if isinstance(axis, Picks):
-            return cls(axis.nearest, axis.nearest, None)
+            plain = bool((axis.nearest.diff() == 1).all())
+            return cls(axis.nearest, axis.nearest, None, plain)
         last = axis.image.shape[1] - 1
         at = axis.positions.double().clamp(0, last)
         lower = at.floor().long().clamp(max=max(0, last - 1))
@@ -59,11 +62,11 @@ class Places(NamedTuple):
     def to(self, device: torch.device) -> "Places":
         """Bring them to a device."""
         share = None if self.share is None else self.share.to(device)
-        return Places(self.lower.to(device), self.upper.to(device), share)
+        return self._replace(lower=self.lower.to(device), upper=self.upper.to(device), share=share)
 
     def all_there(self, count: int) -> bool:
         """Whether ``count`` lines stay as they are."""
-        return self.share is None and len(self.lower) == count and bool((self.lower.diff() == 1).all())
+        return self.plain and len(self.lower) == count
 
     def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int) -> Float[Tensor, "_ _ _"]:
         """Take the native lines from between others along ``dim``; a new tensor."""
@@ -180,7 +183,7 @@ class Home:
         begin = int(self.along.lower[first])
         end = int(self.along.upper[stop - 1]) + 1
         along = self.along.part(first, stop, begin).to(rows.device)
-        sides = [places.to(rows.device) for places in self.across]
+        sides = self.across = [places.to(rows.device) for places in self.across]
         for output in range(len(rows)):
             block = rows[output, max(0, begin - self.fed) : end - self.fed]
             if begin < self.fed:

@@ -64,7 +64,11 @@ def read_nnunet(
     found = [read_checkpoint(file) for file in files]
     plan = _plan(folder, found, task)
     two_dimensional = plan.patch[0] == 1  # nnU-Net counts the axes of slices only
-    mirror = tuple(axis + two_dimensional for axis in found[0].mirror or ())
+    mirror = tuple(
+        axis + two_dimensional
+        for axis in found[0].mirror or ()
+        if all(axis in (fold.mirror or ()) for fold in found)
+    )
     model = Model([], plan, task, str(folder), mirror)
     try:
         model.networks.extend(_network(model, fold) for fold in found)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,14 +56,26 @@ class Predictor:
             raise ValueError(f"step must be a share of the patch in (0, 1], got {self.step}.")
         if not set(self.mirror or ()) <= set(range(AXES)):
             raise ValueError(f"mirror names axes 0, 1, 2 (z, y, x), got {self.mirror}.")
-        Choice.of(self.model.task)
+        for model in self._stages():
+            Choice.of(model.task)
         try:
-            for network in self.model.networks:
+            for network in (network for model in self._stages() for network in model.networks):
                 network.to(self.device).eval()
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"The device '{self.device}' cannot be used: {error}. Try device=cpu."
             ) from error
+
+    def _stages(self) -> Iterator[Model]:
+        model: Model | None = self.model
+        while model is not None:
+            yield model
+            model = model.previous
+
+    @property
+    def most_views(self) -> int:
+        """The most windows that go through a network together, in any stage of a cascade."""
+        return max(replace(self, model=model).views for model in self._stages())
 
     @property
     def views(self) -> int:
@@ -97,8 +109,9 @@ class Predictor:
         """
         plan, choice = self.model.plan, Choice.of(self.model.task)
         self._check(image, spacing)
+        before = self._before(image, spacing)
         with torch.inference_mode():
-            case = sent_out(image, spacing, plan, self._before(image, spacing))
+            case = sent_out(image, spacing, plan, before)
             label = np.zeros(image.shape[1:], dtype=choice.dtype)
             inside = label.transpose(plan.transpose)[case.box.slices]
             slabs = Slabs(case.network.shape, self._tiling(), self.model.plan.outputs)

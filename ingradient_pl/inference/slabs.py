@@ -119,6 +119,10 @@ class Slabs:
             forward: The network, or several whose answers are averaged.
         """
         image = padded(image, tuple(self.padding))
+        self.weights = [
+            {start: weight.to(image.device, torch.float) for start, weight in along.items()}
+            for along in self.weights
+        ]
         deepest = max(slab.stop - slab.first for slab in self)
         across = [self.shape[axis] for axis in self.order[1:]]
         held = torch.zeros(self.outputs, deepest, *across, dtype=self.dtype, device=image.device)
@@ -164,7 +168,7 @@ class Slabs:
         return image[(slice(None), *self._cut(place))].flip([1 + axis for axis in flip])
 
     def _weight(self, place: Place, share: float) -> Tensor:
-        a, b, c = (weights[start].float() for weights, start in zip(self.weights, place, strict=True))
+        a, b, c = (weights[start] for weights, start in zip(self.weights, place, strict=True))
         weight: Tensor = (a * share)[:, None, None] * b[:, None] * c
         return weight
 
@@ -176,7 +180,6 @@ class Slabs:
 
     def _add(self, target: Tensor, turns: list[tuple[Tensor, tuple[int, ...]]], weight: Tensor) -> None:
         """Add a window's answers, turned back; some classes at a time, so that copies stay small."""
-        weight = weight.to(target.device)
         some = max(1, AT_ONCE // weight.numel())
         back = (0, *(1 + axis for axis in self.order))
         for first in range(0, self.outputs, some):

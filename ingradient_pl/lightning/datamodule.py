@@ -104,7 +104,8 @@ class SegmentationData(pl.LightningDataModule):
     @property
     def mirrored(self) -> tuple[int, ...]:
         """Axes that training mirrors, so that prediction may."""
-        mirror = () if self.draws.motion is None else self.draws.motion.mirror
+        motion = self.draws.motion
+        mirror = () if motion is None or motion.mirror_p == 0 else motion.mirror
         return tuple(axis for axis, done in enumerate(mirror) if done and self.plan.patch[axis] > 1)
 
     @property

@@ -45,5 +45,5 @@ class Focal(nn.Module):
         target = target * counted
         weights = counted.float() if self.class_weights is None else counted * self.class_weights[target]
         entropy = F.cross_entropy(logits.float(), target, reduction="none")
-        wrong = -torch.expm1(-entropy)
+        wrong = (-torch.expm1(-entropy)).clamp_min(1e-7)  # of 0 a power below 1 has no gradient
         return (weights * wrong**self.power * entropy).sum() / weights.sum().clamp_min(1e-8)

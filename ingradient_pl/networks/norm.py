@@ -35,7 +35,9 @@ class InstanceNorm(nn.Module):
         if by_hand:
             normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, self.slope)  # type: ignore[no-untyped-call]
             return normal
-        normal = F.instance_norm(features, None, None, self.weight, self.bias, eps=EPSILON)
+        # F.instance_norm is this with a check that refuses a single voxel, which the way above does not
+        settings = True, 0.0, EPSILON, torch.backends.cudnn.enabled
+        normal = torch.instance_norm(features, self.weight, self.bias, None, None, *settings)
         return normal if self.slope == 1 else F.leaky_relu(normal, self.slope, inplace=True)
 
 

@@ -43,7 +43,7 @@ class Intensity:
         self,
         image: Images,
         rngs: Sequence[np.random.Generator],
-        body: Bool[Tensor, "batch z y x"] | None = None,
+        body: Bool[Tensor, "batch #channel z y x"] | None = None,
     ) -> Images:
         """Change ``image`` in place, each patch with probability ``p``.
 
@@ -229,26 +229,16 @@ class Gamma(Intensity):
 class BodyMask(Intensity):
     """Set what lies outside the body to zero again, after the changes before it.
 
-    Args:
-        masked: Which channels; None means all.
+    Only in channels whose normaliser did so: the batch's body tells of each channel what may be other.
     """
-
-    masked: tuple[bool, ...] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "masked", None if self.masked is None else tuple(self.masked))
 
     def __call__(
         self,
         image: Images,
         rngs: Sequence[np.random.Generator],
-        body: Bool[Tensor, "batch z y x"] | None = None,
+        body: Bool[Tensor, "batch #channel z y x"] | None = None,
     ) -> Images:
-        if body is not None:
-            for channel in range(image.shape[1]):
-                if self.masked is None or self.masked[channel]:
-                    image[:, channel].mul_(body)
-        return image
+        return image if body is None else image.mul_(body)
 
 
 @dataclass(frozen=True)

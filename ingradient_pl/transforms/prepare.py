@@ -46,4 +46,8 @@ class Prepare(nn.Module):
 
     def _body(self, patch: Patch) -> Tensor:
         body = torch.ones_like(patch.label, dtype=torch.bool) if patch.body is None else patch.body
-        return resampled_body(body, patch.sampling, self.shape)
+        inside = resampled_body(body, patch.sampling, self.shape)
+        if self.masked is None or all(self.masked):
+            return inside[None]
+        everywhere = torch.ones_like(inside)
+        return torch.stack([inside if masked else everywhere for masked in self.masked])

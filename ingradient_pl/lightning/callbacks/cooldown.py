@@ -112,6 +112,7 @@ class Cooldown(pl.Callback):
         if epochs < 1:
             return
         rank_zero_info(f"{why}: the learning rate falls over the next {epochs} epochs, then the run ends.")
+        self.waited = 0  # whoever goes on from there wants to see it flatten again
         trainer.save_checkpoint(self.run / "checkpoints" / "before_decay.ckpt")
         every = trainer.lr_scheduler_configs[0]
         steps = 1 if every.interval == "epoch" else trainer.global_step // done
