@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.train import _made, with_plans
+from ingradient_pl.cli.train import built, with_plans
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -51,13 +51,13 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
     for node in ("data", "module", "trainer"):
         instantiate(config[node])
     for node in (config.callbacks, config.logger):
-        _made(node)
+        built(node)
 
 
 def test_what_is_set_to_null_is_off(quick, tmp_path):
     config = composed([*quick, "callbacks.images=null", "logger=none"], tmp_path)
-    assert _made(config.logger) == []
-    names = {type(callback).__name__ for callback in _made(config.callbacks)}
+    assert built(config.logger) == []
+    names = {type(callback).__name__ for callback in built(config.callbacks)}
     assert not names & {"LayerImages", "LearningRateMonitor"}
     assert "ValidationDice" in names
 

@@ -40,13 +40,13 @@ def train(config: DictConfig) -> float:
     pl.seed_everything(config.seed, workers=True)
     data = instantiate(config.data)
     module = instantiate(config.module)
-    trainer = instantiate(config.trainer, callbacks=_made(config.callbacks), logger=_made(config.logger))
+    trainer = instantiate(config.trainer, callbacks=built(config.callbacks), logger=built(config.logger))
     trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     metric = trainer.callback_metrics.get(config.maximise)
     return float("nan") if metric is None else float(metric)
 
 
-def _made(group: DictConfig | None) -> list[Any]:
+def built(group: DictConfig | None) -> list[Any]:
     """Make what a group names; null switches the group or one of its entries off."""
     return [made for made in instantiate(group or {}).values() if made is not None]
 

@@ -27,7 +27,7 @@ from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cases.stored import stored_cases
 from ingradient_pl.cli.plan import planned
-from ingradient_pl.cli.train import with_plans
+from ingradient_pl.cli.train import built, with_plans
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.cases_run import score_cases
 from ingradient_pl.inference.predictor import Predictor
@@ -197,7 +197,7 @@ def run(row: Row) -> Row:
         with _composed(row, [f"store={store}", f"plan={plan}"], Path(folder)) as config:
             pl.seed_everything(config.seed)
             module, patches = instantiate(config.module), instantiate(config.data)
-            trainer = instantiate(config.trainer, callbacks=[*instantiate(config.callbacks or {}).values()])
+            trainer = instantiate(config.trainer, callbacks=built(config.callbacks))
             trainer.fit(module, patches)
             trainer.save_checkpoint(saved)
         model = checkpoint.read([saved])

@@ -16,7 +16,7 @@ from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.phantom import write_phantoms
 from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cli.plan import planned
-from ingradient_pl.cli.train import with_plans
+from ingradient_pl.cli.train import built, with_plans
 
 STEPS, SETTLING, ROUNDS = 23, 3, 5
 
@@ -63,10 +63,8 @@ def _config(work: Path):
 
 def _through_lightning(config) -> float:
     clock = Clock()
-    callbacks = [*instantiate(config.callbacks).values(), clock]
-    trainer = instantiate(
-        config.trainer, callbacks=callbacks, logger=list(instantiate(config.logger).values())
-    )
+    callbacks = [*built(config.callbacks), clock]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=built(config.logger))
     trainer.fit(instantiate(config.module), instantiate(config.data))
     return clock.mean()
 
