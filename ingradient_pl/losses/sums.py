@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 from typing_extensions import override
 
-PART = 2**16
+PART = 2**18
 """Values of logits that one thread of a CPU works on at a time: a step's buffers stay in its cache."""
 PART_ELSEWHERE = 2**22
 """The same for a whole device elsewhere, where starting a step is what costs."""
