@@ -63,8 +63,10 @@ def _order(kind: tuple[str, str, int]) -> tuple[str, int, int]:
 def main() -> None:
     page, found = PAGE.read_text(encoding="utf-8"), rows()
     for name, made in (("reported", reported(found)), ("changes", changes(found))):
-        block = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        page = re.sub(block, lambda match, made=made: match[1] + made + match[2], page, flags=re.DOTALL)
+        block = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        page = re.sub(
+            block, lambda match, made=made: match[1] + made + "\n" + match[2], page, flags=re.DOTALL
+        )
     PAGE.write_text(page, encoding="utf-8")
 
 

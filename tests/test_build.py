@@ -91,7 +91,13 @@ def test_what_is_done_is_not_done_again_and_changes_are_noticed(raw, store):
     assert CaseStore(store).cases["phantom_002"].classes == ()
     os.utime(image_of(raw, 0))
     assert built(raw, store).outcomes == {"skipped": 3, "rebuilt": 1}
-    assert built(raw, store, orientation="RAS").outcomes == {"rebuilt": 4}
+    for orientation, words in (
+        ("RAS", "in the orientation LPS, not RAS"),
+        ("XYZ", "'XYZ' is no orientation"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            built(raw, store, orientation=orientation)
+    assert built(raw, store).outcomes == {"skipped": 4}
 
 
 def test_a_damaged_case_is_made_again(raw, store):

@@ -1,6 +1,11 @@
 """What the commands print, and with which code they end."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +130,72 @@ def test_a_run_goes_on_by_one_key(monkeypatch, capsys, tmp_path, quick):
     import torch
 
     assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_run_taken_up_wrongly_can_be_taken_up_after_all(monkeypatch, capsys, tmp_path, quick):
+    """What failed leaves the run's config as it was; what trained is its config; the folder may change."""
+    monkeypatch.chdir(tmp_path)
+    relative = [f"store={os.path.relpath(quick[0].removeprefix('store='))}", *quick[1:]]
+    code, _, err = outcome(monkeypatch, capsys, "train", *relative, "epochs=1", "hydra.run.dir=run")
+    assert code == 0, err
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    for wrong, said in (
+        ("store=nope", "nope"),
+        ("plan.widths=[3,5,7]", "another network"),
+        ("epochs=abc", "abc"),
+    ):
+        code, _, err = outcome(monkeypatch, capsys, "train", "resume=../run", "epochs=3", wrong)
+        assert code == 1
+        assert said in err
+        assert "Traceback" not in err
+    code, _, err = outcome(monkeypatch, capsys, "train", "resume=../run", "epochs=2")
+    assert code == 0, err
+    config = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
+    assert "epochs: 2" in config
+    assert not (tmp_path / "run" / ".hydra" / "resumed").exists()
+
+
+def test_a_finished_run_is_not_written_over(monkeypatch, capsys, tmp_path, quick):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"a model")
+    code, _, err = outcome(monkeypatch, capsys, "train", *quick, "hydra.run.dir=run")
+    assert code == 1
+    assert "resume=run" in err
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == b"a model"
+
+
+@pytest.mark.parametrize(("entry", "said"), [("widths", "witdhs"), ("[", "{")], ids=["misspelt", "broken"])
+def test_a_plan_that_is_none_is_one_line(monkeypatch, capsys, tmp_path, quick, entry, said):
+    monkeypatch.chdir(tmp_path)
+    text = Path(quick[1].removeprefix("plan=")).read_text()
+    (tmp_path / "plan.yaml").write_text(text.replace(entry, said, 1))
+    code, _, err = outcome(monkeypatch, capsys, "train", quick[0], "plan=plan.yaml")
+    assert code == 1
+    assert "plan.yaml" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
+def test_a_run_told_to_stop_says_how_to_go_on(tmp_path, quick, number, code):
+    line = [
+        sys.executable,
+        "-m",
+        "ingradient_pl.cli.train",
+        *quick,
+        "epochs=1000",
+        f"hydra.run.dir={tmp_path}",
+    ]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    for _ in range(600):
+        if last.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert f"resume={tmp_path}" in err

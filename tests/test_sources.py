@@ -235,6 +235,15 @@ def test_a_json_table_may_bring_its_task(raw):
     assert len(read_source(table(raw, rows, "rows.json")).cases[0].images) == 2
 
 
+def test_a_misspelt_split_is_refused_and_a_column_nobody_reads_is_remarked(raw):
+    rows = [f"p{n},imagesTr/p{n}_0000.nii.gz,{split}" for n, split in enumerate(["train", "Val", "vall"])]
+    heading = "case,image_0,split"
+    with pytest.raises(SourceError, match="row 3: 'vall' is no split"):
+        read_source(table(raw, "\n".join([heading, *rows])))
+    text = "case,image_0,image_1,label,splt\ny,a,b,c,train\n"
+    assert "nobody reads the column 'splt'" in read_source(table(raw, text)).remarks[0]
+
+
 def test_every_fault_of_a_table_is_told_at_once(raw):
     text = "case,image_0,image_1,label\n../up,a,b,c\nx,a,,c\ny,a,b,c\ny,a,b,c\n"
     with pytest.raises(SourceError) as told:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ingradient_pl import __version__
 from ingradient_pl.cases import on_disk
 from ingradient_pl.cases.atomic import remove_folder, remove_leftovers, replace_file, write_folder
+from ingradient_pl.cases.frame import check_orientation
 from ingradient_pl.cases.on_disk import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.cases.prepare import prepared
 from ingradient_pl.cases.records import CaseFiles, Fault, Source
@@ -58,6 +59,7 @@ def build_store(
         StoreError: If the folder holds another data set or a newer store, or the disk is full.
     """
     store = Path(store)
+    check_orientation(orientation)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
     remove_leftovers(store / CASES)
@@ -95,9 +97,9 @@ def _describe(source: Source, settings: _Settings) -> None:
         "task": plain_task(source.task),
     }
     try:
-        (settings.store / CASES).mkdir(parents=True, exist_ok=True)
         if (settings.store / DATASET).exists():
             _agree(settings, on_disk.dataset(settings.store))
+        (settings.store / CASES).mkdir(parents=True, exist_ok=True)
         content = json.dumps(plain, indent=2).encode()
         if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
             replace_file(settings.store / DATASET, content)
@@ -114,6 +116,11 @@ def _agree(settings: _Settings, held: dict[str, Any]) -> None:
         raise StoreError(
             f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
             f"{list(wanted.channels)}. Choose another folder, or delete this one."
+        )
+    if held["orientation"] != settings.orientation and on_disk.names(settings.store):
+        raise StoreError(
+            f"{settings.store} holds cases in the orientation {held['orientation']}, not "
+            f"{settings.orientation}. Choose another folder, or delete this one."
         )
 
 

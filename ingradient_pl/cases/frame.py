@@ -159,6 +159,16 @@ class Turn(NamedTuple):
         return Frame.of([frame.spacing[axis] for axis in self.axes], origin + 0.0, direction.ravel())
 
 
+def check_orientation(orientation: str) -> None:
+    """Refuse what is no orientation.
+
+    Raises:
+        ValueError: If it is neither three letters nor ``stored``.
+    """
+    if orientation != STORED:
+        _world(orientation)
+
+
 def _world(orientation: str) -> list[tuple[int, int]]:
     known = [TOWARDS.get(letter) for letter in orientation.upper()]
     world = [entry for entry in known if entry is not None]

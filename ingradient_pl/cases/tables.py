@@ -14,11 +14,14 @@ from ingradient_pl.cases import pairs
 from ingradient_pl.cases.formats import read_label
 from ingradient_pl.cases.groups import GroupError, grouped
 from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, label_values, named
+from ingradient_pl.cases.splits import TRAIN, VALIDATION
 from ingradient_pl.cases.task import Task
 
 IMAGE = "image"
 ENDINGS = (".csv", ".tsv", ".txt", ".json")
 OTHER = ("case", "label", "group", "split")
+SPLITS = (*TRAIN, *VALIDATION, "test", "")
+"""What may stand in the column split, beside numbers of folds."""
 Row = Mapping[str, Any]
 
 
@@ -37,7 +40,8 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
         )
     rows, own = _rows(path)
     columns = _columns(path, rows)
-    cases, wrong = [], []
+    cases: list[CaseFiles] = []
+    wrong = _wrong_splits(rows)
     for number, row in enumerate(rows, start=1):
         made = _case(path, number, row, columns)
         if isinstance(made, str):
@@ -55,7 +59,7 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
     told = {**(described or {}), **own}
     task = _task(path, told, columns, grouped_cases)
-    return Source(task, sorted(grouped_cases), _missing(grouped_cases), (), path)
+    return Source(task, sorted(grouped_cases), _missing(grouped_cases), _unread(rows, columns), path)
 
 
 def scanned_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
@@ -113,6 +117,23 @@ def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
         if all(key[6:].isdigit() for key in columns)
         else columns
     )
+
+
+def _wrong_splits(rows: Sequence[Row]) -> list[str]:
+    """Name splits that nobody would read: a misspelt one would silently be another split."""
+    given = [str(row.get("split") or "").strip() for row in rows]
+    return [
+        f"row {number}: '{split}' is no split: write train, val, test or a fold's number"
+        for number, split in enumerate(given, start=1)
+        if split.lower() not in SPLITS and not split.isdigit()
+    ]
+
+
+def _unread(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+    """Remark on columns that nobody reads: notes of the user's, or misspelt."""
+    strange = sorted({key for row in rows for key in row} - {*columns, *OTHER, "images", ""})
+    known = ", ".join(OTHER)
+    return tuple(f"nobody reads the column '{key}'; beside images there are {known}." for key in strange)
 
 
 def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFiles | str:

@@ -41,12 +41,23 @@ def plain_errors(command: str) -> Iterator[None]:
             raise
         fail(command, error)
     except RuntimeError as error:
-        lost = LOST_WORKER.search(str(error))
-        if tracebacks or not lost:
+        told = _known(str(error))
+        if tracebacks or told is None:
             raise
-        fail(command, RuntimeError(f"{lost[0]}. {LOST_WORKER_CURE}"))
+        fail(command, RuntimeError(told))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _known(said: str) -> str | None:
+    """Say plainly what torch says of a user's mistake; None where it is none."""
+    lost = LOST_WORKER.search(said)
+    if lost:
+        return f"{lost[0]}. {LOST_WORKER_CURE}"
+    if "loading state_dict" in said:
+        first = next((line.strip() for line in said.splitlines()[1:]), "")
+        return f"The checkpoint is of another network than the configured one: {first[:200]}"
+    return None
 
 
 @contextmanager

@@ -19,7 +19,11 @@ FIELDS_ONLY = ("plan", "draws", "split", "motion")
 
 
 def converted(
-    store: str, plan: str, output: str = "fit.yaml", run_dir: str = "run", overrides: list[str] | None = None
+    store: str,
+    plan: str,
+    output: str = "fit.yaml",
+    run_dir: str = "fit_run",
+    overrides: list[str] | None = None,
 ) -> None:
     """Write what `ingradient-train store=STORE plan=PLAN OVERRIDES` would run as a config of LightningCLI.
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from inspect import signature
 from pathlib import Path
 
 import torch
@@ -17,9 +16,10 @@ from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import FAILED
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.case_pictures import write_pictures
-from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.inference.cases_run import Failure, save_cases, score_cases
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.metrics.evaluation import Change
 from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.recipes import TRUSTED
 
@@ -70,6 +70,13 @@ def predicted(  # noqa: PLR0913 - one argument an option
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
     """
     files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
+    _check_written(
+        *(output, source),
+        pictures=pictures,
+        save_probabilities=save_probabilities,
+        resume=resume,
+        dicom=dicom,
+    )
     _check_dicom(pictures, dicom=dicom)
     trusted = (*TRUSTED, *(trust or ()))
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
@@ -79,9 +86,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     axes = None if mirror else ()
     predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
     if output is None:
-        scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty())
-        print(table(scored.evaluation))
-        failures = scored.failures
+        failures = _scored(predictor, cases, after)
     else:
         Path(output).mkdir(parents=True, exist_ok=True)
         described = json.dumps(model.task.described, indent=2)
@@ -107,6 +112,26 @@ def predicted(  # noqa: PLR0913 - one argument an option
         sys.exit(FAILED)
 
 
+def _scored(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
+    """Print how the answers agree with the labels; give the cases that failed."""
+    if not any(case.label for case in cases):
+        raise ValueError("No case has a label to be scored against: name a folder to write to, --output DIR.")
+    scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty())
+    print(table(scored.evaluation))
+    return scored.failures
+
+
+def _check_written(output: str | None, source: str, **wanted: object) -> None:
+    """Refuse what is for answers that are written where none are, and answers among the images."""
+    if output is not None and Path(output).resolve() == Path(source).resolve():
+        raise ValueError(f"{output} is the folder of the images: name another one for the segmentations.")
+    for name, given in wanted.items():
+        if given and output is None:
+            raise ValueError(
+                f"--{name} is for segmentations that are written: name their folder, --output DIR."
+            )
+
+
 def _check_dicom(pictures: str | None, *, dicom: bool) -> None:
     if dicom:
         dicom_seg.check_installed()
@@ -120,7 +145,12 @@ def _chosen(
     """Leave the cases that were asked for."""
     if only is None:
         return cases
-    wanted = set(validation) if only == VALIDATION else {only} if isinstance(only, str) else set(only)
+    if only == VALIDATION and not validation:
+        raise ValueError(
+            "The checkpoint does not say which cases were kept from its training. Name them: --only [a,b]"
+        )
+    given = only.split(",") if isinstance(only, str) else only
+    wanted = set(validation) if only == VALIDATION else set(given)
     missing = wanted - {case.name for case in cases}
     if missing or not wanted:
         raise ValueError(
@@ -144,24 +174,6 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def spelled(arguments: Sequence[str]) -> list[str]:
-    """Let ``--save-probabilities`` stand for ``--save_probabilities true``, and so each other switch.
-
-    >>> spelled(["predict", "--resume", "--window-batch", "2"])
-    ['predict', '--resume=true', '--window_batch', '2']
-    """
-    switches = {name for name, option in signature(predicted).parameters.items() if option.annotation is bool}
-    out = []
-    for argument, after in zip(arguments, [*arguments[1:], "--"], strict=True):
-        name, given, value = argument.partition("=")
-        if name.startswith("--"):
-            name = f"--{name[2:].replace('-', '_')}"
-            if name[2:] in switches and not given and after.startswith("--"):
-                given, value = "=", "true"
-        out.append(f"{name}{given}{value}")
-    return out
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(predicted, spelled(arguments))
+    run(predicted, arguments)

@@ -20,8 +20,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, fail, plain_errors
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.planning.plan_yaml import read_plan
 
 COMMAND = "ingradient-train"
+LAST = Path("checkpoints") / "last.ckpt"
+RESUMED = Path(".hydra") / "resumed"
+"""Where the config of a run that is taken up again waits until it trains."""
+
+PATHS = ("store", "data.split.file")
+TERMINATED, INTERRUPTED = 143, 130
+"""Exit codes of a run that was told to stop, as shells have them."""
 
 
 def train(config: DictConfig) -> float:
@@ -35,15 +43,51 @@ def train(config: DictConfig) -> float:
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
         )
-    if config.resume is not None:
-        checkpoint.content(Path(config.resume))  # refused here with a clear line, or not at all
+    _check_counts(config)
+    if config.resume is not None and "optimizer_states" not in checkpoint.content(Path(config.resume)):
+        raise ValueError(
+            f"{config.resume} holds a model, but no state of its training (it was imported, perhaps): it can "
+            "predict, but not be trained further by resume=."
+        )
     pl.seed_everything(config.seed, workers=True)
     data = instantiate(config.data)
     module = instantiate(config.module)
-    trainer = instantiate(config.trainer, callbacks=built(config.callbacks), logger=built(config.logger))
-    trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
-    metric = trainer.callback_metrics.get(config.maximise)
-    return float("nan") if metric is None else float(metric)
+    callbacks = [*built(config.callbacks), pl.callbacks.LambdaCallback(on_train_start=_keep_config)]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=built(config.logger))
+    try:
+        trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
+    except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
+        run, epoch = trainer.default_root_dir, trainer.current_epoch
+        told = f"The run was stopped in epoch {epoch} (from 0). Go on with it: resume={run}"
+        raise Stopped(told, trainer.received_sigterm) from asked
+    metric = float(trainer.callback_metrics.get(config.maximise, float("nan")))
+    last = Path(trainer.default_root_dir) / LAST
+    if trainer.is_global_zero and last.is_file():
+        print(f"Trained, {config.maximise} {metric:.4f}. The model: {last}; its scores:")
+        print(f"  ingradient predict --checkpoint {last} --source DATASET --only validation")
+    return metric
+
+
+class Stopped(Exception):  # noqa: N818 - no error of anybody's
+    """A run that was told to stop before its end: what to do, and whether by SIGTERM or from the keyboard."""
+
+
+def _check_counts(config: DictConfig) -> None:
+    """Refuse what is no count before anything is built of it."""
+    for name in ("seed", "epochs", "batches_per_epoch"):
+        found = config[name]
+        none = name == "batches_per_epoch" and found is None
+        if not none and (not isinstance(found, int) or (found == 0 and name != "seed")):
+            raise ValueError(f"{name} must be a whole number and not 0, got {found!r}.")
+
+
+def _keep_config(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    """Once a resumed run trains, what it was told becomes its config; what failed before leaves none."""
+    told = Path(trainer.default_root_dir) / RESUMED
+    if trainer.is_global_zero and told.is_dir():
+        for file in told.iterdir():
+            file.replace(told.parent / file.name)
+        told.rmdir()
 
 
 def built(group: DictConfig | None) -> list[Any]:
@@ -62,14 +106,20 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND), _errors_as_they_are():
         try:
-            sys.argv[1:] = flags_last(with_run(with_plans(sys.argv[1:], Path(folder))))
+            refuse_used(sys.argv[1:])
+            told = with_plans(with_absolute_paths(sys.argv[1:]), Path(folder))
+            sys.argv[1:] = flags_last(with_run(told))
             _job()
+        except Stopped as stopped:
+            said, by_signal = stopped.args
+            print(f"{COMMAND}: {said}", file=sys.stderr)
+            sys.exit(TERMINATED if by_signal else INTERRUPTED)
         except InstantiationException as error:
+            if isinstance(error.__cause__, (ValueError, OSError)):
+                raise error.__cause__ from error
             if isinstance(error.__cause__, MisconfigurationException):
                 fail(COMMAND, error.__cause__)
-            if isinstance(error.__cause__, Exception):
-                raise error.__cause__ from error
-            raise
+            fail(COMMAND, ValueError(" ".join(str(error).split())))
         except (HydraException, OmegaConfBaseException) as error:
             fail(COMMAND, error, MISUSED)
         except MisconfigurationException as error:
@@ -121,6 +171,7 @@ def with_plans(arguments: list[str], folder: Path) -> list[str]:
                 f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}"
             )
         names.append(file.stem if file.stem not in names else f"{file.stem}_{i}")
+        read_plan(file)  # refused here with a clear line, or not at all
         shutil.copyfile(file, folder / "plan" / f"{names[-1]}.yaml")
     rest = [argument for argument in arguments if argument not in given]
     paths = [entry for entry in rest if entry.startswith("hydra.searchpath=[")]
@@ -147,7 +198,7 @@ def with_run(arguments: list[str]) -> list[str]:
         )
     if not run.is_dir():
         return arguments
-    config, last = run / ".hydra" / "config.yaml", run / "checkpoints" / "last.ckpt"
+    config, last = run / ".hydra" / "config.yaml", run / LAST
     for file in (config, last):
         if not file.is_file():
             raise FileNotFoundError(
@@ -155,7 +206,38 @@ def with_run(arguments: list[str]) -> list[str]:
             )
     rest = [argument for argument in arguments if argument != given]
     own = ["--config-path", str(config.parent), "--config-name", "config"]
-    return [*own, *rest, f"resume={last}", f"hydra.run.dir={run}"]
+    there = [f"hydra.run.dir={run}", f"hydra.output_subdir={RESUMED.as_posix()}"]
+    return [*own, *rest, f"resume={last}", *there]
+
+
+def refuse_used(arguments: list[str]) -> None:
+    """Refuse a new run in the folder of a finished one, whose model it would write over.
+
+    Raises:
+        FileExistsError: If there is one.
+    """
+    given = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
+    run = Path(given.get("hydra.run.dir", ""))
+    if "hydra.run.dir" in given and "resume" not in given and (run / LAST).is_file():
+        raise FileExistsError(
+            f"{run} holds a run already ({run / LAST}). Go on with it: resume={run}; or choose another "
+            "folder."
+        )
+
+
+def with_absolute_paths(arguments: list[str]) -> list[str]:
+    """Name stores and splits by their whole path, so that a run can be taken up from any folder.
+
+    >>> with_absolute_paths(["store=/a/b,/c", "seed=1"])
+    ['store=/a/b,/c', 'seed=1']
+    """
+    out = []
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in PATHS and Path(value.split(",")[0]).exists():
+            value = ",".join(str(Path(one).absolute()) for one in value.split(","))
+        out.append(f"{name}={value}" if name in PATHS else argument)
+    return out
 
 
 if __name__ == "__main__":

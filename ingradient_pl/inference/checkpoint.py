@@ -158,8 +158,8 @@ def write(
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     mirrored = _mirrored(plan) if mirror is None else mirror
     model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
-    with whole_file(Path(path)) as temporary:
-        torch.save(_stage(model), temporary)
+    with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+        torch.save(_stage(model), file)
 
 
 def _stage(model: Model) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Cooldown(pl.Callback):
             return
         rank_zero_info(f"{why}: the learning rate falls over the next {epochs} epochs, then the run ends.")
         self.waited = 0  # whoever goes on from there wants to see it flatten again
-        trainer.save_checkpoint(self.run / "checkpoints" / "before_decay.ckpt")
+        trainer.save_checkpoint(self.run / "checkpoints" / "before_decay.ckpt", weights_only=False)
         every = trainer.lr_scheduler_configs[0]
         steps = 1 if every.interval == "epoch" else trainer.global_step // done
         _schedule(trainer).finish(epochs * steps)
