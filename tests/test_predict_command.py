@@ -306,3 +306,29 @@ def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
     assert spatial(report.written[0]) == spatial(file)
     bright = read_volume([file]).voxels[0] > 250
     assert dice(read_label(report.written[0]).voxels[0] > 0, bright) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--pictures", "pictures"], "--output DIR"),
+        (["--save-probabilities"], "--output DIR"),
+        ([], "No case has a label"),
+        (["--only", "validation"], "does not say which cases"),
+    ],
+)
+def test_what_needs_a_folder_to_write_to_or_labels_says_so(monkeypatch, capsys, tmp_path, model, more, said):
+    write(tmp_path, "one")
+    arguments = ["--checkpoint", model, "--source", tmp_path / "images", "--device", "cpu", *more]
+    code, _, err = outcome(monkeypatch, capsys, "predict", *arguments)
+    assert code == 1
+    assert said in err
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_segmentations_do_not_go_among_the_images(monkeypatch, capsys, tmp_path, model):
+    write(tmp_path, "one")
+    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "images")
+    assert code == 1
+    assert "folder of the images" in err
+    assert [file.name for file in (tmp_path / "images").iterdir()] == ["one_0000.nii.gz"]
