@@ -54,9 +54,9 @@ def prepared(case: CaseFiles, task: Task, orientation: str) -> Prepared:
     }
     arrays = {"image": packed(image)}
     if inside is not None:
-        arrays["label"] = packed(inside, dense=True)
+        arrays["label"] = packed(inside, plain=True)
     if found.body is not None:
-        arrays["body"] = packed(found.body, dense=True)
+        arrays["body"] = packed(found.body, plain=True)
     numbers |= {f"{kind}_sums": array.sums for kind, array in arrays.items()}
     files = {ARRAYS[kind]: array.content for kind, array in arrays.items()}
     described = {
