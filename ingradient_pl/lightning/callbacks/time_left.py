@@ -21,6 +21,15 @@ class TimeLeft(TQDMProgressBar):
         self.started, self.first_step = time.monotonic(), trainer.global_step
 
     @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        # Left open, a bar writes itself once more when Python ends, behind the error's own line
+        for bar in (self._train_progress_bar, self._val_progress_bar):
+            if bar is not None:
+                bar.close()
+
+    @override
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
