@@ -40,8 +40,7 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
         )
     rows, own = _rows(path)
     columns = _columns(path, rows)
-    cases: list[CaseFiles] = []
-    wrong = _wrong_splits(rows)
+    cases, wrong = [], []
     for number, row in enumerate(rows, start=1):
         made = _case(path, number, row, columns)
         if isinstance(made, str):
@@ -119,16 +118,6 @@ def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
     )
 
 
-def _wrong_splits(rows: Sequence[Row]) -> list[str]:
-    """Name splits that nobody would read: a misspelt one would silently be another split."""
-    given = [str(row.get("split") or "").strip() for row in rows]
-    return [
-        f"row {number}: '{split}' is no split: write train, val, test or a fold's number"
-        for number, split in enumerate(given, start=1)
-        if split.lower() not in SPLITS and not split.isdigit()
-    ]
-
-
 def _unread(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
     """Remark on columns that nobody reads: notes of the user's, or misspelt."""
     strange = sorted({key for row in rows for key in row} - {*columns, *OTHER, "images", ""})
@@ -150,6 +139,8 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     group, split = (
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
     )
+    if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
+        return f"row {number}: '{split}' is no split: write train, val, test or a fold's number"
     return CaseFiles(name, images, path.parent / label if label else None, group, split or None)
 
 
