@@ -3,12 +3,13 @@
 import re
 import statistics
 import sys
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
 
-from recipe import BASE, TRIALS, Row, rows  # noqa: E402
+from recipe import BASE, DATA, TRIALS, by_trial  # noqa: E402
 
 PAGE = ROOT / "docs" / "recipe.md"
 STEPS = (150, 250, 400, 1000)
@@ -29,40 +30,35 @@ def shown(dice: list[float]) -> str:
     return mean if len(dice) == 1 else f"{mean} ({min(dice):.3f} to {max(dice):.3f}, {len(dice)} seeds)"
 
 
-def reported(found: list[Row]) -> str:
+def reported() -> str:
     """Fold 0: one line for each data set and recipe."""
-    kinds = [(data, trial) for data in ("hippocampus", "acdc") for trial in RECIPES]
-    lines = []
-    for data, trial in kinds:
-        held = [row for row in found if (row.fold, row.data, row.trial) == (REPORTED_ON, data, trial)]
-        cells = [shown([row.dice for row in held if row.steps == steps]) for steps in STEPS]
+    found, lines = by_trial(REPORTED_ON), []
+    for data, trial in product(DATA, RECIPES):
+        cells = [shown(found.get((data, trial, steps), [])) for steps in STEPS]
         if any(cells):
             lines.append([data, f"`{trial}`", *cells])
     return table(["data set", "recipe", *(f"{steps} steps" for steps in STEPS)], lines)
 
 
-def changes(found: list[Row]) -> str:
+def changes() -> str:
     """Fold 1: one line for each change from the base."""
-    held = [row for row in found if row.fold == CHOSEN_ON]
-    kinds = sorted({(row.data, row.trial, row.steps) for row in held}, key=_order)
-    lines = []
-    for data, trial, steps in kinds:
-        dice = [row.dice for row in held if (row.data, row.trial, row.steps) == (data, trial, steps)]
-        start = [row.dice for row in held if (row.data, row.trial, row.steps) == (data, "base", steps)]
+    found, lines = by_trial(CHOSEN_ON), []
+    for (data, trial, steps), dice in sorted(found.items(), key=_order):
+        start = found.get((data, "base", steps), [])
         change = f"{statistics.mean(dice) - statistics.mean(start):+.4f}" if start and trial != "base" else ""
         keys = TRIALS[trial][len(BASE) :] if TRIALS[trial][: len(BASE)] == BASE else TRIALS[trial]
         lines.append([data, str(steps), trial, " ".join(f"`{key}`" for key in keys), shown(dice), change])
     return table(["data set", "steps", "change", "keys", "Dice", "to base"], lines)
 
 
-def _order(kind: tuple[str, str, int]) -> tuple[str, int, int]:
-    data, trial, steps = kind
+def _order(entry: tuple[tuple[str, str, int], list[float]]) -> tuple[str, int, int]:
+    data, trial, steps = entry[0]
     return data, steps, list(TRIALS).index(trial)
 
 
 def main() -> None:
-    page, found = PAGE.read_text(encoding="utf-8"), rows()
-    for name, made in (("reported", reported(found)), ("changes", changes(found))):
+    page = PAGE.read_text(encoding="utf-8")
+    for name, made in (("reported", reported()), ("changes", changes())):
         block = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         page = re.sub(
             block, lambda match, made=made: match[1] + made + "\n" + match[2], page, flags=re.DOTALL

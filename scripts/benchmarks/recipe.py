@@ -171,11 +171,16 @@ def figures() -> list[Figure]:
 
 def means() -> dict[tuple[str, str, int], tuple[float, float, float]]:
     """Mean, smallest and largest Dice over the seeds, of each (data, trial, steps) of fold 0."""
+    return {key: (statistics.mean(dice), min(dice), max(dice)) for key, dice in by_trial(fold=0).items()}
+
+
+def by_trial(fold: int) -> dict[tuple[str, str, int], list[float]]:
+    """Give the Dice of each seed, by (data, trial, steps)."""
     grouped: dict[tuple[str, str, int], list[float]] = {}
     for row in rows():
-        if row.fold == 0:
+        if row.fold == fold:
             grouped.setdefault((row.data, row.trial, row.steps), []).append(row.dice)
-    return {key: (statistics.mean(dice), min(dice), max(dice)) for key, dice in grouped.items()}
+    return grouped
 
 
 def rows() -> list[Row]:
