@@ -196,12 +196,14 @@ def _parts(level: Tensor, buffers: int) -> Iterator[tuple[slice, slice, list[Ten
     """Divide a level into several images each, or where that is too much into slices of one.
 
     With each part come ``buffers`` of its shape, in the same memory for all parts: fresh memory costs a CPU
-    more than what is reckoned in it.
+    more than what is reckoned in it. On a CPU no part is more than half of the batch, however small: buffers
+    stay small beside the logits.
     """
     images, outputs, depth, *plane = level.shape
     slab = outputs * math.prod(plane)
     values = PART * _threads() if level.is_cpu else PART_ELSEWHERE
-    together = min(images, max(1, values // (slab * depth)))
+    most = max(1, images // 2) if level.is_cpu else images
+    together = min(most, max(1, values // (slab * depth)))
     rows = math.ceil(depth / math.ceil(slab * depth / values))
     room = torch.empty(buffers, together * rows * slab, dtype=_exact(level), device=level.device)
     for first in range(0, images, together):

@@ -128,6 +128,9 @@ TRIALS: dict[str, list[str]] = {
     "heads by muon": [*BASE, *parts()],
     "orthogonal start": [*BASE, *started("orthogonal_start")],
     "heads from zero": [*BASE, *started("heads_from_zero")],
+    "intensities as they are": [*BASE, "augment@data.augment=none"],
+    "no mirroring": [*BASE, "data.draws.motion.mirror=[false,false,false]"],
+    "no turns": [*BASE, "data.draws.motion.rotation_p=0", "data.draws.motion.scaling_p=0"],
 }
 
 

@@ -1,6 +1,6 @@
 """Our losses and nnU-Net's on the same logits, in turns in this one process; prints ratios as JSON.
 
-Run by an interpreter that has nnU-Net, with our checkout on its path. Argument: rounds.
+Run by an interpreter that has nnU-Net, with our checkout on its path. Arguments: rounds, edges of the patch.
 """
 
 import json
@@ -18,16 +18,16 @@ from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.regions import RegionDiceCE
 
-BATCH, PATCH = 2, (40, 56, 40)
+BATCH = 2
 DICE = {"batch_dice": False, "smooth": 1e-5, "ddp": False}
 REGIONS = [(1, 2, 3), (2, 3), (3,)]
 
 
-def pairs(classes: int, *, regions: bool):
+def pairs(classes: int, patch: tuple[int, int, int], *, regions: bool):
     """Each side from logits to gradients at both levels; nnU-Net's gets the targets its loader made."""
-    label = torch.randint(0, classes, (BATCH, *PATCH), dtype=torch.uint8)
-    coarse = tuple(edge // 2 for edge in PATCH)
-    logits = [torch.randn(BATCH, len(REGIONS) if regions else classes, *shape) for shape in (PATCH, coarse)]
+    label = torch.randint(0, classes, (BATCH, *patch), dtype=torch.uint8)
+    coarse = tuple(edge // 2 for edge in patch)
+    logits = [torch.randn(BATCH, len(REGIONS) if regions else classes, *shape) for shape in (patch, coarse)]
     pyramid = [level.requires_grad_() for level in logits]
     if regions:
         ours = DeepSupervision(RegionDiceCE(REGIONS))
@@ -59,7 +59,8 @@ def peak(task) -> int:
 
 
 def main() -> None:
-    rounds, answer = int(sys.argv[1]), {}
+    rounds, *edges = map(int, sys.argv[1:])
+    answer = {}
     kinds = {
         "2 classes": (2, False),
         "3 classes": (3, False),
@@ -67,7 +68,7 @@ def main() -> None:
         "3 regions": (4, True),
     }
     for name, kind in kinds.items():
-        tasks = pairs(kind[0], regions=kind[1])
+        tasks = pairs(kind[0], tuple(edges), regions=kind[1])
         seconds: dict[str, list[float]] = {side: [] for side in tasks}
         for turn in range(rounds + 3):
             for side, task in tasks.items():
