@@ -1,5 +1,6 @@
 """The way home: finished rows of logits become labels on the case's own voxels, and are forgotten."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +24,29 @@ NOTHING = torch.zeros(())
 
 Keep = Callable[[int, Float[Tensor, "output row b c"]], None]
 """What is done with probabilities: called with the first native row and the maps of some rows."""
+
+
+class Room:
+    """Memory for what passes by, taken again and again under a few names.
+
+    Fresh memory for each class of each row costs a processor more than what is reckoned in it: the system
+    gives every page of it anew (measured: as long again at the least, three times as long at worst).
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.held: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Float[Tensor, "*shape"]:
+        """Give memory of ``shape``, with whatever was left there; the last taken under the name is lost."""
+        count = math.prod(shape)
+        if name not in self.held or self.held[name].numel() < count:
+            self.held[name] = torch.empty(count, device=self.device)
+        return self.held[name][:count].view(shape)
+
+    def copy(self, name: str, of: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:
+        """Copy a tensor there, its values side by side and in single precision."""
+        return self.take(name, *of.shape).copy_(of)
 
 
 class Places(NamedTuple):
@@ -68,13 +92,15 @@ class Places(NamedTuple):
         """Whether ``count`` lines stay as they are."""
         return self.plain and len(self.lower) == count
 
-    def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int) -> Float[Tensor, "_ _ _"]:
-        """Take the native lines from between others along ``dim``; a new tensor."""
-        below = rows.index_select(dim, self.lower)
+    def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int, room: Room) -> Float[Tensor, "_ _ _"]:
+        """Take the native lines from between others along ``dim``; in ``room``."""
+        shape = [*rows.shape[:dim], len(self.lower), *rows.shape[dim + 1 :]]
+        below = torch.index_select(rows, dim, self.lower, out=room.take(f"below {dim}", *shape))
         if self.share is None:
             return below
         share = self.share.reshape([-1] + [1] * (rows.ndim - 1 - dim))
-        return torch.lerp(below, rows.index_select(dim, self.upper), share, out=below)
+        above = torch.index_select(rows, dim, self.upper, out=room.take("above", *shape))
+        return torch.lerp(below, above, share, out=below)
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,7 @@ class Choice:
         """The smallest type that holds every integer."""
         return np.uint8 if max(self.integers) <= np.iinfo(np.uint8).max else np.uint16
 
-    def decided(self, maps: Iterable[Float[Tensor, "row b c"]]) -> Num[np.ndarray, "row b c"]:
+    def decided(self, maps: Iterable[Float[Tensor, "row b c"]], room: Room) -> Num[np.ndarray, "row b c"]:
         """Choose, class after class: of the maps seen so far only the best logit is remembered.
 
         What is kept is the rank of the output chosen, which only ever grows: so the mask of a class times
@@ -123,12 +149,13 @@ class Choice:
         ranks: Tensor | None = None
         for rank, logits in enumerate(maps, int(self.regions)):
             if ranks is None:
-                ranks, better = torch.zeros_like(logits), torch.empty_like(logits)
+                ranks, better = (room.take(name, *logits.shape) for name in ("ranks", "better"))
+                ranks.zero_()
             if self.regions or best is not None:
                 torch.gt(logits, NOTHING if best is None else best, out=better)
                 torch.maximum(ranks, better.mul_(rank), out=ranks)
             if not self.regions:
-                best = logits if best is None else torch.maximum(best, logits, out=best)
+                best = room.copy("best", logits) if best is None else torch.maximum(best, logits, out=best)
         assert ranks is not None
         written = np.array([BACKGROUND, *self.integers] if self.regions else self.integers, self.dtype)
         chosen: NDArray[np.unsignedinteger[Any]] = written[ranks.to(torch.int32).cpu().numpy()]
@@ -159,9 +186,12 @@ class Home:
         self.choice, self.label, self.keep = choice, label, keep
         self.fed = self.done = 0
         self.last: Tensor | None = None
+        self.room = Room(torch.device("cpu"))
 
     def feed(self, rows: Float[Tensor, "output row b c"]) -> None:
         """Take the next rows; native rows that lie between rows known by now are written."""
+        if self.room.device != rows.device:
+            self.room = Room(rows.device)
         known = self.fed + rows.shape[1]
         ready = int(torch.searchsorted(self.along.upper, known))
         voxels = self.label.shape[1] * self.label.shape[2]
@@ -172,14 +202,14 @@ class Home:
 
     def _write(self, rows: Tensor, first: int, stop: int) -> None:
         if self.keep is None:
-            self.label[first:stop] = self.choice.decided(self._maps(rows, first, stop))
+            self.label[first:stop] = self.choice.decided(self._maps(rows, first, stop), self.room)
         else:
-            logits = torch.stack(list(self._maps(rows, first, stop)))
+            logits = torch.stack([found.clone() for found in self._maps(rows, first, stop)])
             self.keep(first, self.choice.probabilities(logits))
-            self.label[first:stop] = self.choice.decided(logits.clone())
+            self.label[first:stop] = self.choice.decided(logits, self.room)
 
     def _maps(self, rows: Tensor, first: int, stop: int) -> Iterable[Tensor]:
-        """Each output's logits on the native rows ``[first, stop)``."""
+        """Each output's logits on the native rows ``[first, stop)``, until the next are made."""
         begin = int(self.along.lower[first])
         end = int(self.along.upper[stop - 1]) + 1
         along = self.along.part(first, stop, begin).to(rows.device)
@@ -189,16 +219,19 @@ class Home:
             if begin < self.fed:
                 assert self.last is not None
                 block = torch.cat([self.last[output], block])
-            yield across(along.of_lines(block.float(), dim=0), sides)
+            if block.dtype != torch.float32:
+                block = self.room.copy("single", block)
+            yield across(along.of_lines(block, 0, self.room), sides, self.room)
 
 
-def across(rows: Float[Tensor, "row _ _"], sides: Sequence[Places]) -> Float[Tensor, "row _ _"]:
-    """Resample the two axes across the rows, linearly or to the nearest.
+def across(rows: Float[Tensor, "row _ _"], sides: Sequence[Places], room: Room) -> Float[Tensor, "row _ _"]:
+    """Resample the two axes across the rows, linearly or to the nearest; in ``room``.
 
     Each axis is brought to the middle and taken line by line, which on a processor is 1.6 times as fast as
     torch's own bilinear interpolation.
     """
     for side in reversed(sides):
         rows = rows.transpose(1, 2)
-        rows = rows if side.all_there(rows.shape[1]) else side.of_lines(rows.contiguous(), dim=1)
+        if not side.all_there(rows.shape[1]):
+            rows = side.of_lines(room.copy("turned", rows), 1, room)
     return rows

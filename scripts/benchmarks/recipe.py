@@ -48,7 +48,7 @@ class Data(NamedTuple):
     folder: str
     experiment: str
     splits: str | None = None
-    mirror: bool = True
+    mirror: bool = True  # in prediction, where training mirrored
 
 
 DATA = {
@@ -58,7 +58,9 @@ DATA = {
     "acdc": Data("Dataset027_ACDC", "acdc_cpu", mirror=False),
 }
 
+MIRROR = "data.draws.motion.mirror"
 MUON = ["recipe=fast"]
+MIRRORED = [*MUON, f"{MIRROR}=[true,true,true]"]
 WARM = ["scheduler@module.scheduler=warmup_poly"]
 RESIDUAL = ["plan.residual=true", "plan.blocks=[1,3,4,6]", "plan.decoder_blocks=[1,1,1]"]
 
@@ -87,21 +89,24 @@ def started(name: str) -> list[str]:
     return [f"module.network._target_=recipe_variants.{name}"]
 
 
-BASE = [*MUON, *adam(1e-2)]
-"""What trials of one change each start from."""
+BASE = [*MIRRORED, *adam(1e-2)]
+"""What trials of one change each start from: they were made when the fast recipe still mirrored."""
 
 TRIALS: dict[str, list[str]] = {
     "nnunet": ["recipe=nnunet"],
     "fast": MUON,
+    "fast-mirrored": MIRRORED,
+    "nnunet-unmirrored": ["recipe=nnunet", f"{MIRROR}=[false,false,false]"],
     "nnunet-resenc": ["recipe=nnunet", *RESIDUAL],
     "fast-resenc": [*MUON, *RESIDUAL],
+    "fast-resenc-mirrored": [*MIRRORED, *RESIDUAL],
     "adamw 1e-3": ["optimizer@module.optimizer=adamw", *WARM],
     "adamw 3e-3": ["optimizer@module.optimizer=adamw", *WARM, "module.optimizer.lr=3e-3"],
     "base": BASE,
-    "adam 1e-3": [*MUON, *adam(1e-3)],
-    "adam 6e-3": [*MUON, *adam(6e-3)],
-    "adam 3e-3": [*MUON, *adam(3e-3)],
-    "adam 2e-2": [*MUON, *adam(2e-2)],
+    "adam 1e-3": [*MIRRORED, *adam(1e-3)],
+    "adam 6e-3": [*MIRRORED, *adam(6e-3)],
+    "adam 3e-3": [*MIRRORED, *adam(3e-3)],
+    "adam 2e-2": [*MIRRORED, *adam(2e-2)],
     "lr 0.01": [*BASE, "module.optimizer.lr=0.01"],
     "lr 0.03": [*BASE, "module.optimizer.lr=0.03"],
     "lr 0.04": [*BASE, "module.optimizer.lr=0.04"],
@@ -129,7 +134,7 @@ TRIALS: dict[str, list[str]] = {
     "orthogonal start": [*BASE, *started("orthogonal_start")],
     "heads from zero": [*BASE, *started("heads_from_zero")],
     "intensities as they are": [*BASE, "augment@data.augment=none"],
-    "no mirroring": [*BASE, "data.draws.motion.mirror=[false,false,false]"],
+    "no mirroring": [*BASE, f"{MIRROR}=[false,false,false]"],
     "no turns": [*BASE, "data.draws.motion.rotation_p=0", "data.draws.motion.scaling_p=0"],
 }
 
