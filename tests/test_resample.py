@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from ingradient_pl.cases.patch import AxisSampling, Cut, ObliqueSampling, Picks, PlaneSampling, Weights
 from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
-from ingradient_pl.transforms import labels
+from ingradient_pl.transforms import interpolate, labels
 from ingradient_pl.transforms.interpolate import along_axes, along_axis, multiplied, points, resampled
 from ingradient_pl.transforms.labels import label_along_axes, resampled_body, resampled_label
 from ingradient_pl.transforms.resample import (
@@ -205,6 +205,21 @@ def test_long_axes_multiplied_block_by_block_give_the_same():
     assert isinstance(x, Weights)
     assert_close(along_axis(image, 1, z), multiplied(image, 1, z.image), atol=1e-5, rtol=0)
     assert_close(along_axis(image, 3, x), multiplied(image, 3, x.image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("at_once", [1, 3 * 60 * 70, 1 << 30])
+@pytest.mark.parametrize("mm", [0.7, 1.6, 6.0])
+def test_some_slices_at_a_time_give_what_axis_after_axis_gives(monkeypatch, mm, at_once, mirrored):
+    native, network = Grid((9, 60, 70), (mm, 1.0, 1.0)), Grid((13, 80, 49), (9 * mm / 13, 0.75, 70 / 49))
+    image = noise((2, *native.shape))
+    z, y, x = outward(native, network)
+    assert isinstance(z, Picks) == (mm > 3)
+    if mirrored and isinstance(z, Picks):
+        z = Picks(z.nearest.flip(0))
+    monkeypatch.setattr(interpolate, "AT_ONCE", at_once)
+    one_by_one = along_axis(along_axis(along_axis(image, 3, x), 2, y), 1, z)
+    assert_close(along_axes(image, (z, y, x)), one_by_one, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

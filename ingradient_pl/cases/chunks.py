@@ -18,7 +18,7 @@ SMALL = 4 * 2**20
 """Bytes up to which size on disk counts more than speed: a whole case is read in a millisecond anyway."""
 
 FAST: dict[str, Any] = {"codec": blosc2.Codec.LZ4HC, "clevel": 5}
-"""A 128³ box of a noisy CT (int16, ratio 2.4): 2.1 ms on one core; LZ4 2.4 ms (2.2), ZSTD 3.5 ms (2.5)."""
+"""A 152³ box of a real CT (int16, ratio 2.8): 1.3 ms on one core; LZ4 1.7 ms (2.6), ZSTD 4.4 ms (3.0)."""
 
 DENSE: dict[str, Any] = {"codec": blosc2.Codec.ZSTD, "clevel": 5}
 EMPTY = 32
@@ -58,7 +58,7 @@ def packed(voxels: NDArray[Any], plain: bool = False) -> Packed:  # noqa: FBT001
         np.ascontiguousarray(voxels),
         chunks=chunks,
         blocks=blocks,
-        cparams={**settings, "filters": [_filter(voxels.dtype, plain=plain)], "nthreads": 1},
+        cparams={**settings, "filters": [_filter(plain=plain)], "nthreads": 1},
     )
     content: bytes = array.to_cframe()
     sums = [_sum(array.schunk.get_chunk(number)) for number in range(array.schunk.nchunks)]
@@ -131,15 +131,12 @@ class Chunks:
                 self._checked[number] = 1
 
 
-def _filter(dtype: np.dtype[Any], *, plain: bool) -> Any:
-    """By bits, integers come out 15 to 30 % smaller than by bytes; floats 15 to 30 % larger.
+def _filter(*, plain: bool) -> Any:
+    """Bytes, not bits: read in half the time, and as small within 6 % for 15 of 16 real images of integers.
 
-    Turning bits back is 2.2 of the 5.2 ms of a 140³ box; labels, which shrink to a thousandth anyway, are
-    spared it.
+    Floats come out smaller. Labels, which shrink to a thousandth anyway, are spared it.
     """
-    if plain:
-        return blosc2.Filter.NOFILTER
-    return blosc2.Filter.SHUFFLE if dtype.kind == "f" else blosc2.Filter.BITSHUFFLE
+    return blosc2.Filter.NOFILTER if plain else blosc2.Filter.SHUFFLE
 
 
 def _sum(payload: bytes) -> int:

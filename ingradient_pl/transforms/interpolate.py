@@ -1,11 +1,12 @@
 """Resampling of images on the device: slice, multiply, or read along one matrix, as the host decided."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Float, Integer, Num, Shaped
 from torch import Tensor
 
 from ingradient_pl.cases.patch import (
@@ -21,12 +22,13 @@ from ingradient_pl.cases.patch import (
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.resample import part
 
-FIRST_AXIS = 1
-Y, X = 2, 3
+Z, Y, X = 1, 2, 3
 
 DENSE_UP_TO, BLOCK, FADED = 48, 24, 11
 """A spline's weights fade to 1e-6 within 11 voxels, so that axes are multiplied block by block: twice as fast
 at 224 voxels on a CPU. A GPU is faster with one large product."""
+AT_ONCE = 1 << 20
+"""Voxels of slices that a CPU resamples along both axes before it goes on: they stay in its cache between."""
 
 
 def along_axes(
@@ -36,11 +38,52 @@ def along_axes(
 
     Where all axes are plain crops the answer is a view of ``volume``.
     """
-    ways = sorted(enumerate(axes, FIRST_AXIS), key=lambda way: _growth(way[1], volume.shape[way[0]]))
-    for dim, axis in ways:
-        volume = along_axis(volume, dim, axis)
-    mirrored = [dim for dim, axis in ways if isinstance(axis, Cut) and axis.mirrored]
+    z, y, x = axes
+    order = sorted((Z, Y, X), key=lambda dim: _growth(axes[dim - Z], volume.shape[dim]))
+    if order[1] == Z or not (isinstance(y, Weights) and isinstance(x, Weights) and at_hand(volume)):
+        for dim in order:
+            volume = along_axis(volume, dim, axes[dim - Z])
+    elif order[0] == Z:
+        volume = _in_plane(along_axis(volume, Z, z), {Y: y, X: x})
+    elif isinstance(z, Picks):
+        volume = _in_plane(volume, {Y: y, X: x}, z.nearest)
+    else:
+        volume = along_axis(_in_plane(volume, {Y: y, X: x}), Z, z)
+    mirrored = [dim for dim, axis in enumerate(axes, Z) if isinstance(axis, Cut) and axis.mirrored]
     return volume.flip(mirrored) if mirrored else volume
+
+
+def _in_plane(
+    volume: Float[Tensor, "channel z y x"],
+    ways: Mapping[int, Weights],
+    picks: Integer[Tensor, " _"] | None = None,
+) -> Float[Tensor, "channel _ _ _"]:
+    """Resample both axes of slices on a CPU, and put each where ``picks``, rising or falling, wants it.
+
+    Some slices at a time go the whole way: what lies between stays in the CPU's cache, in the same memory
+    (measured: a fifth of the time less for 96 slices of 224 x 224).
+    """
+    dim, last = sorted(ways, key=lambda dim: _growth(ways[dim], volume.shape[dim]))
+    half = _resized(volume, {dim: ways[dim]})
+    full = _resized(volume, ways)
+    blocks, last_blocks = (_blocks(ways[axis], volume.shape[axis]) for axis in (dim, last))
+    most = max(1, min(full[Z], AT_ONCE // max(1, math.prod(half[Y:]))))
+    between, room = (volume.new_empty(1, most, *shape[Y:]) for shape in (half, full))
+    out = volume.new_empty(full[0], full[Z] if picks is None else len(picks), *full[Y:])
+    for start in range(0, full[Z], most):
+        stop = min(start + most, full[Z])
+        wanted = slice(start, stop)
+        if picks is not None:
+            inside = ((picks >= start) & (picks < stop)).nonzero()
+            wanted = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0)
+        halfway = between[:, : stop - start]
+        for channel, filled in zip(volume[:, None, start:stop], out[:, None, wanted], strict=True):
+            made = filled if picks is None else room[:, : stop - start]
+            _by_blocks(channel, dim, blocks, halfway)
+            _by_blocks(halfway, last, last_blocks, made)
+            if picks is not None:
+                torch.index_select(made, Z, picks[wanted] - start, out=filled)
+    return out
 
 
 def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Num[Tensor, "channel _ _ _"]:
@@ -49,23 +92,42 @@ def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Nu
         return volume.narrow(dim, axis.start, axis.voxels)
     if isinstance(axis, Picks):
         return volume.index_select(dim, axis.nearest)
-    rows = axis.image.to(volume.dtype)
-    if volume.shape[dim] <= DENSE_UP_TO or not at_hand(volume):
-        return multiplied(volume, dim, rows)
-    shape = [len(rows) if other == dim else count for other, count in enumerate(volume.shape)]
-    out = volume.new_empty(shape)
-    margin = FADED + math.ceil(
-        volume.shape[dim] / max(1, len(rows)) / 2
-    )  # half a voxel of the wanted, averaged
-    for start in range(0, len(rows), BLOCK):
-        stop = min(start + BLOCK, len(rows))
+    if not at_hand(volume):
+        return multiplied(volume, dim, axis.image.to(volume.dtype))
+    out = volume.new_empty(_resized(volume, {dim: axis}))
+    _by_blocks(volume, dim, _blocks(axis, volume.shape[dim]), out)
+    return out
+
+
+class _Block(NamedTuple):
+    """Some lines of what an axis becomes, and the lines that they are made of."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    rows: Float[Tensor, "out in"]
+
+
+def _blocks(axis: Weights, voxels: int) -> list[_Block]:
+    """Divide a way along ``voxels`` into blocks, or leave it whole where it is short."""
+    wanted = len(axis.image)
+    if voxels <= DENSE_UP_TO:
+        return [_Block(0, wanted, 0, voxels, axis.image)]
+    margin = FADED + math.ceil(voxels / max(1, wanted) / 2)  # half a voxel of the wanted, averaged
+    found = []
+    for start in range(0, wanted, BLOCK):
+        stop = min(start + BLOCK, wanted)
         block, first, last = part(axis, start, stop, margin)
         assert isinstance(block, Weights)
-        source = volume.narrow(dim, first, last - first)
-        multiplied(
-            source, dim, block.image.to(volume.dtype).contiguous(), out.narrow(dim, start, stop - start)
-        )
-    return out
+        found.append(_Block(start, stop, first, last, block.image.contiguous()))
+    return found
+
+
+def _by_blocks(volume: Tensor, dim: int, blocks: Sequence[_Block], out: Tensor) -> None:
+    for start, stop, first, last, rows in blocks:
+        source, target = volume.narrow(dim, first, last - first), out.narrow(dim, start, stop - start)
+        multiplied(source, dim, rows.to(volume.dtype), target)
 
 
 def multiplied(
@@ -104,7 +166,7 @@ def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor
     if isinstance(way, PlaneSampling) or way.bend is None:
         return planes
     field = way.bend.knots
-    for dim, rows in enumerate(way.bend.rows, FIRST_AXIS):
+    for dim, rows in enumerate(way.bend.rows, Z):
         field = multiplied(field, dim, rows)
     return planes.add_(field)
 
@@ -142,6 +204,11 @@ def padded(
     """Put zeros before and after along (z, y, x)."""
     (z, z_), (y, y_), (x, x_) = padding
     return F.pad(volume, (x, x_, y, y_, z, z_)) if any(map(any, padding)) else volume
+
+
+def _resized(volume: Tensor, ways: Mapping[int, Weights]) -> list[int]:
+    """Give the shape after some axes, by their dimensions, are resampled."""
+    return [len(ways[dim].image) if dim in ways else count for dim, count in enumerate(volume.shape)]
 
 
 def _growth(axis: Axis, voxels: int) -> float:
