@@ -70,6 +70,10 @@ def test_an_unknown_command_ends_with_2(monkeypatch, capsys):
         ("prepare", []),
         ("plan", ["--planner", "best"]),
         ("predict", ["--step"]),
+        ("predict", ["--checkpoint", "no.ckpt", "--source", "x", "--pictures", "y"]),
+        ("predict", ["--checkpoint", "no.ckpt", "--source", "x", "--output", "x"]),
+        ("train", ["store=nowhere"]),
+        ("train", ["store=nowhere", "plan=plan", "epochs=0"]),
     ],
 )
 def test_bad_usage_ends_with_2(monkeypatch, capsys, command, arguments):
@@ -90,7 +94,6 @@ def test_bad_usage_ends_with_2(monkeypatch, capsys, command, arguments):
         ("postprocess", ["--predictions", "x", "--output", "y", "--postprocess", "no.yaml"], "no.yaml"),
         ("evaluate", ["--predictions", "nowhere", "--labels", "x", "--output", "s.json"], "nowhere"),
         ("train", ["store=nowhere", "plan=no.yaml"], "no.yaml"),
-        ("train", ["store=nowhere"], "ingradient plan"),
         ("train", ["resume=nowhere"], "othing to resume"),
     ],
 )
@@ -109,16 +112,28 @@ def test_an_unknown_config_key_ends_with_2_and_its_name(monkeypatch, capsys, tmp
     assert "trainr" in err
 
 
-def test_a_sweep_of_two_jobs_leaves_two_runs(monkeypatch, capsys, tmp_path, quick):
+def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     swept = ["epochs=1", "plan.spacing=[1.5,1,1],[2,2,2]", "hydra.sweep.dir=sweep"]
     arguments = [quick[0], "-m", *quick[1:], *swept]
-    code, _, err = outcome(monkeypatch, capsys, "train", *arguments)
+    code, out, err = outcome(monkeypatch, capsys, "train", *arguments)
     assert code == 0, err
+    kept = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
+    assert kept[0] == "run,told,val/dice"
+    scores = [float(line.rsplit(",", 1)[1]) for line in kept[1:]]
+    assert scores == sorted(scores, reverse=True)
+    for line in kept[1:]:
+        number = line[0]
+        spacing = ("[1.5,1,1]", "[2,2,2]")[int(number)]
+        assert f"plan.spacing={spacing}" in line
+        assert "epochs=1" not in line  # both were told it
+        score = float(line.rsplit(",", 1)[1])
+        assert any(text.startswith(number) and text.endswith(f"{score:.4f}") for text in out.splitlines())
     assert sorted(path.parent.parent.name for path in tmp_path.glob("sweep/*/checkpoints/last.ckpt")) == [
         "0",
         "1",
     ]
+    assert not list(tmp_path.glob("sweep/**/*.log"))
 
 
 def test_a_run_goes_on_by_one_key(monkeypatch, capsys, tmp_path, quick):
@@ -146,7 +161,7 @@ def test_a_run_taken_up_wrongly_can_be_taken_up_after_all(monkeypatch, capsys, t
         ("epochs=abc", "abc"),
     ):
         code, _, err = outcome(monkeypatch, capsys, "train", "resume=../run", "epochs=3", wrong)
-        assert code == 1
+        assert code == (2 if wrong == "epochs=abc" else 1)
         assert said in err
         assert "Traceback" not in err
     code, _, err = outcome(monkeypatch, capsys, "train", "resume=../run", "epochs=2")

@@ -106,7 +106,7 @@ def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_
     code, _, err = predict(
         monkeypatch, capsys, model, raw_phantoms, tmp_path / "x", "--part", 4, "--parts", 4
     )
-    assert code == 1
+    assert code == 2
     assert "part=4, parts=4" in err
 
 
@@ -309,19 +309,22 @@ def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "said", "end"),
     [
-        (["--pictures", "pictures"], "--output DIR"),
-        (["--save-probabilities"], "--output DIR"),
-        ([], "No case has a label"),
-        (["--only", "validation"], "does not say which cases"),
+        (["--pictures", "pictures"], "--output DIR", 2),
+        (["--save-probabilities"], "--output DIR", 2),
+        (["--step", "2"], "in (0, 1]", 2),
+        ([], "No case has a label", 1),
+        (["--only", "validation"], "does not say which cases", 1),
     ],
 )
-def test_what_needs_a_folder_to_write_to_or_labels_says_so(monkeypatch, capsys, tmp_path, model, more, said):
+def test_what_needs_a_folder_to_write_to_or_labels_says_so(
+    monkeypatch, capsys, tmp_path, model, more, said, end
+):
     write(tmp_path, "one")
     arguments = ["--checkpoint", model, "--source", tmp_path / "images", "--device", "cpu", *more]
     code, _, err = outcome(monkeypatch, capsys, "predict", *arguments)
-    assert code == 1
+    assert code == end
     assert said in err
     assert not (tmp_path / "pictures").exists()
 
@@ -329,6 +332,6 @@ def test_what_needs_a_folder_to_write_to_or_labels_says_so(monkeypatch, capsys, 
 def test_segmentations_do_not_go_among_the_images(monkeypatch, capsys, tmp_path, model):
     write(tmp_path, "one")
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "images")
-    assert code == 1
+    assert code == 2
     assert "folder of the images" in err
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["one_0000.nii.gz"]

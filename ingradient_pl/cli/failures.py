@@ -24,9 +24,13 @@ LOST_WORKER_CURE = (
 )
 
 
+class UsageError(ValueError):
+    """What a command was told cannot be meant, whatever lies on the disk."""
+
+
 @contextmanager
 def plain_errors(command: str) -> Iterator[None]:
-    """Turn what a user can mend (wrong paths, files, values) into one message and exit code 1.
+    """Turn what a user can mend into one message; exit code 2 for :class:`UsageError`, 1 for the rest.
 
     Anything else is a fault of the program and keeps its traceback.
     """
@@ -39,7 +43,7 @@ def plain_errors(command: str) -> Iterator[None]:
     except (ValueError, OSError, KeyError, ImportError) as error:
         if tracebacks:
             raise
-        fail(command, error)
+        fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
     except RuntimeError as error:
         told = _known(str(error))
         if tracebacks or told is None:

@@ -13,7 +13,7 @@ from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.sources import images_only
 from ingradient_pl.cases.stored import is_store, stored_cases
 from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.cli.failures import FAILED, UsageError
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.case_pictures import write_pictures
 from ingradient_pl.inference.cases_run import Failure, save_cases, score_cases
@@ -83,8 +83,7 @@ def predicted(  # noqa: PLR0913 - one argument an option
     model = checkpoints.read([Path(file) for file in files], trusted)
     found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
     cases = _shard(_chosen(found, only, model.validation), part, parts)
-    axes = None if mirror else ()
-    predictor = Predictor(model, device or _best_device(), window_batch, step, axes)
+    predictor = _predictor(model, device, window_batch, step, mirror=mirror)
     if output is None:
         failures = _scored(predictor, cases, after)
     else:
@@ -112,6 +111,15 @@ def predicted(  # noqa: PLR0913 - one argument an option
         sys.exit(FAILED)
 
 
+def _predictor(
+    model: checkpoints.Model, device: str | None, window_batch: int | None, step: float, *, mirror: bool
+) -> Predictor:
+    try:
+        return Predictor(model, device or _best_device(), window_batch, step, None if mirror else ())
+    except ValueError as error:  # there is no such step or device
+        raise UsageError(str(error)) from error
+
+
 def _scored(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
     """Print how the answers agree with the labels; give the cases that failed."""
     if not any(case.label for case in cases):
@@ -124,10 +132,10 @@ def _scored(predictor: Predictor, cases: list[CaseFiles], after: Change | None) 
 def _check_written(output: str | None, source: str, **wanted: object) -> None:
     """Refuse what is for answers that are written where none are, and answers among the images."""
     if output is not None and Path(output).resolve() == Path(source).resolve():
-        raise ValueError(f"{output} is the folder of the images: name another one for the segmentations.")
+        raise UsageError(f"{output} is the folder of the images: name another one for the segmentations.")
     for name, given in wanted.items():
         if given and output is None:
-            raise ValueError(
+            raise UsageError(
                 f"--{name} is for segmentations that are written: name their folder, --output DIR."
             )
 
@@ -136,7 +144,7 @@ def _check_dicom(pictures: str | None, *, dicom: bool) -> None:
     if dicom:
         dicom_seg.check_installed()
     if dicom and pictures is not None:
-        raise ValueError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
+        raise UsageError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
 
 
 def _chosen(
@@ -164,7 +172,7 @@ def _chosen(
 def _shard(cases: list[CaseFiles], part: int, parts: int) -> list[CaseFiles]:
     """Leave one part of the cases; parts differ by one case at most."""
     if not 0 <= part < parts:
-        raise ValueError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")
+        raise UsageError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")
     return cases[part::parts]
 
 

@@ -18,7 +18,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, fail, plain_errors
+from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, UsageError, fail, plain_errors
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.planning.plan_yaml import read_plan
 
@@ -36,10 +36,10 @@ def train(config: DictConfig) -> float:
     """Fit what ``config`` describes; return the metric that a sweep maximises (NaN where none was logged).
 
     Raises:
-        ValueError: If no plan was given.
+        UsageError: If no plan was given.
     """
     if "plan" not in config:
-        raise ValueError(
+        raise UsageError(
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
         )
@@ -78,7 +78,7 @@ def _check_counts(config: DictConfig) -> None:
         found = config[name]
         none = name == "batches_per_epoch" and found is None
         if not none and (not isinstance(found, int) or (found == 0 and name != "seed")):
-            raise ValueError(f"{name} must be a whole number and not 0, got {found!r}.")
+            raise UsageError(f"{name} must be a whole number and not 0, got {found!r}.")
 
 
 def _keep_config(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -206,7 +206,7 @@ def with_run(arguments: list[str]) -> list[str]:
             )
     rest = [argument for argument in arguments if argument != given]
     own = ["--config-path", str(config.parent), "--config-name", "config"]
-    there = [f"hydra.run.dir={run}", f"hydra.output_subdir={RESUMED.as_posix()}"]
+    there = [f"hydra.run.dir={run}", f"hydra.output_subdir={RESUMED.as_posix()}", "hydra/job_logging=stdout"]
     return [*own, *rest, f"resume={last}", *there]
 
 

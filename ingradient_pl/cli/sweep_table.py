@@ -1,0 +1,76 @@
+"""What a sweep leaves behind: one table of all its runs, the best first."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from typing_extensions import override
+
+SCORE = Path(".hydra") / "score.json"
+TABLE = "runs.csv"
+
+
+class Run(NamedTuple):
+    """One run of a sweep: its folder, what it was told, and what came of it (NaN: nothing)."""
+
+    folder: str
+    overrides: str
+    score: float
+
+
+class SweepTable(Callback):
+    """Print the runs of a sweep with what each reached, and keep them as a CSV file in the sweep's folder.
+
+    Each run leaves its score in its own folder, so that launchers which run elsewhere, or after each other
+    on several days, come out in one table.
+    """
+
+    @override
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        folder = Path(config.hydra.runtime.output_dir)
+        if not (folder / SCORE.parent).is_dir():  # the run was told to leave no config behind
+            return
+        done = job_return.status == JobStatus.COMPLETED and isinstance(job_return.return_value, float)
+        score = job_return.return_value if done and math.isfinite(job_return.return_value) else None
+        told = {"overrides": list(job_return.overrides or ()), config.maximise: score}
+        (folder / SCORE).write_text(json.dumps(told), encoding="utf-8")
+
+    @override
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep = Path(config.hydra.sweep.dir)
+        runs = sorted(found(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
+        if not runs:
+            return
+        columns = ("run", "told", str(config.maximise))
+        with (sweep / TABLE).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *runs])
+        shown = [columns, *((run.folder, run.overrides, _shown(run.score)) for run in runs)]
+        widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+        for line in shown:
+            print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+        print(f"Kept in {sweep / TABLE}")
+
+
+def found(sweep: Path, metric: str) -> list[Run]:
+    """Read what the runs in a sweep's folder reached; what all were told is left out."""
+    told = {}
+    for file in sorted(sweep.glob(f"*/{SCORE}")):
+        told[file.parents[1].name] = json.loads(file.read_text(encoding="utf-8"))
+    everywhere = set[str]()
+    if len(told) > 1:
+        everywhere = set.intersection(*(set(one["overrides"]) for one in told.values()))
+    runs = []
+    for folder, one in told.items():
+        own = " ".join(entry for entry in one["overrides"] if entry not in everywhere)
+        score = one.get(metric)
+        runs.append(Run(folder, own, math.nan if score is None else score))
+    return runs
+
+
+def _shown(score: float) -> str:
+    return "none" if math.isnan(score) else f"{score:.4f}"
