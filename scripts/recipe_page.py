@@ -14,7 +14,10 @@ from recipe import BASE, DATA, TRIALS, by_trial  # noqa: E402
 PAGE = ROOT / "docs" / "recipe.md"
 STEPS = (150, 250, 400, 1000)
 CHOSEN_ON, REPORTED_ON = 1, 0
-RECIPES = ("fast", "nnunet", "fast-resenc", "nnunet-resenc")
+RECIPES = (
+    *("fast", "fast-mirrored", "nnunet-unmirrored", "nnunet"),
+    *("fast-resenc", "fast-resenc-mirrored", "nnunet-resenc"),
+)
 
 
 def table(columns: list[str], lines: list[list[str]]) -> str:
@@ -46,7 +49,7 @@ def changes() -> str:
     for (data, trial, steps), dice in sorted(found.items(), key=_order):
         start = found.get((data, "base", steps), [])
         change = f"{statistics.mean(dice) - statistics.mean(start):+.4f}" if start and trial != "base" else ""
-        keys = TRIALS[trial][len(BASE) :] if TRIALS[trial][: len(BASE)] == BASE else TRIALS[trial]
+        keys = [key for key in TRIALS[trial] if key not in BASE]
         lines.append([data, str(steps), trial, " ".join(f"`{key}`" for key in keys), shown(dice), change])
     return table(["data set", "steps", "change", "keys", "Dice", "to base"], lines)
 
