@@ -69,7 +69,7 @@ def test_an_answer_lies_where_its_image_lies_in_the_same_format(tmp_path, ending
 
 
 def test_a_folder_of_images_becomes_a_folder_of_labels(tmp_path, cases):
-    found = images_only(tmp_path / "images", TASK)
+    found = images_only(tmp_path / "images", TASK).cases
     report = save_cases(predictor(), found, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"case_{i}.nii.gz" for i in range(3)

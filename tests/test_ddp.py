@@ -42,3 +42,21 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_the_cure(quick, tmp_path)
     )
     assert done.returncode == 1
     assert "plan.batch_size=4" in done.stdout + done.stderr
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_every_job_of_a_sweep_starts_its_own_ranks_in_its_own_folder(quick, tmp_path):
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "trainer=ddp_cpu", "seed=0,1"]
+    line.append(f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    done = subprocess.run(
+        line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert [run.name for run in runs] == ["0", "1"]
+    for run in runs:
+        assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    table = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
+    assert sorted(row.split(",")[:2] for row in table[1:]) == [["0", "seed=0"], ["1", "seed=1"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]

@@ -127,6 +127,17 @@ def test_all_folds_come_along_or_those_named(folder, tmp_path):
         import_nnunet(folder, tmp_path / "no.ckpt", folds=["2"])
 
 
+def test_a_model_of_all_cases_is_not_averaged_with_folds(folder, tmp_path):
+    (folder / "fold_all").mkdir()
+    torch.save(content(seed=1), folder / "fold_all" / "checkpoint_final.pth")
+    model = read_nnunet(folder)
+    assert len(model.networks) == 1
+    torch.testing.assert_close(next(model.networks[0].parameters()), next(network(0).parameters()))
+    shutil.rmtree(folder / "fold_0")
+    alone = read_nnunet(folder)
+    torch.testing.assert_close(next(alone.networks[0].parameters()), next(network(1).parameters()))
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("a program ran",)

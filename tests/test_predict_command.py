@@ -85,7 +85,7 @@ def test_a_store_of_turned_files_comes_back_turned(tmp_path):
 
     from ingradient_pl.cases.stored import stored_cases
 
-    (stored,) = stored_cases(tmp_path / "store", TASK)
+    (stored,) = stored_cases(tmp_path / "store", TASK).cases
     written = save_cases(predictor(orientation="stored"), [stored], tmp_path / "out").written[0]
     truth = SimpleITK.ReadImage(str(tmp_path / "raw" / "labelsTr" / "turned.nii.gz"))
     answer = SimpleITK.ReadImage(str(written))
@@ -196,6 +196,23 @@ def test_a_missing_channel_is_named(monkeypatch, capsys, tmp_path, model):
     assert code == 1
     assert "half_0000.nii.gz: channel 0000 is missing; the task has 2" in err
     assert "Traceback" not in err
+    assert list(labels(tmp_path / "out")) == ["whole.nii.gz"]
+
+
+def test_a_table_of_new_cases_needs_no_label_and_a_lost_file_is_one_failure(
+    monkeypatch, capsys, tmp_path, model
+):
+    write(tmp_path, "good")
+    (image,) = (tmp_path / "images").iterdir()
+    rows = ["case,image_0,label", f"one,{image},", f"two,{image},lost.nii.gz", "three,lost.nii.gz,"]
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    code, out, err = predict(monkeypatch, capsys, model, tmp_path / "table.csv", tmp_path / "out")
+    assert code == 1
+    assert sorted(labels(tmp_path / "out")) == ["one.nii.gz", "two.nii.gz"]
+    assert "'two': its label" in out
+    assert "1 cases failed" in err
+    assert "three" in err
+    assert "no such file" in err
 
 
 @pytest.mark.parametrize("model", [2], indirect=True)
@@ -249,7 +266,7 @@ def test_each_series_in_folders_of_folders_is_a_case(tmp_path):
     for name in ("ann/t2/0001", "ben/0001/first", "ben/0001/second", "cid"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "IM0001").write_bytes(b"a slice")
-    found = images_only(tmp_path, Task(("MR",), {"background": 0, "ball": 1}))
+    found = images_only(tmp_path, Task(("MR",), {"background": 0, "ball": 1})).cases
     assert {case.name: case.images[0].relative_to(tmp_path).as_posix() for case in found} == {
         "ann": "ann/t2/0001",
         "ben_first": "ben/0001/first",
@@ -262,7 +279,7 @@ def test_each_series_in_folders_of_folders_is_a_case(tmp_path):
 def test_series_of_a_real_study_are_predicted(tmp_path, real_data):
     from test_data_set_run import TASK, predictor
 
-    found = [case for case in images_only(real_data / "dicom", TASK) if "Crop" in case.name]
+    found = [case for case in images_only(real_data / "dicom", TASK).cases if "Crop" in case.name]
     report = save_cases(predictor(), found, tmp_path / "out")
     assert [path.name for path in report.written] == ["Study1_13_HCropVolume.nii.gz"]
     assert read_label(report.written[0], "stored").voxels.shape == (1, 32, 51, 35)
@@ -315,7 +332,7 @@ def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
         (["--save-probabilities"], "--output DIR", 2),
         (["--step", "2"], "in (0, 1]", 2),
         ([], "No case has a label", 1),
-        (["--only", "validation"], "does not say which cases", 1),
+        (["--only", "validation"], "No case was kept", 1),
     ],
 )
 def test_what_needs_a_folder_to_write_to_or_labels_says_so(

@@ -293,14 +293,18 @@ def test_a_number_of_cases_that_is_not_kept_is_remarked(raw):
 
 def test_cases_to_predict_come_in_every_layout(raw):
     task = read_source(raw).task
-    found = images_only(raw / "imagesTr", task)
+    found = images_only(raw / "imagesTr", task).cases
     assert [case.name for case in found] == ["phantom_000", "phantom_001", "phantom_002"]
     assert all(len(case.images) == 2 and case.label is None for case in found)
-    assert [case.name for case in images_only(raw, task)] == [case.name for case in found]
+    assert [case.name for case in images_only(raw, task).cases] == [case.name for case in found]
     (raw / "imagesTr" / "phantom_000_0000.nii.gz").unlink()
     (raw / "imagesTr" / "phantom_002_0001.nii.gz").unlink()
-    with pytest.raises(SourceError, match=r"(?s)phantom_000_0000.*missing.*phantom_002_0001.*missing"):
-        images_only(raw / "imagesTr", task)
+    left = images_only(raw / "imagesTr", task)
+    assert [case.name for case in left.cases] == ["phantom_001"]
+    assert [(fault.case, "missing" in fault.reason) for fault in left.faults] == [
+        ("phantom_000", True),
+        ("phantom_002", True),
+    ]
     with pytest.raises(SourceError, match="no image"):
         images_only(write_phantoms(raw / "other", 0) / "imagesTr", task)
 
@@ -310,8 +314,8 @@ def test_single_files_are_cases_where_there_is_one_channel(tmp_path):
     task = read_source(raw).task
     for number, path in enumerate(sorted((raw / "imagesTr").iterdir())):
         path.rename(path.with_name(f"scan {number}.nii.gz"))
-    assert [case.name for case in images_only(raw / "imagesTr", task)] == ["scan 0", "scan 1"]
-    single = images_only(raw / "imagesTr" / "scan 1.nii.gz", task)
+    assert [case.name for case in images_only(raw / "imagesTr", task).cases] == ["scan 0", "scan 1"]
+    single = images_only(raw / "imagesTr" / "scan 1.nii.gz", task).cases
     assert [case.name for case in single] == ["scan 1"]
 
 
@@ -319,14 +323,14 @@ def test_cases_to_predict_need_no_labels(tmp_path):
     folder, raw = decathlon(tmp_path)
     task = read_source(raw).task
     shutil.rmtree(raw / "labelsTr")
-    assert len(images_only(raw, task)) == 2
-    whole = images_only(folder / "imagesTr", task)
+    assert len(images_only(raw, task).cases) == 2
+    whole = images_only(folder / "imagesTr", task).cases
     assert [case.name for case in whole] == ["phantom_000", "phantom_001"]
     assert len(whole[0].images) == 1
     series = tmp_path / "patient"
     series.mkdir()
     (series / "1.dcm").write_bytes(b"")
-    assert images_only(series, task)[0].images == (series,)
+    assert images_only(series, task).cases[0].images == (series,)
 
 
 @pytest.mark.real

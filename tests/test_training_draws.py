@@ -238,3 +238,9 @@ def test_where_parts_are_not_annotated_patches_lie_about_voxels_that_are(share):
     if share:
         found = {tuple(start_of(draws.draw(n, partly), draws.spacing)[0]) for n in range(40)}
         assert not found & expected
+
+
+@pytest.mark.parametrize("weights", [{}, {1: 0.0}, {1: -1.0, 2: 2.0}], ids=str)
+def test_weights_that_would_switch_oversampling_off_are_refused(weights):
+    with pytest.raises(ValueError, match="class_weights gives a weight"):
+        TrainingDraws((8, 8, 8), (1.0, 1.0, 1.0), class_weights=weights)

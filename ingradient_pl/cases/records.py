@@ -87,4 +87,4 @@ def _value(name: str, value: Any) -> int | tuple[int, ...]:
     if not entries or not all(isinstance(one, (int, float, str)) and str(one).isdigit() for one in entries):
         raise ValueError(f"label '{name}' must be an integer or a list of integers; got {value!r}.")
     made = tuple(int(one) for one in entries)
-    return made if isinstance(value, (list, tuple)) else made[0]
+    return made if len(made) > 1 else made[0]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ KNOWN = {
     *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
     *("dataset", "training", "test"),
 }
-
-SHOWN = 20
 
 
 def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
@@ -68,33 +66,35 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     return _source(raw_layout(folder, task, described), described, folder, group_pattern)
 
 
-def images_only(path: Path, task: Task) -> list[CaseFiles]:
+def images_only(path: Path, task: Task) -> Source:
     """Find cases to predict: a folder of ``CASE_0000.ext`` files, a raw data set, pairs or a table.
+
+    What is wrong with single cases is in the answer's ``faults``; all others can be predicted.
 
     A folder of files without channel numbers is taken where the task has one channel: each is a case, and so
     is each DICOM series in folders below (named after them: PATIENT, or PATIENT_SERIES of several). Labels
     come along where the source names them; a raw data set may also lack them.
 
     Raises:
-        SourceError: If there is none, or a case lacks a channel (every such case at once), or the source
-            names its channels in another order than the task.
+        SourceError: If there is none, or the source names its channels in another order than the task.
     """
     path = Path(path)
     if path.is_file() and ending(path):
         case = path.name[: -len(ending(path))]
-        return [
-            CaseFiles(
-                CHANNEL.sub(r"\g<case>", case) if len(task.channels) == 1 else case, (path,), None, case
-            )
-        ]
+        name = CHANNEL.sub(r"\g<case>", case) if len(task.channels) == 1 else case
+        return Source(task, [CaseFiles(name, (path,), None, case)], path=path)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
+    if path.is_file() and path.name != DESCRIPTION:
+        source = tables.to_predict(path, _description(path.parent), PATTERN, task)
+        check_order(path, source.task.channels, task)
+        return source._replace(task=task)
     described = None if path.is_file() else _description(path)
     raw = described is not None and not {"dataset", "training"} & set(described)
     if path.is_file() or (described is not None and not raw):
         source = read_source(path)
         check_order(path, source.task.channels, task)
-        return _without_faults(source.cases, source.faults)
+        return _without_faulty(source._replace(task=task))
     check_order(path, _named_channels(described or {}), task)
     layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
     labels = _labels(path / "labelsTr") if raw else {}
@@ -104,7 +104,7 @@ def images_only(path: Path, task: Task) -> list[CaseFiles]:
     cases = [CaseFiles(name, images, labels.get(name), name) for name, images in sorted(found.items())]
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
-    return _without_faults(cases, layout.faults)
+    return _without_faulty(Source(task, cases, tuple(layout.faults), tuple(layout.remarks), path))
 
 
 def _series(name: str, folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -225,9 +225,6 @@ def _hint(folder: Path, described: Mapping[str, Any]) -> str:
     return f" 'file_ending' is '{said}', but {count} files in {place} end in '{last}'. Correct dataset.json."
 
 
-def _without_faults(cases: list[CaseFiles], faults: Iterable[Fault]) -> list[CaseFiles]:
-    told = [f"{fault.file}: {fault.reason}" for fault in faults]
-    if told:
-        more = [f"... and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        raise SourceError("\n".join([*told[:SHOWN], *more]))
-    return cases
+def _without_faulty(source: Source) -> Source:
+    faulty = {fault.case for fault in source.faults}
+    return source._replace(cases=[case for case in source.cases if case.name not in faulty])

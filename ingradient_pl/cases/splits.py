@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-TRAIN, VALIDATION = ("train", "training", "tr"), ("val", "validation", "valid", "va")
+TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
 SHOWN = 5
 
 
@@ -21,6 +21,11 @@ class Split(NamedTuple):
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Cases that validate and were kept from training: none where all train."""
+        return tuple(name for name in self.validation if name not in set(self.train))
 
 
 def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[Split]:
@@ -79,6 +84,11 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
         train = tuple(sorted(name for name, entry in said.items() if entry in TRAIN))
         made = [Split(train, tuple(sorted(name for name, entry in said.items() if entry in VALIDATION)))]
     return checked(made, groups, "the split column")
+
+
+def kept_for_test(split: str | None) -> bool:
+    """Whether a table keeps a case from training and validation alike."""
+    return split is not None and str(split).strip().lower() == TEST
 
 
 def from_file(path: Path, groups: Mapping[str, str]) -> list[Split]:

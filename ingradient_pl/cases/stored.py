@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ingradient_pl.cases import on_disk
 from ingradient_pl.cases.formats import Header, Volume
 from ingradient_pl.cases.frame import Frame, Turn
-from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.records import CaseFiles, Source
 from ingradient_pl.cases.sources import check_order
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
@@ -25,7 +25,7 @@ def is_stored(path: Path) -> bool:
     return (path / on_disk.CASE).is_file()
 
 
-def stored_cases(path: Path, task: Task) -> list[CaseFiles]:
+def stored_cases(path: Path, task: Task) -> Source:
     """List the cases of a store; the image of each is its folder.
 
     Raises:
@@ -38,7 +38,7 @@ def stored_cases(path: Path, task: Task) -> list[CaseFiles]:
         folder = path / on_disk.CASES / case.name
         label = folder / on_disk.ARRAYS["label"] if case.labelled else None
         found.append(CaseFiles(case.name, (folder,), label, case.group, case.split))
-    return found
+    return Source(task, found, path=path)
 
 
 def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume:

@@ -5,8 +5,9 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,13 @@ from ingradient_pl.cases import pairs
 from ingradient_pl.cases.formats import read_label
 from ingradient_pl.cases.groups import GroupError, grouped
 from ingradient_pl.cases.records import CaseFiles, Fault, Source, SourceError, label_values, named
-from ingradient_pl.cases.splits import TRAIN, VALIDATION
+from ingradient_pl.cases.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.cases.task import Task
 
 IMAGE = "image"
 ENDINGS = (".csv", ".tsv", ".txt", ".json")
 OTHER = ("case", "label", "group", "split")
-SPLITS = (*TRAIN, *VALIDATION, "test", "")
+SPLITS = (*TRAIN, *VALIDATION, TEST, "")
 """What may stand in the column split, beside numbers of folds."""
 Row = Mapping[str, Any]
 
@@ -34,6 +35,44 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
     """
+    table = _table(path, pattern)
+    told = {**(described or {}), **table.own}
+    task = _task(path, told, table.columns, table.cases)
+    return Source(task, table.cases, _missing(table.cases), table.remarks, path)
+
+
+def to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
+    """Read a .csv or .json table of cases whose task is known: no label is opened, none needs to be there.
+
+    The channels of the answer's task are named as the table names them.
+
+    Raises:
+        SourceError: If the table cannot be understood; every faulty row at once.
+    """
+    table = _table(path, pattern)
+    faults = _missing([case._replace(label=None) for case in table.cases])
+    faulty = {fault.case for fault in faults}
+    remarks, cases = list(table.remarks), []
+    for case in table.cases:
+        lost = case.label is not None and not case.label.exists()
+        if lost:
+            remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
+        if case.name not in faulty:
+            cases.append(case._replace(label=None) if lost else case)
+    named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
+    if len(named_there) == len(task.channels):
+        task = replace(task, channels=named_there)
+    return Source(task, cases, faults, tuple(remarks), path)
+
+
+class _Table(NamedTuple):
+    columns: list[str]
+    own: Mapping[str, Any]
+    cases: list[CaseFiles]
+    remarks: tuple[str, ...]
+
+
+def _table(path: Path, pattern: str) -> _Table:
     if path.suffix.lower() not in ENDINGS:
         raise SourceError(
             f"{path}: a table ends in {', '.join(ENDINGS)}. Rename it, or give the data set's folder."
@@ -56,9 +95,7 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     except GroupError as error:
         raise SourceError(str(error)) from error
     grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
-    told = {**(described or {}), **own}
-    task = _task(path, told, columns, grouped_cases)
-    return Source(task, sorted(grouped_cases), _missing(grouped_cases), _unread(rows, columns), path)
+    return _Table(columns, own, sorted(grouped_cases), _unread(rows, columns))
 
 
 def scanned_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
@@ -151,11 +188,7 @@ def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:
 
 
 def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Sequence[CaseFiles]) -> Task:
-    names = told.get("channel_names", told.get("modality"))
-    if isinstance(names, Mapping):
-        channels = [str(name) for _, name in sorted(names.items(), key=lambda entry: int(entry[0]))]
-    else:
-        channels = [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
+    channels = _channels(told, columns)
     labels = told.get("labels")
     try:
         if labels is None:
@@ -169,6 +202,13 @@ def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Se
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise SourceError(f"{path}: {error}") from error
+
+
+def _channels(told: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    names = told.get("channel_names", told.get("modality"))
+    if isinstance(names, Mapping):
+        return [str(name) for _, name in sorted(names.items(), key=lambda entry: int(entry[0]))]
+    return [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
 
 
 def _values(case: CaseFiles) -> set[int]:

@@ -28,6 +28,7 @@ def evaluated(  # noqa: PLR0913 - one argument an option
     dataset: str | None = None,
     csv: str | None = None,
     complete: bool = False,  # noqa: FBT001 - a switch of the command line
+    same_space: bool = True,  # noqa: FBT001
     surface: bool = False,  # noqa: FBT001
     tolerance: float = 2.0,
     lesions: bool = False,  # noqa: FBT001
@@ -44,6 +45,7 @@ def evaluated(  # noqa: PLR0913 - one argument an option
             beside the predictions or the labels.
         csv: Table to write as well, a line for each case and label.
         complete: Whether a label without a prediction is a fault.
+        same_space: Whether files must lie in the same place in mm, and not only have the same shape.
         surface: Whether to measure surface distances too: HD95 and ASSD in mm, and NSD. A label that only one
             of the two files holds is infinitely far (NSD 0); one that neither holds has no score.
         tolerance: Distance in mm up to which NSD takes surfaces to agree.
@@ -56,7 +58,9 @@ def evaluated(  # noqa: PLR0913 - one argument an option
     measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
         measures.append(LesionDetection(overlap))
-    evaluation = evaluate(Path(predictions), Path(labels), task, measures=measures, complete=complete)
+    evaluation = evaluate(
+        *(Path(predictions), Path(labels), task), measures=measures, complete=complete, same_space=same_space
+    )
     write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
         write_csv(evaluation, Path(csv))

@@ -7,18 +7,19 @@ from typing import Literal
 
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cli.commands import run
+from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.networks import NamedNetwork
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
-from ingradient_pl.planning.spacing import IngradientSpacing, NnunetSpacing
+from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
 from ingradient_pl.planning.traced import TracedMemory
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 
 
-def planned(
+def planned(  # noqa: PLR0913 - one argument an option
     store: str,
     output: str = "plan.yaml",
     planner: Literal["ingradient", "nnunet"] = "ingradient",
@@ -27,6 +28,10 @@ def planned(
     memory_gb: float | None = None,
     network: str = "unet",
     multiple: int = 1,
+    spacing: list[float] | None = None,
+    quantile: float | None = None,
+    anisotropic_quantile: float | None = None,
+    threshold: float | None = None,
 ) -> None:
     """Decide spacing, patch and network from a store's fingerprint and write them down.
 
@@ -40,10 +45,18 @@ def planned(
         network: unet goes by nnU-Net's rules. Any other (outside, or a file like conf/network/outside.yaml)
             is tried on: patch and batch are as large as memory holds with it.
         multiple: Voxels that another network wants its patches to be a multiple of, such as 32.
+        spacing: Size of the network's voxels in mm along (z, y, x), such as [3,1,1], instead of a rule's;
+            patch and network are planned for it.
+        quantile: For ingradient: the quantile of the spacings along an isotropic axis; 0.5 if not given.
+        anisotropic_quantile: For ingradient: of those along an anisotropic axis; 0.9 if not given.
+        threshold: An axis is anisotropic where its spacing is more than so many times each other's; 3 if not
+            given.
     """
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
-    maker = Planner(PLANNERS[planner](), PRESETS[preset], memory_gb, memory)
+    numbers = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
+    rule = _rule(planner, spacing, {name: value for name, value in numbers.items() if value is not None})
+    maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
     plans = maker.plans(Fingerprint.of_store(CaseStore(Path(store))), axes)
     if configuration not in plans:
@@ -59,6 +72,23 @@ def planned(
     loss = "" if plan.regions is None else " loss@module.loss=regions"
     tried = "" if other is None else f" {other.override}"
     print(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}{tried}")
+
+
+def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) -> SpacingRule:
+    """Make the rule for the spacing, or refuse numbers that it does not know."""
+    kind = PLANNERS[planner] if spacing is None else FixedSpacing
+    unknown = [name for name in numbers if name not in {field.name for field in dataclasses.fields(kind)}]
+    if unknown:
+        wanted = "a spacing chosen by hand" if spacing is not None else f"the planner {planner}"
+        raise UsageError(f"--{', --'.join(unknown)}: {wanted} has no such number.")
+    try:
+        if spacing is None:
+            made: SpacingRule = PLANNERS[planner](**numbers)
+            return made
+        z, y, x = spacing
+        return FixedSpacing((z, y, x), **numbers)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def main(arguments: Sequence[str]) -> None:

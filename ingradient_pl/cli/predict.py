@@ -4,14 +4,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from ingradient_pl.cases import dicom_seg
 from ingradient_pl.cases.atomic import replace_file
-from ingradient_pl.cases.records import CaseFiles
+from ingradient_pl.cases.records import CaseFiles, Source
 from ingradient_pl.cases.sources import images_only
 from ingradient_pl.cases.stored import is_store, stored_cases
+from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import FAILED, UsageError
 from ingradient_pl.inference import checkpoint as checkpoints
@@ -24,6 +26,7 @@ from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.recipes import TRUSTED
 
 VALIDATION = "validation"
+Part = TypeVar("Part", CaseFiles, Failure)
 
 
 def predicted(  # noqa: PLR0913 - one argument an option
@@ -82,14 +85,13 @@ def predicted(  # noqa: PLR0913 - one argument an option
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
     found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
-    cases = _shard(_chosen(found, only, model.validation), part, parts)
+    unread = _shard(_unread(found) if only is None else [], part, parts)
+    cases = _shard(_chosen(found.cases, only, model.validation), part, parts)
     predictor = _predictor(model, device, window_batch, step, mirror=mirror)
     if output is None:
         failures = _scored(predictor, cases, after)
     else:
-        Path(output).mkdir(parents=True, exist_ok=True)
-        described = json.dumps(model.task.described, indent=2)
-        replace_file(Path(output) / "dataset.json", described.encode())  # other parts may write it too
+        _describe(model.task, Path(output))
         report = save_cases(
             *(predictor, cases, Path(output)),
             resume=resume,
@@ -106,9 +108,17 @@ def predicted(  # noqa: PLR0913 - one argument an option
             failed = {failure.case for failure in failures}
             done = [case for case in cases if case.name not in failed and case.name not in report.skipped]
             write_pictures(done, report.written, model.task, Path(pictures))
+    failures = [*unread, *failures]
     if failures:
         print(f"{len(failures)} cases failed:", *failures, sep="\n  ", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _describe(task: Task, output: Path) -> None:
+    """Say beside the answers what their integers mean."""
+    output.mkdir(parents=True, exist_ok=True)
+    described = json.dumps(task.described, indent=2)
+    replace_file(output / "dataset.json", described.encode())  # other parts may write it too
 
 
 def _predictor(
@@ -118,6 +128,13 @@ def _predictor(
         return Predictor(model, device or _best_device(), window_batch, step, None if mirror else ())
     except ValueError as error:  # there is no such step or device
         raise UsageError(str(error)) from error
+
+
+def _unread(found: Source) -> list[Failure]:
+    """Print what a user should know of a source; give the cases that lack files."""
+    for remark in found.remarks:
+        print(remark)
+    return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
 
 
 def _scored(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
@@ -155,7 +172,8 @@ def _chosen(
         return cases
     if only == VALIDATION and not validation:
         raise ValueError(
-            "The checkpoint does not say which cases were kept from its training. Name them: --only [a,b]"
+            "No case was kept from the training of all that was given (it trained on every case, or does not "
+            "say; of several folds each trained on the others'). Name the cases: --only [a,b]"
         )
     given = only.split(",") if isinstance(only, str) else only
     wanted = set(validation) if only == VALIDATION else set(given)
@@ -169,7 +187,7 @@ def _chosen(
     return [case for case in cases if case.name in wanted]
 
 
-def _shard(cases: list[CaseFiles], part: int, parts: int) -> list[CaseFiles]:
+def _shard(cases: list[Part], part: int, parts: int) -> list[Part]:
     """Leave one part of the cases; parts differ by one case at most."""
     if not 0 <= part < parts:
         raise UsageError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")

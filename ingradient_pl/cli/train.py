@@ -1,7 +1,10 @@
 """``ingradient-train``: one run, or ``-m`` for a sweep, composed by Hydra."""
 
+import json
+import math
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -12,13 +15,16 @@ from typing import Any
 
 import hydra
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, UsageError, fail, plain_errors
+from ingradient_pl.cli.sweep_table import SCORE
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.planning.plan_yaml import read_plan
 
@@ -97,7 +103,27 @@ def built(group: DictConfig | None) -> list[Any]:
 
 @hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")
 def _job(config: DictConfig) -> float:
-    return train(config)
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN
+    return _apart(config) if swept and config.trainer.get("strategy", "auto") != "auto" else train(config)
+
+
+def _apart(config: DictConfig) -> float:
+    """Train one job of a sweep in a process of its own, where it starts its ranks as any single run does.
+
+    A rank is started with its parent's command line, which would be the sweep's; and the parent of one job
+    is no good for the next: Lightning leaves the ranks' environment behind in it.
+
+    Raises:
+        ChildProcessError: If it fails.
+    """
+    told, folder = HydraConfig.get().overrides, HydraConfig.get().runtime.output_dir
+    paths = [entry for entry in told.hydra if entry.startswith("hydra.searchpath=")]
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *told.task, *paths, f"hydra.run.dir={folder}"]
+    code = subprocess.run(line, check=False).returncode
+    if code:
+        raise ChildProcessError(f"The run in {folder} ended with exit code {code}: see what it said above.")
+    score = json.loads((Path(folder) / SCORE).read_text(encoding="utf-8"))[config.maximise]
+    return math.nan if score is None else float(score)
 
 
 def main() -> None:

@@ -293,7 +293,8 @@ def _together(models: Sequence[Model]) -> Model:
         networks=_each_once([network for model in models for network in model.networks]),
         origin=", ".join(model.origin for model in models),
         mirror=tuple(axis for axis in models[0].mirror if all(axis in model.mirror for model in models)),
-        validation=tuple(sorted({name for model in models for name in model.validation})),
+        # what one kept from its training another trained on: all must have kept it
+        validation=tuple(sorted(set.intersection(*(set(model.validation) for model in models)))),
         previous=_together(before) if before else None,
     )
 

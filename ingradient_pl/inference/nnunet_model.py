@@ -86,6 +86,7 @@ def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[P
     if folds is not None:
         return [folder / f"fold_{str(fold).removeprefix('fold_')}" / checkpoint for fold in folds]
     files = sorted(folder.glob(f"fold_*/{checkpoint}"))
+    files = [file for file in files if file.parent.name != "fold_all"] or files  # as nnU-Net: all, or folds
     if not files:
         raise CheckpointError(f"{folder} has no fold with a {checkpoint}. Was the training stopped early?")
     return files

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from typing_extensions import override
 
 from ingradient_pl.cases.patch import Batch, Patch
-from ingradient_pl.cases.splits import Split, folds, from_column, from_file
+from ingradient_pl.cases.splits import Split, folds, from_column, from_file, kept_for_test
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cases.task import Task
 from ingradient_pl.lightning.patches import CasePatches, PatchLoader, PatchNumbers
@@ -23,7 +23,8 @@ class Fold:
     """Which cases train and which validate.
 
     Args:
-        number: The fold that validates, from 0; None trains on every case and validates on the same.
+        number: The fold that validates, from 0; None trains on every labelled case but those that a table
+            marks ``test``, and validates on the same.
         count: Folds in all.
         seed: Of the shuffle; 12345 is nnU-Net's.
         file: nnU-Net's ``splits_final.json``, instead of folds made here.
@@ -38,19 +39,26 @@ class Fold:
     file: str | None = None
 
     def split(self, store: CaseStore) -> Split:
-        """Divide the store's cases: by ``file``, else by the source's own split column, else into folds."""
-        groups = {name: case.group for name, case in store.cases.items()}
+        """Divide the labelled cases: by ``file``, else by the source's split column, else into folds."""
+        labelled = {name: case for name, case in store.cases.items() if case.labelled}
+        if not labelled:
+            raise ValueError(f"No case of the store {store.path} has a label: there is nothing to train on.")
+        usable = {name: case for name, case in labelled.items() if not kept_for_test(case.split)}
+        groups = {name: case.group for name, case in usable.items()}
         if self.number is None:
             return Split(tuple(groups), tuple(groups))
         found = None
         if self.file is not None:
-            found = from_file(Path(self.file), groups)
-        elif any(case.split for case in store.cases.values()):
-            found = from_column({name: case.split for name, case in store.cases.items()}, groups)
+            found = from_file(Path(self.file), {name: case.group for name, case in store.cases.items()})
+        elif any(case.split for case in usable.values()):
+            found = from_column({name: case.split for name, case in usable.items()}, groups)
         found = found or folds(groups, self.count, self.seed)
         if not 0 <= self.number < len(found):
             raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
-        return found[self.number]
+        train, validation = (tuple(name for name in side if name in labelled) for side in found[self.number])
+        if not train or not validation:
+            raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
+        return Split(train, validation)
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -92,7 +100,8 @@ class SegmentationData(pl.LightningDataModule):
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
         self.loader: PatchLoader | None = None
         self.left_off: dict[str, int] = {}
-        _check_agreement(plan, self.task)
+        _check_agreement(plan, self.store)
+        _check_classes(draws, self.task)
 
     @property
     def batches(self) -> int:
@@ -167,12 +176,32 @@ class SegmentationData(pl.LightningDataModule):
         return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers)
 
 
-def _check_agreement(plan: Plan, task: Task) -> None:
-    """Refuse a plan that was made for other channels or labels than the store holds."""
+def _check_agreement(plan: Plan, store: CaseStore) -> None:
+    """Refuse a plan that was made for other channels, labels or axes than the store holds."""
+    task = store.task
+    if plan.orientation != store.orientation:
+        raise ValueError(
+            f"The plan is for cases in the orientation {plan.orientation}, the store holds them in "
+            f"{store.orientation}: the model would see other axes in prediction than in training. Plan for "
+            "this store (ingradient plan --store DIR --output plan.yaml), or prepare another with "
+            f"--orientation {plan.orientation}."
+        )
     wanted, found = (plan.channels, plan.outputs), (len(task.channels), task.outputs)
     if wanted != found:
         raise ValueError(
             f"The plan is for {wanted[0]} channels and {wanted[1]} outputs, the store holds {found[0]} "
             f"channels ({', '.join(task.channels)}) and {found[1]} outputs ({', '.join(task.labels)}). "
             "Plan for this store: ingradient plan --store DIR --output plan.yaml"
+        )
+
+
+def _check_classes(draws: TrainingDraws, task: Task) -> None:
+    """Refuse weights of classes that the task does not have: none of them would ever be the centre."""
+    values = {
+        one for value in task.labels.values() for one in (value if isinstance(value, tuple) else (value,))
+    }
+    unknown = sorted(set(draws.class_weights or ()) - values)
+    if unknown:
+        raise ValueError(
+            f"class_weights names {unknown}, which the labels do not hold; they are {sorted(values - {0})}."
         )

@@ -297,7 +297,7 @@ def _apart(one: Volume, other: Volume, *, same_space: bool) -> str:
     if same_space and distance > NEAR * min(other.frame.spacing):
         return (
             f"it lies elsewhere in space (its corners up to {distance:.3g} mm apart; compare voxel by voxel "
-            "all the same with same_space=false) than"
+            "all the same with same_space false) than"
         )
     return ""
 

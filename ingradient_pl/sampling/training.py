@@ -88,7 +88,8 @@ class TrainingDraws:
         bend: How patches are bent; None leaves them straight.
 
     Raises:
-        ValueError: If the counts are not positive, or there are more cases than patches in a batch.
+        ValueError: If the counts are not positive, there are more cases than patches in a batch, or
+            ``class_weights`` is no table of integers and weights.
     """
 
     patch: Voxels
@@ -113,6 +114,14 @@ class TrainingDraws:
             )
         if self.seed < 0 or self.margin < 0:
             raise ValueError(f"Neither may be negative: seed={self.seed}, margin={self.margin}.")
+        weights = self.class_weights
+        if weights is not None:
+            numbers = all(isinstance(key, int) for key in weights) and all(w >= 0 for w in weights.values())
+            if not numbers or not sum(weights.values()) > 0:
+                raise ValueError(
+                    "class_weights gives a weight of at least 0 for the integer of each class, and one above "
+                    f"0: {{1: 1.0, 2: 3.0}}; got {dict(weights)}."
+                )
 
     def draw(self, number: int, cases: Sequence[Candidate]) -> Draw:
         """Decide patch ``number`` of the run.

@@ -117,7 +117,7 @@ def _bare(model: Model, images: Path):
 
     counting = Counting()
     counter = Predictor(model._replace(networks=[counting]))
-    for case in images_only(images, model.task):
+    for case in images_only(images, model.task).cases:
         volume = read_case(case, model.task, model.plan.orientation)
         counter.predict(volume.voxels, volume.frame.spacing)
     network, shape = model.networks[0], (model.plan.channels, *model.plan.patch)

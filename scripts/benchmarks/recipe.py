@@ -215,7 +215,7 @@ def run(row: Row) -> Row:
             trainer.save_checkpoint(saved)
         model = checkpoint.read([saved])
     kept = set(model.validation)
-    cases = [case for case in stored_cases(store, model.task) if case.name in kept]
+    cases = [case for case in stored_cases(store, model.task).cases if case.name in kept]
     predictor = Predictor(model, "cpu", mirror=None if DATA[row.data].mirror else ())
     scored = score_cases(predictor, cases, say=lambda line: None)
     return row._replace(dice=float(summary(scored.evaluation)["foreground_mean"]["Dice"]))

@@ -23,6 +23,4 @@ class SelfContained(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
             network = cast(nn.Module, pl_module.network)
-            checkpoint.update(
-                description(network, data.plan, data.task, data.split.validation, data.mirrored)
-            )
+            checkpoint.update(description(network, data.plan, data.task, data.split.kept, data.mirrored))

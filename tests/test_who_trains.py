@@ -1,0 +1,94 @@
+"""Who trains and who validates, where a data set holds more than labelled cases for training."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_checkpoint import TASK, network, plan
+
+from ingradient_pl.cases.records import label_values
+from ingradient_pl.cases.splits import Split
+from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.datamodule import Fold, SegmentationData
+from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.transforms.intensity import Augment
+
+
+def store(**splits):
+    """Cases by name: the split a table gives them, and None for those without a label."""
+    cases = {
+        name: SimpleNamespace(group=name, split=split or "", labelled=split is not None)
+        for name, split in splits.items()
+    }
+    return SimpleNamespace(cases=cases, path="store")
+
+
+def test_cases_without_a_label_neither_train_nor_validate():
+    found = store(a="", b=None, c="", d=None)
+    split = Fold(0, count=2).split(found)
+    assert sorted(split.train + split.validation) == ["a", "c"]
+    assert Fold(None).split(found).train == ("a", "c")
+    with pytest.raises(ValueError, match=r"No case .* has a label"):
+        Fold(0).split(store(a=None))
+
+
+def test_cases_without_a_label_are_left_out_of_a_file_of_splits(tmp_path):
+    (tmp_path / "splits.json").write_text(
+        '[{"train": ["a", "b"], "val": ["c", "d"]}, {"train": ["a"], "val": ["b"]}]'
+    )
+    found = store(a="", b=None, c="", d=None)
+    assert Fold(0, file=str(tmp_path / "splits.json")).split(found) == Split(("a",), ("c",))
+    with pytest.raises(ValueError, match="Fold 1 has no labelled case"):
+        Fold(1, file=str(tmp_path / "splits.json")).split(found)
+
+
+def test_what_a_table_keeps_for_a_test_never_trains():
+    found = store(a="train", b="val", c="test", d="train")
+    assert Fold(None).split(found).train == ("a", "b", "d")
+    assert Fold(0).split(found) == Split(("a", "d"), ("b",))
+    split = Fold(0, count=2).split(store(a="", b="Test", c=""))
+    assert sorted(split.train + split.validation) == ["a", "c"]
+
+
+def test_only_what_did_not_train_was_kept_from_training():
+    assert Split(("a", "b"), ("c",)).kept == ("c",)
+    assert Split(("a", "b"), ("a", "b")).kept == ()
+
+
+def test_of_several_folds_only_what_all_kept_was_kept(tmp_path):
+    files = [tmp_path / "0.ckpt", tmp_path / "1.ckpt"]
+    for number, (file, kept) in enumerate(zip(files, (["p0", "p2"], ["p1", "p2"]), strict=True)):
+        checkpoint.write(file, network(number), plan(), TASK)
+        held = torch.load(file, weights_only=True)
+        held[checkpoint.OURS]["validation"] = kept
+        torch.save(held, file)
+    assert checkpoint.read(files[:1]).validation == ("p0", "p2")
+    assert checkpoint.read(files).validation == ("p2",)
+
+
+def test_a_plan_for_other_axes_than_the_stores_is_refused(phantom_store, phantom_plan):
+    made = read_plan(phantom_plan)
+    draws = TrainingDraws(made.patch, made.spacing, made.batch_size)
+    SegmentationData(str(phantom_store), made, draws, Augment({}), Fold(count=3))
+    turned = dataclasses.replace(made, orientation="RAS")
+    with pytest.raises(ValueError, match="orientation RAS, the store holds them in LPS"):
+        SegmentationData(str(phantom_store), turned, draws, Augment({}), Fold(count=3))
+
+
+def test_weights_of_classes_that_there_are_not_are_refused(phantom_store, phantom_plan):
+    made = read_plan(phantom_plan)
+    draws = TrainingDraws(made.patch, made.spacing, made.batch_size, class_weights={1: 1.0, 7: 2.0})
+    with pytest.raises(ValueError, match=r"class_weights names \[7\]"):
+        SegmentationData(str(phantom_store), made, draws, Augment({}), Fold(count=3))
+    assert 7 not in CaseStore(phantom_store).task.labels.values()
+
+
+def test_a_list_of_one_integer_is_that_integer():
+    assert label_values({"background": 0, "tumour": [1], "whole": [1, 2]}) == {
+        "background": 0,
+        "tumour": 1,
+        "whole": (1, 2),
+    }
