@@ -5,9 +5,13 @@ import pytest
 import torch
 from test_predict import plan
 
+from ingradient_pl.geometry import Grid
 from ingradient_pl.inference import outward
 from ingradient_pl.inference.outward import sent_out
+from ingradient_pl.sampling.training import Candidate, TrainingDraws
+from ingradient_pl.transforms.interpolate import resampled
 from ingradient_pl.transforms.normalise import ZScore
+from ingradient_pl.transforms.resample import sampling
 
 RNG = np.random.default_rng(0)
 
@@ -32,6 +36,22 @@ def test_some_slices_at_a_time_give_what_all_at_once_give(monkeypatch, shape, sp
     monkeypatch.setattr(outward, "AT_ONCE", 1)
     monkeypatch.setattr(outward, "FEWEST_LINES", 10)
     torch.testing.assert_close(sent_out(image, spacing, made).image, whole, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("above", [None, 2.0])
+def test_a_plan_says_from_where_images_are_averaged_before_they_shrink(above):
+    """Stripes of a voxel, six of which become one: without a low-pass they come out as other stripes."""
+    image = np.broadcast_to((np.arange(120) % 5 == 0).astype(np.float32), (1, 12, 12, 120)).copy() + 1
+    made = plan(spacing=(1.0, 1.0, 6.0), low_pass_above=above, separate_z_above=9.0)
+    found = sent_out(image, (1.0, 1.0, 1.0), made).image[0, 6, 6, 2:-2]
+    found = found * image.std() + image.mean()
+    assert (np.ptp(found.numpy()) < 0.2) == (above is not None)
+    draws = TrainingDraws((8, 8, 16), made.spacing, 1, motion=None)
+    grid = Grid.of((12, 12, 120), (1.0, 1.0, 1.0))
+    draw = draws.draw(0, [Candidate("case", grid, {}, ())])
+    way = sampling(grid, draw.box, draw.patch, draw.centre, draw.motion, made.rule)
+    read = torch.from_numpy(image[(slice(None), *draw.box.slices)])
+    assert (np.ptp(resampled(read, way, (8, 8, 16))[0, 4, 4, 2:-2].numpy()) < 0.2) == (above is not None)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -5,7 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import yaml
+from test_command_line import outcome
 
+from ingradient_pl.cases.build import build_store
+from ingradient_pl.cases.phantom import write_phantoms
+from ingradient_pl.cases.sources import read_source
 from ingradient_pl.geometry import Grid
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import COMMENTS, FIELDS, as_yaml, read_plan, write_plan
@@ -136,6 +140,35 @@ def test_a_file_that_is_no_plan_is_named(tmp_path, text):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"away\.yaml.*ingradient plan"):
         read_plan(tmp_path / "away.yaml")
+
+
+@pytest.mark.slow
+def test_a_plan_is_made_for_the_spacing_and_quantiles_that_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, mm in (("fine", 1.0), ("middle", 1.2), ("coarse", 2.0)):
+        write_phantoms(tmp_path / name, 1, (20, 24, 22), (mm, 1.0, 1.0))
+    rows = [
+        f"{name},{name}/imagesTr/phantom_000_0000.nii.gz,{name}/labelsTr/phantom_000.nii.gz"
+        for name in ("fine", "middle", "coarse")
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["case,image_0,label", *rows]))
+    build_store(read_source(tmp_path / "table.csv"), tmp_path / "store")
+
+    def made(*told):
+        code, _, err = outcome(monkeypatch, capsys, "plan", "--store", "store", *told)
+        assert code == 0, err
+        return read_plan(tmp_path / "plan.yaml")
+
+    assert made().spacing[0] == pytest.approx(1.2)
+    assert made("--quantile", "1").spacing[0] == pytest.approx(2.0)
+    assert made("--threshold", "1.1", "--anisotropic_quantile", "0").spacing[0] == pytest.approx(1.0)
+    told = made("--spacing", "[4,1,1]")
+    assert told.spacing == (4.0, 1.0, 1.0)
+    assert told.patch[0] < told.patch[1]
+    for wrong in (["--planner", "nnunet", "--quantile", "1"], ["--spacing", "[1,1]"], ["--quantile", "50"]):
+        code, _, err = outcome(monkeypatch, capsys, "plan", "--store", "store", *wrong)
+        assert code == 2
+        assert "Traceback" not in err
 
 
 def test_an_axis_without_spacing_stays_as_it_is():

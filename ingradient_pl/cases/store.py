@@ -87,18 +87,21 @@ class CaseStore:
     Args:
         path: The store's folder.
         transpose: Axis ``i`` of everything given out is axis ``transpose[i]`` of the case on disk.
+        names: The cases wanted; None opens all.
 
     Raises:
         StoreError: If there is no store, or it was written by a newer version.
     """
 
-    def __init__(self, path: Path, transpose: Sequence[int] = (0, 1, 2)) -> None:
+    def __init__(
+        self, path: Path, transpose: Sequence[int] = (0, 1, 2), names: Sequence[str] | None = None
+    ) -> None:
         if sorted(transpose) != list(range(AXES)):
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
         self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
         described = on_disk.dataset(self.path)
         self.task, self.orientation = on_disk.task(described["task"]), str(described["orientation"])
-        self.cases = {name: self._case(self._plain(name)) for name in on_disk.names(self.path)}
+        self.cases = {name: self._case(self._plain(name)) for name in names or on_disk.names(self.path)}
         self._fresh()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     Raises:
         StoreError: If it cannot be read.
     """
-    store = CaseStore(folder.parents[1])
+    store = CaseStore(folder.parents[1], names=[folder.name])
     case, native = store.cases[folder.name], store.described(folder.name)["native"]
     voxels = store.read(case.name, case.grid.whole, body=False)
     part: NDArray[Any] = voxels.image if kind == "image" else voxels.label[None]

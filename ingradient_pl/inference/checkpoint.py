@@ -22,7 +22,7 @@ OURS = "ingradient"
 PREVIOUS = "previous"
 AGREED = (
     *("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation"),
-    *("separate_z_above", "previous_stage"),
+    *("separate_z_above", "low_pass_above", "previous_stage"),
 )
 """What the plans of checkpoints that predict together must have in common."""
 

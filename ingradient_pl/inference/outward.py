@@ -78,7 +78,7 @@ def sent_out(
     pairs = zip(voxels, plan.normalisation, strict=True)
     terms = torch.tensor([normaliser.terms(measured(channel, inside)) for channel, normaliser in pairs])
     made = torch.empty(len(voxels) + (label is not None), *network.shape)
-    rule = Rule(plan.separate_z_above)
+    rule = plan.rule
     way = _Way.between(native, network, rule)
     for number, channel in enumerate(voxels):
         way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)

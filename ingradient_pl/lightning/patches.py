@@ -12,7 +12,7 @@ from ingradient_pl.cases.patch import Patch
 from ingradient_pl.cases.store import CaseStore, StoreError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.sampling.training import Candidate, TrainingDraws
-from ingradient_pl.transforms.resample import Rule, sampling
+from ingradient_pl.transforms.resample import sampling
 
 
 class CasePatches(Dataset[Patch]):
@@ -27,7 +27,7 @@ class CasePatches(Dataset[Patch]):
 
     def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
         self.store, self.plan, self.draws = store, plan, draws
-        self.rule = Rule(separate_above=plan.separate_z_above)
+        self.rule = plan.rule
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
         partly = store.task.ignore is not None
         self.candidates = [

@@ -10,6 +10,7 @@ import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
+from ingradient_pl.transforms.resample import Rule
 
 Zyx = tuple[int, int, int]
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class Plan:
             (``LPS``); ``stored`` takes the axes as the file has them, as models of nnU-Net do.
         separate_z_above: Resample an axis apart, slice by slice, where voxels are longer along it than
             ``separate_z_above`` times the others.
+        low_pass_above: Average images over the new voxel along an axis that shrinks by more than this factor,
+            against aliasing; None never does, as nnU-Net. Not where a patch is turned or bent.
         ignore: Integer of voxels that nobody annotated; None if there are none.
         regions: The integers that make up each output, where outputs are regions that may lie inside each
             other; None where each voxel belongs to one label.
@@ -70,6 +73,7 @@ class Plan:
     transpose: Zyx = (0, 1, 2)
     orientation: str = "LPS"
     separate_z_above: float = 3.0
+    low_pass_above: float | None = None
     ignore: int | None = None
     regions: tuple[tuple[int, ...], ...] | None = None
     previous_stage: str | None = None
@@ -94,6 +98,11 @@ class Plan:
         own["notes"] = {name: _settled(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
+
+    @property
+    def rule(self) -> Rule:
+        """How axes are interpolated, in training, validation and prediction alike."""
+        return Rule(self.separate_z_above, math.inf if self.low_pass_above is None else self.low_pass_above)
 
     def _check_lengths(self) -> None:
         stages = len(self.widths)
@@ -125,6 +134,11 @@ class Plan:
             raise ValueError(
                 "'separate_z_above' of a plan is the ratio of two voxel sizes, the longer to the shorter, "
                 f"at least 1; got {self.separate_z_above}."
+            )
+        if self.low_pass_above is not None and not self.low_pass_above >= 1:
+            raise ValueError(
+                "'low_pass_above' of a plan is the ratio of two voxel sizes, the new to the old, at least 1, "
+                f"or null; got {self.low_pass_above}."
             )
         once = all(sum(letter in pair for letter in self.orientation) == 1 for pair in ("LR", "AP", "IS"))
         if self.orientation != "stored" and not (once and len(self.orientation) == AXES):

@@ -39,7 +39,8 @@ class Rule(NamedTuple):
         separate_above: An axis whose voxels are longer than the others' by more than this factor is not
             interpolated: the nearest slice is taken. nnU-Net's is 3.
         low_pass_above: An axis that shrinks by more than this factor is averaged over the new voxel, against
-            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond.
+            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond. Turned and
+            bent patches are read without it.
     """
 
     separate_above: float = 3.0
