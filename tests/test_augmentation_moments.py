@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.geometry import Grid
 from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.transforms.intensity import NNUNET, BodyMask
+from ingradient_pl.transforms.heavy import DA5
+from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
 
 EXPECTED = json.loads(
     (Path(__file__).parent / "expected/nnunet_augmentation.json").read_text(encoding="utf-8")
@@ -153,5 +154,12 @@ def test_the_changes_come_in_nnunets_order_and_the_config_has_them():
     names |= {"inverted gamma": "Gamma", "gamma": "Gamma"}
     assert [f"{names[name]}Transform" for name in CHANGES] == EXPECTED["order"]
     assert isinstance(NNUNET[len(CHANGES)], BodyMask)
-    shipped = OmegaConf.load(Path(__file__).parents[1] / "conf/augment/nnunet.yaml").transforms
-    assert tuple(instantiate(node, _convert_="all") for node in shipped.values()) == NNUNET
+    for name, expected in (("nnunet", NNUNET), ("heavy", DA5)):
+        shipped = OmegaConf.load(Path(__file__).parents[1] / f"conf/augment/{name}.yaml").transforms
+        assert tuple(instantiate(node, _convert_="all") for node in shipped.values()) == expected
+
+
+def test_the_body_mask_comes_last_whatever_is_added():
+    names = [*map(str, range(len(NNUNET))), "mine"]
+    changes = dict(zip(names, [*NNUNET, GaussianNoise(p=1)], strict=True))
+    assert Augment(changes).transforms == (*NNUNET[:-1], GaussianNoise(p=1), NNUNET[-1])

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from test_checkpoint import TASK, network, plan
+from torch.utils.data import DataLoader, random_split
 
 from ingradient_pl.cases.records import label_values
 from ingradient_pl.cases.splits import Split
 from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import Fold, SegmentationData
+from ingradient_pl.lightning.patches import CasePatches
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.sampling.training import TrainingDraws
 from ingradient_pl.transforms.intensity import Augment
@@ -92,3 +94,27 @@ def test_a_list_of_one_integer_is_that_integer():
         "tumour": 1,
         "whole": (1, 2),
     }
+
+
+def test_torchs_random_split_divides_the_cases(phantom_store, phantom_plan):
+    made, found = read_plan(phantom_plan), CaseStore(phantom_store)
+    draws = TrainingDraws(made.patch, made.spacing, 2, cases_per_batch=1)
+    train, validation = random_split(sorted(found.cases), [4, 2])
+    patches = [CasePatches(found, made, draws, names) for names in (train, validation)]
+    assert [len(one) for one in patches] == [8, 4]
+    drawn = [{batch[0].case for batch in DataLoader(one, 2, collate_fn=list)} for one in patches]
+    assert drawn == [set(train), set(validation)]
+    assert not drawn[0] & drawn[1]
+
+
+def test_an_epoch_has_iterations_batches_of_each_patient(phantom_store, phantom_plan):
+    made = read_plan(phantom_plan)
+    for cases_per_batch, batches in ((1, 3 * 4), (2, 3 * 4 // 2)):
+        draws = TrainingDraws(made.patch, made.spacing, 2, cases_per_batch=cases_per_batch)
+        data = SegmentationData(
+            *(str(phantom_store), made, draws, Augment({}), Fold(count=3)), iterations=3, workers=0
+        )
+        assert len(data.split.train) == 4
+        drawn = [patch.case for batch in data.train_dataloader() for patch in batch]
+        assert len(drawn) == 2 * batches
+        assert {drawn.count(name) for name in data.split.train} == {2 * batches // 4}

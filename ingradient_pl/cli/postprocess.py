@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.evaluate import DESCRIPTION, task_beside
-from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.cli.failures import FAILED, UsageError
 from ingradient_pl.inference.postprocess import read_steps, write_steps
 from ingradient_pl.inference.postprocess_folder import learn, process_folder
 
@@ -35,11 +35,11 @@ def postprocessed(
     """
     if learn:
         if labels is None:
-            raise ValueError("Learning needs references: name their folder with --labels DIR.")
+            raise UsageError("Learning needs references: name their folder with --labels DIR.")
         _learned(Path(predictions), Path(labels), Path(output), dataset)
         return
     if postprocess is None:
-        raise ValueError(
+        raise UsageError(
             "Name the steps with --postprocess FILE, or learn them with --learn true --labels DIR."
         )
     written, failures = process_folder(Path(predictions), Path(output), read_steps(Path(postprocess)))

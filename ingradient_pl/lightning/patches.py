@@ -22,7 +22,10 @@ class CasePatches(Dataset[Patch]):
         store: Where the voxels are, in the network's axis order.
         plan: Normalisation, and how axes are resampled.
         draws: Which box of which case a number means.
-        names: The cases that may be drawn.
+        names: The cases that may be drawn; :func:`torch.utils.data.random_split` divides a list of them.
+
+    Its length is a round: the patches after which each case has come once in as many batches. Numbers beyond
+    are patches as well.
     """
 
     def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
@@ -41,6 +44,9 @@ class CasePatches(Dataset[Patch]):
             for name in sorted(names)
         ]
         self.terms: dict[str, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return -(-len(self.candidates) // self.draws.cases_per_batch) * self.draws.batch_size
 
     @override
     def __getitem__(self, number: int) -> Patch:

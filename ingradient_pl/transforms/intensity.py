@@ -280,7 +280,8 @@ class Augment(torch.nn.Module):
     the patches are spread over ranks and batches.
 
     Args:
-        transforms: The changes, in this order; by name, where a config gives them names.
+        transforms: The changes, in this order but for :class:`BodyMask`, which comes last: what is outside
+            the body stays zero, whatever is added to a config's list. By name, where a config gives names.
         seed: The run's.
     """
 
@@ -288,7 +289,8 @@ class Augment(torch.nn.Module):
         self, transforms: Sequence[Intensity] | Mapping[str, Intensity] = NNUNET, seed: int = 0
     ) -> None:
         super().__init__()
-        self.transforms = tuple(transforms.values() if isinstance(transforms, Mapping) else transforms)
+        listed = transforms.values() if isinstance(transforms, Mapping) else transforms
+        self.transforms = tuple(sorted(listed, key=lambda change: isinstance(change, BodyMask)))
         self.seed = seed
 
     def forward(self, batch: Batch) -> Batch:

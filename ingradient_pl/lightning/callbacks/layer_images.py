@@ -16,9 +16,8 @@ from ingradient_pl.pictures import level_pictures, write_png
 class LayerImages(pl.Callback):
     """Show image, truth, prediction and class maps of every level, for training and validation.
 
-    It takes the first patch of the epoch's first batch on rank 0. Loggers that have ``add_image``
-    (TensorBoard) or ``log_image`` (Weights & Biases, MLflow, ...) get it, and ``images/`` under the run's
-    folder gets a PNG.
+    It takes the first patch of the epoch's first batch on rank 0. TensorBoard, Weights & Biases, MLflow and
+    Comet get it, and ``images/`` under the run's folder gets a PNG.
 
     Args:
         every_n_epochs: Epochs from one picture to the next.
@@ -76,7 +75,14 @@ def _outputs(data: object, count: int) -> tuple[list[str], tuple[int, ...] | Non
 
 
 def _log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
-    if hasattr(logger, "log_image"):
-        logger.log_image(key, [picture.permute(1, 2, 0).cpu().numpy()], step=step)
-    elif hasattr(getattr(logger, "experiment", None), "add_image"):
-        logger.experiment.add_image(key, picture, step)
+    """Hand a picture (channel, y, x) to a logger in its own way; those that show none get none."""
+    experiment: Any = getattr(logger, "experiment", None)
+    plain = picture.permute(1, 2, 0).cpu().numpy()
+    if hasattr(logger, "log_image"):  # Weights & Biases
+        logger.log_image(key, [plain], step=step)
+    elif hasattr(experiment, "add_image"):  # TensorBoard
+        experiment.add_image(key, picture, step)
+    elif hasattr(experiment, "log_image") and hasattr(logger, "run_id"):  # MLflow
+        experiment.log_image(logger.run_id, plain, key=key, step=step)
+    elif hasattr(experiment, "log_image"):  # Comet
+        experiment.log_image(plain, name=key, step=step)
