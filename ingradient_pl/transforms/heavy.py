@@ -76,7 +76,7 @@ class BlankRectangles(Intensity):
     """
 
     share: Range = (0.1, 1 / 3)
-    count: tuple[int, int] = (1, 4)
+    count: Range = (1, 4)
     channel_p: float = 0.5
     p: float = 0.4
 
@@ -84,7 +84,7 @@ class BlankRectangles(Intensity):
         shape = np.array(patch.shape[1:])
         for channel in chosen(patch, rng, self.channel_p):
             mean = channel.mean()
-            for _ in range(rng.integers(self.count[0], self.count[1] + 1)):
+            for _ in range(rng.integers(int(self.count[0]), int(self.count[1]) + 1)):
                 edges = np.maximum(1, np.round(rng.uniform(*self.share, 3) * shape)).astype(int)
                 start = rng.integers(0, shape - edges + 1)
                 z, y, x = (slice(first, first + edge) for first, edge in zip(start, edges, strict=True))
