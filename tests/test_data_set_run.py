@@ -1,6 +1,7 @@
 """Many cases: each answer on its own grid, faults told and passed by, nothing half-written or done twice."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import torch
 from test_predict import Oracle, plan
 from torch import nn
 
+from ingradient_pl.cases import formats
 from ingradient_pl.cases.formats import read_label, read_volume
 from ingradient_pl.cases.phantom import ball
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.sources import images_only
 from ingradient_pl.cases.task import Task
+from ingradient_pl.inference import cases_run
 from ingradient_pl.inference.cases_run import save_cases, score_cases
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import Predictor
@@ -76,6 +79,35 @@ def test_a_folder_of_images_becomes_a_folder_of_labels(tmp_path, cases):
     ]
     assert not report.failures
     assert not report.skipped
+
+
+def test_the_next_case_is_read_and_the_last_is_written_while_one_is_predicted(monkeypatch, tmp_path, cases):
+    begun, overlapped = {name: threading.Event() for name in ("read 2", "predict 1")}, []
+    read, write, predict = cases_run.read_case, formats.write_label, Predictor.predict
+    predicted = []
+
+    def reading(case, **told):
+        if case.name == "case_2":
+            begun["read 2"].set()
+        return read(case, **told)
+
+    def predicting(self, *given):
+        predicted.append(None)
+        if len(predicted) == 2:
+            begun["predict 1"].set()
+            overlapped.append(begun["read 2"].wait(20))
+        return predict(self, *given)
+
+    def writing(target, *given):
+        if target.name.startswith("case_0"):
+            overlapped.append(begun["predict 1"].wait(20))
+        write(target, *given)
+
+    monkeypatch.setattr(cases_run, "read_case", reading)
+    monkeypatch.setattr(formats, "write_label", writing)
+    monkeypatch.setattr(Predictor, "predict", predicting)
+    assert len(save_cases(predictor(), cases, tmp_path / "out").written) == 3
+    assert overlapped == [True, True]
 
 
 def test_faulty_cases_are_told_in_a_line_each_and_the_others_are_done(tmp_path, cases):

@@ -88,12 +88,10 @@ def test_weights_of_classes_that_there_are_not_are_refused(phantom_store, phanto
     assert 7 not in CaseStore(phantom_store).task.labels.values()
 
 
-def test_a_list_of_one_integer_is_that_integer():
-    assert label_values({"background": 0, "tumour": [1], "whole": [1, 2]}) == {
-        "background": 0,
-        "tumour": 1,
-        "whole": (1, 2),
-    }
+def test_a_list_of_one_integer_is_that_integer_unless_there_are_regions():
+    assert label_values({"background": 0, "tumour": [1]}) == {"background": 0, "tumour": 1}
+    regions = {"background": 0, "whole": [1, 2], "tumour": [2]}
+    assert label_values(regions) == {"background": 0, "whole": (1, 2), "tumour": (2,)}
 
 
 def test_torchs_random_split_divides_the_cases(phantom_store, phantom_plan):

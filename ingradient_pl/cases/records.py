@@ -69,12 +69,17 @@ class Source(NamedTuple):
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
     """Give name -> integer(s); the Medical Decathlon writes integer -> name.
 
+    A list of one integer is a label like any other, unless there are regions.
+
     Raises:
         ValueError: If a value is neither an integer nor a list of them.
     """
     if all(str(key).isdigit() for key in labels) and all(isinstance(name, str) for name in labels.values()):
         return {str(name): int(key) for key, name in sorted(labels.items(), key=lambda entry: int(entry[0]))}
-    return {str(name): _value(name, value) for name, value in labels.items()}
+    found = {str(name): _value(name, value) for name, value in labels.items()}
+    if any(isinstance(value, tuple) and len(value) > 1 for value in found.values()):
+        return found  # regions: nnU-Net's scores call one of a single integer (2,)
+    return {name: value[0] if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def named(path: Path) -> str:
@@ -87,4 +92,4 @@ def _value(name: str, value: Any) -> int | tuple[int, ...]:
     if not entries or not all(isinstance(one, (int, float, str)) and str(one).isdigit() for one in entries):
         raise ValueError(f"label '{name}' must be an integer or a list of integers; got {value!r}.")
     made = tuple(int(one) for one in entries)
-    return made if len(made) > 1 else made[0]
+    return made if isinstance(value, (list, tuple)) else made[0]

@@ -121,7 +121,7 @@ TRIALS: dict[str, list[str]] = {
     "decay 1": [*BASE, "module.optimizer.weight_decay=1"],
     "ema 0.95": [*BASE, *average(0.95)],
     "ema 0.98": [*BASE, *average(0.98)],
-    "batch 1": [*BASE, "plan.batch_size=1"],
+    "batch 1": [*BASE, "plan.batch_size=1", "data.draws.cases_per_batch=1"],
     "batch 4": [*BASE, "plan.batch_size=4"],
     "no clipping": [*BASE, "trainer.gradient_clip_val=null"],
     "clip 1": [*BASE, "trainer.gradient_clip_val=1.0"],
