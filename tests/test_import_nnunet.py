@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 from test_checkpoint import network, plan
+from test_command_line import outcome
 
+from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.formats import read_label, read_volume
+from ingradient_pl.cases.sources import read_source
+from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.inference.checkpoint import CheckpointError, read
 from ingradient_pl.inference.nnunet_checkpoint import read_checkpoint
 from ingradient_pl.inference.nnunet_model import import_nnunet, read_nnunet
 from ingradient_pl.inference.predictor import Predictor, finest
 from ingradient_pl.networks.nnunet_weights import nnunet_names
+from ingradient_pl.planning.plan_yaml import read_plan
 
 LOGITS = json.loads((Path(__file__).parent / "expected" / "nnunet_logits.json").read_text())
 RESAMPLING = {
@@ -240,3 +245,25 @@ def test_logits_of_an_imported_model_are_nnunets(reference_model, precision, mos
         found = finest(network, torch.from_numpy(patch.astype(np.float32)).to(dtype))
     theirs = torch.tensor(LOGITS[precision], dtype=dtype)
     assert (found.flatten()[:: LOGITS["every"]] - theirs).abs().max() <= most
+
+
+@pytest.mark.slow
+def test_a_plan_of_nnunets_is_taken_over_and_trains(monkeypatch, capsys, tmp_path, raw_phantoms):
+    monkeypatch.chdir(tmp_path)
+    build_store(read_source(raw_phantoms), tmp_path / "store", orientation="stored")
+    written = plans()
+    outputs = CaseStore(tmp_path / "store").task.outputs
+    (tmp_path / "nnUNetPlans.json").write_text(json.dumps(written))
+    (name,) = written["configurations"]
+    line = ["--store", "store", "--nnunet_plans", "nnUNetPlans.json", "--configuration", name]
+    code, _, err = outcome(monkeypatch, capsys, "plan", *line)
+    assert code == 0, err
+    found = read_plan(tmp_path / "plan.yaml")
+    assert (found.orientation, found.outputs, found.widths) == ("stored", outputs, plan().widths)
+    quick = ["trainer=cpu", "epochs=1", "batches_per_epoch=1", "data.workers=0", "hydra.run.dir=run"]
+    quick.append("trainer.log_every_n_steps=1")
+    code, _, err = outcome(monkeypatch, capsys, "train", "store=store", "plan=plan.yaml", *quick)
+    assert code == 0, err
+    code, _, err = outcome(monkeypatch, capsys, "plan", *line[:-1], "3d_other")
+    assert code == 1
+    assert "3d_other" in err

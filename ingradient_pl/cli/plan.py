@@ -10,6 +10,8 @@ from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.networks import NamedNetwork
 from ingradient_pl.planning.fingerprint import Fingerprint
+from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
+from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
@@ -32,6 +34,7 @@ def planned(  # noqa: PLR0913 - one argument an option
     quantile: float | None = None,
     anisotropic_quantile: float | None = None,
     threshold: float | None = None,
+    nnunet_plans: str | None = None,
 ) -> None:
     """Decide spacing, patch and network from a store's fingerprint and write them down.
 
@@ -51,7 +54,13 @@ def planned(  # noqa: PLR0913 - one argument an option
         anisotropic_quantile: For ingradient: of those along an anisotropic axis; 0.9 if not given.
         threshold: An axis is anisotropic where its spacing is more than so many times each other's; 3 if not
             given.
+        nnunet_plans: A file of nnU-Net's (nnUNetPlans.json) whose configuration is taken over, instead of a
+            plan made here. Its axes are those of the files: prepare the store with --orientation stored.
     """
+    if nnunet_plans is not None:
+        task = CaseStore(Path(store)).task
+        _written(read_nnunet_plans(Path(nnunet_plans), task, [configuration])[configuration], output, store)
+        return
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
     numbers = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
@@ -67,10 +76,14 @@ def planned(  # noqa: PLR0913 - one argument an option
     plan = plans[configuration]
     if other is not None:
         plan = dataclasses.replace(plan, notes={**plan.notes, "network": network})
+    _written(plan, output, store, "" if other is None else f" {other.override}")
+
+
+def _written(plan: Plan, output: str, store: str, tried: str = "") -> None:
+    """Write and show a plan, and the line that trains with it."""
     write_plan(Path(output), plan)
     print(as_yaml(plan))
     loss = "" if plan.regions is None else " loss@module.loss=regions"
-    tried = "" if other is None else f" {other.override}"
     print(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}{tried}")
 
 
