@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, random_split
 from ingradient_pl.cases.records import label_values
 from ingradient_pl.cases.splits import Split
 from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.cases.task import Task
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import Fold, SegmentationData
 from ingradient_pl.lightning.patches import CasePatches
@@ -89,9 +90,12 @@ def test_weights_of_classes_that_there_are_not_are_refused(phantom_store, phanto
 
 
 def test_a_list_of_one_integer_is_that_integer_unless_there_are_regions():
-    assert label_values({"background": 0, "tumour": [1]}) == {"background": 0, "tumour": 1}
+    def labels(told):
+        return Task(("MR",), label_values(told)).labels
+
+    assert labels({"background": 0, "tumour": [1]}) == {"background": 0, "tumour": 1}
     regions = {"background": 0, "whole": [1, 2], "tumour": [2]}
-    assert label_values(regions) == {"background": 0, "whole": (1, 2), "tumour": (2,)}
+    assert labels(regions) == {"background": 0, "whole": (1, 2), "tumour": (2,)}
 
 
 def test_torchs_random_split_divides_the_cases(phantom_store, phantom_plan):

@@ -69,17 +69,12 @@ class Source(NamedTuple):
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
     """Give name -> integer(s); the Medical Decathlon writes integer -> name.
 
-    A list of one integer is a label like any other, unless there are regions.
-
     Raises:
         ValueError: If a value is neither an integer nor a list of them.
     """
     if all(str(key).isdigit() for key in labels) and all(isinstance(name, str) for name in labels.values()):
         return {str(name): int(key) for key, name in sorted(labels.items(), key=lambda entry: int(entry[0]))}
-    found = {str(name): _value(name, value) for name, value in labels.items()}
-    if any(isinstance(value, tuple) and len(value) > 1 for value in found.values()):
-        return found  # regions: nnU-Net's scores call one of a single integer (2,)
-    return {name: value[0] if isinstance(value, tuple) else value for name, value in found.items()}
+    return {str(name): _value(name, value) for name, value in labels.items()}
 
 
 def named(path: Path) -> str:

@@ -88,7 +88,7 @@ def images_only(path: Path, task: Task) -> Source:
     if path.is_file() and path.name != DESCRIPTION:
         source = tables.to_predict(path, _description(path.parent), PATTERN, task)
         check_order(path, source.task.channels, task)
-        return source._replace(task=task)
+        return _without_faulty(source._replace(task=task))
     described = None if path.is_file() else _description(path)
     raw = described is not None and not {"dataset", "training"} & set(described)
     if path.is_file() or (described is not None and not raw):

@@ -51,14 +51,12 @@ def to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, ta
     """
     table = _table(path, pattern)
     faults = _missing([case._replace(label=None) for case in table.cases])
-    faulty = {fault.case for fault in faults}
     remarks, cases = list(table.remarks), []
     for case in table.cases:
         lost = case.label is not None and not case.label.exists()
         if lost:
             remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
-        if case.name not in faulty:
-            cases.append(case._replace(label=None) if lost else case)
+        cases.append(case._replace(label=None) if lost else case)
     named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
     if len(named_there) == len(task.channels):
         task = replace(task, channels=named_there)

@@ -36,6 +36,9 @@ class Task:
         object.__setattr__(self, "channels", tuple(self.channels))
         labels = {name: tuple(v) if isinstance(v, (list, tuple)) else v for name, v in self.labels.items()}
         object.__setattr__(self, "labels", labels)
+        if not self.has_regions:  # else a list of one is a region: nnU-Net's scores call it (2,)
+            plain = {name: v[0] if isinstance(v, tuple) and len(v) == 1 else v for name, v in labels.items()}
+            object.__setattr__(self, "labels", plain)
         if self.regions_class_order is not None:
             object.__setattr__(self, "regions_class_order", tuple(self.regions_class_order))
         if not self.channels or not any(name not in ("background", "ignore") for name in labels):

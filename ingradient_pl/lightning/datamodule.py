@@ -197,11 +197,9 @@ def _check_agreement(plan: Plan, store: CaseStore) -> None:
 
 def _check_classes(draws: TrainingDraws, task: Task) -> None:
     """Refuse weights of classes that the task does not have: none of them would ever be the centre."""
-    values = {
-        one for value in task.labels.values() for one in (value if isinstance(value, tuple) else (value,))
-    }
-    unknown = sorted(set(draws.class_weights or ()) - values)
+    unknown = sorted(set(draws.class_weights or ()) - set(task.values))
     if unknown:
         raise ValueError(
-            f"class_weights names {unknown}, which the labels do not hold; they are {sorted(values - {0})}."
+            f"class_weights names {unknown}, which the labels do not hold; they are "
+            f"{list(task.foreground_values)}."
         )
