@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ingradient_pl.cases.patch import Patch
+from ingradient_pl.cases.patch import Patch, Weights
 from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
 from ingradient_pl.geometry import Grid
 from ingradient_pl.sampling.motion import RandomMotion
@@ -16,12 +16,13 @@ from ingradient_pl.transforms.heavy import DA5
 from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.prepare import Prepare
-from ingradient_pl.transforms.resample import sampling
+from ingradient_pl.transforms.resample import Reading, sampling, separate_axis, trimmed
 
 NATIVE = Grid((30, 44, 40), (2.0, 1.0, 1.2))
 SHAPE = (16, 24, 20)
 STILL = RandomMotion(rotation_p=0, scaling_p=0, mirror=(False, False, False))
 TURNED = RandomMotion(rotation_p=1, scaling_p=1)
+FLAT = replace(TURNED, flat=True)
 
 
 def phantom(dtype=np.int16, channels=1):
@@ -33,7 +34,7 @@ def phantom(dtype=np.int16, channels=1):
     return image.astype(dtype), label
 
 
-def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None):
+def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None, trim=trimmed):
     voxels, label = phantom()
     voxels = voxels if image is None else image
     foreground = {k: np.argwhere(label == k).astype(np.int32) for k in (1, 2)}
@@ -42,10 +43,15 @@ def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None):
     way = sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.motion)
     known = [Statistics.of(channel) for channel in voxels]
     terms = torch.tensor([ZScore().terms(ChannelStatistics(s, s, None)) for s in known])
-    box = draw.box.slices
-    cut = torch.from_numpy(voxels[(slice(None), *box)])
-    inside = None if body is None else torch.from_numpy(body[box])
-    return Patch("phantom", number, cut, torch.from_numpy(label[box]), inside, terms, way)
+    way, box, inner = trim(way, draw.box)
+    cut = torch.from_numpy(voxels[(slice(None), *box.slices)])
+    inside = None if body is None else torch.from_numpy(body[box.slices])
+    start = tuple(np.subtract(inner.start, box.start).tolist())
+    return Patch("phantom", number, cut, torch.from_numpy(label[inner.slices]), start, inside, terms, way)
+
+
+def everything(way, box):
+    return Reading(way, box, box)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +70,26 @@ def test_image_and_label_stay_together_whatever_the_motion(motion, spacing):
         bright = batch.image[:, 0] > middle
         assert (bright != (batch.label > 0)).float().mean() < 0.02
         assert set(batch.label.unique().tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("motion", [STILL, RandomMotion(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
+@pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.2), (1.5, 1.5, 1.5), (3.5, 0.8, 0.8)], ids=str)
+def test_what_the_way_does_not_use_is_left_out_and_not_missed(motion, spacing):
+    body = np.ones(NATIVE.shape, dtype=bool)
+    body[:, :20] = False
+    prepare, slices = Prepare(SHAPE), 0
+    for number in range(8):
+        least = patch_of(number, motion, spacing, body=body)
+        whole = patch_of(number, motion, spacing, body=body, trim=everything)
+        for one, other in zip(prepare([least])[:3], prepare([whole])[:3], strict=True):
+            assert torch.equal(one, other)
+        slices += whole.image.shape[1] - least.image.shape[1]
+        way = least.sampling
+        axes = [] if motion is TURNED else [way.z] if motion is FLAT else way.axes
+        splined = any(isinstance(axis, Weights) for axis in axes)
+        assert (least.label.numel() < least.image.numel()) == splined  # without the spline's margin
+    picked = separate_axis(NATIVE.spacing, spacing) is not None and motion is not TURNED
+    assert (slices > 0) == picked  # beyond the nearest
 
 
 def test_a_batch_is_its_patches():

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
+from ingradient_pl.geometry import Voxels
+
 
 class Cut(NamedTuple):
     """Voxels as they are, where both grids agree along an axis: an exact crop that costs nothing.
@@ -34,8 +36,8 @@ class Weights(NamedTuple):
     """Interpolation along an axis.
 
     Args:
-        image: Weight of each voxel of the box in each voxel wanted; rows sum to one.
-        positions: For labels: where in the box each voxel wanted lies; voxel centres are whole numbers.
+        image: Weight of each voxel of the image in each voxel wanted; rows sum to one.
+        positions: Where among the label's voxels each voxel wanted lies; voxel centres are whole numbers.
     """
 
     image: Float[Tensor, "out in"]
@@ -106,8 +108,9 @@ class Patch(NamedTuple):
         case: Name of the case.
         number: Number of the draw; with the run's seed it makes the patch's random intensity changes.
         image: Native dtype on the native grid, clipped to the case.
-        label: On the same voxels.
-        body: Voxels inside the patient, where a normaliser asks for it; None else.
+        label: On the same voxels, without those that only the spline of the image reads.
+        start: First voxel of the label among the image's.
+        body: Voxels inside the patient on the image's, where a normaliser asks for it; None else.
         terms: Per channel (low, high, mean, std): clip, subtract, divide.
         sampling: The way from these voxels to the network's.
     """
@@ -115,7 +118,8 @@ class Patch(NamedTuple):
     case: str
     number: int
     image: Num[Tensor, "channel z y x"]
-    label: Integer[Tensor, "z y x"]
+    label: Integer[Tensor, "_ _ _"]
+    start: Voxels
     body: Bool[Tensor, "z y x"] | None
     terms: Float[Tensor, "channel 4"]
     sampling: Sampling

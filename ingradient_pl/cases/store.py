@@ -69,12 +69,12 @@ class Voxels(NamedTuple):
 
     Args:
         image: Native data type.
-        label: Integers of the task; zero where the case has no label.
+        label: Integers of the task; zero where the case has no label. On the voxels asked for it.
         body: Voxels inside the patient; None where that is every voxel of the case.
     """
 
     image: Num[np.ndarray, "channel z y x"]
-    label: Integer[np.ndarray, "z y x"]
+    label: Integer[np.ndarray, "_ _ _"]
     body: Bool[np.ndarray, "z y x"] | None
 
 
@@ -111,12 +111,13 @@ class CaseStore:
         vars(self).update(state)
         self._fresh()
 
-    def read(self, name: str, box: Box, *, body: bool = True) -> Voxels:
+    def read(self, name: str, box: Box, *, label: Box | None = None, body: bool = True) -> Voxels:
         """Read a box of a case.
 
         Args:
             name: Of the case.
             box: Voxels of ``cases[name].grid``; it must lie inside.
+            label: Another box, for the label; None reads the same.
             body: Whether the body is wanted; without it a third of the time is saved where there is one.
 
         Raises:
@@ -124,21 +125,26 @@ class CaseStore:
         """
         self._here()
         case = self._known(name)
-        if box.clipped(case.grid.shape) != box or not box.voxels:
-            raise StoreError(f"Case '{name}': {box} leaves its grid of {case.grid.shape} voxels. Clip it.")
+        boxes = {"image": box, "label": box if label is None else label, "body": box}
+        for wanted in boxes.values():
+            if wanted.clipped(case.grid.shape) != wanted or not wanted.voxels:
+                raise StoreError(
+                    f"Case '{name}': {wanted} leaves its grid of {case.grid.shape} voxels. Clip it."
+                )
         opened = self._cached(self._opened, OPEN, name, self._open)
-        cut = box.transposed(np.argsort(self.transpose).tolist()).slices
+        back = np.argsort(self.transpose).tolist()
         parts = {
-            kind: self._part(name, kind, chunks, cut)
+            kind: self._part(name, kind, chunks, boxes[kind].transposed(back).slices)
             for kind, chunks in opened.items()
             if body or kind != "body"
         }
         image = parts["image"].transpose([0, *(axis + 1 for axis in self.transpose)])
-        label = (
-            parts["label"].transpose(self.transpose) if "label" in parts else np.zeros(box.shape, np.uint8)
-        )
+        if "label" in parts:
+            labels = parts["label"].transpose(self.transpose)
+        else:
+            labels = np.zeros(boxes["label"].shape, np.uint8)
         inside = parts["body"].transpose(self.transpose) if "body" in parts else None
-        return Voxels(image, label, inside)
+        return Voxels(image, labels, inside)
 
     def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
         """Give the intensities of each channel of a case, over its whole, its body and its foreground."""

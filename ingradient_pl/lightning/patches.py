@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from ingradient_pl.cases.patch import Patch
 from ingradient_pl.cases.store import CaseStore, StoreError
+from ingradient_pl.lightning.parcel import Packing, Parcel
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.sampling.training import Candidate, TrainingDraws
-from ingradient_pl.transforms.resample import sampling
+from ingradient_pl.transforms.resample import sampling, trimmed
 
 
 class CasePatches(Dataset[Patch]):
@@ -51,12 +52,14 @@ class CasePatches(Dataset[Patch]):
     @override
     def __getitem__(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.candidates)
-        voxels = self.store.read(draw.case, draw.box, body=self.masked)
         native = self.store.cases[draw.case].grid
         way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule, draw.bend)
+        wanted = trimmed(way, draw.box)
+        voxels = self.store.read(draw.case, wanted.image, label=wanted.label, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
-        return Patch(draw.case, number, image, label, body, self._terms(draw.case), way)
+        z, y, x = (at - first for at, first in zip(wanted.label.start, wanted.image.start, strict=True))
+        return Patch(draw.case, number, image, label, (z, y, x), body, self._terms(draw.case), wanted.way)
 
     def _terms(self, name: str) -> torch.Tensor:
         if name not in self.terms:
@@ -127,7 +130,9 @@ class PatchLoader(DataLoader[Patch]):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=list,  # patches differ in size until the device resamples them
+            collate_fn=Packing()
+            if workers
+            else list,  # patches differ in size until the device resamples them
         )
         self.numbers, self.size = numbers, size
         self.batches = 0
@@ -149,7 +154,7 @@ class PatchLoader(DataLoader[Patch]):
         self.numbers.passed = self.batches * self.size
         for batch in super().__iter__():
             self.batches += 1
-            yield [_read(entry) for entry in batch]
+            yield [_read(entry) for entry in (batch.opened() if isinstance(batch, Parcel) else batch)]
 
 
 class _Told(Dataset[Any]):

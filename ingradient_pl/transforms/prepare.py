@@ -45,7 +45,11 @@ class Prepare(nn.Module):
         return resampled_label(label, patch.sampling, self.shape)
 
     def _body(self, patch: Patch) -> Tensor:
-        body = torch.ones_like(patch.label, dtype=torch.bool) if patch.body is None else patch.body
+        if patch.body is None:
+            body = torch.ones_like(patch.label, dtype=torch.bool)
+        else:
+            pairs = zip(patch.start, patch.label.shape, strict=True)
+            body = patch.body[tuple(slice(first, first + voxels) for first, voxels in pairs)]
         inside = resampled_body(body, patch.sampling, self.shape)
         if self.masked is None or all(self.masked):
             return inside[None]

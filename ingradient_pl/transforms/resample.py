@@ -50,6 +50,20 @@ class Rule(NamedTuple):
 NNUNET = Rule()
 
 
+class Reading(NamedTuple):
+    """What of a case is read for a patch, and the way from there.
+
+    Args:
+        way: From the voxels of ``image`` (labels: of ``label``) to the patch.
+        image: Voxels of the image, and of the body.
+        label: Voxels of the label, all in ``image``: the spline's margin is the image's alone.
+    """
+
+    way: Sampling
+    image: Box
+    label: Box
+
+
 def sampling(
     native: Grid,
     box: Box,
@@ -92,6 +106,27 @@ def sampling(
         return PlaneSampling(*way(0), matrix)
     (z, first), (y, second), (x, third) = way(0), way(1), way(2)
     return AxisSampling((z, y, x), (first, second, third))
+
+
+def trimmed(way: Sampling, box: Box) -> Reading:
+    """Leave out what the way from a box does not use, such as slices beyond the nearest.
+
+    >>> x = y = Cut(0, 4, mirrored=False)
+    >>> way = AxisSampling((Picks(torch.tensor([3, 3, 4])), y, x), ((0, 0),) * 3)
+    >>> trimmed(way, Box((10, 0, 0), (9, 4, 4))).image
+    Box(start=(13, 0, 0), shape=(2, 4, 4))
+    """
+    if isinstance(way, ObliqueSampling):
+        return Reading(way, box, box)
+    straight = way.axes if isinstance(way, AxisSampling) else (way.z,)
+    used = [_used(axis, voxels) for axis, voxels in zip(straight, box.shape, strict=False)]
+    whole = [slice(0, voxels) for voxels in box.shape[len(used) :]]
+    image = _part(box, [*(one.image for one in used), *whole])
+    label = _part(box, [*(one.label for one in used), *whole])
+    if isinstance(way, PlaneSampling):
+        return Reading(way._replace(z=used[0].axis), image, label)
+    z, y, x = (one.axis for one in used)
+    return Reading(way._replace(axes=(z, y, x)), image, label)
 
 
 def outward(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
@@ -170,6 +205,35 @@ def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
     return z, y, x
 
 
+class _Used(NamedTuple):
+    """An axis that reads from no more than it uses, and what that is of its former voxels."""
+
+    axis: Axis
+    image: slice
+    label: slice
+
+
+def _used(axis: Axis, voxels: int) -> _Used:
+    ends = axis.nearest if isinstance(axis, Picks) else axis.positions if isinstance(axis, Weights) else None
+    if isinstance(axis, Cut) and axis.voxels:
+        part = slice(axis.start, axis.start + axis.voxels)
+        return _Used(axis._replace(start=0), part, part)
+    if ends is None or not len(ends):
+        return _Used(axis, slice(0, voxels), slice(0, voxels))
+    low, high = sorted((float(ends[0]), float(ends[-1])))  # they rise or fall
+    part = slice(math.floor(low), math.ceil(high) + 1)
+    if isinstance(axis, Picks):
+        return _Used(Picks(axis.nearest - part.start), part, part)
+    assert isinstance(axis, Weights)
+    return _Used(axis._replace(positions=axis.positions - part.start), slice(0, voxels), part)
+
+
+def _part(box: Box, cuts: Sequence[slice]) -> Box:
+    """Give a part of a box, its voxels counted from the box's first."""
+    start = [first + cut.start for first, cut in zip(box.start, cuts, strict=True)]
+    return Box.between(start, [first + cut.stop for first, cut in zip(box.start, cuts, strict=True)])
+
+
 def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
     return 0 if axis == picked else order
 
@@ -193,7 +257,7 @@ def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
         return Picks(torch.from_numpy(nearest))
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
     near = np.clip(positions, 0, voxels - 1)
-    return Weights(torch.from_numpy(rows).float(), torch.from_numpy(near).float())
+    return Weights(*(torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near)))
 
 
 def _short_of_halves(positions: Positions) -> Tensor:

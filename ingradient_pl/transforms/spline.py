@@ -42,7 +42,9 @@ def cubic_rows(voxels: int, positions: Positions, width: float = 0.0) -> Rows:
     coefficients = _coefficients(voxels)
     rows = np.zeros((len(positions), voxels))
     for tap, weight in enumerate(_taps(near - below)):
-        rows += weight[:, None] * coefficients[first + tap]
+        part = coefficients[first + tap]
+        part *= weight[:, None]
+        rows += part
     return rows
 
 

@@ -23,7 +23,7 @@ from ingradient_pl.sampling.training import TrainingDraws
 from ingradient_pl.transforms.normalise import ZScore
 
 SHAPE, SPACING = (300, 512, 512), (1.0, 0.8, 0.8)
-PATCH, BATCH, BATCHES, THEIR_PATCHES = (128, 128, 128), 2, 20, 40
+PATCH, BATCH, BATCHES, THEIR_PATCHES = (128, 128, 128), 2, 20, 200
 NEARLY = (0.99, 0.792, 0.792)
 WORKS = {
     "cut": (SPACING, None),

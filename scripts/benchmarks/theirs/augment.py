@@ -10,7 +10,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import get_patch_size, nnUNet
 PATCH, TURN = (128, 128, 128), 30 / 360 * 2 * np.pi
 
 torch.set_num_threads(1)
-transforms = nnUNetTrainer.get_training_transforms(PATCH, (-TURN, TURN), None, (0, 1, 2), False)
+scales = [[1 / 2**level] * 3 for level in range(5)]  # of the plan for 128 cubed
+transforms = nnUNetTrainer.get_training_transforms(PATCH, (-TURN, TURN), scales, (0, 1, 2), False)
 read = get_patch_size(PATCH, *[(-TURN, TURN)] * 3, (0.85, 1.25))
 image = torch.randn((1, *map(int, read)), generator=torch.Generator().manual_seed(0))
 axes = [torch.arange(count) - count / 2 for count in image.shape[1:]]
