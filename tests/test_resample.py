@@ -453,19 +453,30 @@ def test_labels_are_the_largest_interpolated_indicator(classes):
     assert torch.equal(found[clear].long(), shares.argmax(0)[clear])
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_voting_everywhere_equals_voting_where_neighbours_disagree(turned, monkeypatch):
-    label = blobs((20, 24, 30), 5)
-    native = Grid((20, 24, 30), (1.0, 1.0, 1.0))
-    if turned:
-        way = way_over(native, Grid((12, 13, 14), (1.1, 0.9, 1.3)), np.eye(3) + 0.2)[1]
-        assert isinstance(way, ObliqueSampling)
-        places, _ = labels._turned(way, label, (12, 13, 14))
-    else:
-        axes = outward(native, Grid((27, 19, 37), (20 / 27, 24 / 19, 30 / 37)))
-        at = [labels._spread(axis, dim, label.device) for dim, axis in enumerate(axes)]
-        places = labels.Places((at[0], at[1], at[2]), (True, True, True))
-    assert torch.equal(labels._voted(label, places), labels._vote(label, places))
+def some(kind, shape):
+    """Labels that fill a case, a part of it, its corner, or nothing."""
+    label = blobs(shape, 5)
+    kept = {"all": (0, 1), "part": (0.3, 0.6), "corner": (0.8, 1), "none": (0, 0)}[kind]
+    found = torch.zeros_like(label)
+    cut = tuple(slice(int(kept[0] * count), int(kept[1] * count)) for count in shape)
+    found[cut] = label[cut]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["all", "part", "corner", "none"])
+@pytest.mark.parametrize(
+    "motion",
+    [np.eye(3), np.diag([-1.2, 0.9, -1.1]), np.eye(3) + 0.2, about_z(20)],
+    ids=["still", "mirrored", "turned", "in the plane"],
+)
+def test_voting_everywhere_equals_voting_where_neighbours_disagree(kind, motion, monkeypatch):
+    label = some(kind, (20, 24, 30))
+    native, patch = Grid((20, 24, 30), (1.0, 1.0, 1.0)), Grid((15, 26, 24), (1.1, 0.9, 1.3))
+    box, way = way_over(native, patch, motion)
+    found = resampled_label(label[box.slices], way, patch.shape)
+    monkeypatch.setattr(labels, "at_hand", lambda _: False)
+    assert torch.equal(found, resampled_label(label[box.slices], way, patch.shape))
+    assert bool(found.any()) == (kind != "none")
 
 
 def test_ties_go_to_the_nearest_voxel():

@@ -23,7 +23,7 @@ FAST: dict[str, Any] = {
     "clevel": 5,
     "splitmode": blosc2.SplitMode.ALWAYS_SPLIT,  # low bytes, which are noise, apart: they are just copied
 }
-"""A 144³ box of a real CT (int16, ratio 2.8): XXX ms on one core; LZ4 1.7 ms (2.6), ZSTD 4.4 ms (3.0)."""
+"""A 144³ box of a real CT (int16, ratio 2.8): 1.2 ms on one core; LZ4 1.9 ms (2.6), ZSTD 3.3 ms (3.1)."""
 
 DENSE: dict[str, Any] = {"codec": blosc2.Codec.ZSTD, "clevel": 5}
 EMPTY = 32

@@ -33,12 +33,32 @@ class Places(NamedTuple):
     """Where voxels wanted lie among voxels that are there, along (z, y, x).
 
     Args:
-        at: Shapes broadcast to (z y x); voxel centres are whole numbers, none lies beyond the outer ones.
+        at: Shapes broadcast to (z y x); voxel centres are whole numbers.
         moves: Along which axes they lie in between.
     """
 
     at: Triple
     moves: tuple[bool, bool, bool]
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of what is wanted."""
+        sizes = zip(*(place.shape for place in self.at), strict=True)
+        return torch.Size(0 if 0 in voxels else max(voxels) for voxels in sizes)
+
+    def changed(self, change: Callable[[Tensor, int], Tensor]) -> "Places":
+        """Give the places that ``change`` makes of those along each axis (0, 1, 2)."""
+        z, y, x = (change(place, axis) for axis, place in enumerate(self.at))
+        return self._replace(at=(z, y, x))
+
+    def clamped(self, counts: Sequence[int]) -> "Places":
+        """Give the nearest places among ``counts`` voxels."""
+        return self.changed(lambda place, axis: place.clamp(0, counts[axis] - 1))
+
+    def within(self, low: Sequence[float], high: Sequence[float]) -> Triple:
+        """Tell of each axis which places lie between two ends."""
+        z, y, x = ((place >= a) & (place <= b) for place, a, b in zip(self.at, low, high, strict=True))
+        return z, y, x
 
 
 def resampled_label(
@@ -52,8 +72,7 @@ def resampled_label(
     """
     if isinstance(way, AxisSampling):
         return padded(label_along_axes(label, way.axes), way.padding)
-    places, inside = _turned(way, label, shape)
-    voted = _voted(label, places).mul_(inside)
+    voted = _voted(label, _turned(way, label.shape, shape))
     return padded(voted, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else voted
 
 
@@ -61,9 +80,9 @@ def resampled_body(body: Bool[Tensor, "z y x"], way: Sampling, shape: Voxels) ->
     """Bring a mask to the network's grid by the nearest voxel; what lies outside the case is False."""
     if isinstance(way, AxisSampling):
         return padded(_nearest_along(body, way.axes), way.padding)
-    places, inside = _turned(way, body, shape)
-    z, y, x = (_nearest(place) for place in places.at)
-    taken = _taken(body, (z, y, x)).logical_and_(inside)
+    places = _turned(way, body.shape, shape)
+    z, y, x = (_nearest(place) for place in places.clamped(body.shape).at)
+    taken = _taken(body, (z, y, x)).logical_and_(_inside(places, body.shape))
     return padded(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
 
 
@@ -118,49 +137,92 @@ def _nearest(at: Tensor) -> Tensor:
     return (at + HALF).floor().int()
 
 
-def _turned(
-    way: PlaneSampling | ObliqueSampling, voxels: Tensor, shape: Voxels
-) -> tuple[Places, Bool[Tensor, "#z y x"]]:
-    """Give the places of a turned patch, and which of them lie inside the box in the turned axes."""
+def _turned(way: PlaneSampling | ObliqueSampling, counts: Sequence[int], shape: Voxels) -> Places:
+    """Give the places of a turned patch among ``counts`` voxels; they may lie outside."""
     planes = read_at(way, shape)
     flat = isinstance(way, PlaneSampling)
-    at = [_spread(way.z, 0, voxels.device)] if isinstance(way, PlaneSampling) else []
-    inside = torch.ones_like(planes[0], dtype=torch.bool)
-    for plane, count in zip(reversed(planes.unbind()), voxels.shape[len(at) :], strict=True):  # (x, y, z)
-        inside &= plane.abs() <= 1
-        place = plane.mul_(count / 2).add_(count / 2 - HALF).clamp_(0, count - 1)
+    at = [_spread(way.z, 0, planes.device)] if isinstance(way, PlaneSampling) else []
+    for plane, count in zip(reversed(planes.unbind()), counts[len(at) :], strict=True):  # (x, y, z)
+        place = plane.mul_(count / 2).add_(count / 2 - HALF)
         at.append(place[None] if flat else place)
-    inside = inside[None] if flat else inside
     deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Weights)
-    return Places((at[0], at[1], at[2]), (deep, True, True)), inside
+    return Places((at[0], at[1], at[2]), (deep, True, True))
+
+
+def _inside(places: Places, counts: Sequence[int]) -> Bool[Tensor, "z y x"]:
+    """Tell which places lie in one of ``counts`` voxels."""
+    z, y, x = places.within([-HALF] * AXES, [count - HALF for count in counts])
+    return z & y & x
 
 
 def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:
-    """Let the voxels about each place vote.
+    """Let the voxels about each place vote; outside of all of them it is zero.
 
-    On the CPU only where they disagree, a few voxels in a hundred; elsewhere everywhere, because to know
-    where would make the host wait for the device.
+    On the CPU only where there may be a label, which is a part of most patches; elsewhere everywhere, because
+    to know where would make the host wait for the device.
     """
     if at_hand(label):
-        cells = _cells(label, places.moves)
-        z, y, x = (
-            place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True)
-        )
-        voted = _taken(cells, (z, y, x))
-        doubtful = (voted == MIXED).nonzero(as_tuple=True)
-        z, y, x = (place.expand(voted.shape)[doubtful] for place in places.at)
-        voted[doubtful] = _vote(label, Places((z, y, x), places.moves)).to(voted.dtype)
-        return voted.to(label.dtype)
-    shape = [max(place.shape[dim] for place in places.at) for dim in range(AXES)]
-    rows = max(1, AT_ONCE // max(1, shape[1] * shape[2]))
-    slabs = [_rows(places, start, start + rows) for start in range(0, shape[0], rows)]
-    return torch.cat([_vote(label, slab) for slab in slabs])
+        return _voted_about(label, places)
+    near = places.clamped(label.shape)
+    rows = max(1, AT_ONCE // max(1, places.shape[1] * places.shape[2]))
+    slabs = [_rows(near, start, start + rows) for start in range(0, places.shape[0], rows)]
+    return torch.cat([_vote(label, slab) for slab in slabs]).mul_(_inside(places, label.shape))
+
+
+def _voted_about(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:
+    """Vote about the box that holds all that is not zero."""
+    found = label.new_zeros(places.shape)
+    box = _filled(label)
+    if box is None:
+        return found
+    start = [max(0, axis.start - 1) for axis in box]
+    last = [min(count - 1, axis.stop) for axis, count in zip(box, label.shape, strict=True)]
+    within = places.within(
+        [first - HALF * (first == 0) for first in start],
+        [end + HALF * (end == count - 1) for end, count in zip(last, label.shape, strict=True)],
+    )
+    part = label[tuple(slice(first, end + 1) for first, end in zip(start, last, strict=True))]
+
+    def among(chosen: Places) -> Places:
+        return chosen.clamped(label.shape).changed(lambda place, axis: place - start[axis])
+
+    if _apart(places.at):
+        kept = [axis.flatten().nonzero().flatten() for axis in within]
+        if all(map(len, kept)):
+            cut = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in kept]  # they rise or fall
+            near = places.changed(lambda place, axis: place.narrow(axis, cut[axis].start, len(kept[axis])))
+            found[tuple(cut)] = _settled(part, among(near))
+        return found
+    z, y, x = within
+    chosen = (z & y & x).flatten().nonzero().flatten()
+    near = places.changed(lambda place, _: place.expand(places.shape).flatten()[chosen])
+    found.view(-1)[chosen] = _settled(part, among(near))
+    return found
+
+
+def _filled(label: Integer[Tensor, "z y x"]) -> list[slice] | None:
+    """Give the smallest box with all that is not zero."""
+    if not label.numel():
+        return None
+    side = label.amax(0)
+    kept = [line.nonzero().flatten() for line in (label.flatten(1).amax(1), side.amax(1), side.amax(0))]
+    return [slice(int(line[0]), int(line[-1]) + 1) for line in kept] if len(kept[0]) else None
+
+
+def _settled(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "*_"]:
+    """Vote only where the voxels about a place disagree, a few places in a hundred."""
+    cells = _cells(label, places.moves)
+    z, y, x = (place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True))
+    voted = _taken(cells, (z, y, x))
+    doubtful = (voted == MIXED).flatten().nonzero().flatten()
+    near = places.changed(lambda place, _: place.expand(voted.shape).flatten()[doubtful])
+    voted.view(-1)[doubtful] = _vote(label, near).to(voted.dtype)
+    return voted.to(label.dtype)
 
 
 def _rows(places: Places, start: int, stop: int) -> Places:
     """Keep the places of some rows of z alone."""
-    z, y, x = (place[start:stop] if place.shape[0] > 1 else place for place in places.at)
-    return places._replace(at=(z, y, x))
+    return places.changed(lambda place, _: place[start:stop] if place.shape[0] > 1 else place)
 
 
 def _vote(label: Integer[Tensor, "z y x"], places: Places) -> Tensor:
@@ -183,9 +245,9 @@ def _vote(label: Integer[Tensor, "z y x"], places: Places) -> Tensor:
 
 def _support(candidate: Tensor, votes: list[Tensor], weights: list[Tensor]) -> Tensor:
     """Sum the weights of the voxels that hold the candidate."""
-    support = weights[0] * (votes[0] == candidate)
-    for vote, weight in zip(votes[1:], weights[1:], strict=True):
-        support = support.addcmul(weight, (vote == candidate).to(weight.dtype))
+    support, same = torch.zeros_like(weights[0]), torch.empty_like(weights[0])
+    for vote, weight in zip(votes, weights, strict=True):
+        support.addcmul_(weight, torch.eq(vote, candidate, out=same))  # a sixth of making floats of truths
     return support
 
 
@@ -197,16 +259,22 @@ def _cells(label: Integer[Tensor, "z y x"], moves: tuple[bool, bool, bool]) -> I
             low = torch.minimum(low.narrow(dim, 0, count - 1), low.narrow(dim, 1, count - 1))
             high = torch.maximum(high.narrow(dim, 0, count - 1), high.narrow(dim, 1, count - 1))
     signed = low.to(torch.int16) if label.dtype == torch.uint8 else low
-    return signed.where(low == high, MIXED)
+    mixed = torch.ne(low, high, out=torch.empty_like(signed))  # no truths: they take several times as long
+    return signed.addcmul(mixed, signed - MIXED, value=-1)
 
 
 def _taken(voxels: Tensor, at: Triple) -> Tensor:
     """Read voxels at indices that broadcast; axis by axis where each has its own."""
-    if all(index.shape[dim] == index.numel() for dim, index in enumerate(at)):
+    if _apart(at):
         for dim, index in enumerate(at):
             voxels = voxels.index_select(dim, index.flatten())
         return voxels
     return voxels.reshape(-1)[_index(voxels, at, [lambda whole: whole] * AXES)]
+
+
+def _apart(at: Triple) -> bool:
+    """Tell whether each axis has its own places, and all of them together make a grid."""
+    return at[0].dim() == AXES and all(place.shape[dim] == place.numel() for dim, place in enumerate(at))
 
 
 def _index(voxels: Tensor, at: Triple, rounding: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:

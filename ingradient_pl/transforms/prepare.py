@@ -9,7 +9,7 @@ from ingradient_pl.cases.patch import Batch, Patch
 from ingradient_pl.geometry import Grid, Voxels
 from ingradient_pl.transforms.interpolate import resampled
 from ingradient_pl.transforms.labels import resampled_body, resampled_label
-from ingradient_pl.transforms.normalise import limits, normalised
+from ingradient_pl.transforms.normalise import clipped_, limits, normalised
 
 
 class Prepare(nn.Module):
@@ -38,7 +38,7 @@ class Prepare(nn.Module):
     def _image(self, patch: Patch) -> Tensor:
         image = normalised(patch.image, patch.terms, patch.body, self.masked)
         low, high = (end[:, None, None, None] for end in limits(patch.terms))
-        return resampled(image, patch.sampling, self.shape).clamp_(low, high)
+        return clipped_(resampled(image, patch.sampling, self.shape), low, high)
 
     def _label(self, patch: Patch) -> Tensor:
         label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label

@@ -197,11 +197,13 @@ def separate_axis(current: Sequence[float], wanted: Sequence[float], above: floa
 
 def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
     picked = separate_axis(current.spacing, wanted.spacing, rule.separate_above)
-    ways = []
-    for axis, (voxels, count) in enumerate(zip(current.shape, wanted.shape, strict=True)):
+    orders = [_order(axis, picked, order) for axis in range(AXES)]
+    wants = list(zip(current.shape, wanted.shape, orders, strict=True))
+    ways: dict[tuple[int, int, int], Axis] = {}  # y and x are often alike
+    for voxels, count, degree in dict.fromkeys(wants):
         positions = resized(voxels, count)
-        ways.append(_way(voxels, positions, _order(axis, picked, order), _width(positions, rule)))
-    z, y, x = ways
+        ways[voxels, count, degree] = _way(voxels, positions, degree, _width(positions, rule))
+    z, y, x = (ways[want] for want in wants)
     return z, y, x
 
 
@@ -220,8 +222,8 @@ def _used(axis: Axis, voxels: int) -> _Used:
         return _Used(axis._replace(start=0), part, part)
     if ends is None or not len(ends):
         return _Used(axis, slice(0, voxels), slice(0, voxels))
-    low, high = sorted((float(ends[0]), float(ends[-1])))  # they rise or fall
-    part = slice(math.floor(low), math.ceil(high) + 1)
+    first, last = ends.numpy()[[0, -1]].tolist()  # they rise or fall
+    part = slice(math.floor(min(first, last)), math.ceil(max(first, last)) + 1)
     if isinstance(axis, Picks):
         return _Used(Picks(axis.nearest - part.start), part, part)
     assert isinstance(axis, Weights)
