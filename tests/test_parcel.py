@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 from ingradient_pl.cases.patch import Cut, Patch, Weights
 from ingradient_pl.lightning.parcel import Packing, Parcel
 from ingradient_pl.lightning.patches import PatchLoader, PatchNumbers
-from tests.test_patch_numbers import flat
 
 
 class Told(NamedTuple):
@@ -26,6 +25,10 @@ def entry(number, voxels=20):
     rows, terms = torch.from_numpy(rng.random((3, 8))).float(), torch.from_numpy(rng.random((1, 4)))
     axes = (Cut(0, 4, mirrored=True), Weights(rows[:, 1:], rows[:, 0]), Cut(1, 3, mirrored=False))
     return Patch("a", number, image, label, (1, 1, 0), image[0] > 0, terms, axes)
+
+
+def flat(entry):
+    return [leaf for part in entry for leaf in flat(part)] if isinstance(entry, tuple) else [entry]
 
 
 def same(one, other):
