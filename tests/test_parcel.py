@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from test_patch_numbers import flat
 from torch.utils.data import Dataset
 
 from ingradient_pl.cases.patch import Cut, Patch, Weights
@@ -25,10 +26,6 @@ def entry(number, voxels=20):
     rows, terms = torch.from_numpy(rng.random((3, 8))).float(), torch.from_numpy(rng.random((1, 4)))
     axes = (Cut(0, 4, mirrored=True), Weights(rows[:, 1:], rows[:, 0]), Cut(1, 3, mirrored=False))
     return Patch("a", number, image, label, (1, 1, 0), image[0] > 0, terms, axes)
-
-
-def flat(entry):
-    return [leaf for part in entry for leaf in flat(part)] if isinstance(entry, tuple) else [entry]
 
 
 def same(one, other):
@@ -72,7 +69,7 @@ def test_memory_that_has_become_too_small_is_replaced():
         assert len(packing.memories) == 1
 
 
-def test_a_parcel_opened_twice_does_not_give_back_what_is_lent_again():
+def test_a_parcel_that_was_opened_does_not_give_back_what_is_lent_again():
     packing = Packing()
     parcel = sent(packing([entry(0)]))
     parcel.opened()

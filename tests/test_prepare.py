@@ -43,11 +43,11 @@ def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None, tri
     way = sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.motion)
     known = [Statistics.of(channel) for channel in voxels]
     terms = torch.tensor([ZScore().terms(ChannelStatistics(s, s, None)) for s in known])
-    way, box, inner = trim(way, draw.box)
-    cut = torch.from_numpy(voxels[(slice(None), *box.slices)])
-    inside = None if body is None else torch.from_numpy(body[box.slices])
-    start = tuple(np.subtract(inner.start, box.start).tolist())
-    return Patch("phantom", number, cut, torch.from_numpy(label[inner.slices]), start, inside, terms, way)
+    wanted = trim(way, draw.box)
+    cut = torch.from_numpy(voxels[(slice(None), *wanted.image.slices)])
+    inside = None if body is None else torch.from_numpy(body[wanted.image.slices])
+    part = torch.from_numpy(label[wanted.label.slices])
+    return Patch("phantom", number, cut, part, wanted.start, inside, terms, wanted.way)
 
 
 def everything(way, box):

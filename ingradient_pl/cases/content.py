@@ -47,7 +47,7 @@ def content(image: NDArray[Any]) -> Content | None:
     filled = image[0] != 0
     for channel in image[1:]:
         filled |= channel != 0
-    box = _bounds(filled)
+    box = bounds(filled)
     if box is None:
         return None
     inside = filled[box.slices]
@@ -109,10 +109,14 @@ def _row(found: Statistics | None) -> NDArray[np.float64] | float:
     return 0.0 if found is None else np.array([found.voxels, found.mean, found.std, *found.quantiles])
 
 
-def _bounds(filled: NDArray[np.bool_]) -> Box | None:
+def bounds(filled: NDArray[np.bool_]) -> Box | None:
+    """Give the smallest box that holds all that is filled; None if nothing is."""
     plane: NDArray[np.bool_] = np.any(filled, axis=0)
-    rows: NDArray[np.bool_] = np.any(filled, axis=2)
-    lines: list[NDArray[np.bool_]] = [np.any(rows, axis=1), np.any(plane, axis=1), np.any(plane, axis=0)]
+    lines: list[NDArray[np.bool_]] = [
+        np.any(filled, axis=(1, 2)),
+        np.any(plane, axis=1),
+        np.any(plane, axis=0),
+    ]
     if not lines[0].any():
         return None
     start = [int(line.argmax()) for line in lines]

@@ -126,7 +126,7 @@ class CaseStore:
         self._here()
         case = self._known(name)
         boxes = {"image": box, "label": box if label is None else label, "body": box}
-        for wanted in boxes.values():
+        for wanted in (boxes["image"], boxes["label"]):
             if wanted.clipped(case.grid.shape) != wanted or not wanted.voxels:
                 raise StoreError(
                     f"Case '{name}': {wanted} leaves its grid of {case.grid.shape} voxels. Clip it."

@@ -17,7 +17,7 @@ from ingradient_pl.geometry import AXES, Box, Grid
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.transforms.interpolate import along_axes, along_axis
 from ingradient_pl.transforms.labels import label_along_axes
-from ingradient_pl.transforms.normalise import limits, normalised
+from ingradient_pl.transforms.normalise import clipped_, limits, normalised
 from ingradient_pl.transforms.resample import Axes, Rule, outward, outward_label, part, separate_axis
 from ingradient_pl.transforms.spline import PAD
 
@@ -120,7 +120,7 @@ class _Way(NamedTuple):
             read = torch.from_numpy(np.ascontiguousarray(channel[cut], dtype=np.float32))
             clean = normalised(read[None], terms, None if mask is None else mask[cut])
             low, high = self._limits(clean, terms, axes[self.along])
-            torch.clamp(along_axes(clean, axes)[0], low, high, out=target)
+            clipped_(target.copy_(along_axes(clean, axes)[0]), low, high)
 
     def fill_label(
         self,

@@ -50,11 +50,7 @@ class Parcel:
         own = torch.empty(len(self.memory), dtype=torch.uint8, pin_memory=pinned).copy_(self.memory)
         if self.give_back is not None:
             self.give_back()
-
-        def view(place: Place) -> Tensor:
-            return own[place.start : place.stop].view(place.dtype).view(place.shape)
-
-        return [apply_to_collection(entry, Place, view) for entry in self.entries]
+        return [apply_to_collection(entry, Place, _view, own) for entry in self.entries]
 
     def pin_memory(self) -> list[Any]:
         """Open into pinned memory: a data loader that pins calls this."""
@@ -74,19 +70,11 @@ class Packing:
 
     def __call__(self, entries: Sequence[Any]) -> Parcel:
         """Pack entries: tensors in tuples, named or not, in lists and dictionaries."""
-        tensors: list[Tensor] = []
-        places: list[Place] = []
-
-        def placed(tensor: Tensor) -> Place:
-            start = -(-(places[-1].stop if places else 1) // ALIGNED) * ALIGNED
-            tensors.append(tensor)
-            places.append(Place(start, start + tensor.nbytes, tuple(tensor.shape), tensor.dtype))
-            return places[-1]
-
-        packed = [apply_to_collection(entry, Tensor, placed) for entry in entries]
-        memory = self._memory(places[-1].stop if places else 1)
-        for tensor, (start, stop, shape, dtype) in zip(tensors, places, strict=True):
-            memory[start:stop].view(dtype).view(shape).copy_(tensor)
+        held: list[tuple[Tensor, Place]] = []
+        packed = [apply_to_collection(entry, Tensor, _placed, held) for entry in entries]
+        memory = self._memory(_end(held))
+        for tensor, place in held:
+            _view(place, memory).copy_(tensor)
         return Parcel(memory, packed)
 
     def _memory(self, size: int) -> Bytes:
@@ -99,6 +87,22 @@ class Packing:
             self.memories.append(fitting)
         fitting[0] = LENT
         return fitting[:size]
+
+
+def _placed(tensor: Tensor, held: list[tuple[Tensor, Place]]) -> Place:
+    """Give a tensor the next place after those held, and hold it."""
+    start = -(-_end(held) // ALIGNED) * ALIGNED
+    place = Place(start, start + tensor.nbytes, tuple(tensor.shape), tensor.dtype)
+    held.append((tensor, place))
+    return place
+
+
+def _end(held: Sequence[tuple[Tensor, Place]]) -> int:
+    return held[-1][1].stop if held else 1  # after the byte that tells whether it is lent
+
+
+def _view(place: Place, memory: Bytes) -> Tensor:
+    return memory[place.start : place.stop].view(place.dtype).view(place.shape)
 
 
 def _shared(size: int) -> Bytes:

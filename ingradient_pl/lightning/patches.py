@@ -58,8 +58,8 @@ class CasePatches(Dataset[Patch]):
         voxels = self.store.read(draw.case, wanted.image, label=wanted.label, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
-        z, y, x = (at - first for at, first in zip(wanted.label.start, wanted.image.start, strict=True))
-        return Patch(draw.case, number, image, label, (z, y, x), body, self._terms(draw.case), wanted.way)
+        terms = self._terms(draw.case)
+        return Patch(draw.case, number, image, label, wanted.start, body, terms, wanted.way)
 
     def _terms(self, name: str) -> torch.Tensor:
         if name not in self.terms:
@@ -130,9 +130,7 @@ class PatchLoader(DataLoader[Patch]):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=Packing()
-            if workers
-            else list,  # patches differ in size until the device resamples them
+            collate_fn=Packing() if workers else list,  # patches differ in size: nothing to stack yet
         )
         self.numbers, self.size = numbers, size
         self.batches = 0

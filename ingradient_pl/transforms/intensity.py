@@ -157,10 +157,10 @@ class Contrast(Intensity):
         for channel in chosen(patch, rng, self.channel_p):
             factor = about_one(rng, self.factor)
             mean = channel.mean()
-            low, high = channel.aminmax()
+            ends = channel.aminmax() if self.keep_range else None
             channel.mul_(factor).add_(mean * (1 - factor))
-            if self.keep_range:
-                clipped_(channel, low, high)
+            if ends is not None:
+                clipped_(channel, *ends)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Integer
 from torch import Tensor
 
+from ingradient_pl.cases.content import bounds
 from ingradient_pl.cases.patch import (
     Axis,
     AxisSampling,
@@ -18,7 +19,7 @@ from ingradient_pl.cases.patch import (
     Sampling,
     Weights,
 )
-from ingradient_pl.geometry import AXES, Voxels
+from ingradient_pl.geometry import AXES, Box, Voxels
 from ingradient_pl.transforms.interpolate import at_hand, padded, read_at
 
 AT_ONCE = 1 << 21
@@ -54,6 +55,10 @@ class Places(NamedTuple):
     def clamped(self, counts: Sequence[int]) -> "Places":
         """Give the nearest places among ``counts`` voxels."""
         return self.changed(lambda place, axis: place.clamp(0, counts[axis] - 1))
+
+    def since(self, start: Voxels) -> "Places":
+        """Give the places counted from another first voxel."""
+        return self.changed(lambda place, axis: place - start[axis])
 
     def within(self, low: Sequence[float], high: Sequence[float]) -> Triple:
         """Tell of each axis which places lie between two ends."""
@@ -172,41 +177,28 @@ def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "
 def _voted_about(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:
     """Vote about the box that holds all that is not zero."""
     found = label.new_zeros(places.shape)
-    box = _filled(label)
-    if box is None:
+    filled = bounds(label.numpy() != 0)
+    if filled is None:
         return found
-    start = [max(0, axis.start - 1) for axis in box]
-    last = [min(count - 1, axis.stop) for axis, count in zip(box, label.shape, strict=True)]
+    box = Box.between([first - 1 for first in filled.start], [stop + 1 for stop in filled.stop])
+    box = box.clipped(label.shape)
     within = places.within(
-        [first - HALF * (first == 0) for first in start],
-        [end + HALF * (end == count - 1) for end, count in zip(last, label.shape, strict=True)],
+        [first - HALF * (first == 0) for first in box.start],
+        [stop - 1 + HALF * (stop == count) for stop, count in zip(box.stop, label.shape, strict=True)],
     )
-    part = label[tuple(slice(first, end + 1) for first, end in zip(start, last, strict=True))]
-
-    def among(chosen: Places) -> Places:
-        return chosen.clamped(label.shape).changed(lambda place, axis: place - start[axis])
-
+    part = label[box.slices]
     if _apart(places.at):
         kept = [axis.flatten().nonzero().flatten() for axis in within]
         if all(map(len, kept)):
             cut = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in kept]  # they rise or fall
             near = places.changed(lambda place, axis: place.narrow(axis, cut[axis].start, len(kept[axis])))
-            found[tuple(cut)] = _settled(part, among(near))
+            found[tuple(cut)] = _settled(part, near.clamped(label.shape).since(box.start))
         return found
     z, y, x = within
     chosen = (z & y & x).flatten().nonzero().flatten()
     near = places.changed(lambda place, _: place.expand(places.shape).flatten()[chosen])
-    found.view(-1)[chosen] = _settled(part, among(near))
+    found.view(-1)[chosen] = _settled(part, near.clamped(label.shape).since(box.start))
     return found
-
-
-def _filled(label: Integer[Tensor, "z y x"]) -> list[slice] | None:
-    """Give the smallest box with all that is not zero."""
-    if not label.numel():
-        return None
-    side = label.amax(0)
-    kept = [line.nonzero().flatten() for line in (label.flatten(1).amax(1), side.amax(1), side.amax(0))]
-    return [slice(int(line[0]), int(line[-1]) + 1) for line in kept] if len(kept[0]) else None
 
 
 def _settled(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "*_"]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ingradient_pl.cases.patch import Batch, Patch
-from ingradient_pl.geometry import Grid, Voxels
+from ingradient_pl.geometry import Box, Grid, Voxels
 from ingradient_pl.transforms.interpolate import resampled
 from ingradient_pl.transforms.labels import resampled_body, resampled_label
 from ingradient_pl.transforms.normalise import clipped_, limits, normalised
@@ -48,8 +48,8 @@ class Prepare(nn.Module):
         if patch.body is None:
             body = torch.ones_like(patch.label, dtype=torch.bool)
         else:
-            pairs = zip(patch.start, patch.label.shape, strict=True)
-            body = patch.body[tuple(slice(first, first + voxels) for first, voxels in pairs)]
+            z, y, x = patch.label.shape
+            body = patch.body[Box(patch.start, (z, y, x)).slices]
         inside = resampled_body(body, patch.sampling, self.shape)
         if self.masked is None or all(self.masked):
             return inside[None]

@@ -21,7 +21,7 @@ from ingradient_pl.cases.patch import (
     Sampling,
     Weights,
 )
-from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.geometry import AXES, Box, Grid, Voxels
 from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized, smooth_rows
 
 Axes = tuple[Axis, Axis, Axis]
@@ -62,6 +62,11 @@ class Reading(NamedTuple):
     way: Sampling
     image: Box
     label: Box
+
+    @property
+    def start(self) -> Voxels:
+        """First voxel of the label among the image's."""
+        return self.label.moved([-first for first in self.image.start]).start
 
 
 def sampling(
@@ -121,8 +126,10 @@ def trimmed(way: Sampling, box: Box) -> Reading:
     straight = way.axes if isinstance(way, AxisSampling) else (way.z,)
     used = [_used(axis, voxels) for axis, voxels in zip(straight, box.shape, strict=False)]
     whole = [slice(0, voxels) for voxels in box.shape[len(used) :]]
-    image = _part(box, [*(one.image for one in used), *whole])
-    label = _part(box, [*(one.label for one in used), *whole])
+    image, label = (
+        Box.between([cut.start for cut in cuts], [cut.stop for cut in cuts]).moved(box.start)
+        for cuts in ([*(one.image for one in used), *whole], [*(one.label for one in used), *whole])
+    )
     if isinstance(way, PlaneSampling):
         return Reading(way._replace(z=used[0].axis), image, label)
     z, y, x = (one.axis for one in used)
@@ -216,24 +223,23 @@ class _Used(NamedTuple):
 
 
 def _used(axis: Axis, voxels: int) -> _Used:
-    ends = axis.nearest if isinstance(axis, Picks) else axis.positions if isinstance(axis, Weights) else None
-    if isinstance(axis, Cut) and axis.voxels:
-        part = slice(axis.start, axis.start + axis.voxels)
-        return _Used(axis._replace(start=0), part, part)
-    if ends is None or not len(ends):
-        return _Used(axis, slice(0, voxels), slice(0, voxels))
-    first, last = ends.numpy()[[0, -1]].tolist()  # they rise or fall
-    part = slice(math.floor(min(first, last)), math.ceil(max(first, last)) + 1)
+    whole = slice(0, voxels)
+    if isinstance(axis, Cut):
+        part = slice(axis.start, axis.start + axis.voxels) if axis.voxels else whole
+        return _Used(axis._replace(start=axis.start - part.start), part, part)
     if isinstance(axis, Picks):
+        part = _spanned(axis.nearest) or whole
         return _Used(Picks(axis.nearest - part.start), part, part)
-    assert isinstance(axis, Weights)
-    return _Used(axis._replace(positions=axis.positions - part.start), slice(0, voxels), part)
+    part = _spanned(axis.positions) or whole
+    return _Used(axis._replace(positions=axis.positions - part.start), whole, part)
 
 
-def _part(box: Box, cuts: Sequence[slice]) -> Box:
-    """Give a part of a box, its voxels counted from the box's first."""
-    start = [first + cut.start for first, cut in zip(box.start, cuts, strict=True)]
-    return Box.between(start, [first + cut.stop for first, cut in zip(box.start, cuts, strict=True)])
+def _spanned(places: Tensor) -> slice | None:
+    """Give the voxels about places that rise or fall; None where there are none."""
+    if not len(places):
+        return None
+    first, last = places.numpy()[[0, -1]].tolist()
+    return slice(math.floor(min(first, last)), math.ceil(max(first, last)) + 1)
 
 
 def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:

@@ -72,9 +72,8 @@ class Ours:
     def patch(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.cases)
         way = sampling(self.grid, draw.box, draw.patch, draw.centre, draw.motion)
-        way, box, inner = trimmed(way, draw.box)
-        image = torch.from_numpy(self.image[(slice(None), *box.slices)].copy())
-        label = torch.from_numpy(self.label[inner.slices].copy())
-        z, y, x = (at - first for at, first in zip(inner.start, box.start, strict=True))
+        wanted = trimmed(way, draw.box)
+        image = torch.from_numpy(self.image[(slice(None), *wanted.image.slices)].copy())
+        label = torch.from_numpy(self.label[wanted.label.slices].copy())
         terms = torch.tensor([[-1e4, 1e4, 0.0, 300.0]])
-        return Patch(draw.case, number, image, label, (z, y, x), None, terms, way)
+        return Patch(draw.case, number, image, label, wanted.start, None, terms, wanted.way)
