@@ -210,11 +210,14 @@ def test_long_axes_multiplied_block_by_block_give_the_same():
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("at_once", [1, 3 * 60 * 70, 1 << 30])
 @pytest.mark.parametrize("mm", [0.7, 1.6, 6.0])
-def test_some_slices_at_a_time_give_what_axis_after_axis_gives(monkeypatch, mm, at_once, mirrored):
-    native, network = Grid((9, 60, 70), (mm, 1.0, 1.0)), Grid((13, 80, 49), (9 * mm / 13, 0.75, 70 / 49))
+@pytest.mark.parametrize("wanted", [(80, 49), (49, 80), (50, 50)], ids=["x first", "y first", "alike"])
+def test_some_slices_at_a_time_give_what_axis_after_axis_gives(monkeypatch, wanted, mm, at_once, mirrored):
+    native = Grid((9, 70, 70), (mm, 1.0, 1.0))
+    network = Grid((13, *wanted), (9 * mm / 13, 70 / wanted[0], 70 / wanted[1]))
     image = noise((2, *native.shape))
     z, y, x = outward(native, network)
     assert isinstance(z, Picks) == (mm > 3)
+    assert (y is x) == (wanted[0] == wanted[1])
     if mirrored and isinstance(z, Picks):
         z = Picks(z.nearest.flip(0))
     monkeypatch.setattr(interpolate, "AT_ONCE", at_once)

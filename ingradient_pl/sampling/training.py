@@ -1,5 +1,6 @@
 """Which box of which case comes next in training, decided without a voxel being read."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -208,22 +209,22 @@ def reach(
         margin: Native voxels on either side.
     """
     whole = native.respaced(patch.spacing)
-    spacing = np.array(native.extent) / whole.shape
-    per_step = motion * spacing / np.array(native.spacing)[:, None]
-    half = np.abs(per_step) @ ((np.array(patch.shape) - 1) / 2)
-    first, last = centre - half - 0.5, centre + half - 0.5
-    own = np.abs(np.diag(per_step))
-    straight = np.abs(per_step).sum(1) - own < WHOLE
-    kept = straight & (np.abs(own - 1) < WHOLE) & (np.abs(first - np.round(first)) < WHOLE)
-    width = np.where(straight & ~kept, margin, 0)
-    start = np.where(kept, np.round(first), np.floor(first)).astype(int) - width
-    stop = np.where(kept, np.round(last), np.floor(last) + 1).astype(int) + width + 1
-    inside = np.clip(np.floor(centre), 0, np.array(native.shape) - 1).astype(int)
-    shape = np.array(native.shape)
-    return Box.between(
-        np.minimum(np.clip(start, 0, shape), inside).tolist(),
-        np.maximum(np.clip(stop, 0, shape), inside + 1).tolist(),
-    )
+    turns = (np.abs(motion) * native.extent / whole.shape).tolist()  # mm of the case, for a step in the patch
+    start, stop = [], []
+    for axis, (mm, voxels, middle) in enumerate(zip(native.spacing, native.shape, centre, strict=True)):
+        half = sum(turn / mm * (count - 1) / 2 for turn, count in zip(turns[axis], patch.shape, strict=True))
+        first, last = middle - half - 0.5, middle + half - 0.5
+        own = turns[axis][axis] / mm
+        straight = sum(turns[axis]) / mm - own < WHOLE
+        if straight and abs(own - 1) < WHOLE and abs(first - round(first)) < WHOLE:  # voxels as they are
+            before, after = round(first), round(last) + 1
+        else:
+            more = margin if straight else 0
+            before, after = math.floor(first) - more, math.floor(last) + 2 + more
+        inside = min(max(math.floor(middle), 0), voxels - 1)
+        start.append(min(max(before, 0), inside))
+        stop.append(max(min(after, voxels), inside + 1))
+    return Box.between(start, stop)
 
 
 @lru_cache(maxsize=8)

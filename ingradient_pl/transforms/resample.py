@@ -177,12 +177,16 @@ def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int,
         return Cut(0, stop - start, axis.mirrored), first, first + stop - start
     if isinstance(axis, Picks):
         nearest = axis.nearest[start:stop]
-        first = int(nearest.min())
-        return Picks(nearest - first), first, int(nearest.max()) + 1
-    positions, voxels = axis.positions[start:stop], axis.image.shape[1]
-    first = max(0, math.floor(float(positions.min())) - margin + 1)
-    last = min(voxels, math.floor(float(positions.max())) + margin + 1)
-    return Weights(axis.image[start:stop, first:last], positions - first), first, last
+        first, last = (int(end) for end in _ends(nearest))
+        return Picks(nearest - first), first, last + 1
+    first, last = reads(axis, start, stop, margin)
+    return Weights(axis.image[start:stop, first:last], axis.positions[start:stop] - first), first, last
+
+
+def reads(axis: Weights, start: int, stop: int, margin: int) -> tuple[int, int]:
+    """Give the first and last + 1 voxel read for voxels ``[start, stop)`` of an axis, with a margin."""
+    least, most = _ends(axis.positions[start:stop])
+    return max(0, math.floor(least) - margin + 1), min(axis.image.shape[1], math.floor(most) + margin + 1)
 
 
 def separate_axis(current: Sequence[float], wanted: Sequence[float], above: float = 3.0) -> int | None:
@@ -238,8 +242,14 @@ def _spanned(places: Tensor) -> slice | None:
     """Give the voxels about places that rise or fall; None where there are none."""
     if not len(places):
         return None
+    least, most = _ends(places)
+    return slice(math.floor(least), math.ceil(most) + 1)
+
+
+def _ends(places: Tensor) -> tuple[float, float]:
+    """Give the least and the greatest of places that rise or fall: a fifth of the time of looking at all."""
     first, last = places.numpy()[[0, -1]].tolist()
-    return slice(math.floor(min(first, last)), math.ceil(max(first, last)) + 1)
+    return min(first, last), max(first, last)
 
 
 def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
@@ -254,17 +264,17 @@ def _width(positions: Positions, rule: Rule) -> float:
 
 def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
     """Choose the cheapest exact way from ``voxels`` to ``positions`` along one axis."""
-    whole = np.round(positions)
-    steps = np.diff(whole)
-    agree = not len(positions) or np.abs(positions - whole).max() < SAME
-    if agree and np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
-        start = int(whole.min()) if len(whole) else 0
-        return Cut(start, len(whole), bool(np.any(steps < 0)))
+    whole = positions.round()
+    if not len(positions) or np.abs(positions - whole).max() < SAME:
+        steps = np.diff(whole)
+        if np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
+            start = int(whole.min()) if len(whole) else 0
+            return Cut(start, len(whole), bool(np.any(steps < 0)))
     if order == 0:  # halves go up, as scipy's do
-        nearest = np.clip(np.floor(positions + 0.5), 0, voxels - 1).astype(np.int64)
+        nearest = np.floor(positions + 0.5).clip(0, voxels - 1).astype(np.int64)
         return Picks(torch.from_numpy(nearest))
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
-    near = np.clip(positions, 0, voxels - 1)
+    near = positions.clip(0, voxels - 1)
     return Weights(*(torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near)))
 
 

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -37,16 +38,10 @@ def cubic_rows(voxels: int, positions: Positions, width: float = 0.0) -> Rows:
         offsets = ((np.arange(points) + 0.5) / points - 0.5) * width
         rows = cubic_rows(voxels, (positions[:, None] + offsets).ravel())
         return np.asarray(rows.reshape(len(positions), points, voxels).mean(1))
-    near = np.clip(positions, -1.0, float(voxels))
+    near = positions.clip(-1.0, float(voxels))
     below = np.floor(near)
-    first = below.astype(np.int64) + PAD - 1
-    coefficients = _coefficients(voxels)
-    rows = np.zeros((len(positions), voxels))
-    for tap, weight in enumerate(_taps(near - below)):
-        part = coefficients[first + tap]
-        part *= weight[:, None]
-        rows += part
-    return rows
+    about = _coefficients(voxels)[below.astype(np.int64) + PAD - 1]
+    return np.asarray((_taps(near - below).T[:, None] @ about)[:, 0])
 
 
 def linear_rows(voxels: int, positions: Positions) -> Rows:
@@ -55,7 +50,7 @@ def linear_rows(voxels: int, positions: Positions) -> Rows:
     The rows are those of ``skimage.transform.resize(order=1, mode="edge")`` and of torch's trilinear
     ``interpolate`` with ``align_corners=False``.
     """
-    near = np.clip(positions, 0.0, voxels - 1.0)
+    near = positions.clip(0.0, voxels - 1.0)
     below = np.floor(near).astype(np.int64)
     rows, wanted = np.zeros((len(positions), voxels)), np.arange(len(positions))
     rows[wanted, below] = 1 - (near - below)
@@ -84,11 +79,15 @@ def resized(voxels: int, wanted: int) -> Positions:
 def _taps(up: Positions) -> NDArray[np.float64]:
     """Give the weights of the four coefficients about positions ``up`` voxels above the second of them."""
     square = up * up
-    return np.asarray(TAPS @ np.stack([np.ones_like(up), up, square, square * up]))
+    return np.asarray(TAPS @ np.array([np.ones_like(up), up, square, square * up]))
 
 
 @lru_cache(maxsize=16)  # 2 MB for 512 voxels
-def _coefficients(voxels: int) -> Rows:
-    """What each voxel gives to each of the spline's coefficients, edges repeated."""
+def _coefficients(voxels: int) -> NDArray[np.float64]:
+    """What each voxel gives to the spline's coefficients, edges repeated: each four in a row, (_, 4, voxels).
+
+    The fours overlap in memory, in which the four of each are one piece.
+    """
     padded = np.pad(np.eye(voxels), ((PAD, PAD), (0, 0)), mode="edge")
-    return np.asarray(ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest"))
+    coefficients = ndimage.spline_filter1d(padded, order=3, axis=0, mode="nearest")
+    return sliding_window_view(coefficients, len(TAPS), axis=0).swapaxes(1, 2)
