@@ -136,6 +136,19 @@ def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys
     assert not list(tmp_path.glob("sweep/**/*.log"))
 
 
+def test_a_run_of_a_sweep_that_fails_leaves_the_others_and_the_table(monkeypatch, capsys, tmp_path, quick):
+    monkeypatch.chdir(tmp_path)
+    swept = ["epochs=1", "plan.widths=[4,8,12],[4,8]", "hydra.sweep.dir=sweep"]
+    code, _, err = outcome(monkeypatch, capsys, "train", quick[0], "-m", *quick[1:], *reversed(swept))
+    assert code == 1
+    assert "sweep/1 failed; the sweep goes on" in err
+    assert "Traceback" not in err
+    rows = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "0", "1"]
+    assert float(rows[1].rsplit(",", 1)[1]) >= 0
+    assert rows[2].endswith(",nan")
+
+
 def test_a_run_goes_on_by_one_key(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     code, _, err = outcome(monkeypatch, capsys, "train", *quick, "epochs=1", "hydra.run.dir=run")

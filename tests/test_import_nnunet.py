@@ -267,3 +267,6 @@ def test_a_plan_of_nnunets_is_taken_over_and_trains(monkeypatch, capsys, tmp_pat
     code, _, err = outcome(monkeypatch, capsys, "plan", *line[:-1], "3d_other")
     assert code == 1
     assert "3d_other" in err
+    code, _, err = outcome(monkeypatch, capsys, "plan", *line, "--spacing", "[3,1,1]")
+    assert code == 2
+    assert "plan.spacing=" in err

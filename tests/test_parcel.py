@@ -48,6 +48,13 @@ def test_what_is_opened_is_what_was_packed():
     assert all(kept.data_ptr() % 64 == 0 for kept in (opened[0].image, opened[1].label))
 
 
+def test_a_parcel_is_opened_once():
+    parcel = sent(Packing()([entry(0)]))
+    parcel.opened()
+    with pytest.raises(RuntimeError, match="opened before"):
+        parcel.opened()
+
+
 def test_memory_is_taken_up_again_when_its_parcel_was_opened_or_lost_and_never_before():
     packing = Packing()
     first, second = sent(packing([entry(0)])), sent(packing([entry(1)]))

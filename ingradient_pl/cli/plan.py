@@ -57,14 +57,20 @@ def planned(  # noqa: PLR0913 - one argument an option
         nnunet_plans: A file of nnU-Net's (nnUNetPlans.json) whose configuration is taken over, instead of a
             plan made here. Its axes are those of the files: prepare the store with --orientation stored.
     """
+    given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
+    numbers = {name: value for name, value in given.items() if value is not None}
     if nnunet_plans is not None:
+        if spacing is not None or numbers:
+            raise UsageError(
+                "--nnunet-plans takes the spacing of that plan; change it in its file, or in training "
+                "by plan.spacing=[3,1,1], instead of with --spacing or a planner's numbers."
+            )
         task = CaseStore(Path(store)).task
         _written(read_nnunet_plans(Path(nnunet_plans), task, [configuration])[configuration], output, store)
         return
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
-    numbers = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
-    rule = _rule(planner, spacing, {name: value for name, value in numbers.items() if value is not None})
+    rule = _rule(planner, spacing, numbers)
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
     plans = maker.plans(Fingerprint.of_store(CaseStore(Path(store))), axes)

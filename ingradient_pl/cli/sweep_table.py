@@ -3,11 +3,13 @@
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
@@ -27,7 +29,8 @@ class SweepTable(Callback):
     """Print the runs of a sweep with what each reached, and keep them as a CSV file in the sweep's folder.
 
     Each run leaves its score in its own folder, so that launchers which run elsewhere, or after each other
-    on several days, come out in one table.
+    on several days, come out in one table. The file is written again after each run: one that fails ends the
+    sweep with its error, once the others have run.
     """
 
     @override
@@ -39,21 +42,35 @@ class SweepTable(Callback):
         score = job_return.return_value if done and math.isfinite(job_return.return_value) else None
         told = {"overrides": list(job_return.overrides or ()), config.maximise: score}
         (folder / SCORE).write_text(json.dumps(told), encoding="utf-8")
+        if config.hydra.mode == RunMode.MULTIRUN:
+            _keep(config)
+            if job_return.status == JobStatus.FAILED:
+                print(f"The run in {folder} failed; the sweep goes on.", file=sys.stderr)
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep = Path(config.hydra.sweep.dir)
-        runs = sorted(found(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
+        runs = _keep(config)
         if not runs:
             return
-        columns = ("run", "told", str(config.maximise))
-        with (sweep / TABLE).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([columns, *runs])
-        shown = [columns, *((run.folder, run.overrides, _shown(run.score)) for run in runs)]
-        widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+        shown = [_columns(config), *((run.folder, run.overrides, _shown(run.score)) for run in runs)]
+        widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
         for line in shown:
             print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
-        print(f"Kept in {sweep / TABLE}")
+        print(f"Kept in {Path(config.hydra.sweep.dir) / TABLE}")
+
+
+def _keep(config: DictConfig) -> list[Run]:
+    """Write the table of the runs so far, the best first, and give them."""
+    sweep = Path(config.hydra.sweep.dir)
+    runs = sorted(found(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
+    if runs:
+        with (sweep / TABLE).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([_columns(config), *runs])
+    return runs
+
+
+def _columns(config: DictConfig) -> tuple[str, str, str]:
+    return "run", "told", str(config.maximise)
 
 
 def found(sweep: Path, metric: str) -> list[Run]:

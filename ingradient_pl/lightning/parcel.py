@@ -46,7 +46,12 @@ class Parcel:
 
         Args:
             pinned: Whether in memory that a GPU can read from.
+
+        Raises:
+            RuntimeError: If it was opened before: its memory may hold another batch by now.
         """
+        if self.give_back is not None and not self.give_back.alive:
+            raise RuntimeError("This parcel was opened before, and its memory given back; keep what it gave.")
         own = torch.empty(len(self.memory), dtype=torch.uint8, pin_memory=pinned).copy_(self.memory)
         if self.give_back is not None:
             self.give_back()
