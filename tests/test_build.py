@@ -182,7 +182,7 @@ def test_an_empty_label_is_a_warning_and_float_integers_are_labels(raw, store):
     stored = CaseStore(store)
     assert stored.cases["phantom_000"].classes == ()
     assert stored.statistics("phantom_000")[0].foreground is None
-    assert stored.foreground("phantom_000") == {}
+    assert not any(len(stored.foreground("phantom_000", value)) for value in (1, 2))
     assert stored.cases["phantom_001"].classes == (1, 2)
 
 

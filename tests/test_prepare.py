@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ingradient_pl.cases.patch import Patch, Weights
+from ingradient_pl.cases.patch import AxisSampling, ObliqueSampling, Patch, PlaneSampling, Weights
 from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
 from ingradient_pl.geometry import Grid
 from ingradient_pl.sampling.motion import RandomMotion
@@ -168,18 +168,31 @@ class Sleepless(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def fetched(tensor, *_, **__):
+    raise AssertionError("a tensor was brought to the host")
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["turned in space", "turned in slices"])
+@pytest.mark.parametrize("inside", [False, True], ids=["no body", "body"])
 @pytest.mark.parametrize("transforms", [NNUNET, DA5], ids=["nnunet", "da5"])
-def test_no_device_is_waited_for(transforms, monkeypatch):
+def test_no_device_is_waited_for(transforms, inside, flat, monkeypatch):
     """What a GPU would do, done on the CPU: the ways that differ are chosen by ``at_hand`` alone."""
-    patches = [patch_of(number, RandomMotion(rotation_p=0.5, scaling_p=0.5)) for number in range(6)]
+    motion = RandomMotion(rotation_p=0.5, scaling_p=0.5, flat=flat)
+    body = phantom()[1] > 0 if inside else None
+    patches = [patch_of(number, motion, body=body) for number in range(6)]
+    turned = PlaneSampling if flat else ObliqueSampling
+    assert {type(patch.sampling) for patch in patches} == {AxisSampling, turned}
     expected = Prepare(SHAPE)(patches)
     for unit in (interpolate, labels):
         monkeypatch.setattr(unit, "at_hand", lambda voxels: False)
+    for name in ("cpu", "numpy", "tolist", "item"):
+        monkeypatch.setattr(torch.Tensor, name, fetched)
     changes = [change if isinstance(change, BodyMask) else replace(change, p=1.0) for change in transforms]
     with Sleepless():
         batch = Prepare(SHAPE)(patches)
         image, label = batch.image.clone(), batch.label.clone()
         Augment(changes)(batch)
+    monkeypatch.undo()
     assert_close(image, expected.image, atol=1e-5, rtol=0)
     assert torch.equal(label, expected.label)
 

@@ -242,8 +242,8 @@ CASE = Grid((60, 90, 80), (1.5, 0.8, 0.9))
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.5, 0.8, 0.9), (2.5, 0.7, 1.3)], ids=str)
 @pytest.mark.parametrize("oversampling", [0.0, 1.0])
-@pytest.mark.parametrize(("margin", "off"), [(8, 5e-5), (12, 1e-5)])
-def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, margin, off):
+@pytest.mark.parametrize(("told", "off"), [({}, 5e-5), ({"margin": 12}, 1e-5)], ids=["default", "12"])
+def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, told, off):
     from ingradient_pl.sampling.oversampling import FixedShare
 
     image, label = noise((1, *CASE.shape)), blobs(CASE.shape, 3)
@@ -252,7 +252,7 @@ def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, ma
     whole, whole_label = along_axes(image, axes), label_along_axes(label, axes)
     shape = (24, 33, 40)
     share = FixedShare(oversampling)
-    draws = TrainingDraws(shape, spacing, motion=None, oversampling=share, margin=margin)
+    draws = TrainingDraws(shape, spacing, motion=None, oversampling=share, **told)
     foreground = {1: np.argwhere(label.numpy() == 1).astype(np.int32)}
     for number in range(4):
         draw = draws.draw(number, [Candidate("a", CASE, foreground, (1,))])

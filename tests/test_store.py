@@ -4,9 +4,12 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -15,9 +18,11 @@ from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.chunks import Chunks, packed
 from ingradient_pl.cases.formats import read_label, read_volume
 from ingradient_pl.cases.phantom import write_phantoms
+from ingradient_pl.cases.records import CaseFiles, Source
 from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cases.statistics import Statistics
 from ingradient_pl.cases.store import CaseStore, StoreError
+from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import Box
 
 
@@ -79,9 +84,10 @@ def test_foreground_voxels_lie_in_their_class_in_any_order_of_axes(raw, built):
         store = CaseStore(built, transpose)
         for name, case in store.cases.items():
             label = store.read(name, case.grid.whole).label
-            found = store.foreground(name)
-            assert tuple(found) == case.classes == (1, 2)
-            for value, voxels in found.items():
+            assert case.classes == (1, 2)
+            assert store.foreground(name, 3).shape == (0, 3)
+            for value in case.classes:
+                voxels = store.foreground(name, value)
                 assert len(voxels) == case.voxels[value] == np.count_nonzero(label == value)
                 assert (label[tuple(voxels.T)] == value).all()
                 assert voxels.dtype == np.int32
@@ -209,7 +215,7 @@ def test_a_harmed_file_is_named_with_its_case_and_cure(spoilable, file, harm):
 
     def used():
         store.statistics("phantom_001")
-        store.foreground("phantom_001")
+        store.foreground("phantom_001", 1)
         store.read("phantom_001", store.cases["phantom_001"].grid.whole)
 
     with pytest.raises(StoreError, match=rf"Case 'phantom_001': .*{file} cannot be read.*prepare"):
@@ -230,10 +236,14 @@ def test_wrong_requests_are_refused(built, tmp_path):
         CaseStore(tmp_path)
 
 
-def test_a_newer_store_is_refused_and_so_is_a_raw_data_set(spoilable, raw):
+def test_a_newer_or_older_store_is_refused_and_so_is_a_raw_data_set(spoilable, raw):
     file = spoilable / "dataset.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"store_format": 2}))
-    with pytest.raises(StoreError, match=r"format 2.*up to 1.*Update"):
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps(written | {"store_format": 3}))
+    with pytest.raises(StoreError, match=r"format 3.*up to 2.*Update"):
+        CaseStore(spoilable)
+    file.write_text(json.dumps(written | {"store_format": 1}))
+    with pytest.raises(StoreError, match=r"format 1, now 2.*Prepare the data set again: ingradient prepare"):
         CaseStore(spoilable)
     with pytest.raises(StoreError, match=r"raw data set"):
         CaseStore(raw)
@@ -270,7 +280,7 @@ def test_a_read_only_store_is_read(spoilable):
     try:
         store = CaseStore(spoilable)
         assert mean_of(store, "phantom_000")
-        assert store.foreground("phantom_000")
+        assert len(store.foreground("phantom_000", 1))
     finally:
         for path in [spoilable, *spoilable.rglob("*")]:
             path.chmod(0o755)
@@ -284,6 +294,53 @@ def test_two_thousand_cases_open_in_a_second_and_few_stay_open(spoilable):
     store = CaseStore(spoilable)
     assert time.process_time() - start < 1
     assert len(store.cases) == 2003
-    for number in range(200):
-        store.read(f"copy_{number:04d}", Box((0, 0, 0), (2, 2, 2)))
+    for number in range(300):
+        name = f"copy_{number:04d}"
+        store.read(name, Box((0, 0, 0), (2, 2, 2)))
+        store.statistics(name)
+        store.foreground(name, 1)
     assert len(store._opened) <= 64
+    assert len(store._coordinates) <= 64
+    assert len(store._statistics) <= 256
+
+
+MUCH_READ = """
+import sys
+from pathlib import Path
+from ingradient_pl.cases.store import CaseStore
+store = CaseStore(Path(sys.argv[1]))
+for name, case in store.cases.items():
+    for value in case.classes[:4]:
+        store.foreground(name, value)
+    store.read(name, case.grid.whole)
+    store.statistics(name)
+(peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+print(int(peak.split()[1]) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
+def test_cases_of_many_classes_fill_no_memory(tmp_path):
+    classes, size = 100, 64
+    label = (np.arange(size**3) * (classes + 1) // size**3).reshape([size] * 3)
+    for name, voxels in (("image", label * 10 + 1), ("label", label)):
+        nibabel.save(nibabel.Nifti1Image(voxels.astype(np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    task = Task(("CT",), {"background": 0, **{f"c{value}": value for value in range(1, classes + 1)}})
+    case = CaseFiles("case", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz", "case")
+    build_store(Source(task, [case]), tmp_path / "store", workers=1, progress=False)
+    cases = tmp_path / "store" / "cases"
+    for number in range(250):
+        (cases / f"copy_{number:03d}").symlink_to(cases / "case")
+    line = [sys.executable, "-c", MUCH_READ, str(tmp_path / "store")]
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", check=True, timeout=300)
+    assert int(done.stdout) < 300e6
+
+
+def test_a_file_that_is_replaced_while_it_is_open_is_named(spoilable):
+    store = CaseStore(spoilable)
+    mean_of(store, "phantom_000")
+    file = spoilable / "cases" / "phantom_000" / "image.b2nd"
+    shutil.copy2(file, file.with_suffix(".other"))
+    file.with_suffix(".other").replace(file)
+    with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read \(it has been replaced"):
+        mean_of(store, "phantom_000")

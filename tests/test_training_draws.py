@@ -12,12 +12,10 @@ from ingradient_pl.sampling.oversampling import Chance, FixedShare
 from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
 
 
-def foreground(index):
+def foreground(index, value):
     """Two voxels of class 1, one of class 2: read on demand, like the store's."""
-    return {
-        1: np.array([[3, 4, 5], [10 + index, 50, 40]], dtype=np.int32),
-        2: np.array([[6, 7, 8]], dtype=np.int32),
-    }
+    voxels = {1: [[3, 4, 5], [10 + index, 50, 40]], 2: [[6, 7, 8]]}
+    return np.array(voxels[value], dtype=np.int32)
 
 
 CASES = [
@@ -94,8 +92,8 @@ def test_forced_patches_lie_about_a_foreground_voxel():
         start, case = start_of(draw, draws.spacing)
         voxels = {
             (label, tuple(voxel)): np.maximum(0, voxel - np.array(draws.patch) // 2)
-            for label, found in case.foreground().items()
-            for voxel in found
+            for label in case.classes
+            for voxel in case.foreground(label)
         }
         hits = [key for key, expected in voxels.items() if np.array_equal(expected, start)]
         assert hits
@@ -160,7 +158,7 @@ def test_boxes_are_inside_and_never_empty():
             assert draw.box == draw.box.clipped(shape)
 
 
-def test_the_box_holds_every_voxel_the_patch_reaches():
+def test_the_box_holds_every_voxel_the_patch_reaches_and_the_margin_and_one_more_at_most():
     draws = replace(DRAWS, motion=RandomMotion(rotation_p=0.5, scaling_p=0.5, flat=False))
     for number in range(60):
         draw = draws.draw(number, CASES)
@@ -175,6 +173,10 @@ def test_the_box_holds_every_voxel_the_patch_reaches():
         high = np.clip(np.ceil(at.max(1) - 1e-6), 0, np.array(native.shape) - 1)
         assert (np.array(draw.box.start) <= low).all()
         assert (np.array(draw.box.stop) > high).all()
+        turned = np.count_nonzero(np.reshape(draw.motion, (3, 3)), axis=1) > 1
+        more = np.where(turned, 1, draws.margin + 1)
+        assert (np.array(draw.box.start) >= low - more).all()
+        assert (np.array(draw.box.stop) - 1 <= high + more).all()
 
 
 def test_the_margin_is_read_only_where_the_spline_works():
@@ -195,10 +197,11 @@ def test_validation_without_motion_takes_the_same_centres():
 
 def test_foreground_is_read_for_forced_patches_only():
     reads = []
-    cases = [case._replace(foreground=lambda: reads.append(1) or foreground(0)) for case in CASES]
+    cases = [case._replace(foreground=lambda c: reads.append(c) or foreground(0, c)) for case in CASES]
     for number in range(40):
         DRAWS.draw(number, cases)
     assert len(reads) == 10
+    assert set(reads) == {1, 2}
 
 
 @pytest.mark.parametrize(

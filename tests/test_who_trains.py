@@ -8,6 +8,7 @@ import torch
 from test_checkpoint import TASK, network, plan
 from torch.utils.data import DataLoader, random_split
 
+from ingradient_pl.cases.patch import Picks, Weights
 from ingradient_pl.cases.records import label_values
 from ingradient_pl.cases.splits import Split
 from ingradient_pl.cases.store import CaseStore
@@ -17,7 +18,8 @@ from ingradient_pl.lightning.datamodule import Fold, SegmentationData
 from ingradient_pl.lightning.patches import CasePatches
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.sampling.training import TrainingDraws
-from ingradient_pl.transforms.intensity import Augment
+from ingradient_pl.transforms.intensity import Augment, GaussianNoise
+from ingradient_pl.transforms.normalise import ZScore
 
 
 def store(**splits):
@@ -120,3 +122,39 @@ def test_an_epoch_has_iterations_batches_of_each_patient(phantom_store, phantom_
         drawn = [patch.case for batch in data.train_dataloader() for patch in batch]
         assert len(drawn) == 2 * batches
         assert {drawn.count(name) for name in data.split.train} == {2 * batches // 4}
+
+
+def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(phantom_store, phantom_plan):
+    made = dataclasses.replace(read_plan(phantom_plan), spacing=(3.0, 3.0, 3.0), normalisation=(ZScore(),))
+    draws = TrainingDraws(made.patch, made.spacing, 2, motion=None)
+
+    def patches(**told):
+        planned = dataclasses.replace(made, **told)
+        data = SegmentationData(str(phantom_store), planned, draws, Augment({}), Fold(count=3), workers=0)
+        return data, next(iter(data.train_dataloader()))[0]
+
+    data, plain = patches()
+    assert data.prepare.masked == (False,)
+    assert plain.body is None
+    assert plain.image.dtype == getattr(torch, data.store.cases[plain.case].dtype) == torch.int16
+    assert all(isinstance(axis, Weights) for axis in plain.sampling.axes)
+    masked, _ = patches(normalisation=(ZScore(masked=True),))
+    assert masked.prepare.masked == (True,)
+    _, averaged = patches(low_pass_above=1.0)
+    assert not torch.equal(averaged.sampling.axes[2].image, plain.sampling.axes[2].image)
+    _, apart = patches(separate_z_above=1.0)
+    assert any(isinstance(axis, Picks) for axis in apart.sampling.axes)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_training_batches_are_augmented_and_no_others(phantom_store, phantom_plan, training):
+    made = read_plan(phantom_plan)
+    draws = TrainingDraws(made.patch, made.spacing, 2)
+    augment = Augment({"noise": GaussianNoise(sigma=(0.5, 0.5), p=1.0)}, 3)
+    data = SegmentationData(str(phantom_store), made, draws, augment, Fold(count=3), workers=0)
+    data.trainer = SimpleNamespace(training=training, global_rank=0, world_size=1)
+    patches = next(iter(data.val_dataloader()))
+    plain, found = data.prepare(patches), data.on_after_batch_transfer(patches, 0)
+    assert torch.equal(found.label, plain.label)
+    changed = float((found.image - plain.image).std())
+    assert abs(changed - 0.5) < 0.01 if training else changed == 0

@@ -207,6 +207,7 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     """What a prepared case depends on: where this differs, it is made again."""
     files = [file for file in (*case.images, case.label) if file is not None]
     return {
+        "store_format": FORMAT,
         "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
         "orientation": settings.orientation,

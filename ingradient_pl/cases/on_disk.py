@@ -7,7 +7,8 @@ from typing import Any
 
 from ingradient_pl.cases.task import Task
 
-FORMAT = 1
+FORMAT = 2
+"""2 keeps the sampled voxels of each class by themselves."""
 DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
 ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
 
@@ -39,6 +40,11 @@ def dataset(path: Path) -> dict[str, Any]:
             "Update ingradient_pl, or prepare the data set again with this version."
         )
     return plain
+
+
+def coordinates_of(value: int) -> str:
+    """Name the entry of a case's numbers that holds the sampled voxels of an integer."""
+    return f"coordinates_{value}"
 
 
 def description(folder: Path) -> dict[str, Any]:

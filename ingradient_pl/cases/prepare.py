@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ingradient_pl.cases import content, pairs
 from ingradient_pl.cases.chunks import packed
 from ingradient_pl.cases.formats import Volume, read_label, read_volume
-from ingradient_pl.cases.on_disk import ARRAYS, NUMBERS
+from ingradient_pl.cases.on_disk import ARRAYS, NUMBERS, coordinates_of
 from ingradient_pl.cases.raw import ImageError, Raw, differing
 from ingradient_pl.cases.records import CaseFiles
 from ingradient_pl.cases.task import Task
@@ -144,14 +144,11 @@ def _place(case: CaseFiles, volume: Volume, box: Box) -> dict[str, Any]:
 
 
 def _coordinates(found: content.Foreground) -> dict[str, NDArray[Any]]:
-    """Ascending indices as steps: half the bytes and a third after compression."""
-    steps = [np.diff(flat, prepend=0) for flat in found.coordinates.values()]
-    joined = np.concatenate(steps) if steps else np.zeros(0, np.int64)
-    largest = int(joined.max()) if joined.size else 0
+    """Ascending indices as steps: half the bytes and a third after compression. A class is read by itself."""
+    steps = {value: np.diff(flat, prepend=0) for value, flat in found.coordinates.items()}
     return {
-        "values": np.array(list(found.coordinates), dtype=np.int64),
-        "counts": np.array([flat.size for flat in found.coordinates.values()], dtype=np.int64),
-        "coordinates": joined.astype(np.min_scalar_type(largest)),
+        coordinates_of(value): step.astype(np.min_scalar_type(int(step.max(initial=0))))
+        for value, step in steps.items()
     }
 
 

@@ -24,8 +24,12 @@ OPEN = 64
 """Cases whose files one process keeps open."""
 
 KEPT = 256
-"""Cases whose coordinates or statistics one process keeps in memory."""
+"""Cases whose statistics one process keeps in memory: 24 kB a channel."""
 
+SAMPLED = 64
+"""Classes of cases whose sampled voxels one process keeps: 120 kB, or more where they are over a million."""
+
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -90,7 +94,7 @@ class CaseStore:
         names: The cases wanted; None opens all.
 
     Raises:
-        StoreError: If there is no store, or it was written by a newer version.
+        StoreError: If there is no store, or another version wrote it that keeps cases in another way.
     """
 
     def __init__(
@@ -100,6 +104,12 @@ class CaseStore:
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
         self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
         described = on_disk.dataset(self.path)
+        if described["store_format"] < on_disk.FORMAT:
+            raise StoreError(
+                f"{self.path} was written by an earlier version (store format {described['store_format']}, "
+                f"now {on_disk.FORMAT}). Prepare the data set again: "
+                f"ingradient prepare --source DATASET --store {self.path}"
+            )
         self.task, self.orientation = on_disk.task(described["task"]), str(described["orientation"])
         self.cases = {name: self._case(self._plain(name)) for name in names or on_disk.names(self.path)}
         self._fresh()
@@ -151,16 +161,16 @@ class CaseStore:
         self._here()
         return self._cached(self._statistics, KEPT, name, self._read_statistics)
 
-    def foreground(self, name: str) -> dict[int, NDArray[np.int32]]:
-        """Give sampled voxels (z, y, x) of each foreground integer: up to 10,000, or 1 % if that is more."""
+    def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
+        """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more."""
         self._here()
-        coordinates = self._cached(self._coordinates, KEPT, name, self._read_coordinates)
-        return {value: found for value, found in coordinates.items() if value}
+        found = self._cached(self._coordinates, SAMPLED, (name, value), self._read_coordinates)
+        return np.zeros((0, AXES), np.int32) if found is None else found
 
-    def annotated(self, name: str) -> NDArray[np.int32] | None:
+    def annotated(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
         """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
         self._here()
-        return self._cached(self._coordinates, KEPT, name, self._read_coordinates).get(0)
+        return self._cached(self._coordinates, SAMPLED, (name, 0), self._read_coordinates)
 
     def described(self, name: str) -> dict[str, Any]:
         """Give all that is written about a case: native frame, crop, source files."""
@@ -171,21 +181,21 @@ class CaseStore:
         self._process, self._lock = os.getpid(), threading.RLock()
         self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
         self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
-        self._coordinates: OrderedDict[str, dict[int, NDArray[np.int32]]] = OrderedDict()
+        self._coordinates: OrderedDict[tuple[str, int], NDArray[np.int32] | None] = OrderedDict()
 
     def _here(self) -> None:
         """After a fork handles and locks are the parent's: begin anew."""
         if self._process != os.getpid():
             self._fresh()
 
-    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
+    def _cached(self, cache: OrderedDict[K, T], most: int, key: K, read: Callable[[K], T]) -> T:
         with self._lock:
-            if name not in cache:
-                cache[name] = read(name)
+            if key not in cache:
+                cache[key] = read(key)
                 if len(cache) > most:
                     cache.popitem(last=False)
-            cache.move_to_end(name)
-            return cache[name]
+            cache.move_to_end(key)
+            return cache[key]
 
     def _known(self, name: str) -> StoredCase:
         if name not in self.cases:
@@ -246,18 +256,16 @@ class CaseStore:
             table = self._entry(name, numbers, "statistics")
         return tuple(_channel(rows) for rows in table)
 
-    def _read_coordinates(self, name: str) -> dict[int, NDArray[np.int32]]:
+    def _read_coordinates(self, key: tuple[str, int]) -> NDArray[np.int32] | None:
+        name, value = key
         self._known(name)
         with self._numbers(name) as numbers:
-            values, counts, steps = (
-                self._entry(name, numbers, key) for key in ("values", "counts", "coordinates")
-            )
-        shape = self._plain(name)["shape"]
-        found = {}
-        for value, count, end in zip(values, counts, np.cumsum(counts), strict=True):
-            axes = np.unravel_index(np.cumsum(steps[end - count : end], dtype=np.int64), shape)
-            found[int(value)] = np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
-        return found
+            entry = on_disk.coordinates_of(value)
+            steps = self._entry(name, numbers, entry) if entry in numbers else None
+        if steps is None:
+            return None
+        axes = np.unravel_index(np.cumsum(steps, dtype=np.int64), self._plain(name)["shape"])
+        return np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
 
     def _entry(self, name: str, numbers: Any, key: str) -> NDArray[Any]:
         try:

@@ -30,8 +30,8 @@ class Candidate(NamedTuple):
     Args:
         name: Its name.
         grid: Its native grid, axes in the network's order.
-        foreground: Voxels of each class, shape ``(n, 3)``, or what reads them: called only for the patches
-            centred on foreground, so that nothing is kept for all cases.
+        foreground: Voxels of each class, shape ``(n, 3)``, or what reads those of one: called only for the
+            patches centred on foreground, so that nothing is kept for all cases and classes.
         classes: Foreground classes it holds.
         annotated: Reads voxels that somebody annotated, shape ``(n, 3)``, where others were left out: patches
             lie about one of them; None where the whole case is annotated.
@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
     name: str
     grid: Grid
-    foreground: Coordinates | Callable[[], Coordinates]
+    foreground: Coordinates | Callable[[int], NDArray[np.int32]]
     classes: tuple[int, ...]
     annotated: Callable[[], NDArray[np.int32] | None] | None = None
 
@@ -176,8 +176,7 @@ class TrainingDraws:
         if not sum(weights):
             return None
         chosen = case.classes[rng.choice(len(weights), p=np.array(weights) / sum(weights))]
-        foreground = case.foreground() if callable(case.foreground) else case.foreground
-        voxels = foreground.get(chosen, ())
+        voxels = case.foreground(chosen) if callable(case.foreground) else case.foreground.get(chosen, ())
         if not len(voxels):
             return None
         drawn: NDArray[np.int32] = voxels[rng.integers(len(voxels))]
