@@ -87,7 +87,7 @@ def test_what_is_done_is_not_done_again_and_changes_are_noticed(raw, store):
     changed(label_of(raw, 2), lambda voxels: voxels * 0)
     summary = built(raw, store)
     assert summary.outcomes == {"skipped": 3, "rebuilt": 1}
-    assert "1 rebuilt, their files had changed" in str(summary)
+    assert "1 rebuilt, their files or the format had changed" in str(summary)
     assert CaseStore(store).cases["phantom_002"].classes == ()
     os.utime(image_of(raw, 0))
     assert built(raw, store).outcomes == {"skipped": 3, "rebuilt": 1}
@@ -98,6 +98,26 @@ def test_what_is_done_is_not_done_again_and_changes_are_noticed(raw, store):
         with pytest.raises(ValueError, match=words):
             built(raw, store, orientation=orientation)
     assert built(raw, store).outcomes == {"skipped": 4}
+
+
+def test_a_store_of_an_earlier_version_is_made_again_and_half_of_it_is_not_trained_on(raw, store):
+    built(raw, store)
+    for name in NAMES:
+        folder = store / "cases" / name
+        described = json.loads((folder / "case.json").read_text())
+        del described["made_from"]["store_format"]
+        (folder / "case.json").write_text(json.dumps(described))
+        with np.load(folder / "numbers.npz", allow_pickle=False) as numbers:
+            kept = {key: numbers[key] for key in numbers if not key.startswith("coordinates_")}
+        np.savez_compressed(folder / "numbers.npz", **kept)
+    with pytest.raises(StoreError, match=r"Case 'phantom_001'.*numbers.npz cannot be read.*prepare the data"):
+        CaseStore(store).foreground("phantom_001", 1)
+    file = store / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"store_format": 1}))
+    with pytest.raises(StoreError, match="earlier version"):
+        CaseStore(store)
+    assert built(raw, store).outcomes == {"rebuilt": 4}
+    assert len(CaseStore(store).foreground("phantom_001", 1))
 
 
 def test_a_damaged_case_is_made_again(raw, store):

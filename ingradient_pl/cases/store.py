@@ -261,9 +261,9 @@ class CaseStore:
         self._known(name)
         with self._numbers(name) as numbers:
             entry = on_disk.coordinates_of(value)
-            steps = self._entry(name, numbers, entry) if entry in numbers else None
-        if steps is None:
-            return None
+            if entry not in numbers and value not in self.cases[name].classes:
+                return None
+            steps = self._entry(name, numbers, entry)
         axes = np.unravel_index(np.cumsum(steps, dtype=np.int64), self._plain(name)["shape"])
         return np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
 
