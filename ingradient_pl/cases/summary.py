@@ -96,7 +96,11 @@ class Summary(NamedTuple):
         return "\n".join(lines)
 
     def _outcomes(self) -> str:
-        names = {"done": "new", "skipped": "unchanged", "rebuilt": "rebuilt, their files or the format had changed"}
+        names = {
+            "done": "new",
+            "skipped": "unchanged",
+            "rebuilt": "rebuilt, their files or the format had changed",
+        }
         return "".join(f", {count} {names[outcome]}" for outcome, count in sorted(self.outcomes.items()))
 
     def _figures(self) -> list[tuple[str, str]]:
