@@ -15,7 +15,7 @@ import pytest
 
 from ingradient_pl.cases import content
 from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.chunks import Chunks, packed
+from ingradient_pl.cases.chunks import Chunks, Seal, packed
 from ingradient_pl.cases.formats import read_label, read_volume
 from ingradient_pl.cases.phantom import write_phantoms
 from ingradient_pl.cases.records import CaseFiles, Source
@@ -167,7 +167,7 @@ def test_chunks_hold_any_array_and_read_any_box(tmp_path):
         made = packed(array)
         path = tmp_path / "a.b2nd"
         path.write_bytes(made.content)
-        chunks = Chunks(path, made.sums, len(made.content))
+        chunks = Chunks(path, Seal(len(made.content), made.sums))
         assert chunks.shape == array.shape
         for _ in range(10):
             start = [int(rng.integers(count)) for count in array.shape]
@@ -189,12 +189,12 @@ def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
         content_[place] ^= 0x10
         path.write_bytes(content_)
         with pytest.raises((OSError, RuntimeError, ValueError)):
-            Chunks(path, made.sums, len(made.content)).read(whole)
+            Chunks(path, Seal(len(made.content), made.sums)).read(whole)
     # what is not read is not held against the case
     content_ = bytearray(made.content)
     content_[len(content_) * 3 // 4] ^= 0x10
     path.write_bytes(content_)
-    corner = Chunks(path, made.sums, len(made.content)).read((slice(0, 1),) + (slice(0, 9),) * 3)
+    corner = Chunks(path, Seal(len(made.content), made.sums)).read((slice(0, 1),) + (slice(0, 9),) * 3)
     np.testing.assert_array_equal(corner, array[:, :9, :9, :9])
 
 
@@ -344,3 +344,25 @@ def test_a_file_that_is_replaced_while_it_is_open_is_named(spoilable):
     file.with_suffix(".other").replace(file)
     with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read \(it has been replaced"):
         mean_of(store, "phantom_000")
+
+
+def test_a_chunk_is_checked_once_however_often_its_case_is_opened(spoilable, monkeypatch):
+    from ingradient_pl.cases import chunks, store
+
+    checked = []
+    plain = chunks._sum
+    monkeypatch.setattr(chunks, "_sum", lambda payload: checked.append(1) or plain(payload))
+    monkeypatch.setattr(store, "OPEN", 1)
+    cases = CaseStore(spoilable)
+    for _ in range(3):
+        for name in cases.cases:
+            mean_of(cases, name)
+    assert len(checked) == sum(
+        len(seal.sums) - 1 for kinds in cases._seals.values() for seal in kinds.values()
+    )
+    file = spoilable / "cases" / "phantom_000" / "image.b2nd"
+    content_ = bytearray(file.read_bytes())
+    content_[len(content_) // 2] ^= 0xFF
+    file.write_bytes(content_)  # while it is closed
+    with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read"):
+        mean_of(cases, "phantom_000")

@@ -72,25 +72,47 @@ def packed(voxels: NDArray[Any], plain: bool = False) -> Packed:  # noqa: FBT001
     return Packed(content, np.array(sums, dtype=np.uint32))
 
 
+class Seal:
+    """What an array's file shall hold, and which of its chunks were found to: kept when it is closed.
+
+    Args:
+        size: Bytes of the file.
+        sums: Its check sums.
+    """
+
+    def __init__(self, size: int, sums: NDArray[np.uint32]) -> None:
+        self.size, self.sums = size, sums
+        self.checked = bytearray(len(sums))
+        self.file: tuple[int, int] | None = None
+
+    def holds_for(self, file: tuple[int, int]) -> bool:
+        """Tell whether a file (inode, time of change) is the one checked so far; else begin anew with it."""
+        if file == self.file:
+            return True
+        self.checked, self.file = bytearray(len(self.sums)), file
+        return False
+
+
 class Chunks:
     """An array on disk, opened for reading; what it reads for the first time it checks.
 
     Args:
         path: The file.
-        sums: Its check sums.
-        size: Its bytes.
+        seal: What it shall hold.
 
     Raises:
         OSError: If the file is not there, cut short or damaged outside its chunks.
     """
 
-    def __init__(self, path: Path, sums: NDArray[np.uint32], size: int) -> None:
-        self._path, self._sums, self._size, self._lock = path, sums, size, threading.Lock()
-        self._found = self._there()
-        if _file_sum(path) != int(sums[-1]):  # before blosc2 believes what stands there
+    def __init__(self, path: Path, seal: Seal) -> None:
+        self._path, self._seal, self._lock = path, seal, threading.Lock()
+        found = self._there()
+        # before blosc2 believes what stands there
+        if not seal.holds_for((found.st_ino, found.st_mtime_ns)) and _file_sum(path) != int(seal.sums[-1]):
+            seal.file = None
             raise OSError("its header or index is damaged")
+        self._inode = found.st_ino
         self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
-        self._checked = bytearray(len(sums))
 
     def read(self, box: Sequence[slice]) -> NDArray[Any]:
         """Read a part of the array.
@@ -100,10 +122,9 @@ class Chunks:
         """
         with self._lock:
             found = self._there()
-            if found.st_ino != self._found.st_ino:
+            if found.st_ino != self._inode:
                 raise OSError("it has been replaced since it was opened")
-            if found.st_mtime_ns != self._found.st_mtime_ns:  # somebody wrote into it
-                self._checked, self._found = bytearray(len(self._sums)), found
+            self._seal.holds_for((found.st_ino, found.st_mtime_ns))  # did somebody write into it?
             self._check(box)
             part: NDArray[Any] = self._array[tuple(box)]
         return part
@@ -116,8 +137,8 @@ class Chunks:
     def _there(self) -> os.stat_result:
         """Look at the file: mapped into memory, one that ends early would kill the process."""
         found = self._path.stat()
-        if found.st_size != self._size:
-            raise OSError(f"it has {found.st_size} bytes instead of {self._size}")
+        if found.st_size != self._seal.size:
+            raise OSError(f"it has {found.st_size} bytes instead of {self._seal.size}")
         return found
 
     def _check(self, box: Sequence[slice]) -> None:
@@ -131,10 +152,10 @@ class Chunks:
             number = 0
             for index, count in zip(position, counts, strict=True):
                 number = number * count + index
-            if not self._checked[number]:
-                if _sum(self._array.schunk.get_chunk(number)) != int(self._sums[number]):
+            if not self._seal.checked[number]:
+                if _sum(self._array.schunk.get_chunk(number)) != int(self._seal.sums[number]):
                     raise OSError(f"chunk {number} is damaged (its check sum differs)")
-                self._checked[number] = 1
+                self._seal.checked[number] = 1
 
 
 def _filter(*, plain: bool) -> Any:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Integer, Num
 from numpy.typing import NDArray
 
 from ingradient_pl.cases import on_disk
-from ingradient_pl.cases.chunks import Chunks
+from ingradient_pl.cases.chunks import Chunks, Seal
 from ingradient_pl.cases.on_disk import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
 from ingradient_pl.geometry import AXES, Box, Grid
@@ -180,6 +180,7 @@ class CaseStore:
     def _fresh(self) -> None:
         self._process, self._lock = os.getpid(), threading.RLock()
         self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
+        self._seals: dict[str, dict[str, Seal]] = {}  # of every case ever opened: 5 bytes for each chunk
         self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
         self._coordinates: OrderedDict[tuple[str, int], NDArray[np.int32] | None] = OrderedDict()
 
@@ -225,16 +226,23 @@ class CaseStore:
         )
 
     def _open(self, name: str) -> dict[str, Chunks]:
-        sizes = self._plain(name)["bytes"]
+        if name not in self._seals:
+            self._seals[name] = self._read_seals(name)
         opened = {}
-        with self._numbers(name) as numbers:
-            for kind, size in sizes.items():
-                path = self.path / CASES / name / ARRAYS[kind]
-                try:
-                    opened[kind] = Chunks(path, numbers[f"{kind}_sums"], size)
-                except (OSError, RuntimeError, ValueError) as error:
-                    raise self._damaged(name, path, error) from error
+        for kind, seal in self._seals[name].items():
+            path = self.path / CASES / name / ARRAYS[kind]
+            try:
+                opened[kind] = Chunks(path, seal)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise self._damaged(name, path, error) from error
         return opened
+
+    def _read_seals(self, name: str) -> dict[str, Seal]:
+        sizes = self._plain(name)["bytes"]
+        with self._numbers(name) as numbers:
+            return {
+                kind: Seal(size, self._entry(name, numbers, f"{kind}_sums")) for kind, size in sizes.items()
+            }
 
     def _part(self, name: str, kind: str, chunks: Chunks, cut: tuple[slice, ...]) -> NDArray[Any]:
         whole = tuple(slice(0, count) for count in chunks.shape[: len(chunks.shape) - AXES])

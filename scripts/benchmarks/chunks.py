@@ -123,7 +123,7 @@ def _row(title: str, voxels: np.ndarray, settings: dict[str, Any]) -> Row:
         made = chunks.packed(voxels)
         seconds = time.perf_counter() - start
         file.write_bytes(made.content)
-        array = chunks.Chunks(file, made.sums, len(made.content))
+        array = chunks.Chunks(file, chunks.Seal(len(made.content), made.sums))
         taken = [list(_times(array, voxels.shape)) for _ in range(2)][1]  # the first reading checks sums
     row = Row(1e3 * statistics.median(taken), len(made.content) / voxels.nbytes, seconds)
     print(f"{title:<40}{row.ms:>10.2f}{row.size:>8.2f}{row.packing:>12.2f}", flush=True)
