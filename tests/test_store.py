@@ -366,3 +366,16 @@ def test_a_chunk_is_checked_once_however_often_its_case_is_opened(spoilable, mon
     file.write_bytes(content_)  # while it is closed
     with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read"):
         mean_of(cases, "phantom_000")
+
+
+def test_a_chunk_that_is_written_to_while_it_is_open_is_checked_again(spoilable):
+    cases = CaseStore(spoilable)
+    mean_of(cases, "phantom_000")
+    file = spoilable / "cases" / "phantom_000" / "image.b2nd"
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        (byte,) = opened.read(1)
+        opened.seek(-1, 1)
+        opened.write(bytes([byte ^ 0xFF]))
+    with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read \(chunk 0 is damaged"):
+        mean_of(cases, "phantom_000")
