@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from ingradient_pl.cases import on_disk
 from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.phantom import write_phantoms
 from ingradient_pl.cases.sources import read_source
@@ -106,12 +107,17 @@ def test_a_store_of_an_earlier_version_is_made_again_and_half_of_it_is_not_train
         folder = store / "cases" / name
         described = json.loads((folder / "case.json").read_text())
         del described["made_from"]["store_format"]
-        (folder / "case.json").write_text(json.dumps(described))
+        (folder / "case.json").write_bytes(on_disk.written(described))
         with np.load(folder / "numbers.npz", allow_pickle=False) as numbers:
             kept = {key: numbers[key] for key in numbers if not key.startswith("coordinates_")}
         np.savez_compressed(folder / "numbers.npz", **kept)
     with pytest.raises(StoreError, match=r"Case 'phantom_001'.*numbers.npz cannot be read.*prepare the data"):
         CaseStore(store).foreground("phantom_001", 1)
+    for name in NAMES:
+        file = store / "cases" / name / "case.json"
+        described = json.loads(file.read_text())
+        del described[on_disk.SUM]
+        file.write_text(json.dumps(described))
     file = store / "dataset.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"store_format": 1}))
     with pytest.raises(StoreError, match="earlier version"):

@@ -1,15 +1,20 @@
 """The shipped configuration: every file composes, instantiates, and is in the wheel."""
 
 import configparser
+import dataclasses
 import tempfile
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
 
 from ingradient_pl.cli.train import built, with_plans
+from ingradient_pl.sampling.motion import RandomMotion
+from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.transforms.intensity import GaussianBlur, _is_range
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -54,6 +59,44 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
         built(node)
 
 
+def test_the_heavier_recipe_has_motions_of_its_own(quick, tmp_path):
+    motion = instantiate(composed([*quick, "draws@data.draws=heavy"], tmp_path).data).draws.motion
+    heavier = {"rotation_p": 0.4, "rotation_axis_p": 0.5, "scaling": (0.7, 1.43), "synchronised_p": 0.0}
+    assert motion == RandomMotion(**heavier)
+
+
+@pytest.mark.parametrize("recipe", ["augment@data.augment=nnunet", "augment@data.augment=heavy"])
+def test_every_setting_of_the_augmentation_is_a_key(recipe, quick, tmp_path):
+    data = composed([*quick, recipe], tmp_path).data
+    nodes = [*data.augment.transforms.values(), data.draws, data.draws.motion, data.draws.oversampling]
+    nodes += [change for node in nodes for change in node.get("changes", ())]
+    for node in nodes:
+        settings = {field.name for field in dataclasses.fields(get_class(node._target_))}
+        assert settings == {key for key in node if not key.startswith("_")}, node._target_
+
+
+def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_path):
+    plain, without = (
+        instantiate(composed([*quick, *told], tmp_path).data).augment
+        for told in ([], ["data.augment.transforms.blur=null"])
+    )
+    assert [type(one) for one in without.transforms] == [
+        type(one) for one in plain.transforms if not isinstance(one, GaussianBlur)
+    ]
+    for wrong in ("[-1,-0.5]", "[0.5,0.1]", "[0,.inf]"):
+        config = composed([*quick, f"data.augment.transforms.noise.sigma={wrong}"], tmp_path)
+        with pytest.raises(InstantiationException, match=r"'sigma' of GaussianNoise is a range.*got"):
+            instantiate(config.data)
+    for wrong in (0.1, ("a", "b"), (0, 1, 2), (float("nan"), 1.0), None):
+        assert not _is_range(wrong, 0)
+
+
+def test_the_shipped_margin_is_the_codes(quick, tmp_path):
+    draws = instantiate(composed(quick, tmp_path).data).draws
+    assert draws.margin == TrainingDraws(draws.patch, draws.spacing).margin
+    assert draws.motion == RandomMotion()
+
+
 def test_what_is_set_to_null_is_off(quick, tmp_path):
     config = composed([*quick, "callbacks.images=null", "logger=none"], tmp_path)
     assert built(config.logger) == []
@@ -64,7 +107,7 @@ def test_what_is_set_to_null_is_off(quick, tmp_path):
 
 @pytest.mark.parametrize(("override", "axes"), [("mirror_p=0.5", (0, 1, 2)), ("mirror_p=0", ())])
 def test_prediction_mirrors_what_training_did(quick, tmp_path, override, axes):
-    config = composed([*quick, f"+data.draws.motion.{override}"], tmp_path)
+    config = composed([*quick, f"data.draws.motion.{override}"], tmp_path)
     assert instantiate(config.data).mirrored == axes
 
 

@@ -268,12 +268,21 @@ def test_sharpening_adds_the_laplacian():
     assert_close(after[0, 0], torch.from_numpy(expected).float(), atol=1e-5, rtol=0)
 
 
-def test_blank_rectangles_hold_the_mean_and_leave_the_rest():
-    image = images(1, 1, (30, 30, 30))
-    after = BlankRectangles(p=1, channel_p=1)(image.clone(), rngs(1))
-    changed = after != image
-    assert 0 < changed.float().mean() < 0.2
-    assert_close(after[changed], image.mean().expand(int(changed.sum())))
+def test_blank_rectangles_hold_the_mean_of_what_was_there_and_leave_the_rest():
+    image = images(1, 1, (30, 30, 30)) + torch.arange(30.0)[:, None]
+    edges = []
+    for number in range(40):
+        after = BlankRectangles(count=(1, 1), p=1, channel_p=1)(image.clone(), rngs(number + 1)[-1:])
+        changed = after != image
+        z, y, x = (torch.unique(line) for line in changed[0, 0].nonzero(as_tuple=True))
+        box = (0, 0, *(slice(int(line[0]), int(line[-1]) + 1) for line in (z, y, x)))
+        assert changed[box].all()
+        assert changed.sum() == changed[box].sum()
+        assert_close(after[box], image[box].mean().expand(after[box].shape))
+        edges += [len(z), len(y), len(x)]
+    assert min(edges) >= 3
+    assert max(edges) <= 10
+    assert np.mean(edges) == pytest.approx(6.5, abs=1)  # a tenth to a third of 30, any as likely
 
 
 def test_a_bump_runs_from_zero_to_one():

@@ -13,7 +13,7 @@ from ingradient_pl.sampling.motion import RandomMotion
 from ingradient_pl.sampling.training import Candidate, TrainingDraws
 from ingradient_pl.transforms import interpolate, labels
 from ingradient_pl.transforms.heavy import DA5
-from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask
+from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.prepare import Prepare
 from ingradient_pl.transforms.resample import Reading, sampling, separate_axis, trimmed
@@ -147,6 +147,31 @@ def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
     assert torch.equal(
         Augment((BodyMask(),))(batch).image[:, 1], kept
     )  # what validation keeps training keeps
+
+
+def test_a_patch_is_masked_whatever_others_its_batch_holds():
+    """A case that is body all over is masked where its patch sticks out, as beside one that is not."""
+    small = Grid((10, 14, 12), (1.5, 1.5, 1.5))
+    draws = TrainingDraws(SHAPE, small.spacing, motion=STILL)
+    voxels = torch.from_numpy(np.random.default_rng(0).integers(50, 90, (1, *small.shape)).astype(np.int16))
+    terms = torch.tensor([[50.0, 90.0, 60.0, 10.0]])
+
+    def patch(number, body):
+        draw = draws.draw(number, [Candidate("small", small, {}, ())])
+        reading = trimmed(sampling(small, draw.box, draw.patch, draw.centre, draw.motion), draw.box)
+        cut = voxels[(slice(None), *reading.image.slices)]
+        label = torch.ones(reading.label.shape, dtype=torch.uint8)
+        return Patch("small", number, cut, label, reading.start, body, terms, reading.way)
+
+    inside = torch.from_numpy(np.arange(small.shape[0])[:, None, None] > np.zeros(small.shape) + 4)
+    whole, partly = patch(0, None), patch(1, inside)
+    prepare, augment = Prepare(SHAPE, [True]), Augment([GaussianNoise((1.0, 1.0), p=1.0), BodyMask()])
+    alone, together = (augment(prepare(batch)) for batch in ([whole], [whole, partly]))
+    assert torch.equal(alone.image[0], together.image[0])
+    assert torch.equal(alone.body[0], together.body[0])
+    assert 0 < alone.body.float().mean() < 1
+    assert (alone.image[~alone.body] == 0).all()
+    assert Prepare(SHAPE, [False])([whole]).body is None
 
 
 def test_many_labels_as_16_bit_come_through():

@@ -198,6 +198,32 @@ def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
     np.testing.assert_array_equal(corner, array[:, :9, :9, :9])
 
 
+@pytest.mark.parametrize("file", ["dataset.json", "cases/phantom_001/case.json"])
+def test_a_digit_or_word_of_a_description_that_has_changed_is_noticed(spoilable, file):
+    path = spoilable / file
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        changed = bytearray(whole)
+        changed[place] ^= 0x01
+        path.write_bytes(changed)
+        if _plain(changed) != json.loads(whole):  # but for blanks
+            with pytest.raises(StoreError, match=path.name):
+                CaseStore(spoilable)
+    for lacking in ("spacing", "native", "task", "bytes"):
+        plain = json.loads(whole)
+        if plain.pop(lacking, None):
+            path.write_text(json.dumps(plain))
+            with pytest.raises(StoreError, match=path.name):
+                CaseStore(spoilable)
+
+
+def _plain(content_):
+    try:
+        return json.loads(content_)
+    except ValueError:
+        return None
+
+
 @pytest.mark.parametrize("file", ["image.b2nd", "label.b2nd", "body.b2nd", "numbers.npz"])
 @pytest.mark.parametrize("harm", ["gone", "short", "flipped", "empty"])
 def test_a_harmed_file_is_named_with_its_case_and_cure(spoilable, file, harm):
@@ -300,7 +326,6 @@ def test_two_thousand_cases_open_in_a_second_and_few_stay_open(spoilable):
         store.statistics(name)
         store.foreground(name, 1)
     assert len(store._opened) <= 64
-    assert len(store._coordinates) <= 64
     assert len(store._statistics) <= 256
 
 
@@ -334,6 +359,19 @@ def test_cases_of_many_classes_fill_no_memory(tmp_path):
     line = [sys.executable, "-c", MUCH_READ, str(tmp_path / "store")]
     done = subprocess.run(line, capture_output=True, encoding="utf-8", check=True, timeout=300)
     assert int(done.stdout) < 300e6
+
+
+def test_sampled_voxels_are_kept_up_to_so_many_bytes(spoilable, monkeypatch):
+    from ingradient_pl.cases import store
+
+    cases = CaseStore(spoilable)
+    one = cases.foreground("phantom_000", 1)
+    monkeypatch.setattr(store, "SAMPLED", 1)
+    assert cases.foreground("phantom_000", 1) is one
+    for name in ("phantom_001", "phantom_002"):
+        cases.foreground(name, 1)
+        assert len(cases._coordinates) == 1
+    assert cases.foreground("phantom_000", 1) is not one
 
 
 def test_a_file_that_is_replaced_while_it_is_open_is_named(spoilable):

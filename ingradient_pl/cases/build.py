@@ -1,7 +1,6 @@
 """From the files of a data set to a case store, once: crop to content, measure, compress, case by case."""
 
 import errno
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
@@ -100,7 +99,7 @@ def _describe(source: Source, settings: _Settings) -> None:
         if (settings.store / DATASET).exists():
             _agree(settings, on_disk.dataset(settings.store))
         (settings.store / CASES).mkdir(parents=True, exist_ok=True)
-        content = json.dumps(plain, indent=2).encode()
+        content = on_disk.written(plain)
         if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
             replace_file(settings.store / DATASET, content)
     except OSError as error:
@@ -173,8 +172,8 @@ def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
         remove_folder(folder)
         return _fault(case, error)
     with _writing(case, settings):
-        described = json.dumps({**made.described, "made_from": origin})
-        write_folder(folder, {**made.files, CASE: described.encode()})
+        described = on_disk.written({**made.described, "made_from": origin})
+        write_folder(folder, {**made.files, CASE: described})
     return _record(made.described, REBUILT if held is not None else DONE)
 
 
@@ -239,7 +238,7 @@ def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str,
     """Patient and split may change without any file doing so."""
     if (held["group"], held["split"]) != (case.group, case.split):
         held |= {"group": case.group, "split": case.split}
-        replace_file(folder / CASE, json.dumps(held).encode())
+        replace_file(folder / CASE, on_disk.written(held))
     return held
 
 

@@ -2,13 +2,15 @@
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.cases.task import Task
 
 FORMAT = 2
-"""2 keeps the sampled voxels of each class by themselves."""
+"""2 keeps the sampled voxels of each class by themselves, and check sums of its descriptions."""
+SUM = "check_sum"
 DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
 ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
 
@@ -39,7 +41,24 @@ def dataset(path: Path) -> dict[str, Any]:
             f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "
             "Update ingradient_pl, or prepare the data set again with this version."
         )
+    if plain["store_format"] == FORMAT and not _agrees(plain):
+        raise StoreError(f"{file} cannot be read (its check sum differs). Prepare the data set again.")
     return plain
+
+
+def written(plain: dict[str, Any]) -> bytes:
+    """Give what stands in a file for a description: plain values, and their check sum."""
+    told = json.loads(json.dumps(plain))  # as it will be read: keys are text, tuples lists
+    return json.dumps({**told, SUM: _sum(told)}, indent=2).encode()
+
+
+def _sum(plain: dict[str, Any]) -> int:
+    told = {key: value for key, value in plain.items() if key != SUM}
+    return zlib.crc32(json.dumps(told, sort_keys=True).encode())
+
+
+def _agrees(plain: dict[str, Any]) -> bool:
+    return bool(plain.get(SUM) == _sum(plain))
 
 
 def coordinates_of(value: int) -> str:
@@ -55,7 +74,9 @@ def description(folder: Path) -> dict[str, Any]:
     """
     try:
         plain: dict[str, Any] = json.loads((folder / CASE).read_bytes())
-    except (OSError, ValueError) as error:
+        if not _agrees(plain):
+            raise ValueError("its check sum differs")
+    except (OSError, ValueError, AttributeError) as error:
         raise StoreError(
             f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). "
             f"Delete the folder {folder} and prepare the data set again."

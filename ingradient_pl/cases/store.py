@@ -26,10 +26,9 @@ OPEN = 64
 KEPT = 256
 """Cases whose statistics one process keeps in memory: 24 kB a channel."""
 
-SAMPLED = 64
-"""Classes of cases whose sampled voxels one process keeps: 120 kB, or more where they are over a million."""
+SAMPLED = 2**25
+"""Bytes of sampled voxels that one process keeps: 120 kB a class of a case, more above a million voxels."""
 
-K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -163,14 +162,12 @@ class CaseStore:
 
     def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
         """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more."""
-        self._here()
-        found = self._cached(self._coordinates, SAMPLED, (name, value), self._read_coordinates)
+        found = self._sampled(name, value)
         return np.zeros((0, AXES), np.int32) if found is None else found
 
     def annotated(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
         """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
-        self._here()
-        return self._cached(self._coordinates, SAMPLED, (name, 0), self._read_coordinates)
+        return self._sampled(name, 0)
 
     def described(self, name: str) -> dict[str, Any]:
         """Give all that is written about a case: native frame, crop, source files."""
@@ -189,14 +186,26 @@ class CaseStore:
         if self._process != os.getpid():
             self._fresh()
 
-    def _cached(self, cache: OrderedDict[K, T], most: int, key: K, read: Callable[[K], T]) -> T:
+    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
         with self._lock:
-            if key not in cache:
-                cache[key] = read(key)
+            if name not in cache:
+                cache[name] = read(name)
                 if len(cache) > most:
                     cache.popitem(last=False)
-            cache.move_to_end(key)
-            return cache[key]
+            cache.move_to_end(name)
+            return cache[name]
+
+    def _sampled(self, name: str, value: int) -> NDArray[np.int32] | None:
+        """Give the sampled voxels of an integer; those used last are kept, up to so many bytes."""
+        self._here()
+        key, kept = (name, value), self._coordinates
+        with self._lock:
+            if key not in kept:
+                kept[key] = self._read_coordinates(name, value)
+                while len(kept) > 1 and sum(one.nbytes for one in kept.values() if one is not None) > SAMPLED:
+                    kept.popitem(last=False)
+            kept.move_to_end(key)
+            return kept[key]
 
     def _known(self, name: str) -> StoredCase:
         if name not in self.cases:
@@ -264,8 +273,7 @@ class CaseStore:
             table = self._entry(name, numbers, "statistics")
         return tuple(_channel(rows) for rows in table)
 
-    def _read_coordinates(self, key: tuple[str, int]) -> NDArray[np.int32] | None:
-        name, value = key
+    def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:
         self._known(name)
         with self._numbers(name) as numbers:
             entry = on_disk.coordinates_of(value)

@@ -66,7 +66,7 @@ class Sharpening(Intensity):
 
 @dataclass(frozen=True)
 class BlankRectangles(Intensity):
-    """Replace boxes by the channel's mean.
+    """Replace boxes by the mean of what is in them.
 
     Args:
         share: Range of the length of a box's edges, as a share of the patch's.
@@ -83,12 +83,12 @@ class BlankRectangles(Intensity):
     def change(self, patch: Image, rng: np.random.Generator) -> None:
         shape = np.array(patch.shape[1:])
         for channel in chosen(patch, rng, self.channel_p):
-            mean = channel.mean()
             for _ in range(rng.integers(int(self.count[0]), int(self.count[1]) + 1)):
                 edges = np.maximum(1, np.round(rng.uniform(*self.share, 3) * shape)).astype(int)
                 start = rng.integers(0, shape - edges + 1)
                 z, y, x = (slice(first, first + edge) for first, edge in zip(start, edges, strict=True))
-                channel[:, z, y, x] = mean
+                box = channel[:, z, y, x]
+                box.copy_(box.mean())
 
 
 @dataclass(frozen=True)

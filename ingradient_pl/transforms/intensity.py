@@ -1,8 +1,9 @@
 """Random changes of intensity on the device: nnU-Net's set, each usable alone."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ Image = Float[Tensor, "channel z y x"]
 
 FLAT_ABOVE = 3.0
 SMALLEST = 1e-7
+SIGNED = ("centre",)
+"""Ranges that may lie below zero."""
 INTENSITIES = 1
 """The stream of random numbers that is the augmentation's; the draws' are others."""
 
@@ -66,16 +69,29 @@ class Intensity:
         raise NotImplementedError
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for field in fields(self):  # type: ignore[arg-type]
+            name, value = field.name, getattr(self, field.name)
             if isinstance(value, list):  # YAML knows lists only
-                object.__setattr__(self, name, tuple(value))
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if field.type == Range and not _is_range(value, -math.inf if name in SIGNED else 0):
+                raise ValueError(
+                    f"'{name}' of {type(self).__name__} is a range, [smallest, largest], of finite numbers"
+                    f"{'' if name in SIGNED else ' of at least 0'}; got {value!r}."
+                )
             if (name == "p" or name.endswith("_p")) and not 0 <= value <= 1:
                 raise ValueError(
                     f"'{name}' of {type(self).__name__} is a probability in [0, 1], got {value}. "
                     "A percentage? Divide it by 100."
                 )
-            if isinstance(value, tuple) and not all(a <= b for a, b in pairwise(value)):
-                raise ValueError(f"'{name}' of {type(self).__name__} is (smallest, largest), got {value}.")
+
+
+def _is_range(value: Any, least: float) -> bool:
+    """Tell whether a setting is two ascending finite numbers, none below ``least``."""
+    match value:
+        case (int() | float() as low, int() | float() as high):
+            return least <= low <= high < math.inf and low > -math.inf
+    return False
 
 
 @dataclass(frozen=True)
@@ -256,6 +272,7 @@ class OneOf(Intensity):
     p: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "changes", tuple(self.changes))
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
@@ -283,16 +300,18 @@ class Augment(torch.nn.Module):
 
     Args:
         transforms: The changes, in this order but for :class:`BodyMask`, which comes last: what is outside
-            the body stays zero, whatever is added to a config's list. By name, where a config gives names.
+            the body stays zero, whatever is added to a config's list. By name, where a config gives names;
+            None switches one off.
         seed: The run's.
     """
 
     def __init__(
-        self, transforms: Sequence[Intensity] | Mapping[str, Intensity] = NNUNET, seed: int = 0
+        self, transforms: Sequence[Intensity] | Mapping[str, Intensity | None] = NNUNET, seed: int = 0
     ) -> None:
         super().__init__()
         listed = transforms.values() if isinstance(transforms, Mapping) else transforms
-        self.transforms = tuple(sorted(listed, key=lambda change: isinstance(change, BodyMask)))
+        kept = [change for change in listed if change is not None]
+        self.transforms = tuple(sorted(kept, key=lambda change: isinstance(change, BodyMask)))
         self.seed = seed
 
     def forward(self, batch: Batch) -> Batch:

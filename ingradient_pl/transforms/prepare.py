@@ -19,7 +19,8 @@ class Prepare(nn.Module):
 
     Args:
         shape: The network's input in voxels.
-        masked: Which channels are zero outside the body; None means all, where a patch has a body.
+        masked: Which channels are zero outside the body, so that a batch says where it is; without any, no
+            batch does, and None means all where some patch has a body.
     """
 
     def __init__(self, shape: Sequence[int], masked: Sequence[bool] | None = None) -> None:
@@ -29,7 +30,7 @@ class Prepare(nn.Module):
 
     def forward(self, patches: Sequence[Patch]) -> Batch:
         """Make a batch of patches, which may differ in size, spacing and motion."""
-        masked = any(patch.body is not None for patch in patches)
+        masked = any(patch.body is not None for patch in patches) if self.masked is None else any(self.masked)
         image = torch.stack([self._image(patch) for patch in patches])
         label = torch.stack([self._label(patch) for patch in patches])
         body = torch.stack([self._body(patch) for patch in patches]) if masked else None
