@@ -64,9 +64,9 @@ def test_the_same_patches_come_for_one_rank_of_four_as_for_two_ranks_of_two(data
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_same_patches_come_whoever_reads_them(data, workers):
-    own = epochs(data().train_dataloader())
-    read = epochs(data(workers=workers).train_dataloader())
-    assert all(alike(*pair) for a, b in zip(own, read, strict=True) for pair in zip(a, b, strict=True))
+    for of in ("train_dataloader", "val_dataloader"):
+        own, read = (epochs(getattr(data(workers=count), of)()) for count in (0, workers))
+        assert all(alike(*pair) for a, b in zip(own, read, strict=True) for pair in zip(a, b, strict=True))
 
 
 def test_no_number_comes_twice_in_a_run(data):
@@ -93,6 +93,8 @@ def test_validation_is_shared_equally_and_sees_every_case(data, ranks):
     batches = [epochs(share.val_dataloader(), 1) for share in shares]
     assert len({len(share) for share in batches}) == 1
     seen = {patch.case for share in batches for batch in share for patch in batch}
+    numbers = [patch.number for share in batches for batch in share for patch in batch]
+    assert sorted(numbers) == list(range(shares[0].validation_batches * 4))  # none twice, none left out
     assert seen == set(shares[0].split.validation)
     assert not seen & set(shares[0].split.train)
 

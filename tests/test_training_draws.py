@@ -108,6 +108,26 @@ def test_class_weights_choose_the_class():
         assert start.tolist() == [2, 0, 0]
 
 
+def test_classes_are_drawn_as_their_weights_and_their_voxels_all_alike():
+    draws = replace(KEPT, oversampling=FixedShare(1.0), class_weights={1: 1.0, 2: 3.0})
+    voxels = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3) + 30
+    asked, case = Counter(), Candidate("a", Grid((90, 90, 90), (3.0, 1.0, 1.0)), {}, (1, 2))
+
+    def read(value):
+        asked[value] += 1
+        return voxels[: 125 if value == 2 else 1].astype(np.int32)
+
+    case, centres = case._replace(foreground=read), Counter()
+    for number in range(8000):
+        centres[draws.draw(number, [case]).centre] += 1
+    assert asked[2] / 8000 == pytest.approx(0.75, abs=0.02)
+    often = sorted(centres.values())
+    assert len(often) == 125
+    # 6000 draws of 125 voxels, the first of which class 1 has too: chi-squared of the others
+    spread = sum((count - 48) ** 2 / 48 for count in often[:-1])
+    assert 75 < spread < 190
+
+
 def test_free_patches_lie_anywhere_inside():
     draws = replace(KEPT, oversampling=FixedShare(0.0), spacing=(3.0, 1.0, 1.0))
     starts = []

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,18 +28,26 @@ def _forget_hydra():
 
 
 class Harm(pl.Callback):
-    """Do something to every case, or to a worker, after the first step."""
+    """Do something to every case, or to a worker (of training or validation), after the first step."""
 
     def __init__(self, kind, store):
         self.kind, self.store = kind, store
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if batch_idx == 0 and trainer.current_epoch == 0:
-            if self.kind == "killed":
-                os.kill(trainer.train_dataloader._iterator._workers[0].pid, signal.SIGKILL)
-            else:
+            if self.kind == "training":
+                kill(trainer.train_dataloader)
+            elif self.kind != "validation":
                 for folder in list(os.scandir(f"{self.store}/cases")):
                     harm(self.kind, folder.path)
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 0 and self.kind == "validation" and not trainer.sanity_checking:
+            kill(trainer.val_dataloaders)
+
+
+def kill(loader):
+    os.kill(loader._iterator._workers[0].pid, signal.SIGKILL)
 
 
 def harm(kind, folder):
@@ -57,10 +67,14 @@ def harm(kind, folder):
 
 def run(monkeypatch, capsys, tmp_path, quick, store, *more):
     monkeypatch.setattr(logging, "raiseExceptions", False)  # handlers of earlier runs have lost their streams
+    return outcome(monkeypatch, capsys, "train", *arguments(tmp_path, quick, store), *more)
+
+
+def arguments(tmp_path, quick, store):
     kept = [entry for entry in quick if not entry.startswith(("store=", "batches_per_epoch", "epochs"))]
     line = [*kept, f"store={store}", "batches_per_epoch=8", "epochs=1", "logger=none", "callbacks=none"]
-    line += ["+trainer.enable_checkpointing=false", f"hydra.run.dir={tmp_path}/run", "hydra/job_logging=none"]
-    return outcome(monkeypatch, capsys, "train", *line, "hydra/hydra_logging=none", *more)
+    line += ["+trainer.enable_checkpointing=false", f"hydra.run.dir={tmp_path}/run"]
+    return [*line, "hydra/job_logging=none", "hydra/hydra_logging=none"]
 
 
 def told(err):
@@ -94,12 +108,23 @@ def test_a_harmed_case_ends_the_run_with_its_name(
     assert "prepare the data set again" in line
 
 
-def test_a_killed_worker_ends_the_run(monkeypatch, capsys, tmp_path, quick, store):
-    callback = f"+callbacks.harm={{_target_: test_training_faults.Harm, kind: killed, store: {store}}}"
-    code, _, err = run(monkeypatch, capsys, tmp_path, quick, store, callback, "data.workers=2")
-    assert code == 1
-    assert re.search("worker .* (is killed|exited unexpectedly)", told(err))
-    assert "data.workers=1" in err
+@pytest.mark.parametrize("when", ["training", "validation"])
+def test_a_killed_worker_ends_the_run(tmp_path, quick, store, when):
+    """In a process of its own: the signal arrives anywhere, in a test's own machinery as well."""
+    callback = f"+callbacks.harm={{_target_: test_training_faults.Harm, kind: {when}, store: {store}}}"
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *arguments(tmp_path, quick, store), callback]
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [*line, "data.workers=2"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stderr
+    assert re.search("worker .* (is killed|exited unexpectedly)", told(done.stderr))
+    assert "data.workers=1" in done.stderr
 
 
 def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):
