@@ -22,6 +22,7 @@ from ingradient_pl.transforms.resample import (
     part,
     sampling,
     separate_axis,
+    trimmed,
 )
 from ingradient_pl.transforms.spline import cubic_rows, linear_rows, resized
 
@@ -250,24 +251,50 @@ def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, to
     whole_grid = CASE.respaced(spacing)
     axes = outward(CASE, whole_grid)
     whole, whole_label = along_axes(image, axes), label_along_axes(label, axes)
-    shape = (24, 33, 40)
+    shape = (24, 65, 40)  # one axis short, one long enough to be multiplied block by block
     share = FixedShare(oversampling)
     draws = TrainingDraws(shape, spacing, motion=None, oversampling=share, **told)
     foreground = {1: np.argwhere(label.numpy() == 1).astype(np.int32)}
     for number in range(4):
         draw = draws.draw(number, [Candidate("a", CASE, foreground, (1,))])
-        way = sampling(CASE, draw.box, draw.patch, draw.centre, draw.motion)
+        read = trimmed(sampling(CASE, draw.box, draw.patch, draw.centre, draw.motion), draw.box)
         step = np.array(CASE.shape) / whole_grid.shape
         start = np.round(np.array(draw.centre) / step - np.array(shape) / 2).astype(int)
         wanted = Box.between(start, start + shape)
         inside = wanted.clipped(whole_grid.shape)
         z, y, x = (slice(a - b, a - b + n) for a, b, n in zip(inside.start, start, inside.shape, strict=True))
-        found = resampled(image[(slice(None), *draw.box.slices)], way, shape)
+        found = resampled(image[(slice(None), *read.image.slices)], read.way, shape)
         assert_close(found[:, z, y, x], whole[(slice(None), *inside.slices)], atol=off, rtol=0)
         found[:, z, y, x] = 0
         assert not found.any()  # what lies outside is padded
-        labels = resampled_label(label[draw.box.slices], way, shape)
+        labels = resampled_label(label[read.label.slices], read.way, shape)
         assert (labels[z, y, x] != whole_label[inside.slices]).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize("factor", [2.5, 6.0, 20.0])
+def test_a_patch_of_much_longer_voxels_is_a_part_of_the_whole_case_averaged(factor):
+    rule = Rule(separate_above=100.0, low_pass_above=2.0)
+    native = Grid((40, 240, 40), (1.0, 1.0, 1.0))
+    spacing = (1.0, factor, 1.0)
+    image, whole_grid = noise((1, *native.shape)), native.respaced(spacing)
+    whole = along_axes(image, outward(native, whole_grid, rule))
+    draws = TrainingDraws((8, 4, 8), spacing, motion=None)
+    for number in range(6):
+        draw = draws.draw(number, [Candidate("a", native, {}, ())])
+        reading = trimmed(sampling(native, draw.box, draw.patch, draw.centre, draw.motion, rule), draw.box)
+        found = resampled(image[(slice(None), *reading.image.slices)], reading.way, draw.patch.shape)
+        step = np.array(native.shape) / whole_grid.shape
+        start = np.round(np.array(draw.centre) / step - np.array(draw.patch.shape) / 2).astype(int)
+        cut = tuple(slice(a, a + n) for a, n in zip(start, draw.patch.shape, strict=True))
+        assert_close(found, whole[(slice(None), *cut)], atol=5e-5, rtol=0)
+
+
+def test_an_axis_that_becomes_one_voxel_is_averaged():
+    native = Grid((10, 4, 4), (1.0, 1.0, 1.0))
+    ramp = torch.arange(10.0)[None, :, None, None].expand(1, *native.shape) ** 2
+    rule = Rule(separate_above=100.0, low_pass_above=2.0)
+    averaged = along_axes(ramp, outward(native, native.respaced((10.0, 1.0, 1.0)), rule))
+    assert_close(averaged, torch.full((1, 1, 4, 4), float(ramp.mean())), atol=0.3, rtol=0)
 
 
 def test_of_two_voxels_as_near_a_whole_cases_label_takes_the_one_nnunet_takes():

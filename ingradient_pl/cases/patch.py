@@ -38,10 +38,12 @@ class Weights(NamedTuple):
     Args:
         image: Weight of each voxel of the image in each voxel wanted; rows sum to one.
         positions: Where among the label's voxels each voxel wanted lies; voxel centres are whole numbers.
+        start: First voxel of the label among the image's.
     """
 
     image: Float[Tensor, "out in"]
     positions: Float[Tensor, " out"]
+    start: int = 0
 
 
 Axis = Cut | Picks | Weights

@@ -104,7 +104,8 @@ def sampling(
 
     def way(axis: int) -> tuple[Axis, Padding]:
         positions, padding = _positions(axis, native, box, patch, centre, per_step)
-        return _way(box.shape[axis], positions, _order(axis, picked), _width(positions, rule)), padding
+        width = _width(abs(float(per_step[axis, axis])), rule)
+        return _way(box.shape[axis], positions, _order(axis, picked), width), padding
 
     if off.any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)[:2, [0, 1, 3]]).float()
@@ -166,7 +167,7 @@ def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int,
     """Give the way to voxels ``[start, stop)`` of an axis alone, and the first and last + 1 voxel it reads.
 
     Args:
-        axis: The whole way.
+        axis: The way of a whole case.
         start: First voxel wanted.
         stop: The voxel after the last.
         margin: Voxels read beyond the neighbours: 1 is exact for a linear way, 12 is good to 1e-7 for a
@@ -184,9 +185,10 @@ def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int,
 
 
 def reads(axis: Weights, start: int, stop: int, margin: int) -> tuple[int, int]:
-    """Give the first and last + 1 voxel read for voxels ``[start, stop)`` of an axis, with a margin."""
+    """Give the image's first and last + 1 voxel that ``[start, stop)`` of an axis are made of."""
     least, most = _ends(axis.positions[start:stop])
-    return max(0, math.floor(least) - margin + 1), min(axis.image.shape[1], math.floor(most) + margin + 1)
+    first, last = (axis.start + math.floor(end) + 1 for end in (least, most))
+    return max(0, first - margin), min(axis.image.shape[1], last + margin)
 
 
 def separate_axis(current: Sequence[float], wanted: Sequence[float], above: float = 3.0) -> int | None:
@@ -212,8 +214,8 @@ def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
     wants = list(zip(current.shape, wanted.shape, orders, strict=True))
     ways: dict[tuple[int, int, int], Axis] = {}  # y and x are often alike
     for voxels, count, degree in dict.fromkeys(wants):
-        positions = resized(voxels, count)
-        ways[voxels, count, degree] = _way(voxels, positions, degree, _width(positions, rule))
+        width = _width(voxels / count, rule)
+        ways[voxels, count, degree] = _way(voxels, resized(voxels, count), degree, width)
     z, y, x = (ways[want] for want in wants)
     return z, y, x
 
@@ -235,7 +237,8 @@ def _used(axis: Axis, voxels: int) -> _Used:
         part = _spanned(axis.nearest) or whole
         return _Used(Picks(axis.nearest - part.start), part, part)
     part = _spanned(axis.positions) or whole
-    return _Used(axis._replace(positions=axis.positions - part.start), whole, part)
+    own = axis._replace(positions=axis.positions - part.start, start=axis.start + part.start)
+    return _Used(own, whole, part)
 
 
 def _spanned(places: Tensor) -> slice | None:
@@ -256,9 +259,8 @@ def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
     return 0 if axis == picked else order
 
 
-def _width(positions: Positions, rule: Rule) -> float:
-    """How many voxels are averaged: the step, where it is above the rule's."""
-    step = abs(float(positions[1] - positions[0])) if len(positions) > 1 else 0.0
+def _width(step: float, rule: Rule) -> float:
+    """How many voxels are averaged: the step from one to the next, where it is above the rule's."""
     return step if step > rule.low_pass_above else 0.0
 
 
@@ -275,7 +277,8 @@ def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
         return Picks(torch.from_numpy(nearest))
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
     near = positions.clip(0, voxels - 1)
-    return Weights(*(torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near)))
+    image, label = (torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near))
+    return Weights(image, label)
 
 
 def _short_of_halves(positions: Positions) -> Tensor:
