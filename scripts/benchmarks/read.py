@@ -41,7 +41,7 @@ WORKS = {
 def figures() -> list[Figure]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, Peer("nnunet", "augment") as peer:
-        store = CaseStore(_store(Path(folder)))
+        store = CaseStore(large_store(Path(folder)))
         for name, case in store.cases.items():
             store.read(name, case.grid.whole)
         taken: dict[str, list[float]] = {name: [] for name in WORKS}
@@ -72,7 +72,7 @@ def _row(seconds: list[float]) -> str:
     return "".join(f"{entry * 1e3:>8.1f}" for entry in shown)
 
 
-def _store(folder: Path) -> Path:
+def large_store(folder: Path) -> Path:
     """A patient in air with the grain of a CT, and an organ with a lesion."""
     rng = np.random.default_rng(0)
     axes = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in SHAPE)]
