@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -147,6 +148,39 @@ def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
     assert torch.equal(
         Augment((BodyMask(),))(batch).image[:, 1], kept
     )  # what validation keeps training keeps
+
+
+@pytest.mark.parametrize("motion", [RandomMotion(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
+def test_labels_are_the_nearest_voxels_where_that_is_wanted(motion):
+    apart = 0.0
+    for number in range(6):
+        patch = patch_of(number, motion)
+        voted, found = (Prepare(SHAPE, label_order=order)([patch]).label[0] for order in (1, 0))
+        whole, way = patch.label.float(), patch.sampling
+        if isinstance(way, AxisSampling):
+            (z, _), (y, _), (x, _) = way.padding
+            places = [(axis.positions + 0.5).floor().long() for axis in way.axes]
+            nearest = whole[places[0]][:, places[1]][:, :, places[2]]
+            expected = torch.zeros(SHAPE)
+            expected[z:, y:, x:][tuple(map(slice, nearest.shape))] = nearest
+        else:
+            if isinstance(way, PlaneSampling):
+                (z, z_), axis = way.padding, way.z
+                slices = whole[(axis.positions + 0.5).floor().long()]
+                grid = F.affine_grid(way.matrix[None], [1, 1, *SHAPE[1:]], align_corners=False)
+                sampled = F.grid_sample(slices[None], grid, mode="nearest", align_corners=False)[0]
+                expected = F.pad(sampled, (0, 0, 0, 0, z, z_))
+            else:
+                grid = F.affine_grid(way.matrix[None], [1, 1, *SHAPE], align_corners=False)
+                expected = F.grid_sample(whole[None, None], grid, mode="nearest", align_corners=False)[0, 0]
+        assert (found != expected).float().mean() < 1e-3  # but for ties
+        apart += float((found != voted).float().mean())
+    assert 1e-4 < apart / 6 < 0.05
+
+
+def test_an_unknown_order_of_labels_is_refused():
+    with pytest.raises(ValueError, match=r"linear.*nearest.*got 3"):
+        Prepare(SHAPE, label_order=3)
 
 
 def test_a_patch_is_masked_whatever_others_its_batch_holds():

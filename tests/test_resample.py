@@ -13,7 +13,7 @@ from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
 from ingradient_pl.transforms import interpolate, labels
 from ingradient_pl.transforms.interpolate import along_axes, along_axis, multiplied, points, resampled
-from ingradient_pl.transforms.labels import label_along_axes, resampled_body, resampled_label
+from ingradient_pl.transforms.labels import label_along_axes, resampled_label, resampled_nearest
 from ingradient_pl.transforms.resample import (
     Rule,
     homeward,
@@ -444,7 +444,7 @@ def test_a_turned_patch_that_sticks_out_is_zero_there(margin):
     box, way = way_over(native, patch, motion)
     found = resampled(torch.ones(1, *native.shape)[(slice(None), *box.slices)], way, patch.shape)
     label = resampled_label(torch.ones(native.shape, dtype=torch.uint8)[box.slices], way, patch.shape)
-    body = resampled_body(torch.ones(native.shape, dtype=torch.bool)[box.slices], way, patch.shape)
+    body = resampled_nearest(torch.ones(native.shape, dtype=torch.bool)[box.slices], way, patch.shape)
     assert found[0, 0, 0, 0] == 0
     assert found.max() <= 1 + 1e-6
     assert torch.equal(label.bool(), body)
@@ -458,7 +458,7 @@ def test_a_patch_that_misses_the_case_is_all_padding(motion):
     way = sampling(native, box, patch, (40.0, 10.0, 10.0), np.ravel(motion).tolist())
     assert not resampled(torch.ones(1, *box.shape), way, patch.shape).any()
     assert not resampled_label(torch.ones(box.shape, dtype=torch.uint8), way, patch.shape).any()
-    assert not resampled_body(torch.ones(box.shape, dtype=torch.bool), way, patch.shape).any()
+    assert not resampled_nearest(torch.ones(box.shape, dtype=torch.bool), way, patch.shape).any()
 
 
 # Labels

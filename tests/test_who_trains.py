@@ -142,6 +142,8 @@ def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(ph
     assert masked.prepare.masked == (True,)
     _, averaged = patches(low_pass_above=1.0)
     assert not torch.equal(averaged.sampling.axes[2].image, plain.sampling.axes[2].image)
+    told = (str(phantom_store), made, draws, Augment({}), Fold(count=3))
+    assert [SegmentationData(*told, label_order=order).prepare.label_order for order in (0, 1)] == [0, 1]
     _, apart = patches(separate_z_above=1.0)
     assert any(isinstance(axis, Picks) for axis in apart.sampling.axes)
 

@@ -73,9 +73,10 @@ class SegmentationData(pl.LightningDataModule):
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
         workers: Processes that read; 0 reads in the training process.
+        label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
         store: str,
         plan: Plan,
@@ -85,6 +86,7 @@ class SegmentationData(pl.LightningDataModule):
         iterations: int = 2,
         batches_per_epoch: int | None = None,
         workers: int = 2,
+        label_order: int = 1,
     ) -> None:
         super().__init__()
         self.store, self.plan, self.draws, self.fold = (
@@ -96,7 +98,8 @@ class SegmentationData(pl.LightningDataModule):
         self.task: Task = self.store.task
         self.split = split.split(self.store)
         self.augment = augment
-        self.prepare = Prepare(plan.patch, [normaliser.masked for normaliser in plan.normalisation])
+        masked = [normaliser.masked for normaliser in plan.normalisation]
+        self.prepare = Prepare(plan.patch, masked, label_order)
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
         self.loader: PatchLoader | None = None
         self.left_off: dict[str, int] = {}

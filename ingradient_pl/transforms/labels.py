@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
 from ingradient_pl.cases.content import bounds
@@ -81,13 +81,15 @@ def resampled_label(
     return padded(voted, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else voted
 
 
-def resampled_body(body: Bool[Tensor, "z y x"], way: Sampling, shape: Voxels) -> Bool[Tensor, "_ _ _"]:
-    """Bring a mask to the network's grid by the nearest voxel; what lies outside the case is False."""
+def resampled_nearest(
+    voxels: Shaped[Tensor, "z y x"], way: Sampling, shape: Voxels
+) -> Shaped[Tensor, "_ _ _"]:
+    """Bring a mask or label to the network's grid by the nearest voxel; outside the case it is zero."""
     if isinstance(way, AxisSampling):
-        return padded(_nearest_along(body, way.axes), way.padding)
-    places = _turned(way, body.shape, shape)
-    z, y, x = (_nearest(place) for place in places.clamped(body.shape).at)
-    taken = _taken(body, (z, y, x)).logical_and_(_inside(places, body.shape))
+        return padded(_nearest_along(voxels, way.axes), way.padding)
+    places = _turned(way, voxels.shape, shape)
+    z, y, x = (_nearest(place) for place in places.clamped(voxels.shape).at)
+    taken = _taken(voxels, (z, y, x)).mul_(_inside(places, voxels.shape))
     return padded(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
 
 

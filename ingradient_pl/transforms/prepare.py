@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ingradient_pl.cases.patch import Batch, Patch
 from ingradient_pl.geometry import Box, Grid, Voxels
 from ingradient_pl.transforms.interpolate import resampled
-from ingradient_pl.transforms.labels import resampled_body, resampled_label
+from ingradient_pl.transforms.labels import resampled_label, resampled_nearest
 from ingradient_pl.transforms.normalise import clipped_, limits, normalised
 
 
@@ -21,10 +21,20 @@ class Prepare(nn.Module):
         shape: The network's input in voxels.
         masked: Which channels are zero outside the body, so that a batch says where it is; without any, no
             batch does, and None means all where some patch has a body.
+        label_order: Of the labels' interpolation: 1 takes the label that linear interpolation gives the most
+            weight to, as nnU-Net does; 0 the nearest voxel's.
+
+    Raises:
+        ValueError: If ``label_order`` is neither.
     """
 
-    def __init__(self, shape: Sequence[int], masked: Sequence[bool] | None = None) -> None:
+    def __init__(
+        self, shape: Sequence[int], masked: Sequence[bool] | None = None, label_order: int = 1
+    ) -> None:
         super().__init__()
+        if label_order not in (0, 1):
+            raise ValueError(f"label_order is 1 (linear, the most weight) or 0 (nearest), got {label_order}.")
+        self.label_order = label_order
         self.shape: Voxels = Grid.of(shape, (1.0, 1.0, 1.0)).shape
         self.masked = None if masked is None else tuple(masked)
 
@@ -43,7 +53,8 @@ class Prepare(nn.Module):
 
     def _label(self, patch: Patch) -> Tensor:
         label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label
-        return resampled_label(label, patch.sampling, self.shape)
+        way = resampled_label if self.label_order else resampled_nearest
+        return way(label, patch.sampling, self.shape)
 
     def _body(self, patch: Patch) -> Tensor:
         if patch.body is None:
@@ -51,7 +62,7 @@ class Prepare(nn.Module):
         else:
             z, y, x = patch.label.shape
             body = patch.body[Box(patch.start, (z, y, x)).slices]
-        inside = resampled_body(body, patch.sampling, self.shape)
+        inside = resampled_nearest(body, patch.sampling, self.shape)
         if self.masked is None or all(self.masked):
             return inside[None]
         everywhere = torch.ones_like(inside)

@@ -85,8 +85,8 @@ def _figures(work: Work, stem: Path, peer: Peer) -> list[Figure]:
 def _clipped(work: Work, volume: torch.Tensor, whole: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Clip as nnU-Net's resampler does inside: to the range of the case, or of each slice where z is apart.
 
-    In training and prediction we clip to the case's range in both. The second number is the share of voxels
-    that the slices' own ranges change.
+    Prediction does the same. A training patch knows the range of its case only, not of each whole slice: the
+    second number is the share of voxels that this leaves different.
     """
     low, high = volume.min(), volume.max()
     clipped = whole.clamp(low, high)
