@@ -285,6 +285,31 @@ def test_blank_rectangles_hold_the_mean_of_what_was_there_and_leave_the_rest():
     assert np.mean(edges) == pytest.approx(6.5, abs=1)  # a tenth to a third of 30, any as likely
 
 
+def test_gradients_go_up_as_often_as_down_and_local_gammas_darken_as_often_as_they_brighten():
+    flat = torch.zeros(1, 1, 12, 12, 12)
+    heights = []
+    for number in range(300):
+        after = BrightnessGradient(centre=(0.5, 0.5), p=1, channel_p=1)(flat.clone(), rngs(1, number))
+        heights.append(float(after.max() + after.min()))  # the other is zero
+    assert np.mean(np.array(heights) > 0) == pytest.approx(0.5, abs=0.1)
+    assert 1 <= np.abs(heights).min() < np.abs(heights).max() <= 5
+    assert np.abs(heights).mean() == pytest.approx(3, abs=0.25)
+    ramp = torch.linspace(0, 1, 12**3).reshape(flat.shape)
+    rises = [
+        float((LocalGamma(p=1, channel_p=1)(ramp.clone(), rngs(1, number)) - ramp).mean())
+        for number in range(300)
+    ]
+    assert np.mean(np.array(rises) > 0) == pytest.approx(0.5, abs=0.1)
+
+
+def test_bumps_are_narrow_or_as_wide_as_the_patch():
+    rng = np.random.default_rng(0)
+    means = [float(bump(torch.zeros(1, 24, 24, 24), rng, (0.5, 0.5)).mean()) for _ in range(200)]
+    # a Gaussian a sixth of the patch wide fills 7 % of it, one of the patch's own width 60 %
+    assert 0.06 < min(means) < 0.12
+    assert 0.55 < max(means) < 0.62
+
+
 def test_a_bump_runs_from_zero_to_one():
     rng = np.random.default_rng(0)
     for _ in range(20):
