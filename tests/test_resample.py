@@ -289,6 +289,23 @@ def test_a_patch_of_much_longer_voxels_is_a_part_of_the_whole_case_averaged(fact
         assert_close(found, whole[(slice(None), *cut)], atol=5e-5, rtol=0)
 
 
+@pytest.mark.parametrize("flat", [True, False], ids=["in slices", "in space"])
+def test_a_turned_patch_of_much_longer_voxels_has_no_more_grain_than_one_that_is_not(flat):
+    native, patch = Grid((60, 120, 120), (1.0, 1.0, 1.0)), Grid((4, 10, 10), (6.0, 6.0, 6.0))
+    rule = Rule(3.0, 2.0)
+    image, centre = noise((1, *native.shape)), (30.0, 60.0, 60.0)
+    c, s = np.cos(0.2), np.sin(0.2)
+    turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]] if flat else [[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    grain, kinds = [], set()
+    for motion in (np.eye(3), turn):
+        box = reach(native, patch, centre, motion, 8)
+        read = trimmed(sampling(native, box, patch, centre, tuple(motion.ravel()), rule), box)
+        kinds.add(type(read.way))
+        grain.append(float(resampled(image[(slice(None), *read.image.slices)], read.way, patch.shape).std()))
+    assert kinds == {AxisSampling, PlaneSampling if flat else ObliqueSampling}
+    assert grain[1] < 1.2 * grain[0] < 0.2 * float(image.std())
+
+
 def test_an_axis_that_becomes_one_voxel_is_averaged():
     native = Grid((10, 4, 4), (1.0, 1.0, 1.0))
     ramp = torch.arange(10.0)[None, :, None, None].expand(1, *native.shape) ** 2

@@ -62,6 +62,10 @@ class AxisSampling(NamedTuple):
     padding: tuple[Padding, Padding, Padding]
 
 
+Average = Float[Tensor, "_ _"] | None
+"""What each voxel of an axis becomes before it is read in between, where the axis shrinks by much."""
+
+
 class PlaneSampling(NamedTuple):
     """How patch voxels become network voxels after a rotation in the plane of the slices.
 
@@ -69,11 +73,13 @@ class PlaneSampling(NamedTuple):
         z: The way along z, for the slices wanted that lie inside the case.
         padding: Slices wanted before and after them, which become zero.
         matrix: What :func:`torch.nn.functional.affine_grid` takes in 2D, ``align_corners=False``.
+        averages: Of the image along (y, x).
     """
 
     z: Axis
     padding: Padding
     matrix: Float[Tensor, "2 3"]
+    averages: tuple[Average, Average] = (None, None)
 
 
 class Bend(NamedTuple):
@@ -94,10 +100,12 @@ class ObliqueSampling(NamedTuple):
     Args:
         matrix: What :func:`torch.nn.functional.affine_grid` takes, ``align_corners=False``.
         bend: What is added to where the matrix reads; None where nothing is bent.
+        averages: Of the image along (z, y, x).
     """
 
     matrix: Float[Tensor, "3 4"]
     bend: Bend | None = None
+    averages: tuple[Average, Average, Average] = (None, None, None)
 
 
 Sampling = AxisSampling | PlaneSampling | ObliqueSampling

@@ -44,7 +44,7 @@ class Plan:
         separate_z_above: Resample an axis apart, slice by slice, where voxels are longer along it than
             ``separate_z_above`` times the others.
         low_pass_above: Average images over the new voxel along an axis that shrinks by more than this factor,
-            against aliasing; None never does, as nnU-Net. Not where a patch is turned or bent.
+            against aliasing; None never does, as nnU-Net.
         ignore: Integer of voxels that nobody annotated; None if there are none.
         regions: The integers that make up each output, where outputs are regions that may lie inside each
             other; None where each voxel belongs to one label.

@@ -39,7 +39,7 @@ COMMENTS = {
     "transpose": "axis i of the network is axis transpose[i] of the case",
     "orientation": "where x, y, z of the case point to; stored: as the file has them",
     "separate_z_above": "ratio of voxel edges from which slices are resampled one by one",
-    "low_pass_above": "images that shrink by more are averaged, but where turned; null: never",
+    "low_pass_above": "images that shrink by more are averaged against aliasing; null: never",
     "ignore": "integer of voxels that nobody annotated, which no loss counts",
     "regions": "integers of each output where labels overlap; null: each voxel has one label",
     "previous_stage": "in a cascade: the configuration whose segmentation is a further input",

@@ -198,8 +198,8 @@ def reach(
 ) -> Box:
     """Give the native voxels that a patch needs after its motion, clipped to the case.
 
-    The margin goes on only where the spline works: along axes that are resampled but not turned. Where the
-    patch's voxels are two native ones long or more, so does half of one, for a low-pass averages over it.
+    The margin goes on only where the spline works: along axes that are resampled but not turned. Where a step
+    in the patch is two native voxels long or more, half of it goes on everywhere: a low-pass averages so far.
 
     Args:
         native: The case.
@@ -219,9 +219,7 @@ def reach(
         if straight and abs(own - 1) < WHOLE and abs(first - round(first)) < WHOLE:  # voxels as they are
             before, after = round(first), round(last) + 1
         else:
-            more = (
-                margin + int(own / 2) if straight else 0
-            )  # half a voxel of the patch, which may be averaged
+            more = int(math.hypot(*turns[axis]) / mm / 2) + (margin if straight else 0)
             before, after = math.floor(first) - more, math.floor(last) + 2 + more
         inside = min(max(math.floor(middle), 0), voxels - 1)
         start.append(min(max(before, 0), inside))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Integer, Num, Shaped
 from torch import Tensor
 
 from ingradient_pl.cases.patch import (
+    Average,
     Axis,
     AxisSampling,
     Cut,
@@ -166,10 +167,22 @@ def resampled(
     if isinstance(way, AxisSampling):
         return padded(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
+        volume = averaged(volume, (None, *way.averages))
         slices = along_axes(volume, (way.z, Cut(0, volume.shape[Y], False), Cut(0, volume.shape[X], False)))
         turned = F.grid_sample(slices.flatten(0, 1)[None], _last(read_at(way, shape)), align_corners=False)
         return padded(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
+    volume = averaged(volume, way.averages)
     return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
+
+
+def averaged(
+    volume: Float[Tensor, "channel z y x"], averages: Sequence[Average]
+) -> Float[Tensor, "channel z y x"]:
+    """Average along each of (z, y, x), or leave it."""
+    for dim, rows in enumerate(averages, Z):
+        if rows is not None:
+            volume = multiplied(volume, dim, rows.to(volume.dtype))
+    return volume
 
 
 def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor, "to *shape"]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.cases.patch import (
+    Average,
     Axis,
     AxisSampling,
     Bend,
@@ -39,8 +40,8 @@ class Rule(NamedTuple):
         separate_above: An axis whose voxels are longer than the others' by more than this factor is not
             interpolated: the nearest slice is taken. nnU-Net's is 3.
         low_pass_above: An axis that shrinks by more than this factor is averaged over the new voxel, against
-            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond. Turned and
-            bent patches are read without it.
+            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond. Of turned and
+            bent patches the native axes are averaged, over the step to the next voxel of the patch.
     """
 
     separate_above: float = 3.0
@@ -99,7 +100,9 @@ def sampling(
     off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
     if bend is not None or off[0].any() or off[:, 0].any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)).float()
-        return ObliqueSampling(matrix, None if bend is None else _bent(native, box, patch, bend))
+        bent = None if bend is None else _bent(native, box, patch, bend)
+        z, y, x = (_average(box.shape[axis], per_step[axis], rule) for axis in range(AXES))
+        return ObliqueSampling(matrix, bent, (z, y, x))
     picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
 
     def way(axis: int) -> tuple[Axis, Padding]:
@@ -109,9 +112,10 @@ def sampling(
 
     if off.any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)[:2, [0, 1, 3]]).float()
-        return PlaneSampling(*way(0), matrix)
-    (z, first), (y, second), (x, third) = way(0), way(1), way(2)
-    return AxisSampling((z, y, x), (first, second, third))
+        y, x = (_average(box.shape[axis], per_step[axis], rule) for axis in (1, 2))
+        return PlaneSampling(*way(0), matrix, (y, x))
+    ways = way(0), way(1), way(2)
+    return AxisSampling((ways[0][0], ways[1][0], ways[2][0]), (ways[0][1], ways[1][1], ways[2][1]))
 
 
 def trimmed(way: Sampling, box: Box) -> Reading:
@@ -262,6 +266,20 @@ def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
 def _width(step: float, rule: Rule) -> float:
     """How many voxels are averaged: the step from one to the next, where it is above the rule's."""
     return step if step > rule.low_pass_above else 0.0
+
+
+def _average(voxels: int, per_step: NDArray[np.float64], rule: Rule) -> Average:
+    """Give what the voxels of a native axis are averaged by, of a patch that is turned towards it.
+
+    Args:
+        voxels: Of the axis.
+        per_step: Voxels of the axis passed by a step along each axis of the patch.
+        rule: When to average.
+    """
+    width = _width(float(np.linalg.norm(per_step)), rule)
+    if not width:
+        return None
+    return torch.from_numpy(cubic_rows(voxels, np.arange(voxels, dtype=np.float64), width)).float()
 
 
 def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
