@@ -85,12 +85,9 @@ class Seal:
         self.checked = bytearray(len(sums))
         self.file: tuple[int, int] | None = None
 
-    def holds_for(self, file: tuple[int, int]) -> bool:
-        """Tell whether a file (inode, time of change) is the one checked so far; else begin anew with it."""
-        if file == self.file:
-            return True
+    def begin(self, file: tuple[int, int]) -> None:
+        """Check a file, told by inode and time of change, from its beginning."""
         self.checked, self.file = bytearray(len(self.sums)), file
-        return False
 
 
 class Chunks:
@@ -106,12 +103,7 @@ class Chunks:
 
     def __init__(self, path: Path, seal: Seal) -> None:
         self._path, self._seal, self._lock = path, seal, threading.Lock()
-        found = self._there()
-        # before blosc2 believes what stands there
-        if not seal.holds_for((found.st_ino, found.st_mtime_ns)) and _file_sum(path) != int(seal.sums[-1]):
-            seal.file = None
-            raise OSError("its header or index is damaged")
-        self._inode = found.st_ino
+        self._inode = self._verify().st_ino  # before blosc2 believes what stands there
         self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})
 
     def read(self, box: Sequence[slice]) -> NDArray[Any]:
@@ -121,10 +113,8 @@ class Chunks:
             OSError: If a chunk it needs is damaged, or the file is no longer the one that was opened.
         """
         with self._lock:
-            found = self._there()
-            if found.st_ino != self._inode:
+            if self._verify().st_ino != self._inode:
                 raise OSError("it has been replaced since it was opened")
-            self._seal.holds_for((found.st_ino, found.st_mtime_ns))  # did somebody write into it?
             self._check(box)
             part: NDArray[Any] = self._array[tuple(box)]
         return part
@@ -139,6 +129,16 @@ class Chunks:
         found = self._path.stat()
         if found.st_size != self._seal.size:
             raise OSError(f"it has {found.st_size} bytes instead of {self._seal.size}")
+        return found
+
+    def _verify(self) -> os.stat_result:
+        """Look at the file, and at its header and index where it is not the one checked so far."""
+        found = self._there()
+        file = (found.st_ino, found.st_mtime_ns)
+        if file != self._seal.file:
+            if _file_sum(self._path) != int(self._seal.sums[-1]):
+                raise OSError("its header or index is damaged")
+            self._seal.begin(file)
         return found
 
     def _check(self, box: Sequence[slice]) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.transforms.interpolate import multiplied
+from ingradient_pl.transforms.interpolate import each_multiplied
 from ingradient_pl.transforms.spline import linear_rows, resized
 
 Range = tuple[float, float]
@@ -43,10 +43,7 @@ def noise_like(patch: Tensor, rng: np.random.Generator) -> Tensor:
 
 def filtered(channel: Image, rows: Sequence[Rows | None]) -> None:
     """Multiply each axis by its matrix, in place; None leaves an axis alone."""
-    volume = channel
-    for dim, matrix in enumerate(rows, 1):
-        if matrix is not None:
-            volume = multiplied(volume, dim, sent(matrix, channel))
+    volume = each_multiplied(channel, [None if matrix is None else sent(matrix, channel) for matrix in rows])
     if volume is not channel:
         channel.copy_(volume)
 

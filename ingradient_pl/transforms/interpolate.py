@@ -10,7 +10,6 @@ from jaxtyping import Float, Integer, Num, Shaped
 from torch import Tensor
 
 from ingradient_pl.cases.patch import (
-    Average,
     Axis,
     AxisSampling,
     Cut,
@@ -68,8 +67,7 @@ def _in_plane(
     dim, last = sorted((X, Y), key=lambda dim: _growth(ways[dim], volume.shape[dim]))
     half, full = _resized(volume, {dim: ways[dim]}), _resized(volume, ways)
     blocks = _blocks(ways[dim], volume.shape[dim])
-    alike = ways[dim] is ways[last] and volume.shape[dim] == volume.shape[last]
-    last_blocks = blocks if alike else _blocks(ways[last], volume.shape[last])
+    last_blocks = blocks if ways[dim] is ways[last] else _blocks(ways[last], volume.shape[last])
     most = max(1, min(full[Z], AT_ONCE // max(1, math.prod(half[Y:]))))
     between = volume.new_empty(1, most, *half[Y:])
     out = volume.new_empty(full[0], full[Z] if picks is None else len(picks), *full[Y:])
@@ -167,19 +165,19 @@ def resampled(
     if isinstance(way, AxisSampling):
         return padded(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
-        volume = averaged(volume, (None, *way.averages))
+        volume = each_multiplied(volume, (None, *way.averages))
         slices = along_axes(volume, (way.z, Cut(0, volume.shape[Y], False), Cut(0, volume.shape[X], False)))
         turned = F.grid_sample(slices.flatten(0, 1)[None], _last(read_at(way, shape)), align_corners=False)
         return padded(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
-    volume = averaged(volume, way.averages)
+    volume = each_multiplied(volume, way.averages)
     return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
 
 
-def averaged(
-    volume: Float[Tensor, "channel z y x"], averages: Sequence[Average]
-) -> Float[Tensor, "channel z y x"]:
-    """Average along each of (z, y, x), or leave it."""
-    for dim, rows in enumerate(averages, Z):
+def each_multiplied(
+    volume: Float[Tensor, "channel _ _ _"], matrices: Sequence[Float[Tensor, "_ _"] | None]
+) -> Float[Tensor, "channel _ _ _"]:
+    """Multiply each of (z, y, x) by its matrix; None leaves an axis alone."""
+    for dim, rows in enumerate(matrices, Z):
         if rows is not None:
             volume = multiplied(volume, dim, rows.to(volume.dtype))
     return volume
@@ -190,10 +188,7 @@ def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor
     planes = points(way.matrix, shape[len(shape) - len(way.matrix) :])
     if isinstance(way, PlaneSampling) or way.bend is None:
         return planes
-    field = way.bend.knots
-    for dim, rows in enumerate(way.bend.rows, Z):
-        field = multiplied(field, dim, rows)
-    return planes.add_(field)
+    return planes.add_(each_multiplied(way.bend.knots, way.bend.rows))
 
 
 def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tensor, "to *shape"]:

@@ -101,8 +101,8 @@ def sampling(
     if bend is not None or off[0].any() or off[:, 0].any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)).float()
         bent = None if bend is None else _bent(native, box, patch, bend)
-        z, y, x = (_average(box.shape[axis], per_step[axis], rule) for axis in range(AXES))
-        return ObliqueSampling(matrix, bent, (z, y, x))
+        deep, high, wide = (_average(box.shape[axis], per_step[axis], rule) for axis in range(AXES))
+        return ObliqueSampling(matrix, bent, (deep, high, wide))
     picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
 
     def way(axis: int) -> tuple[Axis, Padding]:
@@ -112,10 +112,10 @@ def sampling(
 
     if off.any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)[:2, [0, 1, 3]]).float()
-        y, x = (_average(box.shape[axis], per_step[axis], rule) for axis in (1, 2))
-        return PlaneSampling(*way(0), matrix, (y, x))
-    ways = way(0), way(1), way(2)
-    return AxisSampling((ways[0][0], ways[1][0], ways[2][0]), (ways[0][1], ways[1][1], ways[2][1]))
+        high, wide = (_average(box.shape[axis], per_step[axis], rule) for axis in (1, 2))
+        return PlaneSampling(*way(0), matrix, (high, wide))
+    (z, first), (y, second), (x, third) = way(0), way(1), way(2)
+    return AxisSampling((z, y, x), (first, second, third))
 
 
 def trimmed(way: Sampling, box: Box) -> Reading:

@@ -12,21 +12,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from composed import composed
 from figure import Figure
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from pytorch_lightning.utilities import move_data_to_device
-from read import SPACING, large_store
+from read import BATCH, PATCH, SPACING, large_store
 from torch.profiler import ProfilerActivity, profile
 
-from ingradient_pl.cli.train import with_plans
 from ingradient_pl.losses.deep_supervision import thinned
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.transforms.normalise import ZScore
 
-PATCH, BATCH, WORKERS, WIDTHS = (128, 128, 128), 2, 2, (32, 64, 128, 256, 320, 320)
+WORKERS, WIDTHS = 2, (32, 64, 128, 256, 320, 320)
 STEPS, SETTLING = 120, 40
 AGAINST = "two 128 cubed patches, augmentation on"
 
@@ -78,13 +76,13 @@ class Busy(pl.Callback):
 
 
 def _batch(data: Any, device: torch.device) -> float:
-    """Milliseconds from patches in the host's memory to what the loss takes, the median."""
+    """Milliseconds from patches in the host's memory to what the loss takes, the mean."""
     taken = []
     for patches, _ in zip(data.train_dataloader(), range(STEPS), strict=False):
         _settle()
         start = time.perf_counter()
         batch = data.augment(data.prepare(move_data_to_device(patches, device)))
-        for level in range(len(WIDTHS) - 1):
+        for level in range(len(data.plan.widths) - 1):
             thinned(batch.label, [voxels >> level for voxels in data.plan.patch]).contiguous()
         _settle()
         taken.append((time.perf_counter() - start) * 1e3)
@@ -107,9 +105,4 @@ def _config(work: Path, shape: tuple[int, ...], widths: tuple[int, ...]) -> Any:
     overrides = [f"store={large_store(work)}", f"plan={work / 'plan.yaml'}", "data.split.number=null"]
     overrides += ["epochs=1", f"batches_per_epoch={STEPS}", f"data.workers={WORKERS}"]
     overrides += ["trainer.limit_val_batches=0", "+trainer.enable_checkpointing=false"]
-    (work / "plans").mkdir()
-    with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
-        runtime = f"hydra.runtime.output_dir={work / 'run'}"
-        config = compose("train", [*with_plans(overrides, work / "plans"), runtime], return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    return config
+    return composed(overrides, work)

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = sorted(file.stem for file in HERE.glob("*.py") if file.stem not in ("run", "figure", "peers"))
+NAMES = sorted(
+    file.stem for file in HERE.glob("*.py") if file.stem not in ("run", "figure", "peers", "composed")
+)
 
 
 def main() -> int:

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from composed import composed
 from figure import Figure
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from ingradient_pl.cases.build import build_store
 from ingradient_pl.cases.phantom import write_phantoms
 from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cli.plan import planned
-from ingradient_pl.cli.train import built, with_plans
+from ingradient_pl.cli.train import built
 
 STEPS, SETTLING, ROUNDS = 23, 3, 5
 
@@ -53,12 +52,7 @@ def _config(work: Path):
     planned(store=str(work / "store"), output=str(work / "plan.yaml"))
     overrides = [f"store={work / 'store'}", f"plan={work / 'plan.yaml'}", "experiment=reference_cpu"]
     overrides += ["epochs=1", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
-    (work / "plans").mkdir()
-    with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
-        runtime = f"hydra.runtime.output_dir={work / 'run'}"
-        config = compose("train", [*with_plans(overrides, work / "plans"), runtime], return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    return config
+    return composed(overrides, work)
 
 
 def _through_lightning(config) -> float:
