@@ -14,6 +14,8 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from test_command_line import outcome
 
+from ingradient_pl.cli.failures import plain_errors
+
 
 @pytest.fixture
 def store(phantom_store, tmp_path):
@@ -125,6 +127,21 @@ def test_a_killed_worker_ends_the_run(tmp_path, quick, store, when):
     assert done.returncode == 1, done.stderr
     assert re.search("worker .* (is killed|exited unexpectedly)", told(done.stderr))
     assert "data.workers=1" in done.stderr
+
+
+def tidy_up_after_a_lost_worker():
+    try:
+        raise RuntimeError("DataLoader worker (pid 19631) is killed by signal: Killed. ")
+    finally:
+        raise RuntimeError("Please call `iter(combined_loader)` first.")
+
+
+def test_a_lost_worker_is_told_of_whatever_fails_in_its_wake(capsys, monkeypatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as left, plain_errors("ingradient-train"):
+        tidy_up_after_a_lost_worker()
+    assert left.value.code == 1
+    assert "worker (pid 19631) is killed by signal: Killed" in told(capsys.readouterr().err)
 
 
 def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):

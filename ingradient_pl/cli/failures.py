@@ -45,12 +45,20 @@ def plain_errors(command: str) -> Iterator[None]:
             raise
         fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
     except RuntimeError as error:
-        told = _known(str(error))
+        told = next(filter(None, (_known(str(one)) for one in _behind(error))), None)
         if tracebacks or told is None:
             raise
         fail(command, RuntimeError(told))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and those that were being handled when it arose: a lost worker upsets what tidies up."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__context__
 
 
 def _known(said: str) -> str | None:
