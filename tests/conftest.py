@@ -60,7 +60,7 @@ def reference_model() -> Path:
 @pytest.fixture(scope="session")
 def raw_phantoms(tmp_path_factory) -> Path:
     """Six phantoms of three patients in nnU-Net's raw layout."""
-    from ingradient_pl.cases.phantom import write_phantoms
+    from ingradient_pl.datasets.phantom import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "raw", 6, (20, 24, 28), (1.5, 1.0, 1.0))
 
@@ -68,8 +68,8 @@ def raw_phantoms(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def phantom_store(raw_phantoms) -> Path:
     """The phantoms as a case store."""
-    from ingradient_pl.cases.build import build_store
-    from ingradient_pl.cases.sources import read_source
+    from ingradient_pl.datasets.sources import read_source
+    from ingradient_pl.store.build import build_store
 
     store = raw_phantoms.parent / "store"
     build_store(read_source(raw_phantoms), store)
@@ -81,10 +81,10 @@ def phantom_plan(phantom_store) -> Path:
     """A plan for the phantoms whose network trains in no time."""
     import dataclasses
 
-    from ingradient_pl.cases.store import CaseStore
     from ingradient_pl.planning.fingerprint import Fingerprint
     from ingradient_pl.planning.plan_yaml import write_plan
     from ingradient_pl.planning.planner import Planner
+    from ingradient_pl.store.case_store import CaseStore
 
     plan = Planner().plans(Fingerprint.of_store(CaseStore(phantom_store)))["3d_fullres"]
     small = dataclasses.replace(

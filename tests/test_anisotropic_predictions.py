@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from ingradient_pl.cases.formats import read_volume
-from ingradient_pl.cases.sources import task_of
-from ingradient_pl.inference.nnunet_model import read_nnunet
+from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.networks.nnunet_weights import nnunet_names
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
+from ingradient_pl.nnunet.model import read_nnunet
+from ingradient_pl.nnunet.plans import read_nnunet_plans
+from ingradient_pl.nnunet.weights import nnunet_names
 
 EXPECTED = json.loads((Path(__file__).parent / "expected" / "nnunet_anisotropic.json").read_text())
 

@@ -16,10 +16,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ingradient_pl.draws.affine import RandomMotion
 from ingradient_pl.geometry import Grid
-from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.transforms.heavy import DA5
 from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
+from ingradient_pl.transforms.intensity_da5 import DA5
 
 EXPECTED = json.loads(
     (Path(__file__).parent / "expected/nnunet_augmentation.json").read_text(encoding="utf-8")

@@ -10,13 +10,13 @@ from hydra.utils import instantiate
 from test_conf import composed
 from torch.testing import assert_close
 
-from ingradient_pl.cases.patch import ObliqueSampling
+from ingradient_pl.draws.elastic import RandomBend
+from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
-from ingradient_pl.sampling.bend import RandomBend
-from ingradient_pl.sampling.training import Candidate, TrainingDraws
-from ingradient_pl.transforms.interpolate import read_at, resampled
 from ingradient_pl.transforms.labels import resampled_label
-from ingradient_pl.transforms.resample import sampling
+from ingradient_pl.transforms.patch import ObliqueSampling
+from ingradient_pl.transforms.resample import read_at, resampled
+from ingradient_pl.transforms.sampling_matrices import sampling
 from ingradient_pl.transforms.spline import smooth_rows
 
 NATIVE = Grid((40, 60, 50), (2.0, 1.0, 1.2))
@@ -109,7 +109,7 @@ def test_a_bend_that_cannot_be_is_refused():
 
 
 def test_a_run_may_bend_its_patches(quick, tmp_path):
-    bend = "data.draws.bend={_target_: ingradient_pl.sampling.bend.RandomBend, p: 1.0, magnitude: [1, 3]}"
+    bend = "data.draws.bend={_target_: ingradient_pl.draws.elastic.RandomBend, p: 1.0, magnitude: [1, 3]}"
     data = instantiate(composed([*quick, bend], tmp_path).data)
     HydraConfig.instance().cfg = None
     (first, *_) = data.train_dataloader()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from ingradient_pl.inference.blend import padding, shares
-from ingradient_pl.sampling.windows import starts, windows
+from ingradient_pl.inference.gaussian_weights import padding, shares
+from ingradient_pl.inference.windows import starts, windows
 
 
 def gaussian_map(patch):

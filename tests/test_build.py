@@ -15,11 +15,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from ingradient_pl.cases import on_disk
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.store import CaseStore, StoreError
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore, StoreError
 
 NAMES = [f"phantom_{number:03d}" for number in range(4)]
 
@@ -298,8 +298,8 @@ def test_a_full_disk_ends_the_run_with_nothing_half_written(raw, store, monkeypa
 KILLED = """
 import sys, time
 from pathlib import Path
-import ingradient_pl.cases.build as build
-from ingradient_pl.cases.sources import read_source
+import ingradient_pl.store.build as build
+from ingradient_pl.datasets.sources import read_source
 real = Path.rename
 def slow(path, target):
     if "phantom_002" in str(path):
@@ -365,8 +365,8 @@ def test_cases_that_the_source_has_no_more_are_told(raw, store):
 def test_preparing_needs_neither_torch_nor_lightning(raw, store):
     code = (
         "import sys; from pathlib import Path\n"
-        "from ingradient_pl.cases.build import build_store\n"
-        "from ingradient_pl.cases.sources import read_source\n"
+        "from ingradient_pl.store.build import build_store\n"
+        "from ingradient_pl.datasets.sources import read_source\n"
         "build_store(read_source(Path(sys.argv[1])), Path(sys.argv[2]), progress=False)\n"
         "assert not {'torch', 'pytorch_lightning', 'hydra'} & set(sys.modules)"
     )

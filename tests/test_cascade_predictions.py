@@ -8,13 +8,13 @@ import pytest
 import torch
 from test_anisotropic_predictions import drawn, equal_share, made_up
 
-from ingradient_pl.cases.formats import read_volume
-from ingradient_pl.cases.sources import task_of
+from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.checkpoint import read
-from ingradient_pl.inference.nnunet_model import import_nnunet
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
+from ingradient_pl.nnunet.model import import_nnunet
+from ingradient_pl.nnunet.plans import read_nnunet_plans
 
 EXPECTED = json.loads((Path(__file__).parent / "expected" / "nnunet_cascade.json").read_text())
 FIRST, SECOND = "3d_lowres", "3d_cascade_fullres"

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.checkpoint import CheckpointError, description, read, write
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, ZScore
 
 TASK = Task(("MR",), {"background": 0, "organ": 1})

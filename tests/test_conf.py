@@ -12,8 +12,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
 from ingradient_pl.cli.train import built, with_plans
-from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.transforms.intensity import GaussianBlur, _is_range
 
 ROOT = Path(__file__).parents[1]

@@ -10,16 +10,16 @@ import torch
 from test_predict import Oracle, plan
 from torch import nn
 
-from ingradient_pl.cases import formats
-from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.phantom import ball
-from ingradient_pl.cases.records import CaseFiles
-from ingradient_pl.cases.sources import images_only
-from ingradient_pl.cases.task import Task
-from ingradient_pl.inference import cases_run
-from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.datasets.phantom import ball
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.datasets.sources import images_only
+from ingradient_pl.images import formats
+from ingradient_pl.images.formats import read_label, read_volume
+from ingradient_pl.inference import predict_cases as cases_run
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.task import Task
 
 TASK = Task(("CT",), {"background": 0, "ball": 1})
 SPACING = (2.0, 1.0, 1.5)
@@ -202,7 +202,7 @@ def test_with_no_memory_at_all_the_case_is_a_fault(tmp_path, cases):
 
 
 def test_a_folder_that_takes_no_files_is_a_fault_of_each_case(tmp_path, cases, monkeypatch):
-    from ingradient_pl.cases import formats
+    from ingradient_pl.images import formats
 
     def full(path, label, volume):
         raise OSError(28, "No space left on device", str(path))

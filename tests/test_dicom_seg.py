@@ -7,14 +7,14 @@ import pytest
 import SimpleITK
 from test_predict import Oracle, plan
 
-from ingradient_pl.cases.dicom_seg import check_installed, write_segmentation
-from ingradient_pl.cases.formats import ImageError, read_volume
-from ingradient_pl.cases.phantom import ball
-from ingradient_pl.cases.records import CaseFiles
-from ingradient_pl.cases.task import Task
-from ingradient_pl.inference.cases_run import save_cases
+from ingradient_pl.datasets.phantom import ball
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.images.dicom_seg import check_installed, write_segmentation
+from ingradient_pl.images.formats import ImageError, read_volume
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predict_cases import save_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.task import Task
 
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 3, "nowhere": 4})
 SPACING = (2.0, 1.5, 1.0)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.metrics.evaluation import Counts, EvaluationError, counted, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
+from ingradient_pl.task import Task
 
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
 

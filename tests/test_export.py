@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.main import main
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.checkpoint import Model
@@ -15,7 +14,8 @@ from ingradient_pl.inference.export import ExportError, export_model, largest_di
 from ingradient_pl.inference.predictor import finest
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.recipes import build
+from ingradient_pl.spec import build
+from ingradient_pl.task import Task
 
 PATCH = (8, 16, 16)
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.statistics import Statistics
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import Intensities, normaliser
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.statistics import Statistics
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, ZScore
 
 STORED = json.loads(gzip.decompress((Path(__file__).parent / "expected/nnunet_plans.json.gz").read_bytes()))

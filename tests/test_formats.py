@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.cases.formats import (
+from ingradient_pl.datasets.phantom import phantom
+from ingradient_pl.images.formats import (
     Frame,
     ImageError,
     read_label,
@@ -18,8 +19,7 @@ from ingradient_pl.cases.formats import (
     write_label,
     write_probabilities,
 )
-from ingradient_pl.cases.frame import Turn
-from ingradient_pl.cases.phantom import phantom
+from ingradient_pl.images.frame import Turn
 
 SHAPE, SPACING = (5, 6, 7), (3.0, 1.5, 1.0)
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, -1.5, 0, 30], [0, 0, 3.0, -40], [0, 0, 0, 1]])

@@ -11,16 +11,16 @@ import torch
 from test_checkpoint import network, plan
 from test_command_line import outcome
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference.checkpoint import CheckpointError, read
-from ingradient_pl.inference.nnunet_checkpoint import read_checkpoint
-from ingradient_pl.inference.nnunet_model import import_nnunet, read_nnunet
 from ingradient_pl.inference.predictor import Predictor, finest
-from ingradient_pl.networks.nnunet_weights import nnunet_names
+from ingradient_pl.nnunet.checkpoint import read_checkpoint
+from ingradient_pl.nnunet.model import import_nnunet, read_nnunet
+from ingradient_pl.nnunet.weights import nnunet_names
 from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
 
 LOGITS = json.loads((Path(__file__).parent / "expected" / "nnunet_logits.json").read_text())
 RESAMPLING = {

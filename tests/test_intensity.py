@@ -9,17 +9,6 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch.testing import assert_close
 
-from ingradient_pl.cases.patch import Batch
-from ingradient_pl.transforms.filters import about_one, blur_rows, coarse_rows
-from ingradient_pl.transforms.heavy import (
-    DA5,
-    AdditiveBrightness,
-    BlankRectangles,
-    BrightnessGradient,
-    LocalGamma,
-    Sharpening,
-    bump,
-)
 from ingradient_pl.transforms.intensity import (
     NNUNET,
     Augment,
@@ -32,6 +21,17 @@ from ingradient_pl.transforms.intensity import (
     LowResolution,
     OneOf,
 )
+from ingradient_pl.transforms.intensity_da5 import (
+    DA5,
+    AdditiveBrightness,
+    BlankRectangles,
+    BrightnessGradient,
+    LocalGamma,
+    Sharpening,
+    bump,
+)
+from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.separable_filters import about_one, blur_rows, coarse_rows
 
 SHAPE = (9, 12, 10)
 PLAIN = [

@@ -10,13 +10,13 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from test_conf import composed
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cli.evaluate import evaluated
 from ingradient_pl.cli.plan import planned
 from ingradient_pl.cli.predict import predicted
 from ingradient_pl.cli.train import train
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.store.build import build_store
 
 SMALL = {
     "batch_size": 2,

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ingradient_pl.cases.task import Task
-from ingradient_pl.losses.agreement import check_loss
+from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.focal import Focal
@@ -17,6 +16,7 @@ from ingradient_pl.losses.regions import RegionDiceCE
 from ingradient_pl.losses.topk import TopKCE
 from ingradient_pl.losses.tversky import Tversky
 from ingradient_pl.losses.weighted_sum import WeightedSum
+from ingradient_pl.task import Task
 
 EXPECTED = {  # of nnU-Net 2.8.1: scripts/expected_from_nnunet.py prints them
     "labels single": [2.45017719, 2.41697431, 2.24958086],

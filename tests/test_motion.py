@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from ingradient_pl.draws.affine import RandomMotion
 from ingradient_pl.geometry import Grid
-from ingradient_pl.sampling.motion import RandomMotion
 
 CUBE = Grid((32, 32, 32), (1.0, 1.0, 1.0))
 FLAT = Grid((10, 64, 48), (5.0, 1.0, 1.0))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.optimisers.muon import Muon, muon_groups, orthogonal
-from ingradient_pl.optimisers.parameters import Parameters
+from ingradient_pl.optimizers.muon import Muon, muon_groups, orthogonal
+from ingradient_pl.optimizers.parameters import Parameters
 
 
 def network():

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from ingradient_pl.cases.sources import task_of
-from ingradient_pl.cases.task import Task
-from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
+from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.nnunet.plans import read_nnunet_plans
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, ZScore
 
 TASK = Task(("CT", "PET"), {"background": 0, "liver": 1, "tumour": 2})

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
-from ingradient_pl.recipes import build, recipe
+from ingradient_pl.spec import build, recipe
+from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.transforms.normalise import (
     CT,
     RGB01,

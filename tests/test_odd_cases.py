@@ -13,14 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from test_command_line import outcome
 from test_conf import composed
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.phantom import phantom
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cli.train import train
-from ingradient_pl.lightning.patches import CasePatches
+from ingradient_pl.datasets.phantom import phantom
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.loading.patches import CasePatches
 from ingradient_pl.planning.plan_yaml import read_plan
-from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
 
 
 @pytest.fixture(autouse=True)

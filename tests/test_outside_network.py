@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ingradient_pl import recipes
+from ingradient_pl import spec as recipes
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
-from ingradient_pl.networks.outside import Outside, outside
+from ingradient_pl.networks.external import Outside, outside
 
 SHAPE = (2, 1, 8, 8, 8)
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_builds_it_only_where_its_package_is_trusted():
 
 
 def test_a_forged_checkpoint_cannot_import_by_name():
-    forged = {"_target_": "ingradient_pl.networks.outside.outside", "target": "elsewhere.Net"}
+    forged = {"_target_": "ingradient_pl.networks.external.outside", "target": "elsewhere.Net"}
     with pytest.raises(ValueError, match="only classes are built"):
         recipes.build(forged)
     harmless = outside("elsewhere.Net", {"form": "list"})

@@ -12,7 +12,7 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError
 
 MINE = """\
-_target_: ingradient_pl.networks.outside.outside
+_target_: ingradient_pl.networks.external.outside
 target: somebodys.Net
 arguments: {channels: "${plan.channels}", outputs: "${plan.outputs}", width: 3}
 """

@@ -5,13 +5,13 @@ import pytest
 import torch
 from test_predict import plan
 
+from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
-from ingradient_pl.inference import outward
-from ingradient_pl.inference.outward import sent_out
-from ingradient_pl.sampling.training import Candidate, TrainingDraws
-from ingradient_pl.transforms.interpolate import resampled
+from ingradient_pl.inference import preprocess as outward
+from ingradient_pl.inference.preprocess import sent_out
 from ingradient_pl.transforms.normalise import ZScore
-from ingradient_pl.transforms.resample import sampling
+from ingradient_pl.transforms.resample import resampled
+from ingradient_pl.transforms.sampling_matrices import sampling
 
 RNG = np.random.default_rng(0)
 

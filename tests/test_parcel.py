@@ -8,9 +8,9 @@ import torch
 from test_patch_numbers import flat
 from torch.utils.data import Dataset
 
-from ingradient_pl.cases.patch import Cut, Patch, Weights
-from ingradient_pl.lightning.parcel import Packing, Parcel
-from ingradient_pl.lightning.patches import PatchLoader, PatchNumbers
+from ingradient_pl.loading.patches import PatchLoader, PatchNumbers
+from ingradient_pl.loading.shared_memory import Packing, Parcel
+from ingradient_pl.transforms.patch import Cut, Patch, Weights
 
 
 class Told(NamedTuple):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.lightning.datamodule import Fold, SegmentationData
-from ingradient_pl.lightning.patches import PatchNumbers
+from ingradient_pl.loading.patches import PatchNumbers
 from ingradient_pl.planning.plan_yaml import read_plan
-from ingradient_pl.sampling.training import TrainingDraws
 from ingradient_pl.transforms.intensity import Augment
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ingradient_pl.cases.phantom import ball, phantom, write_phantoms
-from ingradient_pl.cases.sources import read_source
+from ingradient_pl.datasets.phantom import ball, phantom, write_phantoms
+from ingradient_pl.datasets.sources import read_source
 
 
 def test_phantoms_are_visible_and_not_trivial():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ingradient_pl.cases.phantom import ball
+from ingradient_pl.datasets.phantom import ball
 from ingradient_pl.pictures import case_picture, level_pictures, overlay, write_png
 
 TITLE = 16

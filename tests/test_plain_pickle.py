@@ -8,8 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from ingradient_pl.cases.formats import ImageError, read_volume
-from ingradient_pl.cases.plain_pickle import PickleError, read
+from ingradient_pl.images.formats import ImageError, read_volume
+from ingradient_pl.images.plain_pickle import PickleError, read
 
 PLAIN = {
     "spacing": np.array([0.5, 0.75, 3.0]),

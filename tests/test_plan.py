@@ -7,13 +7,13 @@ import pytest
 import yaml
 from test_command_line import outcome
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.sources import read_source
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Grid
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import COMMENTS, FIELDS, as_yaml, read_plan, write_plan
-from ingradient_pl.recipes import build, recipe
+from ingradient_pl.spec import build, recipe
+from ingradient_pl.store.build import build_store
 from ingradient_pl.transforms.normalise import CT, MinMax01, ZScore
 
 PLAN = Plan(
@@ -117,7 +117,7 @@ def test_numbers_of_numpy_become_plain_ones():
             {"normalisation": [{"_target_": "ingradient_pl.transforms.normalise.ZScore", "mask": 1}] * 3},
             "'normalisation' cannot be used:.*mask",
         ),
-        ({"_target_": "ingradient_pl.cases.task.Task"}, "is no plan: it needs the line"),
+        ({"_target_": "ingradient_pl.task.Task"}, "is no plan: it needs the line"),
     ],
 )
 def test_a_wrong_entry_is_named_with_its_file(changed, entries, told):

@@ -10,13 +10,13 @@ import fingerprints
 import pytest
 import yaml
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import Intensities
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS, Preset
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing
-from ingradient_pl.recipes import recipe
+from ingradient_pl.spec import recipe
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, ZScore
 
 STORED = json.loads(gzip.decompress((Path(__file__).parent / "expected/nnunet_plans.json.gz").read_bytes()))

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.memory import Design
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.topology import topology
-from ingradient_pl.planning.traced import TracedMemory, appetite
+from ingradient_pl.planning.traced_memory import TracedMemory, appetite
+from ingradient_pl.task import Task
 
 CASES = Fingerprint.of([(200, 300, 300)] * 30, [(1.0, 1.0, 1.0)] * 30, Task(("T1",), {"a": 1}))
 VOXELS = 8 * 10 * 12

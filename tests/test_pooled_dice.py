@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchmetrics.utilities import dim_zero_sum
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.metrics.dice import PooledDice
+from ingradient_pl.task import Task
 
 LABELS = {"liver": 1, "tumour": (2,)}
 REGIONS = Task(("CT",), {"background": 0, "whole": (1, 2), "core": 2, "ignore": 3}, (1, 2))

@@ -8,10 +8,8 @@ import pytest
 import SimpleITK
 from test_predict import Oracle, plan
 
-from ingradient_pl.cases.records import CaseFiles
-from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.main import main
-from ingradient_pl.inference.cases_run import save_cases, score_cases
+from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import (
     FillHoles,
@@ -23,7 +21,9 @@ from ingradient_pl.inference.postprocess import (
     write_steps,
 )
 from ingradient_pl.inference.postprocess_folder import learn, process_folder
+from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.task import Task
 
 ONE = (1.0, 1.0, 1.0)
 TASK = Task(("CT",), {"background": 0, "organ": 1, "vessel": 2})

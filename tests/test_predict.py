@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.cases.phantom import ball
-from ingradient_pl.cases.task import Task
+from ingradient_pl.datasets.phantom import ball
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import NoNormalisation, ZScore
 
 BALL = Task(("CT",), {"background": 0, "ball": 1})

@@ -15,15 +15,15 @@ from test_command_line import outcome
 from test_data_set_run import dice, write
 from test_predict import plan
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.sources import images_only, read_source
-from ingradient_pl.cases.task import Task
+from ingradient_pl.datasets.sources import images_only, read_source
+from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.cases_run import save_cases
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predict_cases import save_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.store.build import build_store
+from ingradient_pl.task import Task
 
 SMALL = ((4, 8), ((1, 1, 1), (1, 2, 2)), ((3, 3, 3),) * 2, (1, 1), (1,))
 
@@ -83,7 +83,7 @@ def test_a_store_of_turned_files_comes_back_turned(tmp_path):
     build_store(read_source(tmp_path / "raw"), tmp_path / "store")
     from test_data_set_run import TASK, predictor
 
-    from ingradient_pl.cases.stored import stored_cases
+    from ingradient_pl.store.stored_cases import stored_cases
 
     (stored,) = stored_cases(tmp_path / "store", TASK).cases
     written = save_cases(predictor(orientation="stored"), [stored], tmp_path / "out").written[0]
@@ -309,7 +309,7 @@ def test_an_oblique_or_flipped_source_comes_back_on_its_own_grid_to_the_byte(tmp
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
-    from ingradient_pl.cases.records import CaseFiles
+    from ingradient_pl.datasets.records import CaseFiles
     from ingradient_pl.transforms.normalise import CT
 
     class Bone(torch.nn.Module):

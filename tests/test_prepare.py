@@ -7,17 +7,18 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ingradient_pl.cases.patch import AxisSampling, ObliqueSampling, Patch, PlaneSampling, Weights
-from ingradient_pl.cases.statistics import ChannelStatistics, Statistics
+from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
-from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.sampling.training import Candidate, TrainingDraws
-from ingradient_pl.transforms import interpolate, labels
-from ingradient_pl.transforms.heavy import DA5
+from ingradient_pl.store.statistics import ChannelStatistics, Statistics
+from ingradient_pl.transforms import labels
+from ingradient_pl.transforms import resample as interpolate
 from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
+from ingradient_pl.transforms.intensity_da5 import DA5
 from ingradient_pl.transforms.normalise import ZScore
-from ingradient_pl.transforms.prepare import Prepare
-from ingradient_pl.transforms.resample import Reading, sampling, separate_axis, trimmed
+from ingradient_pl.transforms.patch import AxisSampling, ObliqueSampling, Patch, PlaneSampling, Weights
+from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.sampling_matrices import Reading, sampling, separate_axis, trimmed
 
 NATIVE = Grid((30, 44, 40), (2.0, 1.0, 1.2))
 SHAPE = (16, 24, 20)

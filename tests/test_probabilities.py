@@ -9,8 +9,8 @@ from test_predict import Oracle, plan
 from test_predict import predictor as made
 from torch import nn
 
-from ingradient_pl.cases.task import Task
-from ingradient_pl.inference.cases_run import save_cases
+from ingradient_pl.inference.predict_cases import save_cases
+from ingradient_pl.task import Task
 
 
 @pytest.mark.parametrize("direction", [None, (0, 1, 0, 0, 0, -1, -1, 0, 0)])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ingradient_pl.cases.task import Task
-from ingradient_pl.recipes import build, recipe
+from ingradient_pl.spec import build, recipe
+from ingradient_pl.task import Task
 
 TASK = Task(("CT", "PET"), {"background": 0, "liver": 1, "tumour": (2, 3)}, notes={"licence": "none"})
 
@@ -25,9 +25,9 @@ def test_a_file_names_nothing_outside_the_trusted_packages(target):
 @pytest.mark.parametrize(
     "target",
     [
-        "ingradient_pl.recipes.build",  # no class
+        "ingradient_pl.spec.build",  # no class
         "ingradient_pl.pictures.Path",  # a class of somebody else
-        "ingradient_pl.recipes.importlib.import_module",
+        "ingradient_pl.spec.importlib.import_module",
         "ingradient_pl.nothing.Here",
     ],
 )

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch.testing import assert_close
 
-from ingradient_pl.cases.patch import AxisSampling, Cut, ObliqueSampling, Picks, PlaneSampling, Weights
+from ingradient_pl.draws.training import STILL, Candidate, TrainingDraws, reach
 from ingradient_pl.geometry import Box, Grid
-from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
-from ingradient_pl.transforms import interpolate, labels
-from ingradient_pl.transforms.interpolate import along_axes, along_axis, multiplied, points, resampled
+from ingradient_pl.transforms import labels
+from ingradient_pl.transforms import resample as interpolate
 from ingradient_pl.transforms.labels import label_along_axes, resampled_label, resampled_nearest
-from ingradient_pl.transforms.resample import (
+from ingradient_pl.transforms.patch import AxisSampling, Cut, ObliqueSampling, Picks, PlaneSampling, Weights
+from ingradient_pl.transforms.resample import along_axes, along_axis, multiplied, points, resampled
+from ingradient_pl.transforms.sampling_matrices import (
     Rule,
     homeward,
     outward,
@@ -245,7 +246,7 @@ CASE = Grid((60, 90, 80), (1.5, 0.8, 0.9))
 @pytest.mark.parametrize("oversampling", [0.0, 1.0])
 @pytest.mark.parametrize(("told", "off"), [({}, 5e-5), ({"margin": 12}, 1e-5)], ids=["default", "12"])
 def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, told, off):
-    from ingradient_pl.sampling.oversampling import FixedShare
+    from ingradient_pl.draws.oversampling import FixedShare
 
     image, label = noise((1, *CASE.shape)), blobs(CASE.shape, 3)
     whole_grid = CASE.respaced(spacing)

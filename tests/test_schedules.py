@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ingradient_pl.optimisers.schedules import OpenEnded, WarmupPoly
+from ingradient_pl.optimizers.schedules import OpenEnded, WarmupPoly
 
 
 def optimiser(**settings):

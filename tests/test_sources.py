@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.sources import SourceError, images_only, read_source
-from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import SourceError, images_only, read_source
+from ingradient_pl.images.formats import read_label, read_volume
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
 
 
 @pytest.fixture

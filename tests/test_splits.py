@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ingradient_pl.cases.groups import GroupError, grouped, told
-from ingradient_pl.cases.splits import Split, folds, from_column, from_file
+from ingradient_pl.datasets.groups import GroupError, grouped, told
+from ingradient_pl.datasets.splits import Split, folds, from_column, from_file
 
 
 def own(count):
@@ -133,7 +133,7 @@ def test_a_pattern_of_ones_own(tmp_path):
 
 @pytest.mark.real
 def test_folds_of_the_hippocampus_are_those_nnunet_trained_with(hippocampus, reference_model):
-    from ingradient_pl.cases.sources import read_source
+    from ingradient_pl.datasets.sources import read_source
 
     groups = {case.name: case.group for case in read_source(hippocampus).cases}
     path = next(reference_model.rglob("splits_final.json"))

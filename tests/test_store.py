@@ -13,17 +13,17 @@ import nibabel
 import numpy as np
 import pytest
 
-from ingradient_pl.cases import content
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.chunks import Chunks, Seal, packed
-from ingradient_pl.cases.formats import read_label, read_volume
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.records import CaseFiles, Source
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.statistics import Statistics
-from ingradient_pl.cases.store import CaseStore, StoreError
-from ingradient_pl.cases.task import Task
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Box
+from ingradient_pl.images.formats import read_label, read_volume
+from ingradient_pl.store import measure_case as content
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.chunks import Chunks, Seal, packed
+from ingradient_pl.store.statistics import Statistics
+from ingradient_pl.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +332,7 @@ def test_two_thousand_cases_open_in_a_second_and_few_stay_open(spoilable):
 MUCH_READ = """
 import sys
 from pathlib import Path
-from ingradient_pl.cases.store import CaseStore
+from ingradient_pl.store.case_store import CaseStore
 store = CaseStore(Path(sys.argv[1]))
 for name, case in store.cases.items():
     for value in case.classes[:4]:
@@ -362,7 +362,7 @@ def test_cases_of_many_classes_fill_no_memory(tmp_path):
 
 
 def test_sampled_voxels_are_kept_up_to_so_many_bytes(spoilable, monkeypatch):
-    from ingradient_pl.cases import store
+    from ingradient_pl.store import case_store as store
 
     cases = CaseStore(spoilable)
     one = cases.foreground("phantom_000", 1)
@@ -385,7 +385,8 @@ def test_a_file_that_is_replaced_while_it_is_open_is_named(spoilable):
 
 
 def test_a_chunk_is_checked_once_however_often_its_case_is_opened(spoilable, monkeypatch):
-    from ingradient_pl.cases import chunks, store
+    from ingradient_pl.store import case_store as store
+    from ingradient_pl.store import chunks
 
     checked = []
     plain = chunks._sum

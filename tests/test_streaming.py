@@ -10,12 +10,12 @@ from test_blend import gaussian_map
 from test_predict import plan, predictor
 from torch import nn
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import Grid
-from ingradient_pl.inference.blend import padding
-from ingradient_pl.inference.outward import sent_out
-from ingradient_pl.inference.slabs import Slabs, Tiling
-from ingradient_pl.sampling.windows import windows
+from ingradient_pl.inference.gaussian_weights import padding
+from ingradient_pl.inference.preprocess import sent_out
+from ingradient_pl.inference.sliding_window import Slabs, Tiling
+from ingradient_pl.inference.windows import windows
+from ingradient_pl.task import Task
 
 CLASSES = 5
 MANY = Task(("CT",), {"background": 0, **{f"organ_{i}": i for i in range(1, CLASSES)}})

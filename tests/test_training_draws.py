@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.oversampling import Chance, FixedShare
+from ingradient_pl.draws.training import STILL, Candidate, TrainingDraws, reach
 from ingradient_pl.geometry import Box, Grid
-from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.sampling.oversampling import Chance, FixedShare
-from ingradient_pl.sampling.training import STILL, Candidate, TrainingDraws, reach
 
 
 def foreground(index, value):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ingradient_pl import recipes
-from ingradient_pl.networks.nnunet_weights import nnunet_names, nnunet_weights
+from ingradient_pl import spec as recipes
 from ingradient_pl.networks.norm import InstanceNorm
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.nnunet.weights import nnunet_names, nnunet_weights
 
 CUBE = {"strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "kernels": [[3, 3, 3]] * 3}
 FLAT = {"strides": [[1, 1, 1], [1, 2, 2], [1, 2, 2]], "kernels": [[1, 3, 3]] * 3}

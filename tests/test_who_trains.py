@@ -8,18 +8,18 @@ import torch
 from test_checkpoint import TASK, network, plan
 from torch.utils.data import DataLoader, random_split
 
-from ingradient_pl.cases.patch import Picks, Weights
-from ingradient_pl.cases.records import label_values
-from ingradient_pl.cases.splits import Split
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
+from ingradient_pl.datasets.records import label_values
+from ingradient_pl.datasets.splits import Split
+from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import Fold, SegmentationData
-from ingradient_pl.lightning.patches import CasePatches
+from ingradient_pl.loading.patches import CasePatches
 from ingradient_pl.planning.plan_yaml import read_plan
-from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.intensity import Augment, GaussianNoise
 from ingradient_pl.transforms.normalise import ZScore
+from ingradient_pl.transforms.patch import Picks, Weights
 
 
 def store(**splits):

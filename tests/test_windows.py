@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ingradient_pl.sampling.windows import starts, windows
+from ingradient_pl.inference.windows import starts, windows
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.cases.atomic import replace_file
 from ingradient_pl.cli.commands import run
+from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.comparison import compare, comparison_table, described
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.cases.sources import task_of
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.commands import run
+from ingradient_pl.datasets.sources import task_of
 from ingradient_pl.metrics.evaluation import Measure, evaluate
 from ingradient_pl.metrics.evaluation_report import table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
 """Scores that get a table; all of them are in the files."""

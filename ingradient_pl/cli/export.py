@@ -7,7 +7,7 @@ from typing import Literal
 from ingradient_pl.cli.commands import run
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.export import export_model, largest_difference
-from ingradient_pl.recipes import TRUSTED
+from ingradient_pl.spec import TRUSTED
 
 
 def exported(

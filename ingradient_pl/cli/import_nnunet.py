@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.cli.commands import run
-from ingradient_pl.inference.nnunet_model import FINAL, import_nnunet
+from ingradient_pl.nnunet.model import FINAL, import_nnunet
 
 
 def imported(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cases.phantom import write_phantoms
 from ingradient_pl.cli.commands import run
+from ingradient_pl.datasets.phantom import write_phantoms
 
 
 def made(output: str, cases: int = 20, channels: int = 1, seed: int = 0) -> None:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ingradient_pl.cases.store import CaseStore
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.networks import NamedNetwork
+from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint
-from ingradient_pl.planning.nnunet_plans import read_nnunet_plans
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
-from ingradient_pl.planning.traced import TracedMemory
+from ingradient_pl.planning.traced_memory import TracedMemory
+from ingradient_pl.store.case_store import CaseStore
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 

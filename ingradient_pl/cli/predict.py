@@ -8,22 +8,22 @@ from typing import TypeVar
 
 import torch
 
-from ingradient_pl.cases import dicom_seg
-from ingradient_pl.cases.atomic import replace_file
-from ingradient_pl.cases.records import CaseFiles, Source
-from ingradient_pl.cases.sources import images_only
-from ingradient_pl.cases.stored import is_store, stored_cases
-from ingradient_pl.cases.task import Task
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import FAILED, UsageError
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.datasets.sources import images_only
+from ingradient_pl.files import replace_file
+from ingradient_pl.images import dicom_seg
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.case_pictures import write_pictures
-from ingradient_pl.inference.cases_run import Failure, save_cases, score_cases
 from ingradient_pl.inference.postprocess import read_steps
+from ingradient_pl.inference.predict_cases import Failure, save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.metrics.evaluation import Change
 from ingradient_pl.metrics.evaluation_report import table
-from ingradient_pl.recipes import TRUSTED
+from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.stored_cases import is_store, stored_cases
+from ingradient_pl.task import Task
 
 VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)

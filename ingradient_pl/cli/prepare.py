@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.groups import PATTERN
-from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.datasets.groups import PATTERN
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store.build import build_store
 
 
 def prepared(

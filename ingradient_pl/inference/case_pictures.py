@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from ingradient_pl.cases import formats
-from ingradient_pl.cases.records import CaseFiles
-from ingradient_pl.cases.stored import is_stored, stored_volume
-from ingradient_pl.cases.task import Task
-from ingradient_pl.inference.cases_run import read_case
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.images import formats
+from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.pictures import case_picture, write_png
+from ingradient_pl.store.stored_cases import is_stored, stored_volume
+from ingradient_pl.task import Task
 
 ORIENTATION = "LPS"
 

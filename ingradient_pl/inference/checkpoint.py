@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import ingradient_pl
-from ingradient_pl.cases.atomic import whole_file
-from ingradient_pl.cases.task import Task
+from ingradient_pl.files import whole_file
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
+from ingradient_pl.spec import TARGET, TRUSTED, build, recipe
+from ingradient_pl.task import Task
 
 Record = TypeVar("Record", Plan, Task)
 

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import ingradient_pl
-from ingradient_pl.cases.atomic import replace_file, whole_file
+from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import finest
-from ingradient_pl.recipes import recipe
+from ingradient_pl.spec import recipe
 
 DESCRIPTION = "model.json"
 INPUT, OUTPUT = "image", "logits"

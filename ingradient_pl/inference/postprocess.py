@@ -12,9 +12,9 @@ from jaxtyping import Bool, UInt
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ingradient_pl.cases.atomic import replace_file
+from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.lesions import components
-from ingradient_pl.recipes import TRUSTED, build, recipe
+from ingradient_pl.spec import TRUSTED, build, recipe
 
 Labels = UInt[np.ndarray, "z y x"]
 Step = Callable[[NDArray[Any], Sequence[float]], NDArray[Any]]

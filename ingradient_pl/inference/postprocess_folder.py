@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from ingradient_pl.cases import formats
-from ingradient_pl.cases.task import Task
-from ingradient_pl.inference.cases_run import FAULTS, Failure
+from ingradient_pl.images import formats
 from ingradient_pl.inference.postprocess import LargestComponent, Step, Steps
+from ingradient_pl.inference.predict_cases import FAULTS, Failure
 from ingradient_pl.metrics.evaluation import Label, case_name, evaluate, label_files, scored_labels
 from ingradient_pl.metrics.evaluation_report import mean_of, scores
+from ingradient_pl.task import Task
 
 Dice = dict[Label, float]
 """Mean over cases, by label or region."""

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from ingradient_pl.cases.atomic import whole_file
-from ingradient_pl.cases.formats import Volume
+from ingradient_pl.files import whole_file
+from ingradient_pl.images.formats import Volume
 
 ENDING = ".npz"
 NAME = "probabilities"

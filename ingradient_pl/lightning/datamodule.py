@@ -7,15 +7,15 @@ from typing import Any
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from ingradient_pl.cases.patch import Batch, Patch
-from ingradient_pl.cases.splits import Split, folds, from_column, from_file, kept_for_test
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
-from ingradient_pl.lightning.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.datasets.splits import Split, folds, from_column, from_file, kept_for_test
+from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.intensity import Augment
-from ingradient_pl.transforms.prepare import Prepare
+from ingradient_pl.transforms.patch import Batch, Patch
+from ingradient_pl.transforms.prepare_batch import Prepare
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import nn
 from typing_extensions import override
 
-from ingradient_pl.cases.patch import Batch
-from ingradient_pl.inference.home import Choice
+from ingradient_pl.inference.to_native import Choice
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.losses.agreement import check_loss
-from ingradient_pl.optimisers.parameters import Parameters
+from ingradient_pl.losses.compatibility import check_loss
+from ingradient_pl.optimizers.parameters import Parameters
+from ingradient_pl.transforms.patch import Batch
 
 NETWORK = 5
 """The stream of random numbers that is the network's; draws and augmentation have others."""

@@ -7,8 +7,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.losses.overlap import SMALLEST, soft_dice
-from ingradient_pl.losses.sums import softmax_sums
+from ingradient_pl.losses.dice import SMALLEST, soft_dice
+from ingradient_pl.losses.soft_counts import softmax_sums
 
 
 class DiceCE(nn.Module):

@@ -7,8 +7,8 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.losses.overlap import soft_dice
-from ingradient_pl.losses.sums import equal, sigmoid_sums
+from ingradient_pl.losses.dice import soft_dice
+from ingradient_pl.losses.soft_counts import equal, sigmoid_sums
 
 
 class RegionDiceCE(nn.Module):

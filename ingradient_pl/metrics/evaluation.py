@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
-from ingradient_pl.cases import formats
-from ingradient_pl.cases.formats import ImageError, Volume
-from ingradient_pl.cases.task import Task
+from ingradient_pl.images import formats
+from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
+from ingradient_pl.task import Task
 
 Label = int | tuple[int, ...]
 """A label's integer, or the integers of a region."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ingradient_pl.cases.atomic import replace_file
+from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.evaluation import Evaluation, Label
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import AXES, Grid, Millimetres
 from ingradient_pl.planning.intensity import Intensities
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingradient_pl.cases.statistics import STEPS, Statistics
+from ingradient_pl.store.statistics import STEPS, Statistics
 from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, Normaliser, ZScore
 
 LOW_SHARE, HIGH_SHARE = 0.005, 0.995

@@ -10,7 +10,7 @@ import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
-from ingradient_pl.transforms.resample import Rule
+from ingradient_pl.transforms.sampling_matrices import Rule
 
 Zyx = tuple[int, int, int]
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from ingradient_pl.cases.atomic import replace_file
+from ingradient_pl.files import replace_file
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.recipes import TARGET, TRUSTED, build, recipe
+from ingradient_pl.spec import TARGET, TRUSTED, build, recipe
 
 OWN_TARGET = f"{Plan.__module__}.{Plan.__qualname__}"
 FIELDS = {field.name: field for field in dataclasses.fields(Plan)}

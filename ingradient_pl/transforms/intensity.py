@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ingradient_pl.cases.patch import Batch
-from ingradient_pl.transforms.filters import (
+from ingradient_pl.transforms.normalise import clipped_
+from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.separable_filters import (
     Range,
     about_one,
     blur_rows,
@@ -20,7 +21,6 @@ from ingradient_pl.transforms.filters import (
     filtered,
     noise_like,
 )
-from ingradient_pl.transforms.normalise import clipped_
 
 Images = Float[Tensor, "batch channel z y x"]
 Image = Float[Tensor, "channel z y x"]

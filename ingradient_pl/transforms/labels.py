@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
-from ingradient_pl.cases.content import bounds
-from ingradient_pl.cases.patch import (
+from ingradient_pl.geometry import AXES, Box, Voxels
+from ingradient_pl.store.measure_case import bounds
+from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
     Cut,
@@ -19,8 +20,7 @@ from ingradient_pl.cases.patch import (
     Sampling,
     Weights,
 )
-from ingradient_pl.geometry import AXES, Box, Voxels
-from ingradient_pl.transforms.interpolate import at_hand, padded, read_at
+from ingradient_pl.transforms.resample import at_hand, padded, read_at
 
 AT_ONCE = 1 << 21
 """Voxels voted on together."""

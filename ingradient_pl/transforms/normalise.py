@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from ingradient_pl.cases.statistics import STEPS, ChannelStatistics, Statistics
+from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
 
 SMALLEST_STD = 1e-8
 BRIGHTEST_RGB = 255.0

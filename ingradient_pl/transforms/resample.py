@@ -1,340 +1,240 @@
-"""The way between two grids, made on the host: which voxels, with which weights. No voxel is touched here."""
+"""Resampling of images on the device: slice, multiply, or read along one matrix, as the host decided."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
+from jaxtyping import Float, Integer, Num, Shaped
 from torch import Tensor
 
-from ingradient_pl.cases.patch import (
-    Average,
+from ingradient_pl.geometry import Voxels
+from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
-    Bend,
     Cut,
     ObliqueSampling,
-    Padding,
     Picks,
     PlaneSampling,
     Sampling,
     Weights,
 )
-from ingradient_pl.geometry import AXES, Box, Grid, Voxels
-from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized, smooth_rows
+from ingradient_pl.transforms.sampling_matrices import reads
 
-Axes = tuple[Axis, Axis, Axis]
-CUBIC, LINEAR = 3, 1
+Z, Y, X = 1, 2, 3
 
-SAME = 1e-4
-"""Voxels by which positions may miss voxel centres and still be taken as a plain crop."""
-ALIKE = 1e-6
+DENSE_UP_TO, BLOCK, FADED = 48, 16, 10
+"""A spline's weights fade to 2e-6 within 10 voxels, so that axes are multiplied block by block: twice as fast
+at 224 voxels on a CPU. A GPU is faster with one large product."""
+AT_ONCE = 1 << 21
+"""Voxels of slices that a CPU resamples along both axes before it goes on: they stay in its cache between."""
 
 
-class Rule(NamedTuple):
-    """How axes are interpolated.
+def along_axes(
+    volume: Float[Tensor, "channel z y x"], axes: tuple[Axis, Axis, Axis]
+) -> Float[Tensor, "channel _ _ _"]:
+    """Resample axis by axis, in the order that costs least: axes that shrink first.
 
-    Args:
-        separate_above: An axis whose voxels are longer than the others' by more than this factor is not
-            interpolated: the nearest slice is taken. nnU-Net's is 3.
-        low_pass_above: An axis that shrinks by more than this factor is averaged over the new voxel, against
-            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond. Of turned and
-            bent patches the native axes are averaged, over the step to the next voxel of the patch.
+    Where all axes are plain crops the answer is a view of ``volume``.
     """
+    z, y, x = axes
+    order = sorted((Z, Y, X), key=lambda dim: _growth(axes[dim - Z], volume.shape[dim]))
+    if order[1] == Z or not (isinstance(y, Weights) and isinstance(x, Weights) and at_hand(volume)):
+        for dim in order:
+            volume = along_axis(volume, dim, axes[dim - Z])
+    elif order[0] == Z:
+        volume = _in_plane(along_axis(volume, Z, z), {Y: y, X: x})
+    elif isinstance(z, Picks):
+        volume = _in_plane(volume, {Y: y, X: x}, z.nearest)
+    else:
+        volume = along_axis(_in_plane(volume, {Y: y, X: x}), Z, z)
+    mirrored = [dim for dim, axis in enumerate(axes, Z) if isinstance(axis, Cut) and axis.mirrored]
+    return volume.flip(mirrored) if mirrored else volume
 
-    separate_above: float = 3.0
-    low_pass_above: float = math.inf
 
+def _in_plane(
+    volume: Float[Tensor, "channel z y x"],
+    ways: Mapping[int, Weights],
+    picks: Integer[Tensor, " _"] | None = None,
+) -> Float[Tensor, "channel _ _ _"]:
+    """Resample both axes of slices on a CPU, and put each where ``picks``, rising or falling, wants it.
 
-NNUNET = Rule()
-
-
-class Reading(NamedTuple):
-    """What of a case is read for a patch, and the way from there.
-
-    Args:
-        way: From the voxels of ``image`` (labels: of ``label``) to the patch.
-        image: Voxels of the image, and of the body.
-        label: Voxels of the label, all in ``image``: the spline's margin is the image's alone.
+    Some slices at a time go the whole way: what lies between stays in the CPU's cache, in the same memory
+    (measured: a fifth of the time less for 96 slices of 224 x 224).
     """
-
-    way: Sampling
-    image: Box
-    label: Box
-
-    @property
-    def start(self) -> Voxels:
-        """First voxel of the label among the image's."""
-        return self.label.moved([-first for first in self.image.start]).start
-
-
-def sampling(
-    native: Grid,
-    box: Box,
-    patch: Grid,
-    centre: Sequence[float],
-    motion: Sequence[float],
-    rule: Rule = NNUNET,
-    bend: NDArray[np.float64] | None = None,
-) -> Sampling:
-    """Give the way from the native voxels of ``box`` to the patch that is laid into the case by ``motion``.
-
-    Where the axes of both run alike (scaling and mirroring included) it is a cubic B-spline axis by axis, or
-    a plain crop where the grids agree; after a rotation, or bent, it is one linear interpolation straight
-    from the native voxels.
-
-    Args:
-        native: The case.
-        box: Its voxels that were read; they must hold what the motion reaches.
-        patch: The network's input, its voxels as planned. The patch is a part of the whole case resampled,
-            which has a whole number of voxels: their true size is what is used.
-        centre: Of the patch, in native voxels as cells.
-        motion: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
-        rule: How axes are interpolated.
-        bend: Displacements of knots spread evenly over the patch, (3, z, y, x), in mm of the case.
-    """
-    spacing = np.array(native.extent) / native.respaced(patch.spacing).shape
-    per_step = np.reshape(motion, (AXES, AXES)) * spacing / np.array(native.spacing)[:, None]
-    off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
-    if bend is not None or off[0].any() or off[:, 0].any():
-        matrix = torch.from_numpy(_affine(box, patch, centre, per_step)).float()
-        bent = None if bend is None else _bent(native, box, patch, bend)
-        deep, high, wide = (_average(box.shape[axis], per_step[axis], rule) for axis in range(AXES))
-        return ObliqueSampling(matrix, bent, (deep, high, wide))
-    picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
-
-    def way(axis: int) -> tuple[Axis, Padding]:
-        positions, padding = _positions(axis, native, box, patch, centre, per_step)
-        width = _width(abs(float(per_step[axis, axis])), rule)
-        return _way(box.shape[axis], positions, _order(axis, picked), width), padding
-
-    if off.any():
-        matrix = torch.from_numpy(_affine(box, patch, centre, per_step)[:2, [0, 1, 3]]).float()
-        high, wide = (_average(box.shape[axis], per_step[axis], rule) for axis in (1, 2))
-        return PlaneSampling(*way(0), matrix, (high, wide))
-    (z, first), (y, second), (x, third) = way(0), way(1), way(2)
-    return AxisSampling((z, y, x), (first, second, third))
+    # of two that cost the same X goes first: Y's products have to be copied, and so can be put in order
+    dim, last = sorted((X, Y), key=lambda dim: _growth(ways[dim], volume.shape[dim]))
+    half, full = _resized(volume, {dim: ways[dim]}), _resized(volume, ways)
+    blocks = _blocks(ways[dim], volume.shape[dim])
+    last_blocks = blocks if ways[dim] is ways[last] else _blocks(ways[last], volume.shape[last])
+    most = max(1, min(full[Z], AT_ONCE // max(1, math.prod(half[Y:]))))
+    between = volume.new_empty(1, most, *half[Y:])
+    out = volume.new_empty(full[0], full[Z] if picks is None else len(picks), *full[Y:])
+    for start in range(0, full[Z], most):
+        stop = min(start + most, full[Z])
+        wanted, chosen = (slice(start, stop), None) if picks is None else _chosen(picks, start, stop)
+        halfway = between[:, : stop - start]
+        for channel, filled in zip(volume[:, None, start:stop], out[:, None, wanted], strict=True):
+            _by_blocks(channel, dim, blocks, halfway)
+            _by_blocks(halfway, last, last_blocks, filled, chosen)
+    return out
 
 
-def trimmed(way: Sampling, box: Box) -> Reading:
-    """Leave out what the way from a box does not use, such as slices beyond the nearest.
+def _chosen(picks: Integer[Tensor, " _"], start: int, stop: int) -> tuple[slice, Integer[Tensor, " _"]]:
+    """Give which of ``picks``, rising or falling, are of slices ``[start, stop)``, and of these which."""
+    inside = ((picks >= start) & (picks < stop)).nonzero()
+    wanted = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0)
+    return wanted, picks[wanted] - start
 
-    >>> x = y = Cut(0, 4, mirrored=False)
-    >>> way = AxisSampling((Picks(torch.tensor([3, 3, 4])), y, x), ((0, 0),) * 3)
-    >>> trimmed(way, Box((10, 0, 0), (9, 4, 4))).image
-    Box(start=(13, 0, 0), shape=(2, 4, 4))
-    """
-    if isinstance(way, ObliqueSampling):
-        return Reading(way, box, box)
-    straight = way.axes if isinstance(way, AxisSampling) else (way.z,)
-    used = [_used(axis, voxels) for axis, voxels in zip(straight, box.shape, strict=False)]
-    whole = [slice(0, voxels) for voxels in box.shape[len(used) :]]
-    image, label = (
-        Box.between([cut.start for cut in cuts], [cut.stop for cut in cuts]).moved(box.start)
-        for cuts in ([*(one.image for one in used), *whole], [*(one.label for one in used), *whole])
-    )
+
+def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Num[Tensor, "channel _ _ _"]:
+    """Resample one axis; a mirrored crop is left unmirrored, so that several cost one pass together."""
+    if isinstance(axis, Cut):
+        return volume.narrow(dim, axis.start, axis.voxels)
+    if isinstance(axis, Picks):
+        return volume.index_select(dim, axis.nearest)
+    if not at_hand(volume):
+        return multiplied(volume, dim, axis.image.to(volume.dtype))
+    out = volume.new_empty(_resized(volume, {dim: axis}))
+    _by_blocks(volume, dim, _blocks(axis, volume.shape[dim]), out)
+    return out
+
+
+class _Block(NamedTuple):
+    """Some lines of what an axis becomes, and the lines that they are made of."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    rows: Float[Tensor, "out in"]
+
+
+def _blocks(axis: Weights, voxels: int) -> list[_Block]:
+    """Divide a way along ``voxels`` into blocks, or leave it whole where it is short."""
+    wanted = len(axis.image)
+    if voxels <= DENSE_UP_TO:
+        return [_Block(0, wanted, 0, voxels, axis.image)]
+    margin = FADED + math.ceil(voxels / max(1, wanted) / 2)  # half a voxel of the wanted, averaged
+    found = []
+    for start in range(0, wanted, BLOCK):
+        stop = min(start + BLOCK, wanted)
+        first, last = reads(axis, start, stop, margin)
+        found.append(_Block(start, stop, first, last, axis.image[start:stop, first:last].contiguous()))
+    return found
+
+
+def _by_blocks(
+    volume: Tensor, dim: int, blocks: Sequence[_Block], out: Tensor, picks: Tensor | None = None
+) -> None:
+    """Resample one axis into ``out``, and where ``picks`` are given, take these of its slices alone."""
+    for start, stop, first, last, rows in blocks:
+        source, target = volume.narrow(dim, first, last - first), out.narrow(dim, start, stop - start)
+        if picks is None:
+            multiplied(source, dim, rows.to(volume.dtype), target)
+        else:
+            torch.index_select(multiplied(source, dim, rows.to(volume.dtype)), Z, picks, out=target)
+
+
+def multiplied(
+    volume: Float[Tensor, "channel _ _ _"],
+    dim: int,
+    rows: Float[Tensor, "out in"],
+    out: Float[Tensor, "channel _ _ _"] | None = None,
+) -> Float[Tensor, "channel _ _ _"]:
+    """Multiply one axis by a matrix, into ``out`` where it is given."""
+    if out is None:
+        out = volume.new_empty([len(rows) if d == dim else count for d, count in enumerate(volume.shape)])
+    if dim == X:
+        torch.mm(volume.flatten(0, 2), rows.T, out=out.flatten(0, 2))
+        return out
+    source, target = (entry.flatten(0, dim - 1).flatten(2) for entry in (volume, out))
+    batch = rows.expand(len(source), -1, -1)
+    if target.is_contiguous():
+        torch.bmm(batch, source, out=target)
+    else:  # torch would multiply matrix by matrix: more than twice as slow
+        target.copy_(torch.bmm(batch, source))
+    return out
+
+
+def resampled(
+    volume: Float[Tensor, "channel z y x"], way: Sampling, shape: Voxels
+) -> Float[Tensor, "channel _ _ _"]:
+    """Bring a normalised patch to the network's grid; what lies outside the case is zero."""
+    if isinstance(way, AxisSampling):
+        return padded(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
-        return Reading(way._replace(z=used[0].axis), image, label)
-    z, y, x = (one.axis for one in used)
-    return Reading(way._replace(axes=(z, y, x)), image, label)
+        volume = each_multiplied(volume, (None, *way.averages))
+        slices = along_axes(volume, (way.z, Cut(0, volume.shape[Y], False), Cut(0, volume.shape[X], False)))
+        turned = F.grid_sample(slices.flatten(0, 1)[None], _last(read_at(way, shape)), align_corners=False)
+        return padded(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
+    volume = each_multiplied(volume, way.averages)
+    return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
 
 
-def outward(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
-    """Give the way of a whole case to the network's grid: nnU-Net's resampling of images."""
-    return _whole(native, network, CUBIC, rule)
+def each_multiplied(
+    volume: Float[Tensor, "channel _ _ _"], matrices: Sequence[Float[Tensor, "_ _"] | None]
+) -> Float[Tensor, "channel _ _ _"]:
+    """Multiply each of (z, y, x) by its matrix; None leaves an axis alone."""
+    for dim, rows in enumerate(matrices, Z):
+        if rows is not None:
+            volume = multiplied(volume, dim, rows.to(volume.dtype))
+    return volume
 
 
-def outward_label(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
-    """Give the way of a whole case's label to the network's grid, equal to nnU-Net's to the voxel.
+def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor, "to *shape"]:
+    """Give where each voxel of ``shape`` (each of a slice, after a rotation in the plane) is read."""
+    planes = points(way.matrix, shape[len(shape) - len(way.matrix) :])
+    if isinstance(way, PlaneSampling) or way.bend is None:
+        return planes
+    return planes.add_(each_multiplied(way.bend.knots, way.bend.rows))
 
-    Between two voxels that are equally near, nnU-Net takes the one that rounding in double precision makes
-    the nearer; single precision would lose which that was.
+
+def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tensor, "to *shape"]:
+    """Give where each voxel of ``shape`` is read, as :func:`torch.nn.functional.affine_grid` does.
+
+    One plane for each of (x, y, z) or (x, y), by sums of what each axis adds: thirty times faster than the
+    product over all voxels on a CPU, and exact where a GPU would round products.
     """
-    ways = []
-    for way, voxels, count in zip(
-        _whole(native, network, LINEAR, rule), native.shape, network.shape, strict=True
-    ):
-        exact = np.clip(resized(voxels, count), 0, voxels - 1)
-        ways.append(way._replace(positions=_short_of_halves(exact)) if isinstance(way, Weights) else way)
-    z, y, x = ways
-    return z, y, x
+    axes = len(shape)
+    planes = matrix.new_empty(axes, *shape)
+    for row, plane in zip(matrix, planes, strict=True):
+        terms = []
+        for dim, count in enumerate(shape):
+            centres = (torch.arange(count, device=matrix.device, dtype=matrix.dtype) * 2 + 1) / count - 1
+            terms.append((row[axes - 1 - dim] * centres).view([-1] + [1] * (axes - 1 - dim)))
+        terms[0] = terms[0] + row[axes]
+        torch.add(sum(terms[1:-1], terms[0]), terms[-1], out=plane)
+    return planes
 
 
-def homeward(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
-    """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's."""
-    return _whole(network, native, LINEAR, rule)
+def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
+    return planes.movedim(0, -1)[None]
 
 
-def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int, int]:
-    """Give the way to voxels ``[start, stop)`` of an axis alone, and the first and last + 1 voxel it reads.
+def at_hand(voxels: Tensor) -> bool:
+    """Tell whether the host may read a value without waiting for a device."""
+    return voxels.device.type == "cpu"
 
-    Args:
-        axis: The way of a whole case.
-        start: First voxel wanted.
-        stop: The voxel after the last.
-        margin: Voxels read beyond the neighbours: 1 is exact for a linear way, 12 is good to 1e-7 for a
-            cubic one.
-    """
+
+def padded(
+    volume: Shaped[Tensor, "*channel z y x"], padding: tuple[tuple[int, int], ...]
+) -> Shaped[Tensor, "*channel _ _ _"]:
+    """Put zeros before and after along (z, y, x)."""
+    (z, z_), (y, y_), (x, x_) = padding
+    return F.pad(volume, (x, x_, y, y_, z, z_)) if any(map(any, padding)) else volume
+
+
+def _resized(volume: Tensor, ways: Mapping[int, Weights]) -> list[int]:
+    """Give the shape after some axes, by their dimensions, are resampled."""
+    return [len(ways[dim].image) if dim in ways else count for dim, count in enumerate(volume.shape)]
+
+
+def _growth(axis: Axis, voxels: int) -> float:
+    """How many times more voxels there are after an axis is resampled; crops and picks go first."""
     if isinstance(axis, Cut):
-        first = axis.start + (axis.voxels - stop if axis.mirrored else start)
-        return Cut(0, stop - start, axis.mirrored), first, first + stop - start
+        return -1.0
     if isinstance(axis, Picks):
-        nearest = axis.nearest[start:stop]
-        first, last = (int(end) for end in _ends(nearest))
-        return Picks(nearest - first), first, last + 1
-    first, last = reads(axis, start, stop, margin)
-    return Weights(axis.image[start:stop, first:last], axis.positions[start:stop] - first), first, last
-
-
-def reads(axis: Weights, start: int, stop: int, margin: int) -> tuple[int, int]:
-    """Give the image's first and last + 1 voxel that ``[start, stop)`` of an axis are made of."""
-    least, most = _ends(axis.positions[start:stop])
-    first, last = (axis.start + math.floor(end) + 1 for end in (least, most))
-    return max(0, first - margin), min(axis.image.shape[1], last + margin)
-
-
-def separate_axis(current: Sequence[float], wanted: Sequence[float], above: float = 3.0) -> int | None:
-    """Name the axis too coarse to interpolate along, if there is one: nnU-Net's rule.
-
-    It is the one axis whose voxels are the longest, where they are longer than the shortest by more than
-    ``above``, on the present grid, or else on the wanted one.
-
-    >>> separate_axis((5.0, 1.0, 1.0), (1.0, 1.0, 1.0)), separate_axis((5.0, 5.0, 1.0), (1.0, 1.0, 1.0))
-    (0, None)
-    """
-    for spacing in (current, wanted):
-        longest = max(spacing)
-        if longest / min(spacing) > above:
-            axes = [axis for axis, mm in enumerate(spacing) if mm == longest]
-            return axes[0] if len(axes) == 1 else None
-    return None
-
-
-def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
-    picked = separate_axis(current.spacing, wanted.spacing, rule.separate_above)
-    orders = [_order(axis, picked, order) for axis in range(AXES)]
-    wants = list(zip(current.shape, wanted.shape, orders, strict=True))
-    ways: dict[tuple[int, int, int], Axis] = {}  # y and x are often alike
-    for voxels, count, degree in dict.fromkeys(wants):
-        width = _width(voxels / count, rule)
-        ways[voxels, count, degree] = _way(voxels, resized(voxels, count), degree, width)
-    z, y, x = (ways[want] for want in wants)
-    return z, y, x
-
-
-class _Used(NamedTuple):
-    """An axis that reads from no more than it uses, and what that is of its former voxels."""
-
-    axis: Axis
-    image: slice
-    label: slice
-
-
-def _used(axis: Axis, voxels: int) -> _Used:
-    whole = slice(0, voxels)
-    if isinstance(axis, Cut):
-        part = slice(axis.start, axis.start + axis.voxels) if axis.voxels else whole
-        return _Used(axis._replace(start=axis.start - part.start), part, part)
-    if isinstance(axis, Picks):
-        part = _spanned(axis.nearest) or whole
-        return _Used(Picks(axis.nearest - part.start), part, part)
-    part = _spanned(axis.positions) or whole
-    own = axis._replace(positions=axis.positions - part.start, start=axis.start + part.start)
-    return _Used(own, whole, part)
-
-
-def _spanned(places: Tensor) -> slice | None:
-    """Give the voxels about places that rise or fall; None where there are none."""
-    if not len(places):
-        return None
-    least, most = _ends(places)
-    return slice(math.floor(least), math.ceil(most) + 1)
-
-
-def _ends(places: Tensor) -> tuple[float, float]:
-    """Give the least and the greatest of places that rise or fall: a fifth of the time of looking at all."""
-    first, last = places.numpy()[[0, -1]].tolist()
-    return min(first, last), max(first, last)
-
-
-def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
-    return 0 if axis == picked else order
-
-
-def _width(step: float, rule: Rule) -> float:
-    """How many voxels are averaged: the step from one to the next, where it is above the rule's."""
-    return step if step > rule.low_pass_above else 0.0
-
-
-def _average(voxels: int, per_step: NDArray[np.float64], rule: Rule) -> Average:
-    """Give what the voxels of a native axis are averaged by, of a patch that is turned towards it.
-
-    Args:
-        voxels: Of the axis.
-        per_step: Voxels of the axis passed by a step along each axis of the patch.
-        rule: When to average.
-    """
-    width = _width(float(np.linalg.norm(per_step)), rule)
-    if not width:
-        return None
-    return torch.from_numpy(cubic_rows(voxels, np.arange(voxels, dtype=np.float64), width)).float()
-
-
-def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
-    """Choose the cheapest exact way from ``voxels`` to ``positions`` along one axis."""
-    whole = positions.round()
-    if not len(positions) or np.abs(positions - whole).max() < SAME:
-        steps = np.diff(whole)
-        if np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
-            start = int(whole.min()) if len(whole) else 0
-            return Cut(start, len(whole), bool(np.any(steps < 0)))
-    if order == 0:  # halves go up, as scipy's do
-        nearest = np.floor(positions + 0.5).clip(0, voxels - 1).astype(np.int64)
-        return Picks(torch.from_numpy(nearest))
-    rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
-    near = positions.clip(0, voxels - 1)
-    image, label = (torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near))
-    return Weights(image, label)
-
-
-def _short_of_halves(positions: Positions) -> Tensor:
-    """Round to single precision, but keep what lies short of the middle between two voxels short of it."""
-    rounded = positions.astype(np.float32)
-    risen = np.floor(rounded + np.float32(0.5)) > np.floor(positions + 0.5)
-    return torch.from_numpy(np.where(risen, np.nextafter(rounded, np.float32(-1)), rounded))
-
-
-def _positions(
-    axis: int, native: Grid, box: Box, patch: Grid, centre: Sequence[float], per_step: NDArray[np.float64]
-) -> tuple[Positions, Padding]:
-    """Where in the box the patch's voxels inside the case lie along an axis, and how many lie outside."""
-    count = patch.shape[axis]
-    cells = centre[axis] + per_step[axis, axis] * (np.arange(count) + 0.5 - count / 2)
-    inside = (cells >= -ALIKE) & (cells <= native.shape[axis] + ALIKE)
-    if not inside.any():
-        return np.zeros(0), (count, 0)
-    before, after = int(inside.argmax()), int(inside[::-1].argmax())
-    return cells[before : count - after] - 0.5 - box.start[axis], (before, after)
-
-
-def _affine(
-    box: Box, patch: Grid, centre: Sequence[float], per_step: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Put a map between voxels into the terms of ``affine_grid``: axes (x, y, z), each from -1 to 1."""
-    edges = np.array(box.shape)
-    linear = per_step * np.array(patch.shape) / edges[:, None]
-    shift = 2 * (np.array(centre) - box.start) / edges - 1
-    return np.concatenate([linear[::-1, ::-1], shift[::-1, None]], axis=1)
-
-
-def _bent(native: Grid, box: Box, patch: Grid, bend: NDArray[np.float64]) -> Bend:
-    """Put displacements in mm into the terms of ``affine_grid``, and spread the knots over the patch."""
-    units = 2 / (np.array(box.shape) * native.spacing)
-    knots = (bend * units[:, None, None, None])[::-1].copy()
-    z, y, x = (
-        torch.from_numpy(smooth_rows(count, voxels)).float()
-        for count, voxels in zip(bend.shape[1:], patch.shape, strict=True)
-    )
-    return Bend(torch.from_numpy(knots).float(), (z, y, x))
+        return len(axis.nearest) / voxels - 1 if len(axis.nearest) <= voxels else float("inf")
+    return axis.image.shape[0] / voxels

@@ -16,7 +16,7 @@ from figure import Figure
 from peers import ROOT, THEIRS, python_of
 from predict import SHARED, agreed, by_nnunet, by_us, link
 
-from ingradient_pl.inference.nnunet_model import import_nnunet
+from ingradient_pl.nnunet.model import import_nnunet
 
 DATA = SHARED / "data" / "Dataset027_ACDC"
 WORK = ROOT / ".peers" / "anisotropic"

@@ -8,13 +8,13 @@ import torch
 from figure import Figure
 from peers import Peer
 
-from ingradient_pl.cases.patch import Patch
+from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.losses.deep_supervision import thinned
-from ingradient_pl.sampling.training import Candidate, TrainingDraws
 from ingradient_pl.transforms.intensity import Augment
-from ingradient_pl.transforms.prepare import Prepare
-from ingradient_pl.transforms.resample import sampling, trimmed
+from ingradient_pl.transforms.patch import Patch
+from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.sampling_matrices import sampling, trimmed
 
 PATCH, CASE, BATCH, ROUNDS, LEVELS = (128, 128, 128), (200, 220, 220), 2, 100, 5
 THEIRS = "batchgeneratorsv2, nnU-Net's transforms"

@@ -18,8 +18,8 @@ from figure import Figure
 from peers import ROOT
 from scipy import ndimage
 
-from ingradient_pl.cases import chunks
-from ingradient_pl.cases.formats import read_volume
+from ingradient_pl.images.formats import read_volume
+from ingradient_pl.store import chunks
 
 DATA = ROOT.parent / "shared" / "data"
 REAL = {

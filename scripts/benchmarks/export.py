@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from figure import Figure, medians
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.export import exact, export_model, largest_difference, opened
-from ingradient_pl.inference.nnunet_model import import_nnunet
 from ingradient_pl.inference.predictor import finest
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.nnunet.model import import_nnunet
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import ZScore
 
 FORMS = ("torch", "onnx")

@@ -7,8 +7,8 @@ from peers import answer
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.optimisers.muon import Muon
-from ingradient_pl.optimisers.parameters import Parameters
+from ingradient_pl.optimizers.muon import Muon
+from ingradient_pl.optimizers.parameters import Parameters
 
 ROUNDS, PLANNED_ROUNDS = 10, 3
 PATCH, BATCH, WIDTHS = (40, 56, 40), 9, (32, 64, 128, 256)

@@ -17,13 +17,13 @@ from figure import Figure, medians
 from peers import ROOT, THEIRS, python_of
 from torch import nn
 
-from ingradient_pl.cases.formats import read_label
-from ingradient_pl.cases.sources import images_only
-from ingradient_pl.inference.cases_run import read_case
+from ingradient_pl.datasets.sources import images_only
+from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.nnunet_model import import_nnunet
+from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.inference.predictor import Predictor, finest
 from ingradient_pl.metrics.evaluation import counted
+from ingradient_pl.nnunet.model import import_nnunet
 
 SHARED = ROOT.parent / "shared"
 DATA, MODEL = SHARED / "data" / "Dataset004_Hippocampus", SHARED / "reference" / "nnunet_hippocampus"

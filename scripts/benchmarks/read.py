@@ -16,14 +16,14 @@ from figure import Figure
 from peers import Peer
 from scipy import ndimage
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.records import CaseFiles, Source
-from ingradient_pl.cases.store import CaseStore
-from ingradient_pl.cases.task import Task
-from ingradient_pl.lightning.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.sampling.motion import RandomMotion
-from ingradient_pl.sampling.training import TrainingDraws
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import ZScore
 
 SHAPE, SPACING = (300, 512, 512), (1.0, 0.8, 0.8)

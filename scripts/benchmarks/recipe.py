@@ -23,15 +23,15 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.sources import read_source
-from ingradient_pl.cases.stored import stored_cases
 from ingradient_pl.cli.plan import planned
 from ingradient_pl.cli.train import built, with_plans
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.cases_run import score_cases
+from ingradient_pl.inference.predict_cases import score_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.metrics.evaluation_report import summary
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.stored_cases import stored_cases
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"

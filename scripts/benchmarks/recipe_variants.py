@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.optimisers.muon import TRANSPOSED, Muon
-from ingradient_pl.optimisers.parameters import Parameters
+from ingradient_pl.optimizers.muon import TRANSPOSED, Muon
+from ingradient_pl.optimizers.parameters import Parameters
 
 
 class MuonOf(Muon):

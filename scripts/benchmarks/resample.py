@@ -17,11 +17,11 @@ from figure import Figure
 from peers import Peer
 from scipy import ndimage
 
-from ingradient_pl.cases.patch import Picks
+from ingradient_pl.draws.training import STILL, reach
 from ingradient_pl.geometry import Grid
-from ingradient_pl.sampling.training import STILL, reach
-from ingradient_pl.transforms.interpolate import along_axes, resampled
-from ingradient_pl.transforms.resample import outward, sampling
+from ingradient_pl.transforms.patch import Picks
+from ingradient_pl.transforms.resample import along_axes, resampled
+from ingradient_pl.transforms.sampling_matrices import outward, sampling
 
 ROUNDS, IN_A_ROW, PATCH, CENTRES = 7, 3, (64, 64, 64), 12
 THEIRS = "nnU-Net's resample_data_or_seg_to_shape"

@@ -11,11 +11,11 @@ from composed import composed
 from figure import Figure
 from hydra.utils import instantiate
 
-from ingradient_pl.cases.build import build_store
-from ingradient_pl.cases.phantom import write_phantoms
-from ingradient_pl.cases.sources import read_source
 from ingradient_pl.cli.plan import planned
 from ingradient_pl.cli.train import built
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store.build import build_store
 
 STEPS, SETTLING, ROUNDS = 23, 3, 5
 

@@ -13,7 +13,7 @@ from figure import Figure
 from peers import ROOT, python_of
 from torch import nn
 
-from ingradient_pl.inference.blend import bell
+from ingradient_pl.inference.gaussian_weights import bell
 
 HERE = Path(__file__).parent
 EDGE, PATCH, OUTPUTS, BATCH, ROUNDS = 240, 96, 14, 2, 3

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
-from ingradient_pl.optimisers.schedules import OpenEnded
+from ingradient_pl.optimizers.schedules import OpenEnded
 
 ASKED = "finish"
 """A file of this name in the run's folder asks for the end."""

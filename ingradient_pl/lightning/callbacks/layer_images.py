@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 from torch import Tensor
 from typing_extensions import override
 
-from ingradient_pl.cases.patch import Batch
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.pictures import level_pictures, write_png
+from ingradient_pl.transforms.patch import Batch
 
 
 class LayerImages(pl.Callback):

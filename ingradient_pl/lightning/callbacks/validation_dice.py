@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 from torch import Tensor
 from typing_extensions import override
 
-from ingradient_pl.cases.patch import Batch
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.metrics.dice import PooledDice
+from ingradient_pl.transforms.patch import Batch
 
 
 class ValidationDice(pl.Callback):

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ingradient_pl.cases.task import Task
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.home import Choice, Home
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.to_native import Choice, Home
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT
-from ingradient_pl.transforms.resample import homeward
+from ingradient_pl.transforms.sampling_matrices import homeward
 
 NATIVE, WANTED, WINDOW, CACHE_ROWS = 0.8, 1.5, 128, 16
 

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from ingradient_pl.inference.slabs import Slabs, Tiling
+from ingradient_pl.inference.sliding_window import Slabs, Tiling
 
 
 def main(file: str) -> None:

@@ -14,7 +14,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.optimisers.muon import Muon, muon_groups
+from ingradient_pl.optimizers.muon import Muon, muon_groups
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

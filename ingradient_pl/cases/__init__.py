@@ -1,1 +1,0 @@
-"""What a case is, and its way off the disk."""

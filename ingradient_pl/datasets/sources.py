@@ -1,0 +1,230 @@
+"""Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.datasets import tables
+from ingradient_pl.datasets.groups import PATTERN, GroupError, grouped
+from ingradient_pl.datasets.layouts import (
+    CHANNEL,
+    DESCRIPTION,
+    Layout,
+    decathlon_layout,
+    mapped_layout,
+    pairs_layout,
+    predicted_layout,
+    raw_layout,
+)
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, named
+from ingradient_pl.images.formats import ending
+from ingradient_pl.task import Task
+
+__all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
+
+KNOWN = {
+    *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
+    *("dataset", "training", "test"),
+}
+
+
+def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
+    """Find the cases of a data set; nothing but its description is read.
+
+    Args:
+        path: A folder in nnU-Net's raw layout or the Medical Decathlon's (both with a ``dataset.json``), a
+            folder of npz + pkl pairs, or a table: .csv with the columns ``case, image_0, image_1, ..., label,
+            group, split``, or .json with a list of such records. Paths in a table are relative to it.
+        group_pattern: Regular expression that finds the patient in a case's name; a table's ``group`` wins.
+
+    Raises:
+        SourceError: If the data set as a whole cannot be understood; every reason at once. What is wrong with
+            single cases is in the source's ``faults``.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder. Give the data set's folder or its table.")
+    if path.is_file() and path.name != DESCRIPTION:
+        return tables.read(path, _description(path.parent), group_pattern)
+    folder = path if path.is_dir() else path.parent
+    described = _description(folder)
+    if any(entry.suffix == ".npz" for entry in folder.iterdir()):
+        return _source(pairs_layout(folder), described, folder, group_pattern)
+    if described is None:
+        above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
+        raise SourceError(
+            f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
+            "layout) nor a .npz + .pkl pair. For other layouts give a .csv or .json table of paths."
+        )
+    task = task_of(described, folder)
+    if isinstance(described.get("dataset"), Mapping):
+        return _source(mapped_layout(described["dataset"], folder), described, folder, group_pattern)
+    if isinstance(described.get("training"), list) and described["training"]:
+        return _source(decathlon_layout(described["training"], folder), described, folder, group_pattern)
+    return _source(raw_layout(folder, task, described), described, folder, group_pattern)
+
+
+def images_only(path: Path, task: Task) -> Source:
+    """Find cases to predict: a folder of ``CASE_0000.ext`` files, a raw data set, pairs or a table.
+
+    What is wrong with single cases is in the answer's ``faults``; all others can be predicted.
+
+    A folder of files without channel numbers is taken where the task has one channel: each is a case, and so
+    is each DICOM series in folders below (named after them: PATIENT, or PATIENT_SERIES of several). Labels
+    come along where the source names them; a raw data set may also lack them.
+
+    Raises:
+        SourceError: If there is none, or the source names its channels in another order than the task.
+    """
+    path = Path(path)
+    if path.is_file() and ending(path):
+        case = path.name[: -len(ending(path))]
+        name = CHANNEL.sub(r"\g<case>", case) if len(task.channels) == 1 else case
+        return Source(task, [CaseFiles(name, (path,), None, case)], path=path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
+    if path.is_file() and path.name != DESCRIPTION:
+        source = tables.to_predict(path, _description(path.parent), PATTERN, task)
+        check_order(path, source.task.channels, task)
+        return _without_faulty(source._replace(task=task))
+    described = None if path.is_file() else _description(path)
+    raw = described is not None and not {"dataset", "training"} & set(described)
+    if path.is_file() or (described is not None and not raw):
+        source = read_source(path)
+        check_order(path, source.task.channels, task)
+        return _without_faulty(source._replace(task=task))
+    check_order(path, _named_channels(described or {}), task)
+    layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
+    labels = _labels(path / "labelsTr") if raw else {}
+    found: dict[str, tuple[Path, ...]] = {}
+    for name, images in layout.images.items():
+        found.update(_series(name, images[0]) if images[0].is_dir() else {name: images})
+    cases = [CaseFiles(name, images, labels.get(name), name) for name, images in sorted(found.items())]
+    if not cases and not layout.faults:
+        raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
+    return _without_faulty(Source(task, cases, tuple(layout.faults), tuple(layout.remarks), path))
+
+
+def _series(name: str, folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Find the folders of DICOM series in a folder, however deep; where there are several, all are named."""
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    inside = [entry for entry in entries if entry.is_dir()]
+    if len(inside) < len(entries) or not inside:
+        return {name: (folder,)}
+    found: dict[str, tuple[Path, ...]] = {}
+    for entry in inside:
+        found.update(_series(name if len(inside) == 1 else f"{name}_{entry.name}", entry))
+    return found
+
+
+def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
+    """Refuse a source that has a task's channels in another order; other names than the task's may be right.
+
+    Raises:
+        SourceError: If the names are the same, but not their order.
+    """
+    found, wanted = ([name.lower() for name in names] for names in (channels, task.channels))
+    if found != wanted and sorted(found) == sorted(wanted):
+        raise SourceError(
+            f"{path}: its channels are {', '.join(channels)}, in this order; the model wants them as "
+            f"{', '.join(task.channels)}. Give a table with the columns image_0, image_1, ... in that order."
+        )
+
+
+def _named_channels(described: Mapping[str, Any]) -> list[str]:
+    named_there = described.get("channel_names", described.get("modality"))
+    if not isinstance(named_there, Mapping) or not all(str(key).isdigit() for key in named_there):
+        return []
+    return [str(name) for _, name in sorted(named_there.items(), key=lambda entry: int(entry[0]))]
+
+
+def _labels(folder: Path) -> dict[str, Path]:
+    """Find label files by case, where there are any: those who score predictions want them."""
+    return {named(file): file for file in folder.iterdir()} if folder.is_dir() else {}
+
+
+def task_of(described: Mapping[str, Any], folder: Path) -> Task:
+    """Build the task from a ``dataset.json``, nnU-Net's or the Medical Decathlon's.
+
+    Raises:
+        SourceError: If something is missing or wrong in it; all of it at once.
+    """
+    where, wrong = folder / DESCRIPTION, []
+    channels = described.get("channel_names", described.get("modality"))
+    labels = described.get("labels")
+    if not isinstance(channels, Mapping) or not channels:
+        wrong.append('\'channel_names\' is missing: {"0": "CT"}')
+    if not isinstance(labels, Mapping) or not labels:
+        wrong.append('\'labels\' is missing: {"background": 0, "liver": 1}')
+    if wrong:
+        raise SourceError(f"{where}: {'; '.join(wrong)}.")
+    assert isinstance(channels, Mapping)
+    assert isinstance(labels, Mapping)
+    notes = {key: value for key, value in described.items() if key not in KNOWN}
+    order = described.get("regions_class_order")
+    try:
+        return Task(
+            channels=tuple(
+                str(name) for _, name in sorted(channels.items(), key=lambda entry: int(entry[0]))
+            ),
+            labels=label_values(labels),
+            regions_class_order=None if order is None else tuple(order),
+            name=str(described.get("name") or folder.resolve().name),
+            file_ending=str(described.get("file_ending", ".nii.gz")),
+            notes=notes,
+        )
+    except (TypeError, ValueError) as error:
+        raise SourceError(f"{where}: {error}") from error
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    file = folder / DESCRIPTION
+    if not file.is_file():
+        return None
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
+    if not isinstance(plain, dict):
+        raise SourceError(f"{file}: it must hold an object with 'channel_names' and 'labels'.")
+    return plain
+
+
+def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, pattern: str) -> Source:
+    if not layout.images and not layout.faults:
+        raise SourceError(f"{folder}: there is no case in it.{_hint(folder, described or {})}")
+    try:
+        groups = grouped(sorted(layout.images), pattern)
+    except GroupError as error:
+        raise SourceError(str(error)) from error
+    cases = [
+        CaseFiles(name, images, layout.labels.get(name), groups[name])
+        for name, images in sorted(layout.images.items())
+    ]
+    task = (
+        tables.scanned_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
+    )
+    remarks = list(layout.remarks)
+    promised = (described or {}).get("numTraining")
+    if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in layout.faults}):
+        remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
+    return Source(task, cases, layout.faults, tuple(remarks), folder)
+
+
+def _hint(folder: Path, described: Mapping[str, Any]) -> str:
+    place = folder / "imagesTr"
+    other = (
+        Counter(ending(entry) for entry in place.iterdir() if ending(entry)) if place.is_dir() else Counter()
+    )
+    if not other:
+        return " Images belong into imagesTr, named CASE_0000.nii.gz."
+    last, count = other.most_common(1)[0]
+    said = described.get("file_ending", "")
+    return f" 'file_ending' is '{said}', but {count} files in {place} end in '{last}'. Correct dataset.json."
+
+
+def _without_faulty(source: Source) -> Source:
+    faulty = {fault.case for fault in source.faults}
+    return source._replace(cases=[case for case in source.cases if case.name not in faulty])

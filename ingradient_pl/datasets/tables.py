@@ -1,0 +1,219 @@
+"""Cases listed in a table of paths, and the task read from the files where nobody wrote it down."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ingradient_pl.datasets.groups import GroupError, grouped
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, named
+from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
+from ingradient_pl.images import pairs
+from ingradient_pl.images.formats import read_label
+from ingradient_pl.task import Task
+
+IMAGE = "image"
+ENDINGS = (".csv", ".tsv", ".txt", ".json")
+OTHER = ("case", "label", "group", "split")
+SPLITS = (*TRAIN, *VALIDATION, TEST, "")
+"""What may stand in the column split, beside numbers of folds."""
+Row = Mapping[str, Any]
+
+
+def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Source:
+    """Read a .csv or .json table of cases.
+
+    Channels and labels come from a JSON table's own ``channel_names`` and ``labels``, else from a
+    ``dataset.json`` beside the table, else from the column names and from the label files themselves.
+
+    Raises:
+        SourceError: If the table cannot be understood; every faulty row at once.
+    """
+    table = _table(path, pattern)
+    told = {**(described or {}), **table.own}
+    task = _task(path, told, table.columns, table.cases)
+    return Source(task, table.cases, _missing(table.cases), table.remarks, path)
+
+
+def to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
+    """Read a .csv or .json table of cases whose task is known: no label is opened, none needs to be there.
+
+    The channels of the answer's task are named as the table names them.
+
+    Raises:
+        SourceError: If the table cannot be understood; every faulty row at once.
+    """
+    table = _table(path, pattern)
+    faults = _missing([case._replace(label=None) for case in table.cases])
+    remarks, cases = list(table.remarks), []
+    for case in table.cases:
+        lost = case.label is not None and not case.label.exists()
+        if lost:
+            remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
+        cases.append(case._replace(label=None) if lost else case)
+    named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
+    if len(named_there) == len(task.channels):
+        task = replace(task, channels=named_there)
+    return Source(task, cases, faults, tuple(remarks), path)
+
+
+class _Table(NamedTuple):
+    columns: list[str]
+    own: Mapping[str, Any]
+    cases: list[CaseFiles]
+    remarks: tuple[str, ...]
+
+
+def _table(path: Path, pattern: str) -> _Table:
+    if path.suffix.lower() not in ENDINGS:
+        raise SourceError(
+            f"{path}: a table ends in {', '.join(ENDINGS)}. Rename it, or give the data set's folder."
+        )
+    rows, own = _rows(path)
+    columns = _columns(path, rows)
+    cases, wrong = [], []
+    for number, row in enumerate(rows, start=1):
+        made = _case(path, number, row, columns)
+        if isinstance(made, str):
+            wrong.append(made)
+        else:
+            cases.append(made)
+    twice = sorted({case.name for case in cases if sum(one.name == case.name for one in cases) > 1})
+    wrong += [f"case '{name}' is there more than once" for name in twice]
+    if wrong or not cases:
+        raise SourceError(f"{path}: {'; '.join(wrong) or 'there is no case in it'}.")
+    try:
+        groups = grouped(sorted(case.name for case in cases), pattern)
+    except GroupError as error:
+        raise SourceError(str(error)) from error
+    grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
+    return _Table(columns, own, sorted(grouped_cases), _unread(rows, columns))
+
+
+def scanned_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
+    """Find channels and labels in the files themselves: every label file is read.
+
+    Raises:
+        SourceError: If no case has a label with foreground.
+    """
+    with ThreadPoolExecutor() as pool:
+        found = set().union(*pool.map(_values, cases))
+    if not found - {0}:
+        raise SourceError(
+            f"{name}: no label with foreground was found, so the task is unknown. "
+            "Put a dataset.json with 'channel_names' and 'labels' beside it."
+        )
+    first = cases[0].images
+    if pairs.is_pair(first[0]):
+        shape = pairs.keys(first[0]).get("x", ())
+        channels = [f"modality_{number}" for number in range(shape[0] if len(shape) > 3 else 1)]  # noqa: PLR2004
+    labels = {"background": 0} | {f"label_{value}": value for value in sorted(found - {0})}
+    return Task(channels=tuple(channels or ["image"]), labels=labels, name=name)
+
+
+def _rows(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            plain = json.loads(text)
+            own = plain if isinstance(plain, Mapping) else {"cases": plain}
+            return [dict(row) for row in own["cases"]], own
+        heading = text.split("\n", 1)[0]
+        delimiter = max(",;\t", key=heading.count)  # spreadsheets of some countries write semicolons
+        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise SourceError(
+            f"{path}: it is no table of cases ({type(error).__name__}: {error}). A table is a .csv with the "
+            "columns case, image_0, image_1, ..., label, group, split, or a .json list of such records."
+        ) from error
+    kept: list[Row] = [
+        {str(key).strip(): value for key, value in row.items() if key is not None} for row in rows
+    ]
+    return kept, {}
+
+
+def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
+    named_columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = [key for key in named_columns if key == IMAGE or key.startswith(f"{IMAGE}_")]
+    if not columns and not any("images" in row for row in rows):
+        raise SourceError(
+            f"{path}: no column 'image_0'; there are {', '.join(named_columns) or 'none'}. "
+            "A table has the columns case, image_0, image_1, ..., label, group, split."
+        )
+    return (
+        sorted(columns, key=lambda key: int(key[6:]))
+        if all(key[6:].isdigit() for key in columns)
+        else columns
+    )
+
+
+def _unread(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+    """Remark on columns that nobody reads: notes of the user's, or misspelt."""
+    strange = sorted({key for row in rows for key in row} - {*columns, *OTHER, "images", ""})
+    known = ", ".join(OTHER)
+    return tuple(f"nobody reads the column '{key}'; beside images there are {known}." for key in strange)
+
+
+def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFiles | str:
+    files = list(row.get("images") or []) or [row.get(column) for column in columns]
+    cells = [str(cell).strip() for cell in files if cell is not None and str(cell).strip()]
+    name = str(row.get("case") or "").strip()
+    if not cells or (len(cells) != len(files) and len(files) > 1):
+        return f"row {number} ('{name}') lacks an image: {files}"
+    images = tuple(path.parent / cell for cell in cells)
+    name = name or named(images[0])
+    if name in (".", "..") or any(letter in name for letter in "/\\\0") or name.startswith("."):
+        return f"row {number}: '{name}' cannot name a case: no slashes, and no dot in front"
+    label = str(row.get("label") or "").strip()
+    group, split = (
+        str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
+    )
+    if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
+        return f"row {number}: '{split}' is no split: write train, val, test or a fold's number"
+    return CaseFiles(name, images, path.parent / label if label else None, group, split or None)
+
+
+def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:
+    reason = "no such file. Paths in a table are relative to the table."
+    files = [(case.name, file) for case in cases for file in (*case.images, case.label) if file is not None]
+    return tuple(Fault(name, file, reason) for name, file in files if not file.exists())
+
+
+def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Sequence[CaseFiles]) -> Task:
+    channels = _channels(told, columns)
+    labels = told.get("labels")
+    try:
+        if labels is None:
+            return scanned_task([case for case in cases if case.label], path.stem, channels)
+        order = told.get("regions_class_order")
+        return Task(
+            channels=tuple(channels),
+            labels=label_values(labels),
+            regions_class_order=None if order is None else tuple(order),
+            name=str(told.get("name") or path.stem),
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SourceError(f"{path}: {error}") from error
+
+
+def _channels(told: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    names = told.get("channel_names", told.get("modality"))
+    if isinstance(names, Mapping):
+        return [str(name) for _, name in sorted(names.items(), key=lambda entry: int(entry[0]))]
+    return [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
+
+
+def _values(case: CaseFiles) -> set[int]:
+    if case.label is None:
+        return set()
+    try:
+        properties = case.images[1] if pairs.is_pair(case.label) and len(case.images) > 1 else None
+        return set(np.unique(read_label(case.label, "stored", properties).voxels).tolist())
+    except (OSError, ValueError):
+        return set()  # the case is reported when it is prepared

@@ -1,0 +1,1 @@
+"""Image files <-> voxels and geometry: NIfTI, NRRD, MetaImage, DICOM, npz + pkl pairs."""

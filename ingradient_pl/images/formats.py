@@ -1,0 +1,225 @@
+"""Image files <-> voxels and frames: the one door through which files of any format come and go."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Num
+from numpy.typing import NDArray
+
+from ingradient_pl.files import whole_file
+from ingradient_pl.images import itk, nifti, pairs
+from ingradient_pl.images.frame import Frame, Turn
+from ingradient_pl.images.raw_image import ImageError, Raw, differing, finite
+
+__all__ = [
+    "Frame",
+    "Header",
+    "ImageError",
+    "Volume",
+    "read_label",
+    "read_volume",
+    "write_label",
+    "write_probabilities",
+]
+
+ENDINGS = (
+    ".nii.gz",
+    ".nii",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+    ".mgz",
+    ".mgh",
+    ".gipl",
+    ".gipl.gz",
+    ".hdr",
+    ".img",
+)
+"""What image files may end in; a folder is read as a DICOM series, ``.npz`` as half of a pair."""
+
+LARGEST_UINT8 = 255
+STEEPEST = 0.5
+"""Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
+
+
+class Header(NamedTuple):
+    """What is needed to write on the source's own grid; opaque to others.
+
+    Args:
+        path: The (first) source file.
+        shape: Its array (z, y, x) as stored.
+        frame: Of that array.
+        turn: From that array to the volume's.
+        block: The NIfTI header as it stands in the file, where it is one.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    frame: Frame
+    turn: Turn
+    block: bytes | None
+
+
+class Volume(NamedTuple):
+    """A whole case as its files tell it, axes brought to the wanted orientation.
+
+    Args:
+        voxels: In the files' own data type.
+        frame: Where they lie.
+        source: What the way back needs.
+    """
+
+    voxels: Num[np.ndarray, "channel z y x"]
+    frame: Frame
+    source: Header
+
+
+def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int | None = None) -> Volume:
+    """Read a case's image.
+
+    The data type stays the file's; slope and intercept of a NIfTI are applied where they change something,
+    and float64 becomes float32. Axes are permuted and flipped, never interpolated: oblique directions stay.
+
+    Args:
+        paths: One file (or DICOM folder) for each channel; or one file that holds them all; or the two files
+            of an npz + pkl pair.
+        orientation: Directions that the array's x, y and z axes are brought to, such as ``LPS``; ``stored``
+            keeps the axes as the file has them, which is what SimpleITK (and with it nnU-Net) gives.
+        channels: How many channels a single file holds along its fourth axis; None promises a 3D file.
+
+    Raises:
+        ImageError: If a file cannot be read as promised, holds voxels that are not finite, or the channels
+            do not lie on one grid; the message names the file.
+    """
+    paths = [Path(path) for path in paths]
+    if not paths:
+        raise ImageError("An image needs at least one file; got none.")
+    if pairs.is_pair(paths[0]):
+        return _turned(pairs.read_image(paths), orientation)
+    first = _raw(paths[0], channels if len(paths) == 1 else None)
+    voxels = [first.voxels]
+    for path in paths[1:]:
+        other = _raw(path, None)
+        apart = differing(first, other)
+        if apart:
+            raise ImageError(
+                f"{path}: {apart} {paths[0]}. Channels of a case must lie on one grid: resample one."
+            )
+        voxels.append(other.voxels)
+    return _turned(first._replace(voxels=_stacked(voxels)), orientation)
+
+
+def read_label(path: Path, orientation: str = "LPS", properties: Path | None = None) -> Volume:
+    """Read a label map; its voxels become the smallest unsigned type that holds them.
+
+    Args:
+        path: The label file; or an npz, whose ``y`` is read.
+        orientation: As for :func:`read_volume`.
+        properties: The pkl file of an npz.
+
+    Raises:
+        ImageError: If the file cannot be read or holds anything but integers from 0 to 65535.
+    """
+    path = Path(path)
+    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _raw(path, None)
+    return _turned(raw._replace(voxels=_integers(path, raw.voxels)), orientation)
+
+
+def write_label(path: Path, label: NDArray[Any], volume: Volume) -> None:
+    """Write a segmentation on the grid and in the orientation of the file it was made from.
+
+    A NIfTI gets the source's header, its spatial part unchanged to the byte. The file appears whole or not
+    at all: it is written under another name in the same folder and renamed.
+
+    Args:
+        path: Where to; the ending names the format (.nii, .nii.gz, .nrrd, .mha, ...).
+        label: Integers (z, y, x) on the axes of ``volume``.
+        volume: What was segmented.
+
+    Raises:
+        ImageError: If the label has another shape than the volume, or values outside 0 to 65535.
+        OSError: If the disk does not take it.
+    """
+    label = np.asarray(label)
+    if label.shape != volume.voxels.shape[1:]:
+        raise ImageError(
+            f"{path}: the label has shape {label.shape}, the image {volume.voxels.shape[1:]}. "
+            "A label is written on the grid of its image."
+        )
+    _write(Path(path), _integers(Path(path), label[None]), volume.source)
+
+
+def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x"], volume: Volume) -> None:
+    """Write one map of probabilities for each output, as float32, in one 4D file on the source's own grid.
+
+    Raises:
+        ImageError: If the maps have another shape than the volume.
+    """
+    if probabilities.shape[1:] != volume.voxels.shape[1:]:
+        raise ImageError(
+            f"{path}: maps of {probabilities.shape[1:]} for an image of {volume.voxels.shape[1:]}."
+        )
+    _write(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
+
+
+def ending(path: Path) -> str:
+    """Give the ending of an image file, ``.nii.gz`` as a whole; empty where it is none we know."""
+    lower = path.name.lower()
+    return max((known for known in ENDINGS if lower.endswith(known)), key=len, default="")
+
+
+def _raw(path: Path, channels: int | None) -> Raw:
+    if not path.exists():
+        raise ImageError(f"{path}: no such file. Is the path relative to another folder, or the link broken?")
+    read: Callable[[Path, int | None], Raw] = nifti.read if nifti.readable(path) else itk.read
+    raw = read(path, channels)
+    if raw.frame.shear > STEEPEST:
+        raise ImageError(
+            f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
+            "boxes. Resample it to a rectangular grid."
+        )
+    return raw._replace(voxels=finite(path, raw.voxels))
+
+
+def _stacked(voxels: list[NDArray[Any]]) -> NDArray[Any]:
+    if len(voxels) == 1:
+        return voxels[0]
+    dtype = np.result_type(*voxels)
+    return np.concatenate(voxels, dtype=np.float32 if dtype == np.float64 else dtype)
+
+
+def _turned(raw: Raw, orientation: str) -> Volume:
+    z, y, x = raw.voxels.shape[1:]
+    turn = Turn.to(orientation, raw.frame)
+    header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
+    voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
+    return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header)
+
+
+def _integers(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+    if len(voxels) != 1:
+        raise ImageError(f"{path}: a label has one channel, this file has {len(voxels)}.")
+    if voxels.dtype == np.uint8:
+        return voxels
+    low, high = (voxels.min(), voxels.max()) if voxels.size else (0, 0)
+    if voxels.dtype.kind == "f" and not (voxels == np.rint(voxels)).all():
+        wrong = voxels[voxels != np.rint(voxels)]
+        raise ImageError(
+            f"{path}: labels must be integers, {wrong.size} voxels are not, e.g. {wrong[0]:g}. "
+            "Is this an image or a probability map? Round or threshold it."
+        )
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        raise ImageError(f"{path}: labels must lie in 0 to 65535; these run from {low:g} to {high:g}.")
+    return voxels.astype(np.uint8 if high <= LARGEST_UINT8 else np.uint16)
+
+
+def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:
+    if not ending(path):
+        raise ImageError(f"{path}: no image format has this ending. Use one of {', '.join(ENDINGS)}.")
+    stored = np.ascontiguousarray(source.turn.undo(voxels))
+    write = nifti.write if nifti.writable(path) else itk.write
+    with whole_file(path) as temporary:
+        write(temporary, stored, source.frame, source.block)

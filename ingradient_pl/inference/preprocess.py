@@ -1,0 +1,194 @@
+"""The way out: from a case as it was read to what the network sees, and what is needed to come home."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Num, UInt
+from torch import Tensor
+
+from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.store.measure_case import content
+from ingradient_pl.store.statistics import ChannelStatistics, Statistics
+from ingradient_pl.task import BACKGROUND
+from ingradient_pl.transforms.labels import label_along_axes
+from ingradient_pl.transforms.normalise import clipped_, limits, normalised
+from ingradient_pl.transforms.patch import Axis
+from ingradient_pl.transforms.resample import along_axes, along_axis
+from ingradient_pl.transforms.sampling_matrices import Axes, Rule, outward, outward_label, part, separate_axis
+from ingradient_pl.transforms.spline import PAD
+
+AT_ONCE = 1 << 25
+"""Native voxels resampled together: 128 slices of 512 x 512, so that the spline's margins cost little."""
+FEWEST_LINES = 64
+LABELS_AT_ONCE = 1 << 22
+"""Of a label, which needs no margins."""
+
+OUTSIDE = 1 << 16
+"""Stands for what lies outside the body while a label is resampled; no label is as large."""
+
+
+class Outward(NamedTuple):
+    """A case on the network's grid.
+
+    Args:
+        image: Normalised and resampled; in a cascade a last channel holds the label of the stage before, as
+            integers: to spread them over a channel for each is left to who cuts out windows.
+        native: The grid of the part that is not zero, axes in the network's order.
+        network: The grid of ``image``.
+        box: That part, on the case as it was given but for the order of axes.
+    """
+
+    image: Float[Tensor, "channel z y x"]
+    native: Grid
+    network: Grid
+    box: Box
+
+
+def sent_out(
+    image: Num[np.ndarray, "channel z y x"],
+    spacing: Sequence[float],
+    plan: Plan,
+    before: UInt[np.ndarray, "z y x"] | None = None,
+) -> Outward:
+    """Bring a whole case to the network: order axes, cut off what is zero, normalise, resample.
+
+    Args:
+        image: As read; any number type.
+        spacing: Size of a voxel in mm along its axes.
+        plan: What the network expects.
+        before: In a cascade, what the stage before made of the case, on the voxels of ``image``.
+    """
+    turned = image.transpose(0, *(1 + axis for axis in plan.transpose))
+    whole = Grid.of(image.shape[1:], spacing).transposed(plan.transpose)
+    box = filled(turned)
+    native = Grid(box.shape, whole.spacing)
+    network = plan.grid(native)
+    voxels = turned[(slice(None), *box.slices)]
+    masked = [normaliser.masked for normaliser in plan.normalisation]
+    found = content(voxels) if any(masked) or before is not None else None
+    inside = None if found is None else found.body
+    label = None if before is None else before.transpose(plan.transpose)[box.slices]
+    if label is not None and inside is not None:
+        inside |= label != BACKGROUND  # nnU-Net's: what the stage before found is part of the body
+    mask = None if inside is None else torch.from_numpy(inside)
+    pairs = zip(voxels, plan.normalisation, strict=True)
+    terms = torch.tensor([normaliser.terms(measured(channel, inside)) for channel, normaliser in pairs])
+    made = torch.empty(len(voxels) + (label is not None), *network.shape)
+    rule = plan.rule
+    way = _Way.between(native, network, rule)
+    for number, channel in enumerate(voxels):
+        way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)
+    if label is not None:
+        way._replace(axes=outward_label(native, network, rule)).fill_label(made[-1], label, mask)
+    return Outward(made, native, network, box)
+
+
+class _Way(NamedTuple):
+    """The way out of one channel, some slices at a time.
+
+    Args:
+        axes: Along each axis.
+        along: The axis across which slices are taken.
+        apart: Whether slices are resampled each for itself. A spline's overshoot is then cut off at what
+            the slice holds, not the case, as nnU-Net does.
+    """
+
+    axes: Axes
+    along: int
+    apart: bool
+
+    @classmethod
+    def between(cls, native: Grid, network: Grid, rule: Rule) -> "_Way":
+        apart = separate_axis(native.spacing, network.spacing, rule.separate_above)
+        return cls(outward(native, network, rule), apart or 0, apart is not None)
+
+    def fill(
+        self,
+        out: Float[Tensor, "z y x"],
+        channel: Num[np.ndarray, "_ _ _"],
+        terms: Float[Tensor, "1 4"],
+        mask: Bool[Tensor, "_ _ _"] | None,
+    ) -> None:
+        """Normalise and resample a channel into ``out``."""
+        lines = max(FEWEST_LINES, AT_ONCE * channel.shape[self.along] // channel.size)
+        margin = PAD + 1 + math.ceil(channel.shape[self.along] / out.shape[self.along])
+        for target, cut, axes in self._blocks(out, channel.shape, lines, margin):
+            read = torch.from_numpy(np.ascontiguousarray(channel[cut], dtype=np.float32))
+            clean = normalised(read[None], terms, None if mask is None else mask[cut])
+            low, high = self._limits(clean, terms, axes[self.along])
+            clipped_(target.copy_(along_axes(clean, axes)[0]), low, high)
+
+    def fill_label(
+        self,
+        out: Float[Tensor, "z y x"],
+        label: UInt[np.ndarray, "_ _ _"],
+        mask: Bool[Tensor, "_ _ _"] | None,
+    ) -> None:
+        """Resample a label into ``out``. As nnU-Net's, what lies outside the mask has a vote of its own."""
+        lines = max(1, LABELS_AT_ONCE * label.shape[self.along] // label.size)
+        for target, cut, axes in self._blocks(out, label.shape, lines, margin=1):
+            read = torch.from_numpy(label[cut].astype(np.int32))
+            if mask is not None:
+                read.masked_fill_(~mask[cut], OUTSIDE)
+            taken = label_along_axes(read, axes)
+            target.copy_(taken.masked_fill(taken == OUTSIDE, BACKGROUND))
+
+    def _blocks(
+        self, out: Tensor, shape: Sequence[int], lines: int, margin: int
+    ) -> Iterator[tuple[Tensor, tuple[slice, ...], Axes]]:
+        """Give some slices of ``out`` at a time, with the native ones that they are read from and the way.
+
+        Args:
+            out: What is to be filled.
+            shape: Of the native voxels.
+            lines: Native slices that one block shall be about.
+            margin: Native slices read beyond the neighbours.
+        """
+        wanted = out.shape[self.along]
+        some = max(1, lines * wanted // shape[self.along])
+        for start in range(0, wanted, some):
+            stop = min(start + some, wanted)
+            block, first, last = part(self.axes[self.along], start, stop, margin)
+            z, y, x = (block if axis == self.along else way for axis, way in enumerate(self.axes))
+            cut = (slice(None),) * self.along + (slice(first, last),)
+            yield out.narrow(self.along, start, stop - start), cut, (z, y, x)
+
+    def _limits(self, clean: Tensor, terms: Tensor, block: Axis) -> tuple[Tensor, Tensor]:
+        if not self.apart:
+            low, high = limits(terms)
+            return low, high
+        across = [1 + axis for axis in range(AXES) if axis != self.along]
+        ends = clean.amin(across, keepdim=True), clean.amax(across, keepdim=True)
+        low, high = (along_axis(end, 1 + self.along, block)[0] for end in ends)
+        return low, high
+
+
+def filled(image: Num[np.ndarray, "channel z y x"]) -> Box:
+    """Give the smallest box that holds every voxel of any channel that is not zero; all where none is.
+
+    Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
+    """
+    found = image[0] != 0
+    for channel in image[1:]:
+        found |= channel != 0
+    rows = found.any(axis=2)
+    lines = [rows.any(axis=1), rows.any(axis=0), found.any(axis=(0, 1))]
+    if not lines[0].any():
+        return Box.between((0, 0, 0), found.shape)
+    start = [int(line.argmax()) for line in lines]
+    stop = [line.size - int(line[::-1].argmax()) for line in lines]
+    return Box.between(start, stop)
+
+
+def measured(
+    channel: Num[np.ndarray, "z y x"], inside: Bool[np.ndarray, "z y x"] | None
+) -> ChannelStatistics:
+    """Measure a channel as the store's builder does."""
+    whole = Statistics.of(channel)
+    assert whole is not None  # a box is never empty
+    within = None if inside is None else Statistics.of(channel[inside])
+    return ChannelStatistics(whole, within or whole, None)

@@ -1,0 +1,175 @@
+"""Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from typing_extensions import override
+
+from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.loading.shared_memory import Packing, Parcel
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.transforms.patch import Patch
+from ingradient_pl.transforms.sampling_matrices import sampling, trimmed
+
+
+class CasePatches(Dataset[Patch]):
+    """Patch ``number`` of the run, drawn and read on demand.
+
+    Args:
+        store: Where the voxels are, in the network's axis order.
+        plan: Normalisation, and how axes are resampled.
+        draws: Which box of which case a number means.
+        names: The cases that may be drawn; :func:`torch.utils.data.random_split` divides a list of them.
+
+    Its length is a round: the patches after which each case has come once in as many batches. Numbers beyond
+    are patches as well.
+    """
+
+    def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
+        self.store, self.plan, self.draws = store, plan, draws
+        self.rule = plan.rule
+        self.masked = any(normaliser.masked for normaliser in plan.normalisation)
+        partly = store.task.ignore is not None
+        self.candidates = [
+            Candidate(
+                name,
+                store.cases[name].grid,
+                partial(store.foreground, name),
+                store.cases[name].classes,
+                partial(store.annotated, name) if partly else None,
+            )
+            for name in sorted(names)
+        ]
+        self.terms: dict[str, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return -(-len(self.candidates) // self.draws.cases_per_batch) * self.draws.batch_size
+
+    @override
+    def __getitem__(self, number: int) -> Patch:
+        draw = self.draws.draw(number, self.candidates)
+        native = self.store.cases[draw.case].grid
+        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule, draw.bend)
+        wanted = trimmed(way, draw.box)
+        voxels = self.store.read(draw.case, wanted.image, label=wanted.label, body=self.masked)
+        body = None if voxels.body is None else torch.from_numpy(voxels.body)
+        image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
+        terms = self._terms(draw.case)
+        return Patch(draw.case, number, image, label, wanted.start, body, terms, wanted.way)
+
+    def _terms(self, name: str) -> torch.Tensor:
+        if name not in self.terms:
+            pairs = zip(self.plan.normalisation, self.store.statistics(name), strict=True)
+            self.terms[name] = torch.tensor([normaliser.terms(channel) for normaliser, channel in pairs])
+        return self.terms[name]
+
+
+class PatchNumbers(Sampler[int]):
+    """One rank's share of an epoch's patch numbers: equally many for each rank, none twice in a run.
+
+    The epoch is part of the number, so workers that outlive an epoch need not be told of it.
+
+    Args:
+        per_epoch: Patches of an epoch, over all ranks.
+        rank: Whose share.
+        ranks: Among how many.
+        repeated: Whether every epoch has the numbers of the first, as validation does.
+    """
+
+    def __init__(self, per_epoch: int, rank: int, ranks: int, *, repeated: bool = False) -> None:
+        self.per_epoch, self.rank, self.ranks, self.repeated = per_epoch, rank, ranks, repeated
+        self.epoch = self.passed = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        first = (0 if self.repeated else self.epoch * self.per_epoch) + self.rank
+        return iter(range(first, first + len(self) * self.ranks, self.ranks)[self.passed :])
+
+    def __len__(self) -> int:
+        return self.per_epoch // self.ranks
+
+
+class Fault(NamedTuple):
+    """What a worker hands over in place of a patch that cannot be read.
+
+    An exception would arrive as the text of its traceback.
+    """
+
+    message: str
+
+
+class PatchLoader(DataLoader[Patch]):
+    """Lists of patches, in the order of their numbers, which go on where a checkpoint left off.
+
+    Nothing is read before the first batch is asked for: Lightning makes the iterator before it tells the
+    epoch, and workers would set out with the numbers of another.
+
+    Args:
+        patches: Patch of each number.
+        numbers: Of this rank.
+        size: Patches of a batch on this rank.
+        workers: Processes that read; 0 reads in the process that asks.
+
+    Raises:
+        StoreError: While iterating, if a patch cannot be read; it names the case and the file.
+    """
+
+    def __init__(self, patches: Dataset[Patch], numbers: PatchNumbers, size: int, workers: int) -> None:
+        super().__init__(
+            _Told(patches),
+            size,
+            sampler=numbers,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=Packing() if workers else list,  # patches differ in size: nothing to stack yet
+        )
+        self.numbers, self.size = numbers, size
+        self.batches = 0
+        self.left_off: dict[str, int] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        """Give the epoch, and how many of its batches have been handed out."""
+        return {"epoch": self.numbers.epoch, "batches": self.batches}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on within the epoch of ``state``; any other epoch begins at its beginning."""
+        self.left_off = dict(state)
+
+    @override
+    def __iter__(self) -> Iterator[list[Patch]]:  # type: ignore[override]
+        again = self.left_off.get("epoch") == self.numbers.epoch
+        self.batches = self.left_off["batches"] if again else 0
+        self.left_off = {}
+        self.numbers.passed = self.batches * self.size
+        for batch in super().__iter__():
+            self.batches += 1
+            yield [_read(entry) for entry in (batch.opened() if isinstance(batch, Parcel) else batch)]
+
+
+class _Told(Dataset[Any]):
+    """Patches, or the faults that took their places."""
+
+    def __init__(self, patches: Dataset[Patch]) -> None:
+        self.patches = patches
+
+    @override
+    def __getitem__(self, number: int) -> Patch | Fault:
+        try:
+            return self.patches[number]
+        except StoreError as error:
+            return Fault(str(error))
+
+
+def _read(entry: Patch | Fault) -> Patch:
+    if isinstance(entry, Fault):
+        raise StoreError(entry.message)
+    return entry

@@ -1,0 +1,105 @@
+"""Networks of other packages, with their outputs brought into a pyramid, finest first."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ingradient_pl import spec as recipes
+
+IMAGE = 5
+"""Axes of logits: batch, output, z, y, x."""
+
+
+def outside(
+    target: str, arguments: Mapping[str, Any] | None = None, *, flat: bool = False, levels: int | None = None
+) -> "Outside":
+    """Build a network of another package by its dotted name, for a configuration to call.
+
+    It imports what it is told to, so it is a function: a checkpoint builds classes only and cannot reach it.
+    What a checkpoint holds is the network's own recipe, which is built only if its package is trusted.
+
+    Args:
+        target: Dotted name of the class, such as ``monai.networks.nets.DynUNet``.
+        arguments: Of its constructor: plain values, so that a checkpoint can hold them.
+        flat: Whether the network is two-dimensional; patches are then one slice thick.
+        levels: Levels of its pyramid to keep, finest first; None keeps all.
+
+    Raises:
+        ValueError: If the target cannot be found.
+        TypeError: If it is no network, or an argument no plain value.
+    """
+    plain = {recipes.TARGET: target, **recipes.recipe(dict(arguments or {}))}
+    network = recipes.build(plain, trusted=[target.partition(".")[0]])
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"'{target}' is no network: it must be a class derived from torch.nn.Module.")
+    return Outside(network, json.dumps(plain), flat=flat, levels=levels)
+
+
+class Outside(nn.Module):
+    """A network whose output is a pyramid, whatever it gives: logits, a list, a dictionary or a stack.
+
+    Args:
+        network: Takes images, gives logits.
+        source: Its recipe as JSON; as text, for nothing may be built from it.
+        flat: Whether it is two-dimensional; patches are then one slice thick.
+        levels: Levels to keep, finest first; None keeps all.
+
+    Raises:
+        ValueError: If ``levels`` is no positive number, or ``source`` is no recipe.
+    """
+
+    def __init__(
+        self, network: nn.Module, source: str, *, flat: bool = False, levels: int | None = None
+    ) -> None:
+        super().__init__()
+        if levels is not None and levels < 1:
+            raise ValueError(f"A pyramid has at least one level, got levels={levels}.")
+        plain = json.loads(source)
+        if not isinstance(plain, dict) or recipes.TARGET not in plain:
+            raise ValueError(f"The source of an outside network is its recipe as JSON, got {source[:80]}.")
+        self.network, self.flat, self.levels = network, flat, levels
+        self.recipe: dict[str, Any] = {
+            recipes.TARGET: f"{Outside.__module__}.{Outside.__qualname__}",
+            "network": plain,
+            "source": source,
+            "flat": flat,
+            "levels": levels,
+        }
+
+    @override
+    def forward(
+        self, image: Float[Tensor, "batch channel z y x"], levels: int | None = None
+    ) -> list[Float[Tensor, "batch output _ _ _"]]:
+        """Give the logits of each level, finest first; only the ``levels`` finest, where asked."""
+        given = self.network(image.squeeze(2) if self.flat else image)
+        pyramid = _pyramid(given, IMAGE - self.flat)
+        if self.flat:
+            pyramid = [level.unsqueeze(2) for level in pyramid]
+        return pyramid[: self.levels if levels is None else levels]
+
+    def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
+        """Give the logits of the finest level alone."""
+        logits: Tensor = self(image, levels=1)[0]
+        return logits
+
+
+def _pyramid(given: Any, axes: int) -> list[Tensor]:
+    """Order levels by voxels; where equal, as they came. MONAI's DynUNet stacks them after the batch."""
+    if isinstance(given, Tensor):
+        given = given.unbind(1) if given.ndim == axes + 1 else [given]
+    levels = list(
+        given.values() if isinstance(given, Mapping) else given if isinstance(given, Sequence) else []
+    )
+    if not levels or not all(isinstance(level, Tensor) and level.ndim == axes for level in levels):
+        shapes = [
+            tuple(level.shape) if isinstance(level, Tensor) else type(level).__name__ for level in levels
+        ]
+        raise ValueError(
+            f"An outside network must give logits of {axes} axes, one tensor or several; got "
+            f"{type(given).__name__} of {shapes}. If it is two-dimensional, set flat=true."
+        )
+    return sorted(levels, key=lambda level: -level[0, 0].numel())

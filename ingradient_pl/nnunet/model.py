@@ -1,0 +1,160 @@
+"""A model that nnU-Net trained, brought along: its plans, its task and the weights of its folds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.datasets.sources import SourceError, task_of
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
+from ingradient_pl.networks.unet import UNet
+from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
+from ingradient_pl.nnunet.plans import read_nnunet_plans
+from ingradient_pl.nnunet.weights import nnunet_weights
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.task import Task
+
+FINAL = "checkpoint_final.pth"
+
+
+def import_nnunet(
+    folder: Path,
+    output: Path,
+    folds: Sequence[str] | None = None,
+    checkpoint: str = FINAL,
+    previous: Path | None = None,
+    previous_folds: Sequence[str] | None = None,
+) -> Model:
+    """Turn a model folder of nnU-Net into one checkpoint of ours, all its folds in one file.
+
+    Args:
+        folder: Of the trainer, with ``plans.json``, ``dataset.json`` and ``fold_0`` and so on.
+        output: The checkpoint to write.
+        folds: Names such as ``0`` or ``all``; None takes every fold that was trained to its end.
+        checkpoint: Name of the file in a fold's folder.
+        previous: For the second stage of a cascade, the model folder of the first, which goes into the same
+            file; None takes the one beside, by nnU-Net's naming.
+        previous_folds: Which folds of the first stage; None takes every one that was trained to its end.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: If something is missing, or the model does what this package does not.
+    """
+    model = read_nnunet(folder, folds, checkpoint, previous, previous_folds)
+    write(output, model.networks, model.plan, model.task, model.mirror, model.previous)
+    return model._replace(origin=str(output))
+
+
+def read_nnunet(
+    folder: Path,
+    folds: Sequence[str] | None = None,
+    checkpoint: str = FINAL,
+    previous: Path | None = None,
+    previous_folds: Sequence[str] | None = None,
+) -> Model:
+    """Open a model folder of nnU-Net without running what its pickles ask for.
+
+    Raises:
+        CheckpointError: If something is missing, or the model does what this package does not.
+    """
+    folder = Path(folder)
+    files = _files(folder, folds, checkpoint)
+    task = _task(folder)
+    found = [read_checkpoint(file) for file in files]
+    plan = _plan(folder, found, task)
+    two_dimensional = plan.patch[0] == 1  # nnU-Net counts the axes of slices only
+    mirror = tuple(
+        axis + two_dimensional
+        for axis in found[0].mirror or ()
+        if all(axis in (fold.mirror or ()) for fold in found)
+    )
+    model = Model([], plan, task, str(folder), mirror)
+    try:
+        model.networks.extend(_network(model, fold) for fold in found)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    return model.after(_previous(model, previous, previous_folds, checkpoint))
+
+
+def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
+    if not (folder / "plans.json").is_file():
+        raise CheckpointError(
+            f"{folder} is no model folder of nnU-Net: it has no plans.json. It is the one named "
+            "TRAINER__PLANS__CONFIGURATION, which also holds fold_0 and so on."
+        )
+    if folds is not None:
+        return [folder / f"fold_{str(fold).removeprefix('fold_')}" / checkpoint for fold in folds]
+    files = sorted(folder.glob(f"fold_*/{checkpoint}"))
+    files = [file for file in files if file.parent.name != "fold_all"] or files  # as nnU-Net: all, or folds
+    if not files:
+        raise CheckpointError(f"{folder} has no fold with a {checkpoint}. Was the training stopped early?")
+    return files
+
+
+def _task(folder: Path) -> Task:
+    path = folder / "dataset.json"
+    try:
+        return task_of(json.loads(path.read_text(encoding="utf-8")), folder)
+    except (OSError, ValueError, SourceError) as error:
+        raise CheckpointError(f"{path} does not tell the model's channels and labels: {error}") from error
+
+
+def _plan(folder: Path, found: Sequence[NnunetCheckpoint], task: Task) -> Plan:
+    names = {fold.configuration or folder.resolve().name.rpartition("__")[2] for fold in found}
+    if len(names) > 1:
+        raise CheckpointError(f"{folder}: its folds are of different configurations: {sorted(names)}.")
+    (name,) = names
+    try:
+        plan = read_nnunet_plans(folder / "plans.json", task, [name])[name]
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    return plan
+
+
+def _previous(
+    model: Model, folder: Path | None, folds: Sequence[str] | None, checkpoint: str
+) -> Model | None:
+    """Read the stage before a model, if it is a later stage of a cascade."""
+    name = model.plan.previous_stage
+    if name is None:
+        if folder is not None:
+            raise CheckpointError(f"{model.origin} is no second stage of a cascade: leave out {folder}.")
+        return None
+    previous = read_nnunet(folder or _beside(Path(model.origin), name), folds, checkpoint)
+    found = previous.plan.notes["configuration"]
+    if found != name:
+        raise CheckpointError(
+            f"{model.origin} is the second stage of a cascade after '{name}', but {previous.origin} is "
+            f"'{found}'. Give the folder of the stage it was trained after: --previous DIR."
+        )
+    return previous
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """Find the folder of another configuration by nnU-Net's naming: TRAINER__PLANS__CONFIGURATION."""
+    resolved = folder.resolve()
+    found = resolved.with_name(f"{resolved.name.rpartition('__')[0]}__{name}")
+    if not found.is_dir():
+        raise CheckpointError(
+            f"{folder} is the second stage of a cascade, which also needs the model of '{name}'; there is no "
+            f"{found}. Give its folder: --previous DIR."
+        )
+    return found
+
+
+def _network(model: Model, fold: NnunetCheckpoint) -> UNet:
+    plan = model.plan
+    network = UNet(
+        model.inputs,
+        plan.outputs,
+        plan.widths,
+        plan.strides,
+        plan.kernels,
+        plan.blocks,
+        plan.decoder_blocks,
+        residual=plan.residual,
+        levels=1,
+    )
+    network.load_state_dict(nnunet_weights(network, fold.weights))
+    return network.eval()

@@ -1,0 +1,258 @@
+"""From the files of a data set to a case store, once: crop to content, measure, compress, case by case."""
+
+import errno
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ingradient_pl import __version__
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source
+from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
+from ingradient_pl.images.frame import check_orientation
+from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
+from ingradient_pl.store.prepare_case import prepared
+from ingradient_pl.store.summary import CaseRecord, Summary
+from ingradient_pl.task import Task
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
+
+
+class _Settings(NamedTuple):
+    """What every case of a run is prepared with."""
+
+    task: Task
+    store: Path
+    orientation: str
+
+
+def build_store(
+    source: Source,
+    store: Path,
+    workers: int | None = None,
+    progress: bool = True,  # noqa: FBT001
+    orientation: str = "LPS",
+) -> Summary:
+    """Write the cases of a data set into a case store, or what is missing of them.
+
+    A case appears whole or not at all; one whose files did not change since is not made again. A case that
+    cannot be read is reported and does not hold up the others.
+
+    Args:
+        source: The data set, from :func:`ingradient_pl.datasets.sources.read_source`.
+        store: The store's folder; it is made.
+        workers: Cases prepared at a time; as many as the machine has cores where None.
+        progress: Whether to show a bar.
+        orientation: Patient directions that all cases' axes are brought to, or ``stored``.
+
+    Returns:
+        What was found; print it with ``str``.
+
+    Raises:
+        StoreError: If the folder holds another data set or a newer store, or the disk is full.
+    """
+    store = Path(store)
+    check_orientation(orientation)
+    settings = _Settings(source.task, store, orientation)
+    _describe(source, settings)
+    remove_leftovers(store / CASES)
+    records: list[CaseRecord] = []
+    faults = list(source.faults)
+    bar = tqdm(
+        total=len(source.cases),
+        desc="prepare",
+        unit="case",
+        disable=None if progress else True,
+        dynamic_ncols=True,
+    )
+    with bar, _pool(workers) as pool:
+        for outcome in _outcomes(pool, source.cases, settings):
+            bar.update()
+            if isinstance(outcome, Fault):
+                faults.append(outcome)
+                bar.set_postfix_str(f"{len(faults)} faulty")
+            else:
+                records.append(outcome)
+    for name in {fault.case for fault in source.faults}:
+        remove_folder(store / CASES / name)
+    known = {case.name for case in source.cases}
+    strangers = [name for name in on_disk.names(store) if name not in known]
+    return Summary.of(source, sorted(records), sorted(faults), strangers)
+
+
+def _describe(source: Source, settings: _Settings) -> None:
+    """Write the store's description, or hold the one that is there against it."""
+    plain = {
+        "store_format": FORMAT,
+        "written_by": f"ingradient_pl {__version__}",
+        "source": str(source.path.resolve()),
+        "orientation": settings.orientation,
+        "task": plain_task(source.task),
+    }
+    try:
+        if (settings.store / DATASET).exists():
+            _agree(settings, on_disk.dataset(settings.store))
+        (settings.store / CASES).mkdir(parents=True, exist_ok=True)
+        content = on_disk.written(plain)
+        if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
+            replace_file(settings.store / DATASET, content)
+    except OSError as error:
+        raise StoreError(
+            f"{settings.store}: the store cannot be written ({error.strerror}: {error.filename}). "
+            "Choose a folder you may write to, on a disk with free space."
+        ) from error
+
+
+def _agree(settings: _Settings, held: dict[str, Any]) -> None:
+    there, wanted = on_disk.task(held["task"]), settings.task
+    if there.channels != wanted.channels and on_disk.names(settings.store):
+        raise StoreError(
+            f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
+            f"{list(wanted.channels)}. Choose another folder, or delete this one."
+        )
+    if held["orientation"] != settings.orientation and on_disk.names(settings.store):
+        raise StoreError(
+            f"{settings.store} holds cases in the orientation {held['orientation']}, not "
+            f"{settings.orientation}. Choose another folder, or delete this one."
+        )
+
+
+def plain_task(task: Task) -> dict[str, Any]:
+    """Give a task as plain values for JSON."""
+    return {
+        "channels": list(task.channels),
+        "labels": dict(task.labels),
+        "regions_class_order": task.regions_class_order,
+        "name": task.name,
+        "file_ending": task.file_ending,
+        "notes": dict(task.notes),
+    }
+
+
+@contextmanager
+def _pool(workers: int | None) -> Iterator[Executor]:
+    """Threads: what takes time (unpacking, packing, counting, sorting) leaves Python's lock alone."""
+    pool = ThreadPoolExecutor(max(1, workers or _cores()))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # of a job's share of the machine, where the system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
+    waiting = {pool.submit(_one, case, settings) for case in cases}
+    while waiting:
+        finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield future.result()
+
+
+def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
+    folder = settings.store / CASES / case.name
+    held = _held(folder)
+    try:
+        origin = _origin(case, settings)
+        if held is not None and held["made_from"] == origin:
+            with _writing(case, settings):
+                return _record(_regrouped(held, case, folder), SKIPPED)
+        made = prepared(case, settings.task, settings.orientation)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        remove_folder(folder)
+        return _fault(case, error)
+    with _writing(case, settings):
+        described = on_disk.written({**made.described, "made_from": origin})
+        write_folder(folder, {**made.files, CASE: described})
+    return _record(made.described, REBUILT if held is not None else DONE)
+
+
+def _fault(case: CaseFiles, error: Exception) -> Fault:
+    files = [file for file in (*case.images, case.label) if file is not None]
+    if isinstance(error, OSError):
+        return Fault(case.name, Path(error.filename or files[0]), f"{error.strerror or error}.")
+    message = str(error) or f"{type(error).__name__}: it does not fit into memory."
+    return Fault(
+        case.name, next((file for file in files if message.startswith(f"{file}:")), files[0]), message
+    )
+
+
+@contextmanager
+def _writing(case: CaseFiles, settings: _Settings) -> Iterator[None]:
+    """What keeps one case from being written keeps all: it ends the run."""
+    try:
+        yield
+    except OSError as error:
+        told = f"cannot be written to ({error.strerror or error})"
+        if error.errno in FULL:
+            told = "is full"
+        raise StoreError(
+            f"Case '{case.name}': the disk of {settings.store} {told}. Nothing half-written is left; "
+            "make room or choose another folder, and prepare again: what is done is kept."
+        ) from error
+
+
+def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
+    """What a prepared case depends on: where this differs, it is made again."""
+    files = [file for file in (*case.images, case.label) if file is not None]
+    return {
+        "store_format": FORMAT,
+        "files": [[file.name, *_stamp(file)] for file in files],
+        "label": case.label is not None,
+        "orientation": settings.orientation,
+        "channels": len(settings.task.channels),
+        "values": list(settings.task.values),
+        "ignore": settings.task.ignore,
+    }
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    entries = sorted(file.iterdir()) if file.is_dir() else [file]
+    found = [entry.stat() for entry in entries]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+
+
+def _held(folder: Path) -> dict[str, Any] | None:
+    if not folder.is_dir():
+        return None
+    try:
+        held = on_disk.description(folder)
+        sizes = {on_disk.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
+        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return held if whole and (folder / on_disk.NUMBERS).exists() else {"made_from": None}
+    except (StoreError, OSError, KeyError, TypeError):
+        return {"made_from": None}  # damaged: made again
+
+
+def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str, Any]:
+    """Patient and split may change without any file doing so."""
+    if (held["group"], held["split"]) != (case.group, case.split):
+        held |= {"group": case.group, "split": case.split}
+        replace_file(folder / CASE, on_disk.written(held))
+    return held
+
+
+def _record(described: dict[str, Any], outcome: str) -> CaseRecord:
+    return CaseRecord(
+        name=described["name"],
+        outcome=outcome,
+        group=described["group"],
+        shape=tuple(described["native"]["turned_shape"]),
+        cropped=tuple(described["shape"]),
+        spacing=tuple(described["spacing"]),
+        dtype=described["dtype"],
+        labelled=described["labelled"],
+        voxels={int(value): count for value, count in described["voxels"].items()},
+        size=sum(described["bytes"].values()),
+        warnings=tuple(described["warnings"]),
+    )

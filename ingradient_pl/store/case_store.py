@@ -1,0 +1,307 @@
+"""CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
+
+import io
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Integer, Num
+from numpy.typing import NDArray
+
+from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store.chunks import Chunks, Seal
+from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
+from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
+
+__all__ = ["CaseStore", "StoreError", "StoredCase", "Voxels"]
+
+OPEN = 64
+"""Cases whose files one process keeps open."""
+
+KEPT = 256
+"""Cases whose statistics one process keeps in memory: 24 kB a channel."""
+
+SAMPLED = 2**25
+"""Bytes of sampled voxels that one process keeps: 120 kB a class of a case, more above a million voxels."""
+
+T = TypeVar("T")
+
+
+class StoredCase(NamedTuple):
+    """A case of the store, without its voxels.
+
+    Args:
+        name: Of the case.
+        grid: Native spacing, shape after the crop to content, axes as the store was opened.
+        classes: Foreground integers that occur in its label, ascending.
+        group: The patient.
+        split: What the source's table says, e.g. ``train``; None where it says nothing.
+        whole: Whether the body (voxels that are not zero, holes filled) is everything.
+        voxels: How many voxels each foreground integer has.
+        native: Grid of the case before the crop, axes as ``grid``.
+        start: First voxel of the crop in ``native``.
+        labelled: Whether there is a label.
+        dtype: Of the image.
+    """
+
+    name: str
+    grid: Grid
+    classes: tuple[int, ...]
+    group: str
+    split: str | None
+    whole: bool
+    voxels: dict[int, int]
+    native: Grid
+    start: tuple[int, int, int]
+    labelled: bool
+    dtype: str
+
+    @property
+    def uncropped(self) -> tuple[int, int, int]:
+        """Voxels of the case before the crop."""
+        return self.native.shape
+
+
+class Voxels(NamedTuple):
+    """A box of a case as it lies in the store.
+
+    Args:
+        image: Native data type.
+        label: Integers of the task; zero where the case has no label. On the voxels asked for it.
+        body: Voxels inside the patient; None where that is every voxel of the case.
+    """
+
+    image: Num[np.ndarray, "channel z y x"]
+    label: Integer[np.ndarray, "_ _ _"]
+    body: Bool[np.ndarray, "z y x"] | None
+
+
+class CaseStore:
+    """The cases of a data set, prepared once by :func:`ingradient_pl.store.build.build_store`.
+
+    Opening reads a small file for each case; files of voxels are opened when first read, in whatever process
+    reads them, so a store may be handed to worker processes of any kind.
+
+    Args:
+        path: The store's folder.
+        transpose: Axis ``i`` of everything given out is axis ``transpose[i]`` of the case on disk.
+        names: The cases wanted; None opens all.
+
+    Raises:
+        StoreError: If there is no store, or another version wrote it that keeps cases in another way.
+    """
+
+    def __init__(
+        self, path: Path, transpose: Sequence[int] = (0, 1, 2), names: Sequence[str] | None = None
+    ) -> None:
+        if sorted(transpose) != list(range(AXES)):
+            raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
+        self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
+        described = on_disk.dataset(self.path)
+        if described["store_format"] < on_disk.FORMAT:
+            raise StoreError(
+                f"{self.path} was written by an earlier version (store format {described['store_format']}, "
+                f"now {on_disk.FORMAT}). Prepare the data set again: "
+                f"ingradient prepare --source DATASET --store {self.path}"
+            )
+        self.task, self.orientation = on_disk.task(described["task"]), str(described["orientation"])
+        self.cases = {name: self._case(self._plain(name)) for name in names or on_disk.names(self.path)}
+        self._fresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._fresh()
+
+    def read(self, name: str, box: Box, *, label: Box | None = None, body: bool = True) -> Voxels:
+        """Read a box of a case.
+
+        Args:
+            name: Of the case.
+            box: Voxels of ``cases[name].grid``; it must lie inside.
+            label: Another box, for the label; None reads the same.
+            body: Whether the body is wanted; without it a third of the time is saved where there is one.
+
+        Raises:
+            StoreError: If there is no such case, the box leaves it or a file is damaged.
+        """
+        self._here()
+        case = self._known(name)
+        boxes = {"image": box, "label": box if label is None else label, "body": box}
+        for wanted in (boxes["image"], boxes["label"]):
+            if wanted.clipped(case.grid.shape) != wanted or not wanted.voxels:
+                raise StoreError(
+                    f"Case '{name}': {wanted} leaves its grid of {case.grid.shape} voxels. Clip it."
+                )
+        opened = self._cached(self._opened, OPEN, name, self._open)
+        back = np.argsort(self.transpose).tolist()
+        parts = {
+            kind: self._part(name, kind, chunks, boxes[kind].transposed(back).slices)
+            for kind, chunks in opened.items()
+            if body or kind != "body"
+        }
+        image = parts["image"].transpose([0, *(axis + 1 for axis in self.transpose)])
+        if "label" in parts:
+            labels = parts["label"].transpose(self.transpose)
+        else:
+            labels = np.zeros(boxes["label"].shape, np.uint8)
+        inside = parts["body"].transpose(self.transpose) if "body" in parts else None
+        return Voxels(image, labels, inside)
+
+    def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
+        """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
+        self._here()
+        return self._cached(self._statistics, KEPT, name, self._read_statistics)
+
+    def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
+        """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more."""
+        found = self._sampled(name, value)
+        return np.zeros((0, AXES), np.int32) if found is None else found
+
+    def annotated(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
+        """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
+        return self._sampled(name, 0)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Give all that is written about a case: native frame, crop, source files."""
+        self._known(name)
+        return self._plain(name)
+
+    def _fresh(self) -> None:
+        self._process, self._lock = os.getpid(), threading.RLock()
+        self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
+        self._seals: dict[str, dict[str, Seal]] = {}  # of every case ever opened: 5 bytes for each chunk
+        self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
+        self._coordinates: OrderedDict[tuple[str, int], NDArray[np.int32] | None] = OrderedDict()
+
+    def _here(self) -> None:
+        """After a fork handles and locks are the parent's: begin anew."""
+        if self._process != os.getpid():
+            self._fresh()
+
+    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
+        with self._lock:
+            if name not in cache:
+                cache[name] = read(name)
+                if len(cache) > most:
+                    cache.popitem(last=False)
+            cache.move_to_end(name)
+            return cache[name]
+
+    def _sampled(self, name: str, value: int) -> NDArray[np.int32] | None:
+        """Give the sampled voxels of an integer; those used last are kept, up to so many bytes."""
+        self._here()
+        key, kept = (name, value), self._coordinates
+        with self._lock:
+            if key not in kept:
+                kept[key] = self._read_coordinates(name, value)
+                while len(kept) > 1 and sum(one.nbytes for one in kept.values() if one is not None) > SAMPLED:
+                    kept.popitem(last=False)
+            kept.move_to_end(key)
+            return kept[key]
+
+    def _known(self, name: str) -> StoredCase:
+        if name not in self.cases:
+            some = ", ".join(list(self.cases)[:3])
+            held = f"{len(self.cases)}: {some}, ..."
+            raise StoreError(f"No case '{name}' in the store {self.path}; it holds {held}")
+        return self.cases[name]
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        return on_disk.description(self.path / CASES / name)
+
+    def _case(self, plain: dict[str, Any]) -> StoredCase:
+        native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
+        start = plain["start"]
+        return StoredCase(
+            name=plain["name"],
+            grid=Grid.of(plain["shape"], plain["spacing"]).transposed(self.transpose),
+            classes=tuple(sorted(int(value) for value in plain["voxels"])),
+            group=plain["group"],
+            split=plain["split"],
+            whole=plain["whole"],
+            voxels={int(value): count for value, count in plain["voxels"].items()},
+            native=native.transposed(self.transpose),
+            start=(start[self.transpose[0]], start[self.transpose[1]], start[self.transpose[2]]),
+            labelled=plain["labelled"],
+            dtype=plain["dtype"],
+        )
+
+    def _open(self, name: str) -> dict[str, Chunks]:
+        if name not in self._seals:
+            self._seals[name] = self._read_seals(name)
+        opened = {}
+        for kind, seal in self._seals[name].items():
+            path = self.path / CASES / name / ARRAYS[kind]
+            try:
+                opened[kind] = Chunks(path, seal)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise self._damaged(name, path, error) from error
+        return opened
+
+    def _read_seals(self, name: str) -> dict[str, Seal]:
+        sizes = self._plain(name)["bytes"]
+        with self._numbers(name) as numbers:
+            return {
+                kind: Seal(size, self._entry(name, numbers, f"{kind}_sums")) for kind, size in sizes.items()
+            }
+
+    def _part(self, name: str, kind: str, chunks: Chunks, cut: tuple[slice, ...]) -> NDArray[Any]:
+        whole = tuple(slice(0, count) for count in chunks.shape[: len(chunks.shape) - AXES])
+        try:
+            return chunks.read((*whole, *cut))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._damaged(name, self.path / CASES / name / ARRAYS[kind], error) from error
+
+    def _numbers(self, name: str) -> Any:
+        path = self.path / CASES / name / NUMBERS
+        try:
+            return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        except Exception as error:
+            raise self._damaged(name, path, error) from error
+
+    def _read_statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
+        self._known(name)
+        with self._numbers(name) as numbers:
+            table = self._entry(name, numbers, "statistics")
+        return tuple(_channel(rows) for rows in table)
+
+    def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:
+        self._known(name)
+        with self._numbers(name) as numbers:
+            entry = on_disk.coordinates_of(value)
+            if entry not in numbers and value not in self.cases[name].classes:
+                return None
+            steps = self._entry(name, numbers, entry)
+        axes = np.unravel_index(np.cumsum(steps, dtype=np.int64), self._plain(name)["shape"])
+        return np.stack([axes[axis] for axis in self.transpose], axis=1).astype(np.int32)
+
+    def _entry(self, name: str, numbers: Any, key: str) -> NDArray[Any]:
+        try:
+            entry: NDArray[Any] = numbers[key]
+        except Exception as error:
+            raise self._damaged(name, self.path / CASES / name / NUMBERS, error) from error
+        return entry
+
+    def _damaged(self, name: str, path: Path, error: Exception) -> StoreError:
+        return StoreError(
+            f"Case '{name}': {path} cannot be read ({error}). "
+            f"Delete the folder {path.parent} and prepare the data set again: only what is missing is made."
+        )
+
+
+def _channel(rows: NDArray[np.float64]) -> ChannelStatistics:
+    whole, body, foreground = map(_statistics, rows)
+    return ChannelStatistics(whole, body, foreground if rows[2, 0] else None)
+
+
+def _statistics(row: NDArray[np.float64]) -> Statistics:
+    voxels, mean, std = row[:3]
+    return Statistics(int(voxels), float(mean), float(std), row[3 : 3 + STEPS + 1])

@@ -1,0 +1,98 @@
+"""The files of a store and what stands in them, voxels apart."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.task import Task
+
+FORMAT = 2
+"""2 keeps the sampled voxels of each class by themselves, and check sums of its descriptions."""
+SUM = "check_sum"
+DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
+ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
+
+
+class StoreError(ValueError):
+    """A store that cannot be used as asked; the message names case, file and cure."""
+
+
+def dataset(path: Path) -> dict[str, Any]:
+    """Read what a store says about its data set.
+
+    Raises:
+        StoreError: If there is none, or a newer version wrote it.
+    """
+    file = path / DATASET
+    try:
+        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path} is no case store: {file} is missing. Make one with 'ingradient prepare'."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
+    if "store_format" not in plain:
+        raise StoreError(f"{path} is no case store: {file} names no 'store_format'. Is it the raw data set?")
+    if plain["store_format"] > FORMAT:
+        raise StoreError(
+            f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "
+            "Update ingradient_pl, or prepare the data set again with this version."
+        )
+    if plain["store_format"] == FORMAT and not _agrees(plain):
+        raise StoreError(f"{file} cannot be read (its check sum differs). Prepare the data set again.")
+    return plain
+
+
+def written(plain: dict[str, Any]) -> bytes:
+    """Give what stands in a file for a description: plain values, and their check sum."""
+    told = json.loads(json.dumps(plain))  # as it will be read: keys are text, tuples lists
+    return json.dumps({**told, SUM: _sum(told)}, indent=2).encode()
+
+
+def _sum(plain: dict[str, Any]) -> int:
+    told = {key: value for key, value in plain.items() if key != SUM}
+    return zlib.crc32(json.dumps(told, sort_keys=True).encode())
+
+
+def _agrees(plain: dict[str, Any]) -> bool:
+    return bool(plain.get(SUM) == _sum(plain))
+
+
+def coordinates_of(value: int) -> str:
+    """Name the entry of a case's numbers that holds the sampled voxels of an integer."""
+    return f"coordinates_{value}"
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """Read what a store says about one case.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    try:
+        plain: dict[str, Any] = json.loads((folder / CASE).read_bytes())
+        if not _agrees(plain):
+            raise ValueError("its check sum differs")
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). "
+            f"Delete the folder {folder} and prepare the data set again."
+        ) from error
+    return plain
+
+
+def names(path: Path) -> list[str]:
+    """Give the names of the finished cases of a store, sorted."""
+    folder = path / CASES
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+
+def task(plain: dict[str, Any]) -> Task:
+    """Build the task from what a store says."""
+    return Task(**plain)

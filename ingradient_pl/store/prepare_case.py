@@ -1,0 +1,164 @@
+"""One case from its files to the bytes that the store keeps of it."""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.geometry import Box
+from ingradient_pl.images import pairs
+from ingradient_pl.images.formats import Volume, read_label, read_volume
+from ingradient_pl.images.raw_image import ImageError, Raw, differing
+from ingradient_pl.store import measure_case as content
+from ingradient_pl.store.chunks import packed
+from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
+from ingradient_pl.task import Task
+
+SHOWN = 8
+
+
+class Prepared(NamedTuple):
+    """A case ready to be written.
+
+    Args:
+        files: Content of each file by name.
+        described: What is written about the case.
+    """
+
+    files: dict[str, bytes]
+    described: dict[str, Any]
+
+
+def prepared(case: CaseFiles, task: Task, orientation: str) -> Prepared:
+    """Read a case, crop it to its content, measure and compress it.
+
+    Raises:
+        ImageError: If its files cannot be read, do not fit each other or do not fit the task.
+    """
+    volume = _image(case, task, orientation)
+    label, warnings = _label(case, task, orientation, volume)
+    found = content.content(volume.voxels)
+    if found is None:
+        raise ImageError(f"{case.images[0]}: every voxel is zero. Is it the right file?")
+    image = np.ascontiguousarray(volume.voxels[(slice(None), *found.box.slices)])
+    inside = None if label is None else np.ascontiguousarray(label[found.box.slices])
+    foreground = content.Foreground({}, {})
+    if label is not None and inside is not None:
+        foreground = content.foreground(inside, task.ignore, case.name)
+        warnings += _lost(case, label, inside, foreground)
+    numbers = {
+        "statistics": content.statistics(image, found.body, inside, task.ignore),
+        **_coordinates(foreground),
+    }
+    arrays = {"image": packed(image)}
+    if inside is not None:
+        arrays["label"] = packed(inside, plain=True)
+    if found.body is not None:
+        arrays["body"] = packed(found.body, plain=True)
+    numbers |= {f"{kind}_sums": array.sums for kind, array in arrays.items()}
+    files = {ARRAYS[kind]: array.content for kind, array in arrays.items()}
+    described = {
+        **_place(case, volume, found.box),
+        "dtype": image.dtype.name,
+        "whole": found.body is None,
+        "labelled": label is not None,
+        "voxels": foreground.voxels,
+        "bytes": {kind: len(array.content) for kind, array in arrays.items()},
+        "warnings": warnings,
+    }
+    return Prepared({**files, NUMBERS: _zipped(numbers)}, described)
+
+
+def _image(case: CaseFiles, task: Task, orientation: str) -> Volume:
+    channels = len(task.channels)
+    volume = read_volume(case.images, orientation, channels if len(case.images) == 1 < channels else None)
+    if len(volume.voxels) != channels:
+        raise ImageError(
+            f"{case.images[0]}: it has {len(volume.voxels)} channels, the task {channels}: "
+            f"{', '.join(task.channels)}. Correct 'channel_names', or the file."
+        )
+    return volume
+
+
+def _label(
+    case: CaseFiles, task: Task, orientation: str, volume: Volume
+) -> tuple[NDArray[Any] | None, list[str]]:
+    if case.label is None:
+        return None, []
+    properties = case.images[1] if pairs.is_pair(case.label) and len(case.images) > 1 else None
+    read = read_label(case.label, orientation, properties)
+    image, path = Raw(case.images[0], volume.voxels, volume.frame), Path(case.label)
+    apart = differing(image, Raw(path, read.voxels, read.frame))
+    if apart:
+        raise ImageError(
+            f"{path}: {apart} its image {case.images[0]}. A label must lie on its image's grid: resample it, "
+            "or copy the image's header into it if only that is wrong."
+        )
+    label = read.voxels[0]
+    values = np.flatnonzero(content.counts(label)).tolist()
+    unknown = sorted(set(values) - set(task.values))
+    if unknown:
+        raise ImageError(
+            f"{path}: it holds {_some(unknown)}, which the task's labels do not name ({_some(task.values)}). "
+            "Name them in dataset.json, or correct the file."
+        )
+    return label, []
+
+
+def _lost(case: CaseFiles, label: NDArray[Any], inside: NDArray[Any], found: content.Foreground) -> list[str]:
+    warnings = []
+    if not found.voxels:
+        warnings.append(f"{case.label}: the label is empty; the case serves as background only.")
+    lost = int(np.count_nonzero(label)) - int(np.count_nonzero(inside))
+    if lost:
+        warnings.append(
+            f"{case.label}: {lost} labelled voxels lie where the image is zero and are cropped away."
+        )
+    return warnings
+
+
+def _place(case: CaseFiles, volume: Volume, box: Box) -> dict[str, Any]:
+    source = volume.source
+    return {
+        "name": case.name,
+        "group": case.group,
+        "split": case.split,
+        "shape": box.shape,
+        "start": box.start,
+        "spacing": volume.frame.spacing,
+        "origin_mm": volume.frame.origin,
+        "direction": volume.frame.direction,
+        "sources": [str(file.resolve()) for file in (*case.images, case.label) if file is not None],
+        "native": {
+            "shape": source.shape,
+            "turned_shape": volume.voxels.shape[1:],
+            "spacing": source.frame.spacing,
+            "origin_mm": source.frame.origin,
+            "direction": source.frame.direction,
+            "axes": source.turn.axes,
+            "flips": source.turn.flips,
+        },
+    }
+
+
+def _coordinates(found: content.Foreground) -> dict[str, NDArray[Any]]:
+    """Ascending indices as steps: half the bytes and a third after compression. A class is read by itself."""
+    steps = {value: np.diff(flat, prepend=0) for value, flat in found.coordinates.items()}
+    return {
+        coordinates_of(value): step.astype(np.min_scalar_type(int(step.max(initial=0))))
+        for value, step in steps.items()
+    }
+
+
+def _zipped(numbers: dict[str, NDArray[Any]]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **numbers)
+    return file.getvalue()
+
+
+def _some(values: Any) -> str:
+    listed = list(values)
+    return ", ".join(map(str, listed[:SHOWN])) + (", ..." if len(listed) > SHOWN else "")

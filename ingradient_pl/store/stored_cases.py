@@ -1,0 +1,67 @@
+"""Cases of a store as whole volumes, on the grid their files had: what prediction takes from a store."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.datasets.sources import check_order
+from ingradient_pl.images.formats import Header, Volume
+from ingradient_pl.images.frame import Frame, Turn
+from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a case store."""
+    return (path / on_disk.CASES).is_dir() and (path / on_disk.DATASET).is_file()
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a folder is a case of a store."""
+    return (path / on_disk.CASE).is_file()
+
+
+def stored_cases(path: Path, task: Task) -> Source:
+    """List the cases of a store; the image of each is its folder.
+
+    Raises:
+        StoreError: If the store cannot be read.
+        SourceError: If it has the task's channels in another order.
+    """
+    found, store = [], CaseStore(path)
+    check_order(path, store.task.channels, task)
+    for case in store.cases.values():
+        folder = path / on_disk.CASES / case.name
+        label = folder / on_disk.ARRAYS["label"] if case.labelled else None
+        found.append(CaseFiles(case.name, (folder,), label, case.group, case.split))
+    return Source(task, found, path=path)
+
+
+def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume:
+    """Read a case of a store as the files it was made from, with zeros where the store has cut them off.
+
+    Args:
+        folder: Of the case.
+        orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+        kind: ``image`` or ``label``.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    store = CaseStore(folder.parents[1], names=[folder.name])
+    case, native = store.cases[folder.name], store.described(folder.name)["native"]
+    voxels = store.read(case.name, case.grid.whole, body=False)
+    part: NDArray[Any] = voxels.image if kind == "image" else voxels.label[None]
+    whole = np.zeros((len(part), *case.uncropped), part.dtype)
+    cut = tuple(slice(at, at + count) for at, count in zip(case.start, case.grid.shape, strict=True))
+    whole[(slice(None), *cut)] = part
+    source = Turn(tuple(native["axes"]), tuple(native["flips"])).undo(whole)
+    frame = Frame.of(native["spacing"], native["origin_mm"], native["direction"])
+    z, y, x = source.shape[1:]
+    turn = Turn.to(orientation, frame)
+    turned = np.require(turn.apply(source), requirements=["C", "W"])
+    return Volume(turned, turn.frame(frame, (z, y, x)), Header(folder, (z, y, x), frame, turn, None))

@@ -1,0 +1,145 @@
+"""What a preparation found, as a record and as a table that people read."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ingradient_pl.datasets.groups import told
+from ingradient_pl.datasets.records import Fault, Source
+
+SHOWN = 20
+
+
+class CaseRecord(NamedTuple):
+    """What became of a case.
+
+    Args:
+        name: Of the case.
+        outcome: ``done``, ``skipped`` (unchanged since) or ``rebuilt`` (its files changed).
+        group: The patient.
+        shape: Voxels (z, y, x).
+        cropped: Voxels (z, y, x) of its content.
+        spacing: In mm (z, y, x).
+        dtype: Of the image.
+        labelled: Whether there is a label.
+        voxels: Of each foreground integer.
+        size: Bytes in the store.
+        warnings: What a user should look at.
+    """
+
+    name: str
+    outcome: str
+    group: str
+    shape: tuple[int, ...]
+    cropped: tuple[int, ...]
+    spacing: tuple[float, ...]
+    dtype: str
+    labelled: bool
+    voxels: dict[int, int]
+    size: int
+    warnings: tuple[str, ...]
+
+
+class Summary(NamedTuple):
+    """What a preparation found and did.
+
+    Args:
+        name: Of the data set.
+        cases: Every case in order.
+        faults: Every case that could not be prepared, and why.
+        warnings: What a user should look at.
+        classes: Name of each foreground label -> (integers, cases that have it, voxels over all cases).
+    """
+
+    name: str
+    cases: tuple[CaseRecord, ...]
+    faults: tuple[Fault, ...]
+    warnings: tuple[str, ...]
+    classes: dict[str, tuple[tuple[int, ...], int, int]]
+
+    @classmethod
+    def of(
+        cls, source: Source, cases: Sequence[CaseRecord], faults: Sequence[Fault], strangers: Sequence[str]
+    ) -> "Summary":
+        """Put together what was found; ``strangers`` are cases in the store that the source does not have."""
+        warnings = [*source.remarks, *(f"{case.name}: {text}" for case in cases for text in case.warnings)]
+        if strangers:
+            warnings.append(
+                f"{len(strangers)} cases in the store are not in the source: {', '.join(strangers[:5])}. "
+                "Delete their folders if they are wanted no more."
+            )
+        classes = {}
+        for name, integers in source.task.foreground.items():
+            counts = [sum(case.voxels.get(value, 0) for value in integers) for case in cases]
+            classes[name] = (integers, sum(count > 0 for count in counts), sum(counts))
+        return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many cases were ``done``, ``skipped`` or ``rebuilt``."""
+        return Counter(case.outcome for case in self.cases)
+
+    @property
+    def size(self) -> int:
+        """Bytes of voxels in the store."""
+        return sum(case.size for case in self.cases)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {len(self.cases)} cases in the store{self._outcomes()}"]
+        if self.cases:
+            lines += [f"  {title:<14}{text}" for title, text in self._figures()]
+            lines += ["", *self._classes()]
+        lines += _listed("warnings", self.warnings)
+        lines += _listed("faulty cases, not in the store", [str(fault) for fault in self.faults])
+        return "\n".join(lines)
+
+    def _outcomes(self) -> str:
+        names = {
+            "done": "new",
+            "skipped": "unchanged",
+            "rebuilt": "rebuilt, their files or the format had changed",
+        }
+        return "".join(f", {count} {names[outcome]}" for outcome, count in sorted(self.outcomes.items()))
+
+    def _figures(self) -> list[tuple[str, str]]:
+        dtypes = Counter(case.dtype for case in self.cases)
+        kept = [np.prod(case.cropped) / np.prod(case.shape) for case in self.cases]
+        figures = [
+            ("patients", told({case.name: case.group for case in self.cases})),
+            ("shape", _range([case.shape for case in self.cases], "voxels", "{:.0f}")),
+            ("spacing", _range([case.spacing for case in self.cases], "mm", "{:.4g}")),
+            ("content", f"{np.median(kept):.0%} of the voxels are kept by the crop (median)"),
+            ("data type", ", ".join(f"{dtype} ({count})" for dtype, count in dtypes.most_common())),
+            ("on disk", f"{self.size / 1e6:.1f} MB"),
+        ]
+        unlabelled = sum(not case.labelled for case in self.cases)
+        return figures + ([("unlabelled", f"{unlabelled} cases")] if unlabelled else [])
+
+    def _classes(self) -> list[str]:
+        width = max(map(len, self.classes), default=0)
+        rows = [f"  {'label':<{width}}  {'integers':>10}  {'cases':>6}  {'voxels':>12}"]
+        for name, (integers, cases, voxels) in self.classes.items():
+            listed = ", ".join(map(str, integers))
+            rows.append(f"  {name:<{width}}  {listed:>10}  {cases:>6}  {voxels:>12,}")
+        return rows
+
+
+def _range(rows: Iterable[Sequence[float]], unit: str, form: str) -> str:
+    table = np.array(list(rows), dtype=np.float64)
+    low, middle, high = (
+        " x ".join(form.format(value) for value in row)
+        for row in (table.min(0), np.median(table, 0), table.max(0))
+    )
+    if low == high:
+        return f"{middle} {unit} (z, y, x)"
+    return f"{middle} {unit} (z, y, x; median), from {low} to {high}"
+
+
+def _listed(title: str, texts: Sequence[str]) -> list[str]:
+    if not texts:
+        return []
+    more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN and "faulty" not in title else []
+    shown = texts if "faulty" in title else texts[:SHOWN]
+    return ["", f"{len(texts)} {title}:", *(f"  {text}" for text in shown), *more]

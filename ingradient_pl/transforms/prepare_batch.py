@@ -1,0 +1,69 @@
+"""From patches as they lie in the store to a batch on the network's grid, on the device."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ingradient_pl.geometry import Box, Grid, Voxels
+from ingradient_pl.transforms.labels import resampled_label, resampled_nearest
+from ingradient_pl.transforms.normalise import clipped_, limits, normalised
+from ingradient_pl.transforms.patch import Batch, Patch
+from ingradient_pl.transforms.resample import resampled
+
+
+class Prepare(nn.Module):
+    """Normalise each patch, bring it to the network's grid by one interpolation, and stack.
+
+    The host is never asked to wait: all that decides what is done came with the patches.
+
+    Args:
+        shape: The network's input in voxels.
+        masked: Which channels are zero outside the body, so that a batch says where it is; without any, no
+            batch does, and None means all where some patch has a body.
+        label_order: Of the labels' interpolation: 1 takes the label that linear interpolation gives the most
+            weight to, as nnU-Net does; 0 the nearest voxel's.
+
+    Raises:
+        ValueError: If ``label_order`` is neither.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], masked: Sequence[bool] | None = None, label_order: int = 1
+    ) -> None:
+        super().__init__()
+        if label_order not in (0, 1):
+            raise ValueError(f"label_order is 1 (linear, the most weight) or 0 (nearest), got {label_order}.")
+        self.label_order = label_order
+        self.shape: Voxels = Grid.of(shape, (1.0, 1.0, 1.0)).shape
+        self.masked = None if masked is None else tuple(masked)
+
+    def forward(self, patches: Sequence[Patch]) -> Batch:
+        """Make a batch of patches, which may differ in size, spacing and motion."""
+        masked = any(patch.body is not None for patch in patches) if self.masked is None else any(self.masked)
+        image = torch.stack([self._image(patch) for patch in patches])
+        label = torch.stack([self._label(patch) for patch in patches])
+        body = torch.stack([self._body(patch) for patch in patches]) if masked else None
+        return Batch(image, label, body, [p.case for p in patches], [p.number for p in patches])
+
+    def _image(self, patch: Patch) -> Tensor:
+        image = normalised(patch.image, patch.terms, patch.body, self.masked)
+        low, high = (end[:, None, None, None] for end in limits(patch.terms))
+        return clipped_(resampled(image, patch.sampling, self.shape), low, high)
+
+    def _label(self, patch: Patch) -> Tensor:
+        label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label
+        way = resampled_label if self.label_order else resampled_nearest
+        return way(label, patch.sampling, self.shape)
+
+    def _body(self, patch: Patch) -> Tensor:
+        if patch.body is None:
+            body = torch.ones_like(patch.label, dtype=torch.bool)
+        else:
+            z, y, x = patch.label.shape
+            body = patch.body[Box(patch.start, (z, y, x)).slices]
+        inside = resampled_nearest(body, patch.sampling, self.shape)
+        if self.masked is None or all(self.masked):
+            return inside[None]
+        everywhere = torch.ones_like(inside)
+        return torch.stack([inside if masked else everywhere for masked in self.masked])
