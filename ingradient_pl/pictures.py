@@ -69,7 +69,7 @@ def level_pictures(
     chosen = richest_slice(label)
     rows = [_level_row(image, label, logits.float(), chosen, written) for logits in pyramid]
     titles = ["image", "truth", "prediction", *names]
-    return _titled(torch.stack([torch.stack(row) for row in rows]), titles)
+    return _add_title(torch.stack([torch.stack(row) for row in rows]), titles)
 
 
 def case_picture(
@@ -78,7 +78,7 @@ def case_picture(
     """Show one slice of a case: the image alone, then under each label map (prediction, truth, ...)."""
     chosen = richest_slice(labels[-1])
     panels = [grey(image[chosen]), *(overlay(image[chosen], label[chosen]) for label in labels)]
-    return _titled(torch.stack(panels)[None], ["image", *titles])
+    return _add_title(torch.stack(panels)[None], ["image", *titles])
 
 
 def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
@@ -106,15 +106,19 @@ def _level_row(
         for region, integer in zip(coarse, written, strict=True):
             best = torch.where(region > 0, integer, best)
 
-    def shown(flat: Tensor) -> Tensor:
+    def render_panel(flat: Tensor) -> Tensor:
         return F.interpolate(flat[None, None].float(), size, mode="nearest-exact")[0, 0]
 
     slice_ = image[chosen].float()
-    panels = [grey(slice_), overlay(slice_, shown(truth).long()), overlay(slice_, shown(best).long())]
-    return panels + [shown(one).expand(3, -1, -1) for one in maps]
+    panels = [
+        grey(slice_),
+        overlay(slice_, render_panel(truth).long()),
+        overlay(slice_, render_panel(best).long()),
+    ]
+    return panels + [render_panel(one).expand(3, -1, -1) for one in maps]
 
 
-def _titled(
+def _add_title(
     rows: Float[Tensor, "row column 3 y x"], titles: Sequence[str]
 ) -> UInt8[Tensor, "3 height width"]:
     """Lay panels out as a table with a title over each column, enlarged by a whole factor."""

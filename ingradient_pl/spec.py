@@ -12,7 +12,7 @@ TARGET = "_target_"
 TRUSTED = ("ingradient_pl",)
 
 
-def recipe(value: Any) -> Any:
+def to_spec(value: Any) -> Any:
     """Turn an object into plain values from which :func:`build` makes its equal.
 
     A dataclass becomes its fields under its own name; anything else may carry an attribute ``recipe``;
@@ -24,15 +24,15 @@ def recipe(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): recipe(entry) for key, entry in value.items()}
+        return {str(key): to_spec(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [recipe(entry) for entry in value]
+        return [to_spec(entry) for entry in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: recipe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {field.name: to_spec(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {TARGET: _path(type(value)), **fields}
-    own = getattr(value, "recipe", None)
+    own = getattr(value, "spec", None)
     if isinstance(own, Mapping):
-        return recipe(own)
+        return to_spec(own)
     raise TypeError(
         f"{type(value).__name__} cannot be written down as plain values. Make it a dataclass, or give it an "
         f"attribute 'recipe': a dictionary with '{TARGET}' and its constructor's arguments."

@@ -60,7 +60,7 @@ def matrices(spatial, patch, read):
     return np.array(found, np.float64)
 
 
-def motions(patch):
+def affines(patch):
     """How often a patch is turned, scaled and mirrored, and by how much."""
     made, read = transforms(patch)
     kinds = {type(one).__name__: one for one in made}
@@ -69,7 +69,7 @@ def motions(patch):
         patch, read = patch[1:], read[1:]
     often = moments(effects.moved(matrices(spatial, patch, read)))
     spatial.p_rotation = spatial.p_scaling = 1
-    effect = moments(effects.motion(matrices(spatial, patch, read)))
+    effect = moments(effects.affine(matrices(spatial, patch, read)))
     axes = len(mirror.allowed_axes)
     signs = np.ones((DRAWS, axes))
     for row in signs:
@@ -94,7 +94,7 @@ def main():
         "order": [type(one.transform).__name__ for one in wrappers],
         "draws": DRAWS,
         "intensities": found,
-        "motions": {name: motions(patch) for name, patch in PATCH.items()},
+        "affines": {name: affines(patch) for name, patch in PATCH.items()},
     }
     file = ROOT / "tests/expected/nnunet_augmentation.json"
     file.write_text(json.dumps(answer) + "\n", encoding="utf-8")

@@ -9,14 +9,18 @@ from jaxtyping import install_import_hook
 
 # The shell is left out: its arguments are Lightning's, and tests hand it stand-ins.
 CORE = [
-    "cases",
-    "sampling",
+    "images",
+    "datasets",
+    "store",
+    "draws",
     "transforms",
     "networks",
     "losses",
     "metrics",
     "planning",
+    "loading",
     "inference",
+    "nnunet",
     "pictures",
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 DRAWS, BATCH = 10_000, 500
 SHAPE, FLAT = (8, 10, 9), (3, 10, 12)
 PATCH = {"cube": (16, 16, 16), "flat": (4, 16, 16), "slice": (16, 14), "long slice": (24, 14)}
-"""Patches whose motions nnU-Net draws by different rules."""
+"""Patches whose affines nnU-Net draws by different rules."""
 
 
 def known(shape=SHAPE):
@@ -97,8 +97,8 @@ def mirrored(signs):
     return {**found, "two": (signs[:, -2:] < 0).all(1), "all": (signs < 0).all(1)}
 
 
-def motion(matrices):
-    """Angles in degrees and the factor of motions that turn and scale."""
+def affine(matrices):
+    """Angles in degrees and the factor of affines that turn and scale."""
     factor = _factor(matrices)
     turns = matrices / factor[:, None, None]
     if matrices.shape[1] == 2:

@@ -2,7 +2,7 @@
 
 Ours differs on purpose in what is not looked at here: a patch that is only scaled is read by cubic splines
 and mirrored in the same step, where nnU-Net interpolates linearly and flips afterwards; the turn about y has
-the other sign, whose range is the same. How an image follows its motion is tested in test_resample.py.
+the other sign, whose range is the same. How an image follows its affine is tested in test_resample.py.
 """
 
 import json
@@ -16,7 +16,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
 from ingradient_pl.transforms.intensity_da5 import DA5
@@ -79,17 +79,17 @@ def effect(transform, name, seed=0):
     return seen(replace(transform, **certain), name, LOOKS[name], seed)
 
 
-def matrices(motion, kind, seed=0):
+def matrices(affine, kind, seed=0):
     rng, patch = np.random.default_rng(seed), effects.PATCH[kind]
     grid = Grid.of((1,) * (3 - len(patch)) + patch, (1.0, 1.0, 1.0))
-    found = np.array([motion.draw(rng, grid) for _ in range(effects.DRAWS)])
-    return found if motion.is_flat(grid) is False else found[:, 1:, 1:]
+    found = np.array([affine.draw(rng, grid) for _ in range(effects.DRAWS)])
+    return found if affine.is_flat(grid) is False else found[:, 1:, 1:]
 
 
-def motion(kind, **settings):
-    """The default motion, but always turned and scaled, and never mirrored."""
+def affine(kind, **settings):
+    """The default affine, but always turned and scaled, and never mirrored."""
     sure = {"rotation_p": 1.0, "scaling_p": 1.0, "mirror_p": 0.0}
-    return effects.moments(effects.motion(matrices(RandomMotion(**{**sure, **settings}), kind)))
+    return effects.moments(effects.affine(matrices(RandomAffine(**{**sure, **settings}), kind)))
 
 
 def agree(ours, theirs):
@@ -124,11 +124,11 @@ def test_a_range_five_percent_off_is_noticed(name, wrong):
 
 @pytest.mark.parametrize("kind", effects.PATCH)
 def test_patches_are_turned_scaled_and_mirrored_as_often_as_nnunets(kind):
-    expected = EXPECTED["motions"][kind]
-    often = effects.moments(effects.moved(matrices(RandomMotion(mirror_p=0.0), kind)))
+    expected = EXPECTED["affines"][kind]
+    often = effects.moments(effects.moved(matrices(RandomAffine(mirror_p=0.0), kind)))
     assert not shown(often, expected["often"])
     # nnU-Net flips the dummy-2D patch after it is 3D again: z may be mirrored though it is not turned
-    still, rng = RandomMotion(rotation_p=0.0, scaling_p=0.0), np.random.default_rng(0)
+    still, rng = RandomAffine(rotation_p=0.0, scaling_p=0.0), np.random.default_rng(0)
     patch = effects.PATCH[kind]
     grid = Grid.of((1,) * (3 - len(patch)) + patch, (1.0, 1.0, 1.0))
     signs = np.array([np.diag(still.draw(rng, grid)) for _ in range(effects.DRAWS)])
@@ -137,15 +137,15 @@ def test_patches_are_turned_scaled_and_mirrored_as_often_as_nnunets(kind):
 
 @pytest.mark.parametrize("kind", effects.PATCH)
 def test_angles_and_factors_are_nnunets(kind):
-    assert not shown(motion(kind), EXPECTED["motions"][kind]["effect"])
+    assert not shown(affine(kind), EXPECTED["affines"][kind]["effect"])
 
 
 @pytest.mark.parametrize(("kind", "wrong"), WRONG_MOTIONS, ids=str)
 def test_a_motion_five_percent_off_is_noticed(kind, wrong):
     if wrong.get("flat") is False:  # turned about all axes, the slices leave their plane
-        assert matrices(RandomMotion(**wrong), kind).shape[1] == 3
+        assert matrices(RandomAffine(**wrong), kind).shape[1] == 3
         return
-    assert not agree(motion(kind, **wrong), EXPECTED["motions"][kind]["effect"])
+    assert not agree(affine(kind, **wrong), EXPECTED["affines"][kind]["effect"])
 
 
 def test_the_changes_come_in_nnunets_order_and_the_config_has_them():

@@ -17,7 +17,7 @@ import pytest
 
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store import metadata
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 
@@ -107,7 +107,7 @@ def test_a_store_of_an_earlier_version_is_made_again_and_half_of_it_is_not_train
         folder = store / "cases" / name
         described = json.loads((folder / "case.json").read_text())
         del described["made_from"]["store_format"]
-        (folder / "case.json").write_bytes(on_disk.written(described))
+        (folder / "case.json").write_bytes(metadata.encode(described))
         with np.load(folder / "numbers.npz", allow_pickle=False) as numbers:
             kept = {key: numbers[key] for key in numbers if not key.startswith("coordinates_")}
         np.savez_compressed(folder / "numbers.npz", **kept)
@@ -116,7 +116,7 @@ def test_a_store_of_an_earlier_version_is_made_again_and_half_of_it_is_not_train
     for name in NAMES:
         file = store / "cases" / name / "case.json"
         described = json.loads(file.read_text())
-        del described[on_disk.SUM]
+        del described[metadata.SUM]
         file.write_text(json.dumps(described))
     file = store / "dataset.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"store_format": 1}))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.inference.checkpoint import CheckpointError, description, read, write
+from ingradient_pl.inference.checkpoint import CheckpointError, read, read_description, write
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
@@ -62,7 +62,7 @@ def test_a_model_comes_back_with_weights_plan_and_task(tmp_path):
 def test_a_training_checkpoint_opens_though_it_holds_more(tmp_path):
     weights = {f"network.{name}": value for name, value in network().state_dict().items()}
     content = {"state_dict": weights, "epoch": 3, "optimizer_states": [{"state": {}}]}
-    torch.save({**content, **description(network(), plan(), TASK)}, tmp_path / "last.ckpt")
+    torch.save({**content, **read_description(network(), plan(), TASK)}, tmp_path / "last.ckpt")
     assert read(tmp_path / "last.ckpt").mirror == (0, 1, 2)
 
 
@@ -142,13 +142,13 @@ def test_a_newer_format_asks_for_an_update(tmp_path):
 
 
 def test_a_network_of_an_untrusted_package_is_refused_until_it_is_named(tmp_path):
-    outside = {
+    external = {
         "_target_": "torch.nn.modules.conv.Conv3d",
         "in_channels": 1,
         "out_channels": 2,
         "kernel_size": 1,
     }
-    path = changed(tmp_path, network=outside)
+    path = changed(tmp_path, network=external)
     with pytest.raises(CheckpointError, match="not in a trusted package"):
         read(path)
     with pytest.raises(CheckpointError, match=r"Missing key|Unexpected key"):
@@ -156,7 +156,7 @@ def test_a_network_of_an_untrusted_package_is_refused_until_it_is_named(tmp_path
 
 
 def test_a_network_without_recipe_trains_but_says_so_when_read(tmp_path):
-    torch.save({"state_dict": {}, **description(nn.Conv3d(1, 2, 1), plan(), TASK)}, tmp_path / "x.ckpt")
+    torch.save({"state_dict": {}, **read_description(nn.Conv3d(1, 2, 1), plan(), TASK)}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=r"could not be written down .* 'recipe'"):
         read(tmp_path / "x.ckpt")
 

@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
-from ingradient_pl.cli.train import built, with_plans
-from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.cli.train import instantiate_group, with_plans
+from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.transforms.intensity import GaussianBlur, _is_range
 
@@ -44,7 +44,7 @@ def composed(overrides, folder):
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
-    if variant.stem == "outside":
+    if variant.stem == "external":
         pytest.importorskip("monai")
     group = variant.parent.name
     kept = [entry for entry in quick if not entry.startswith(f"{group}=")]
@@ -56,19 +56,19 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
     for node in ("data", "module", "trainer"):
         instantiate(config[node])
     for node in (config.callbacks, config.logger):
-        built(node)
+        instantiate_group(node)
 
 
 def test_the_heavier_recipe_has_motions_of_its_own(quick, tmp_path):
-    motion = instantiate(composed([*quick, "draws@data.draws=heavy"], tmp_path).data).draws.motion
+    affine = instantiate(composed([*quick, "draws@data.draws=heavy"], tmp_path).data).draws.affine
     heavier = {"rotation_p": 0.4, "rotation_axis_p": 0.5, "scaling": (0.7, 1.43), "synchronised_p": 0.0}
-    assert motion == RandomMotion(**heavier)
+    assert affine == RandomAffine(**heavier)
 
 
 @pytest.mark.parametrize("recipe", ["augment@data.augment=nnunet", "augment@data.augment=heavy"])
 def test_every_setting_of_the_augmentation_is_a_key(recipe, quick, tmp_path):
     data = composed([*quick, recipe], tmp_path).data
-    nodes = [*data.augment.transforms.values(), data.draws, data.draws.motion, data.draws.oversampling]
+    nodes = [*data.augment.transforms.values(), data.draws, data.draws.affine, data.draws.oversampling]
     nodes += [change for node in nodes for change in node.get("changes", ())]
     for node in nodes:
         settings = {field.name for field in dataclasses.fields(get_class(node._target_))}
@@ -94,20 +94,20 @@ def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_pat
 def test_the_shipped_margin_is_the_codes(quick, tmp_path):
     draws = instantiate(composed(quick, tmp_path).data).draws
     assert draws.margin == TrainingDraws(draws.patch, draws.spacing).margin
-    assert draws.motion == RandomMotion()
+    assert draws.affine == RandomAffine()
 
 
 def test_what_is_set_to_null_is_off(quick, tmp_path):
     config = composed([*quick, "callbacks.images=null", "logger=none"], tmp_path)
-    assert built(config.logger) == []
-    names = {type(callback).__name__ for callback in built(config.callbacks)}
+    assert instantiate_group(config.logger) == []
+    names = {type(callback).__name__ for callback in instantiate_group(config.callbacks)}
     assert not names & {"LayerImages", "LearningRateMonitor"}
     assert "ValidationDice" in names
 
 
 @pytest.mark.parametrize(("override", "axes"), [("mirror_p=0.5", (0, 1, 2)), ("mirror_p=0", ())])
 def test_prediction_mirrors_what_training_did(quick, tmp_path, override, axes):
-    config = composed([*quick, f"data.draws.motion.{override}"], tmp_path)
+    config = composed([*quick, f"data.draws.affine.{override}"], tmp_path)
     assert instantiate(config.data).mirrored == axes
 
 

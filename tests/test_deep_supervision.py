@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from ingradient_pl.losses.deep_supervision import DeepSupervision, halving_weights, thinned
+from ingradient_pl.losses.deep_supervision import DeepSupervision, downsample_label, halving_weights
 from ingradient_pl.losses.dice_ce import DiceCE
 
 
@@ -56,12 +56,14 @@ def test_every_level_gets_a_gradient():
 def test_targets_are_nearest_exact(shape):
     truth = label()
     expected = F.interpolate(truth[:, None].float(), shape, mode="nearest-exact")[:, 0]
-    torch.testing.assert_close(thinned(truth, shape).float(), expected)
+    torch.testing.assert_close(downsample_label(truth, shape).float(), expected)
 
 
 def test_targets_of_halved_levels_copy_nothing():
     truth = label()
-    assert thinned(truth, (8, 8, 4)).data_ptr() in range(truth.data_ptr(), truth.data_ptr() + truth.numel())
+    assert downsample_label(truth, (8, 8, 4)).data_ptr() in range(
+        truth.data_ptr(), truth.data_ptr() + truth.numel()
+    )
 
 
 def test_a_level_without_weight_is_refused():

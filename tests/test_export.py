@@ -10,7 +10,7 @@ from torch import nn
 from ingradient_pl.cli.main import main
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.export import ExportError, export_model, largest_difference, opened
+from ingradient_pl.inference.export import ExportError, export_model, largest_difference, open_exported
 from ingradient_pl.inference.predictor import finest
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.plan import Plan
@@ -77,7 +77,7 @@ def test_an_exported_network_gives_the_same_logits_at_any_batch(tmp_path, form, 
         image = torch.randn(batch, 1, *PATCH, generator=torch.Generator().manual_seed(batch))
         with torch.inference_mode():
             torch.testing.assert_close(
-                opened(written.files[0])(image), finest(made.networks[0], image), atol=1e-4, rtol=0
+                open_exported(written.files[0])(image), finest(made.networks[0], image), atol=1e-4, rtol=0
             )
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(
         [written.files[0].name, "model.json"]

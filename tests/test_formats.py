@@ -19,7 +19,7 @@ from ingradient_pl.images.formats import (
     write_label,
     write_probabilities,
 )
-from ingradient_pl.images.frame import Turn
+from ingradient_pl.images.frame import Reorientation
 
 SHAPE, SPACING = (5, 6, 7), (3.0, 1.5, 1.0)
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, -1.5, 0, 30], [0, 0, 3.0, -40], [0, 0, 0, 1]])
@@ -314,7 +314,7 @@ def test_a_dicom_series_is_an_image(tmp_path):
 
 def test_wrong_orientations_and_frames_are_refused():
     with pytest.raises(ValueError, match=r"'LPX' is no orientation.*stored"):
-        Turn.to("LPX", Frame((1.0, 1.0, 1.0)))
+        Reorientation.to("LPX", Frame((1.0, 1.0, 1.0)))
     with pytest.raises(ValueError, match="finite"):
         Frame.of((1, 1, 0), (0, 0, 0), np.eye(3).ravel())
     with pytest.raises(ValueError, match="do not span"):

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
-LAYERS = [  # lowest first; units of one layer do not know each other
-    {"geometry", "recipes"},
-    {"cases"},
-    {"sampling", "transforms", "networks", "losses", "metrics", "optimisers", "pictures"},
+LAYERS = [  # lowest first; rooms of one layer do not know each other
+    {"geometry", "spec", "files", "task"},
+    {"images"},
+    {"datasets"},
+    {"store"},
+    {"draws", "transforms", "networks", "losses", "metrics", "optimizers", "pictures"},
     {"planning"},
-    {"inference"},
+    {"loading", "inference"},
+    {"nnunet"},
     {"lightning", "pytorch_lightning"},
     {"cli", "hydra", "omegaconf", "jsonargparse"},
 ]

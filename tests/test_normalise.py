@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ingradient_pl.spec import build, recipe
+from ingradient_pl.spec import build, to_spec
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.transforms.normalise import (
     CT,
@@ -13,7 +13,7 @@ from ingradient_pl.transforms.normalise import (
     PercentileZScore,
     ZScore,
     limits,
-    normalised,
+    normalise,
 )
 
 RNG = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def through(normaliser, image=IMAGE, body=None, dtype=torch.float64):
         dtype=dtype,
     )
     voxels = torch.from_numpy(image)[None]
-    return normalised(voxels, terms, None if body is None else torch.from_numpy(body))[0].numpy()
+    return normalise(voxels, terms, None if body is None else torch.from_numpy(body))[0].numpy()
 
 
 def test_z_score_has_mean_0_and_deviation_1_over_the_whole_case():
@@ -99,13 +99,13 @@ def test_no_voxel_lies_beyond_the_limits(normaliser):
 def test_channels_are_masked_one_by_one():
     terms = torch.tensor([[0, 10, 5, 1.0], [0, 10, 5, 1.0]])
     image, body = torch.full((2, 2, 2, 2), 7), torch.zeros(2, 2, 2, dtype=torch.bool)
-    found = normalised(image, terms, body, masked=[True, False])
+    found = normalise(image, terms, body, masked=[True, False])
     assert_close(found, torch.stack([torch.zeros(2, 2, 2), torch.full((2, 2, 2), 2.0)]))
 
 
 @pytest.mark.parametrize("normaliser", ALL, ids=lambda n: type(n).__name__)
 def test_settings_survive_being_written_down(normaliser):
-    assert build(recipe(normaliser)) == normaliser
+    assert build(to_spec(normaliser)) == normaliser
 
 
 def test_wrong_settings_are_refused_with_the_cure():

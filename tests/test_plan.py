@@ -12,7 +12,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Grid
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import COMMENTS, FIELDS, as_yaml, read_plan, write_plan
-from ingradient_pl.spec import build, recipe
+from ingradient_pl.spec import build, to_spec
 from ingradient_pl.store.build import build_store
 from ingradient_pl.transforms.normalise import CT, MinMax01, ZScore
 
@@ -47,7 +47,7 @@ PLAN = Plan(
 @pytest.fixture
 def changed(tmp_path):
     def write(**entries):
-        plain = recipe(PLAN)
+        plain = to_spec(PLAN)
         plain.update(entries)
         path = tmp_path / "plan.yaml"
         path.write_text(yaml.safe_dump({key: one for key, one in plain.items() if one != "gone"}))
@@ -65,7 +65,7 @@ def test_a_file_gives_back_the_plan_that_was_written(tmp_path):
 
 
 def test_a_recipe_gives_back_the_plan_it_was_made_from():
-    assert build(recipe(PLAN)) == PLAN
+    assert build(to_spec(PLAN)) == PLAN
 
 
 def test_every_entry_is_explained_and_short_lists_stay_on_their_line():

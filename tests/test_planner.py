@@ -15,7 +15,7 @@ from ingradient_pl.planning.intensity import Intensities
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS, Preset
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing
-from ingradient_pl.spec import recipe
+from ingradient_pl.spec import to_spec
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, ZScore
 
@@ -159,7 +159,7 @@ def test_too_little_memory_is_said_plainly():
 
 def test_notes_are_plain_and_say_how_the_plan_came_about():
     for name, plan in Planner(IngradientSpacing()).plans(THICK).items():
-        assert yaml.safe_load(yaml.safe_dump(recipe(plan.notes))) == recipe(plan.notes)
+        assert yaml.safe_load(yaml.safe_dump(to_spec(plan.notes))) == to_spec(plan.notes)
         assert plan.notes["configuration"] == name
         assert plan.notes["cases"] == 10
         assert plan.notes["median_shape"] == (11.0, 278.0, 258.0)

@@ -8,11 +8,11 @@ from torch import nn
 
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.fingerprint import Fingerprint
-from ingradient_pl.planning.memory import Design
+from ingradient_pl.planning.memory import Architecture
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.topology import topology
-from ingradient_pl.planning.traced_memory import TracedMemory, appetite
+from ingradient_pl.planning.traced_memory import TracedMemory, trace_footprint
 from ingradient_pl.task import Task
 
 CASES = Fingerprint.of([(200, 300, 300)] * 30, [(1.0, 1.0, 1.0)] * 30, Task(("T1",), {"a": 1}))
@@ -47,7 +47,7 @@ def looks(channels, outputs, patch):
 
 
 def test_what_waits_for_the_backward_pass_is_counted_once():
-    found = appetite(thin(2, 3, None, width=5), 2, (8, 10, 12))
+    found = trace_footprint(thin(2, 3, None, width=5), 2, (8, 10, 12))
     # the image and what the ReLU gave, in 16 bits; the ReLU's input is not kept, its output not twice
     assert found.kept == 2 * VOXELS * (2 + 5)
     assert found.largest == 2 * VOXELS * 5
@@ -68,7 +68,7 @@ def test_what_a_real_run_keeps_is_what_was_traced():
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
         pyramid = network(torch.zeros(1, 1, 8, 16, 16, dtype=torch.bfloat16))
-    found = appetite(network, 1, (8, 16, 16))
+    found = trace_footprint(network, 1, (8, 16, 16))
     assert found.logits == sum(level.numel() for level in pyramid)
     assert found.kept == pytest.approx(sum(one.nbytes() for one in kept.values()), rel=0.02)
 
@@ -78,7 +78,7 @@ def unet(preset, shape):
     wanted = PRESETS[preset]
     found = topology(shape, (1, 1, 1))
     stages = len(found.strides)
-    design = Design(
+    design = Architecture(
         topology=found,
         widths=tuple(min(320, 32 * 2**stage) for stage in range(stages)),
         blocks=(wanted.blocks + wanted.blocks[-1:] * stages)[:stages],
@@ -129,7 +129,7 @@ def test_patches_are_multiples_where_the_network_asks_for_it():
 
 def test_a_network_that_refuses_says_what_to_do():
     with pytest.raises(ValueError, match=r"multiples of 32.*give 'multiple'"):
-        appetite(picky(1, 1, None), 1, (8, 8, 40))
+        trace_footprint(picky(1, 1, None), 1, (8, 8, 40))
     with pytest.raises(ValueError, match=r"Looks cannot be traced.*by hand"):
         Planner(memory=TracedMemory(looks)).plans(CASES)
 

@@ -12,8 +12,8 @@ import pytest
 import SimpleITK
 import torch
 from test_command_line import outcome
-from test_data_set_run import dice, write
 from test_predict import plan
+from test_predict_cases import dice, write
 
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume
@@ -81,7 +81,7 @@ def test_a_store_of_turned_files_comes_back_turned(tmp_path):
     text = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}'
     (tmp_path / "raw" / "dataset.json").write_text(text)
     build_store(read_source(tmp_path / "raw"), tmp_path / "store")
-    from test_data_set_run import TASK, predictor
+    from test_predict_cases import TASK, predictor
 
     from ingradient_pl.store.stored_cases import stored_cases
 
@@ -277,7 +277,7 @@ def test_each_series_in_folders_of_folders_is_a_case(tmp_path):
 
 @pytest.mark.real
 def test_series_of_a_real_study_are_predicted(tmp_path, real_data):
-    from test_data_set_run import TASK, predictor
+    from test_predict_cases import TASK, predictor
 
     found = [case for case in images_only(real_data / "dicom", TASK).cases if "Crop" in case.name]
     report = save_cases(predictor(), found, tmp_path / "out")
@@ -297,7 +297,7 @@ def spatial(path):
 
 @pytest.mark.parametrize("direction", [OBLIQUE, (-1, 0, 0, 0, 1, 0, 0, 0, -1)], ids=["oblique", "flipped"])
 def test_an_oblique_or_flipped_source_comes_back_on_its_own_grid_to_the_byte(tmp_path, direction):
-    from test_data_set_run import predictor
+    from test_predict_cases import predictor
 
     case = write(tmp_path, "case", direction=direction)
     written = save_cases(predictor(), [case], tmp_path / "out").written[0]

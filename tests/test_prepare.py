@@ -7,23 +7,23 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.transforms import labels
-from ingradient_pl.transforms import resample as interpolate
+from ingradient_pl.transforms import resample as resample_module
 from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
 from ingradient_pl.transforms.intensity_da5 import DA5
 from ingradient_pl.transforms.normalise import ZScore
-from ingradient_pl.transforms.patch import AxisSampling, ObliqueSampling, Patch, PlaneSampling, Weights
+from ingradient_pl.transforms.patch import AxisSampling, Interpolation, ObliqueSampling, Patch, PlaneSampling
 from ingradient_pl.transforms.prepare_batch import Prepare
-from ingradient_pl.transforms.sampling_matrices import Reading, sampling, separate_axis, trimmed
+from ingradient_pl.transforms.sampling_matrices import Reading, sampling, separate_axis, trim
 
 NATIVE = Grid((30, 44, 40), (2.0, 1.0, 1.2))
 SHAPE = (16, 24, 20)
-STILL = RandomMotion(rotation_p=0, scaling_p=0, mirror=(False, False, False))
-TURNED = RandomMotion(rotation_p=1, scaling_p=1)
+STILL = RandomAffine(rotation_p=0, scaling_p=0, mirror=(False, False, False))
+TURNED = RandomAffine(rotation_p=1, scaling_p=1)
 FLAT = replace(TURNED, flat=True)
 
 
@@ -36,13 +36,13 @@ def phantom(dtype=np.int16, channels=1):
     return image.astype(dtype), label
 
 
-def patch_of(number, motion, spacing=(1.5, 1.5, 1.5), image=None, body=None, trim=trimmed):
+def patch_of(number, affine, spacing=(1.5, 1.5, 1.5), image=None, body=None, trim=trim):
     voxels, label = phantom()
     voxels = voxels if image is None else image
     foreground = {k: np.argwhere(label == k).astype(np.int32) for k in (1, 2)}
-    draws = TrainingDraws(SHAPE, spacing, motion=motion)
+    draws = TrainingDraws(SHAPE, spacing, affine=affine)
     draw = draws.draw(number, [Candidate("phantom", NATIVE, foreground, (1, 2))])
-    way = sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.motion)
+    way = sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.affine)
     known = [Statistics.of(channel) for channel in voxels]
     terms = torch.tensor([ZScore().terms(ChannelStatistics(s, s, None)) for s in known])
     wanted = trim(way, draw.box)
@@ -57,16 +57,16 @@ def everything(way, box):
 
 
 @pytest.mark.parametrize(
-    "motion", [STILL, RandomMotion(rotation_p=0, scaling_p=1), TURNED], ids=["still", "scaled", "turned"]
+    "affine", [STILL, RandomAffine(rotation_p=0, scaling_p=1), TURNED], ids=["still", "scaled", "turned"]
 )
 @pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.2), (1.5, 1.5, 1.5), (3.0, 0.8, 0.8)], ids=str)
-def test_image_and_label_stay_together_whatever_the_motion(motion, spacing):
+def test_image_and_label_stay_together_whatever_the_motion(affine, spacing):
     """Bright is foreground before; it has to be afterwards, and zero (the padding) is neither."""
     prepare = Prepare(SHAPE)
     voxels, _ = phantom()
     middle = (350 - voxels.mean()) / voxels.std()
     for number in range(6):
-        batch = prepare([patch_of(number, motion, spacing)])
+        batch = prepare([patch_of(number, affine, spacing)])
         assert batch.image.shape == (1, 1, *SHAPE)
         assert batch.image.dtype == torch.float32
         bright = batch.image[:, 0] > middle
@@ -74,23 +74,23 @@ def test_image_and_label_stay_together_whatever_the_motion(motion, spacing):
         assert set(batch.label.unique().tolist()) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("motion", [STILL, RandomMotion(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
+@pytest.mark.parametrize("affine", [STILL, RandomAffine(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
 @pytest.mark.parametrize("spacing", [(2.0, 1.0, 1.2), (1.5, 1.5, 1.5), (3.5, 0.8, 0.8)], ids=str)
-def test_what_the_way_does_not_use_is_left_out_and_not_missed(motion, spacing):
+def test_what_the_way_does_not_use_is_left_out_and_not_missed(affine, spacing):
     body = np.ones(NATIVE.shape, dtype=bool)
     body[:, :20] = False
     prepare, slices = Prepare(SHAPE), 0
     for number in range(8):
-        least = patch_of(number, motion, spacing, body=body)
-        whole = patch_of(number, motion, spacing, body=body, trim=everything)
+        least = patch_of(number, affine, spacing, body=body)
+        whole = patch_of(number, affine, spacing, body=body, trim=everything)
         for one, other in zip(prepare([least])[:3], prepare([whole])[:3], strict=True):
             assert torch.equal(one, other)
         slices += whole.image.shape[1] - least.image.shape[1]
         way = least.sampling
-        axes = [] if motion is TURNED else [way.z] if motion is FLAT else way.axes
-        splined = any(isinstance(axis, Weights) for axis in axes)
+        axes = [] if affine is TURNED else [way.z] if affine is FLAT else way.axes
+        splined = any(isinstance(axis, Interpolation) for axis in axes)
         assert (least.label.numel() < least.image.numel()) == splined  # without the spline's margin
-    picked = separate_axis(NATIVE.spacing, spacing) is not None and motion is not TURNED
+    picked = separate_axis(NATIVE.spacing, spacing) is not None and affine is not TURNED
     assert (slices > 0) == picked  # beyond the nearest
 
 
@@ -108,7 +108,7 @@ def test_a_batch_is_its_patches():
 
 
 def test_patches_are_left_as_they_were():
-    patch = patch_of(1, RandomMotion(rotation_p=0, scaling_p=1), image=phantom(np.float32)[0])
+    patch = patch_of(1, RandomAffine(rotation_p=0, scaling_p=1), image=phantom(np.float32)[0])
     before = patch.image.clone()
     Prepare(SHAPE)([patch])
     assert torch.equal(patch.image, before)
@@ -130,17 +130,17 @@ def test_the_spline_never_leaves_the_range_of_the_case():
     assert batch.image.max() <= high + 1e-4
 
 
-@pytest.mark.parametrize("motion", [STILL, TURNED], ids=["still", "turned"])
-def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
+@pytest.mark.parametrize("affine", [STILL, TURNED], ids=["still", "turned"])
+def test_outside_the_body_is_zero_in_the_channels_that_ask(affine):
     body = phantom()[1] > 0
     image = phantom(channels=2)[0]
     prepare = Prepare(SHAPE, masked=[True, False])
     batch = prepare(
-        [patch_of(3, motion, NATIVE.spacing, image, body), patch_of(4, motion, NATIVE.spacing, image)]
+        [patch_of(3, affine, NATIVE.spacing, image, body), patch_of(4, affine, NATIVE.spacing, image)]
     )
     assert batch.body is not None
     assert batch.body[1].any()
-    if motion is STILL:
+    if affine is STILL:
         assert not batch.image[0, 0][~batch.body[0, 0]].any()
         assert torch.equal(batch.body[0, 0], batch.label[0] > 0)
     assert batch.body[:, 1].all()
@@ -151,11 +151,11 @@ def test_outside_the_body_is_zero_in_the_channels_that_ask(motion):
     )  # what validation keeps training keeps
 
 
-@pytest.mark.parametrize("motion", [RandomMotion(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
-def test_labels_are_the_nearest_voxels_where_that_is_wanted(motion):
+@pytest.mark.parametrize("affine", [RandomAffine(rotation_p=0, scaling_p=1), TURNED, FLAT], ids=str)
+def test_labels_are_the_nearest_voxels_where_that_is_wanted(affine):
     apart = 0.0
     for number in range(6):
-        patch = patch_of(number, motion)
+        patch = patch_of(number, affine)
         voted, found = (Prepare(SHAPE, label_order=order)([patch]).label[0] for order in (1, 0))
         whole, way = patch.label.float(), patch.sampling
         if isinstance(way, AxisSampling):
@@ -187,13 +187,13 @@ def test_an_unknown_order_of_labels_is_refused():
 def test_a_patch_is_masked_whatever_others_its_batch_holds():
     """A case that is body all over is masked where its patch sticks out, as beside one that is not."""
     small = Grid((10, 14, 12), (1.5, 1.5, 1.5))
-    draws = TrainingDraws(SHAPE, small.spacing, motion=STILL)
+    draws = TrainingDraws(SHAPE, small.spacing, affine=STILL)
     voxels = torch.from_numpy(np.random.default_rng(0).integers(50, 90, (1, *small.shape)).astype(np.int16))
     terms = torch.tensor([[50.0, 90.0, 60.0, 10.0]])
 
     def patch(number, body):
         draw = draws.draw(number, [Candidate("small", small, {}, ())])
-        reading = trimmed(sampling(small, draw.box, draw.patch, draw.centre, draw.motion), draw.box)
+        reading = trim(sampling(small, draw.box, draw.patch, draw.centre, draw.affine), draw.box)
         cut = voxels[(slice(None), *reading.image.slices)]
         label = torch.ones(reading.label.shape, dtype=torch.uint8)
         return Patch("small", number, cut, label, reading.start, body, terms, reading.way)
@@ -237,14 +237,14 @@ def fetched(tensor, *_, **__):
 @pytest.mark.parametrize("transforms", [NNUNET, DA5], ids=["nnunet", "da5"])
 def test_no_device_is_waited_for(transforms, inside, flat, monkeypatch):
     """What a GPU would do, done on the CPU: the ways that differ are chosen by ``at_hand`` alone."""
-    motion = RandomMotion(rotation_p=0.5, scaling_p=0.5, flat=flat)
+    affine = RandomAffine(rotation_p=0.5, scaling_p=0.5, flat=flat)
     body = phantom()[1] > 0 if inside else None
-    patches = [patch_of(number, motion, body=body) for number in range(6)]
+    patches = [patch_of(number, affine, body=body) for number in range(6)]
     turned = PlaneSampling if flat else ObliqueSampling
     assert {type(patch.sampling) for patch in patches} == {AxisSampling, turned}
     expected = Prepare(SHAPE)(patches)
-    for unit in (interpolate, labels):
-        monkeypatch.setattr(unit, "at_hand", lambda voxels: False)
+    for unit in (resample_module, labels):
+        monkeypatch.setattr(unit, "on_host", lambda voxels: False)
     for name in ("cpu", "numpy", "tolist", "item"):
         monkeypatch.setattr(torch.Tensor, name, fetched)
     changes = [change if isinstance(change, BodyMask) else replace(change, p=1.0) for change in transforms]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
-from test_data_set_run import predictor, write
 from test_predict import Oracle, plan
 from test_predict import predictor as made
+from test_predict_cases import predictor, write
 from torch import nn
 
 from ingradient_pl.inference.predict_cases import save_cases

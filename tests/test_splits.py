@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ingradient_pl.datasets.groups import GroupError, grouped, told
+from ingradient_pl.datasets.groups import GroupError, describe_groups, group_cases
 from ingradient_pl.datasets.splits import Split, folds, from_column, from_file
 
 
@@ -110,25 +110,25 @@ def test_a_column_of_splits_wins():
     ],
 )
 def test_names_tell_the_patient(name, patient):
-    assert grouped([name, "another"])[name] == patient
+    assert group_cases([name, "another"])[name] == patient
 
 
 def test_a_word_that_all_names_share_is_no_patient():
     names = ["ct_scan_1", "ct_scan_2", "ct_scan_3"]
-    assert grouped(names) == {name: name for name in names}
+    assert group_cases(names) == {name: name for name in names}
 
 
 def test_a_pattern_of_ones_own(tmp_path):
-    assert grouped(["brats_pat1_1", "brats_pat1_2", "x"], r"^(.+)_\d$") == {
+    assert group_cases(["brats_pat1_1", "brats_pat1_2", "x"], r"^(.+)_\d$") == {
         "brats_pat1_1": "brats_pat1",
         "brats_pat1_2": "brats_pat1",
         "x": "x",
     }
     with pytest.raises(GroupError, match="no regular expression"):
-        grouped(["a"], "(")
+        group_cases(["a"], "(")
     with pytest.raises(GroupError, match="brackets"):
-        grouped(["a"], "^a")
-    assert "each taken for a patient" in told({"a": "a", "b": "b"})
+        group_cases(["a"], "^a")
+    assert "each taken for a patient" in describe_groups({"a": "a", "b": "b"})
 
 
 @pytest.mark.real

@@ -21,7 +21,7 @@ from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.store import measure_case as content
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
-from ingradient_pl.store.chunks import Chunks, Seal, packed
+from ingradient_pl.store.chunks import Chunks, ChunkSums, pack
 from ingradient_pl.store.statistics import Statistics
 from ingradient_pl.task import Task
 
@@ -74,7 +74,7 @@ def test_boxes_are_those_of_the_source_in_the_wanted_order_of_axes(raw, built, t
             np.testing.assert_array_equal(voxels.image, image[(slice(None), *box.slices)])
             np.testing.assert_array_equal(voxels.label, label[box.slices])
             assert voxels.image.dtype == np.int16
-            body = content._without_holes(image.any(axis=0))
+            body = content._fill_holes(image.any(axis=0))
             np.testing.assert_array_equal(voxels.body, body[box.slices])
             assert store.read(name, box, body=False).body is None
 
@@ -130,18 +130,18 @@ def test_content_is_what_nnunet_keeps():
     image[0, 4:15, 5:18, 3:20] = rng.random((11, 13, 17)) > 0.4
     image[1, 8:17, 5:9, 3:22] = 1
     filled = ndimage.binary_fill_holes(image.any(axis=0))
-    found = content.content(image)
+    found = content.find_content(image)
     where = np.argwhere(filled)
     assert found.box == Box.between(where.min(0), where.max(0) + 1)
     np.testing.assert_array_equal(found.body, filled[found.box.slices])
-    assert content.content(np.zeros_like(image)) is None
-    assert content.content(image + 1).body is None
+    assert content.find_content(np.zeros_like(image)) is None
+    assert content.find_content(image + 1).body is None
 
 
 def test_many_voxels_of_a_class_are_sampled_the_same_way_each_time():
     label = np.zeros((60, 90, 100), np.uint8)
     label[:50], label[50:52], label[59] = 1, 2, 255
-    first, again, other = (content.foreground(label, 255, name) for name in ("a", "a", "b"))
+    first, again, other = (content.find_foreground(label, 255, name) for name in ("a", "a", "b"))
     assert first.voxels == {1: 450_000, 2: 18_000}
     assert {value: len(found) for value, found in first.coordinates.items()} == {
         0: 10_000,
@@ -164,10 +164,10 @@ def test_chunks_hold_any_array_and_read_any_box(tmp_path):
         array = np.full((2, 100, 150, 130), fill, dtype)
         array[:, :50] = rng.integers(0, 2, (2, 50, 150, 130))
         array[1, :, 70:] = 0
-        made = packed(array)
+        made = pack(array)
         path = tmp_path / "a.b2nd"
         path.write_bytes(made.content)
-        chunks = Chunks(path, Seal(len(made.content), made.sums))
+        chunks = Chunks(path, ChunkSums(len(made.content), made.sums))
         assert chunks.shape == array.shape
         for _ in range(10):
             start = [int(rng.integers(count)) for count in array.shape]
@@ -180,7 +180,7 @@ def test_chunks_hold_any_array_and_read_any_box(tmp_path):
 
 def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
     array = np.random.default_rng(0).integers(0, 4, (1, 128, 128, 160)).astype(np.int16)
-    made = packed(array)
+    made = pack(array)
     path = tmp_path / "a.b2nd"
     whole = tuple(slice(0, count) for count in array.shape)
     places = [*range(0, 200, 9), *range(200, len(made.content), len(made.content) // 60)]
@@ -189,12 +189,12 @@ def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
         content_[place] ^= 0x10
         path.write_bytes(content_)
         with pytest.raises((OSError, RuntimeError, ValueError)):
-            Chunks(path, Seal(len(made.content), made.sums)).read(whole)
+            Chunks(path, ChunkSums(len(made.content), made.sums)).read(whole)
     # what is not read is not held against the case
     content_ = bytearray(made.content)
     content_[len(content_) * 3 // 4] ^= 0x10
     path.write_bytes(content_)
-    corner = Chunks(path, Seal(len(made.content), made.sums)).read((slice(0, 1),) + (slice(0, 9),) * 3)
+    corner = Chunks(path, ChunkSums(len(made.content), made.sums)).read((slice(0, 1),) + (slice(0, 9),) * 3)
     np.testing.assert_array_equal(corner, array[:, :9, :9, :9])
 
 

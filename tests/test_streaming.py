@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_blend import gaussian_map
+from test_gaussian_weights import gaussian_map
 from test_predict import plan, predictor
 from torch import nn
 
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference.gaussian_weights import padding
-from ingradient_pl.inference.preprocess import sent_out
-from ingradient_pl.inference.sliding_window import Slabs, Tiling
+from ingradient_pl.inference.preprocess import preprocess
+from ingradient_pl.inference.sliding_window import SlidingWindow, Tiling
 from ingradient_pl.inference.windows import windows
 from ingradient_pl.task import Task
 
@@ -61,7 +61,7 @@ def test_rows_given_one_after_the_other_are_the_whole_volumes(shape, slab_bytes,
     patch, flips = (12, 8, 10), ((), (0,), (1, 2))
     image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))
     networks = [Noise(seed=1), Noise(seed=2)]
-    slabs = Slabs(shape, Tiling(patch, 0.5, flips, batch, slab_bytes), CLASSES)
+    slabs = SlidingWindow(shape, Tiling(patch, 0.5, flips, batch, slab_bytes), CLASSES)
     forward = lambda views: [network(views) for network in networks]  # noqa: E731
     rows = torch.cat([rows.float().clone() for rows in slabs.logits(image, forward)], dim=1)
     back = np.argsort(slabs.order).tolist()
@@ -72,14 +72,14 @@ def test_rows_given_one_after_the_other_are_the_whole_volumes(shape, slab_bytes,
 
 
 def test_slabs_lie_along_the_axis_that_makes_them_smallest():
-    assert Slabs((20, 20, 90), Tiling((16, 16, 16)), 3).order[0] == 2
-    assert Slabs((90, 20, 20), Tiling((16, 16, 16)), 3).order[0] == 0
-    assert Slabs((50, 50, 50), Tiling((16, 8, 16)), 3).order[0] == 1
+    assert SlidingWindow((20, 20, 90), Tiling((16, 16, 16)), 3).order[0] == 2
+    assert SlidingWindow((90, 20, 20), Tiling((16, 16, 16)), 3).order[0] == 0
+    assert SlidingWindow((50, 50, 50), Tiling((16, 8, 16)), 3).order[0] == 1
 
 
 def test_what_is_held_does_not_grow_with_the_length_of_the_case():
     def deepest(length):
-        slabs = list(Slabs((length, 40, 40), Tiling((16, 16, 16), slab_bytes=1), 3))
+        slabs = list(SlidingWindow((length, 40, 40), Tiling((16, 16, 16), slab_bytes=1), 3))
         return max(slab.stop - slab.first for slab in slabs)
 
     assert deepest(100) == deepest(800) == 16
@@ -105,7 +105,7 @@ def test_labels_are_those_of_logits_resampled_all_at_once(native, spacing, slab_
     found = predictor(made, MANY, network, mirrored=(0, 1), slab_bytes=slab_bytes, window_batch=2).predict(
         image, native.spacing
     )
-    case = sent_out(image, native.spacing, made)
+    case = preprocess(image, native.spacing, made)
     logits = whole_volume(case.image, made.patch, [network], flips)
     expected = at_home(logits, case.network, native).argmax(0).numpy()
     assert (found == expected).mean() > 0.9999

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import Chance, FixedShare
 from ingradient_pl.draws.training import STILL, Candidate, TrainingDraws, reach
 from ingradient_pl.geometry import Box, Grid
@@ -23,7 +23,7 @@ CASES = [
     for i in range(5)
 ]
 DRAWS = TrainingDraws((24, 40, 32), (2.0, 1.0, 1.0), batch_size=4, seed=7)
-KEPT = TrainingDraws((8, 40, 32), (None, 1.0, 1.0), motion=None, seed=3)
+KEPT = TrainingDraws((8, 40, 32), (None, 1.0, 1.0), affine=None, seed=3)
 
 
 def start_of(draw, spacing):
@@ -143,7 +143,7 @@ def test_free_patches_lie_anywhere_inside():
 @pytest.mark.parametrize("length", [1, 2, 7, 23, 24])
 def test_a_case_shorter_than_the_patch_is_held_in_its_middle(length):
     case = Candidate("small", Grid((length, 60, 60), (1.0, 1.0, 1.0)), {}, ())
-    draws = TrainingDraws((24, 24, 24), (1.0, 1.0, 1.0), motion=None)
+    draws = TrainingDraws((24, 24, 24), (1.0, 1.0, 1.0), affine=None)
     for number in range(8):
         draw = draws.draw(number, [case])
         before = 12 - draw.centre[0]
@@ -162,7 +162,7 @@ def test_a_case_without_foreground_is_drawn_anywhere(known, classes):
 
 
 def test_boxes_are_inside_and_never_empty():
-    wild = RandomMotion(
+    wild = RandomAffine(
         rotation=180, rotation_p=0.7, scaling=(0.3, 3.0), scaling_p=0.7, synchronised_p=0.0, flat=False
     )
     odd = [
@@ -170,7 +170,7 @@ def test_boxes_are_inside_and_never_empty():
         *CASES,
     ]
     for spacing in ((2.0, 1.0, 1.0), (None, 0.5, 4.0)):
-        draws = TrainingDraws((17, 12, 20), spacing, motion=wild)
+        draws = TrainingDraws((17, 12, 20), spacing, affine=wild)
         for number in range(300):
             draw = draws.draw(number, odd)
             shape = next(case.grid.shape for case in odd if case.name == draw.case)
@@ -179,7 +179,7 @@ def test_boxes_are_inside_and_never_empty():
 
 
 def test_the_box_holds_every_voxel_the_patch_reaches_and_the_margin_and_one_more_at_most():
-    draws = replace(DRAWS, motion=RandomMotion(rotation_p=0.5, scaling_p=0.5, flat=False))
+    draws = replace(DRAWS, affine=RandomAffine(rotation_p=0.5, scaling_p=0.5, flat=False))
     for number in range(60):
         draw = draws.draw(number, CASES)
         native = next(case.grid for case in CASES if case.name == draw.case)
@@ -187,13 +187,13 @@ def test_the_box_holds_every_voxel_the_patch_reaches_and_the_margin_and_one_more
             3, -1
         )
         spacing = np.array(native.extent) / native.respaced(draw.patch.spacing).shape
-        mm = np.reshape(draw.motion, (3, 3)) @ (corners * spacing[:, None])
+        mm = np.reshape(draw.affine, (3, 3)) @ (corners * spacing[:, None])
         at = mm / np.array(native.spacing)[:, None] + np.array(draw.centre)[:, None] - 0.5
         low = np.clip(np.floor(at.min(1) + 1e-6), 0, np.array(native.shape) - 1)
         high = np.clip(np.ceil(at.max(1) - 1e-6), 0, np.array(native.shape) - 1)
         assert (np.array(draw.box.start) <= low).all()
         assert (np.array(draw.box.stop) > high).all()
-        turned = np.count_nonzero(np.reshape(draw.motion, (3, 3)), axis=1) > 1
+        turned = np.count_nonzero(np.reshape(draw.affine, (3, 3)), axis=1) > 1
         more = np.where(turned, 1, draws.margin + 1)
         assert (np.array(draw.box.start) >= low - more).all()
         assert (np.array(draw.box.stop) - 1 <= high + more).all()
@@ -209,10 +209,10 @@ def test_the_margin_is_read_only_where_the_spline_works():
 
 
 def test_validation_without_motion_takes_the_same_centres():
-    still = replace(DRAWS, motion=None)
+    still = replace(DRAWS, affine=None)
     for number in range(30):
         assert still.draw(number, CASES).centre == DRAWS.draw(number, CASES).centre
-        assert still.draw(number, CASES).motion == STILL
+        assert still.draw(number, CASES).affine == STILL
 
 
 def test_foreground_is_read_for_forced_patches_only():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ingradient_pl import spec as recipes
+from ingradient_pl import spec
 from ingradient_pl.networks.norm import InstanceNorm
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.weights import nnunet_names, nnunet_weights
@@ -174,10 +174,10 @@ def test_every_weight_gets_a_gradient(blocks):
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
 
 
-@pytest.mark.parametrize("bent", [True, False])
+@pytest.mark.parametrize("activation", [True, False])
 @pytest.mark.parametrize("layout", [torch.channels_last_3d, torch.contiguous_format], ids=str)
-def test_the_norm_and_its_gradients_are_torchs(bent, layout):
-    norm = InstanceNorm(5, bent=bent)
+def test_the_norm_and_its_gradients_are_torchs(activation, layout):
+    norm = InstanceNorm(5, activation=activation)
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1, 0.5, -2, 0, 3]))
         norm.bias.copy_(torch.tensor([0, 1, -1, 0.5, 0]))
@@ -191,7 +191,7 @@ def test_the_norm_and_its_gradients_are_torchs(bent, layout):
 
     def textbook(features, weight, bias):
         normal = F.instance_norm(features, None, None, weight, bias)
-        return F.leaky_relu(normal, 0.01) if bent else normal
+        return F.leaky_relu(normal, 0.01) if activation else normal
 
     def ours(features, weight, bias):
         return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (features,))
@@ -244,8 +244,8 @@ torch.testing.assert_close(*found)
 
 def test_the_recipe_builds_its_equal():
     network = unet(MIXED, RESIDUAL, dropout=0.1)
-    again = recipes.build(recipes.recipe(network))
-    assert again.recipe == network.recipe
+    again = spec.build(spec.to_spec(network))
+    assert again.spec == network.spec
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again.eval()(image()), network.eval()(image()))
 

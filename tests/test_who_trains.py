@@ -19,7 +19,7 @@ from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.intensity import Augment, GaussianNoise
 from ingradient_pl.transforms.normalise import ZScore
-from ingradient_pl.transforms.patch import Picks, Weights
+from ingradient_pl.transforms.patch import Interpolation, NearestVoxels
 
 
 def store(**splits):
@@ -126,7 +126,7 @@ def test_an_epoch_has_iterations_batches_of_each_patient(phantom_store, phantom_
 
 def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(phantom_store, phantom_plan):
     made = dataclasses.replace(read_plan(phantom_plan), spacing=(3.0, 3.0, 3.0), normalisation=(ZScore(),))
-    draws = TrainingDraws(made.patch, made.spacing, 2, motion=None)
+    draws = TrainingDraws(made.patch, made.spacing, 2, affine=None)
 
     def patches(**told):
         planned = dataclasses.replace(made, **told)
@@ -137,7 +137,7 @@ def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(ph
     assert data.prepare.masked == (False,)
     assert plain.body is None
     assert plain.image.dtype == getattr(torch, data.store.cases[plain.case].dtype) == torch.int16
-    assert all(isinstance(axis, Weights) for axis in plain.sampling.axes)
+    assert all(isinstance(axis, Interpolation) for axis in plain.sampling.axes)
     masked, _ = patches(normalisation=(ZScore(masked=True),))
     assert masked.prepare.masked == (True,)
     _, averaged = patches(low_pass_above=1.0)
@@ -145,7 +145,7 @@ def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(ph
     told = (str(phantom_store), made, draws, Augment({}), Fold(count=3))
     assert [SegmentationData(*told, label_order=order).prepare.label_order for order in (0, 1)] == [0, 1]
     _, apart = patches(separate_z_above=1.0)
-    assert any(isinstance(axis, Picks) for axis in apart.sampling.axes)
+    assert any(isinstance(axis, NearestVoxels) for axis in apart.sampling.axes)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -11,7 +11,7 @@ from ingradient_pl.cli.failures import MISUSED, fail, plain_errors
 
 def run(function: Callable[..., Any], arguments: Sequence[str]) -> Any:
     """Call ``function`` with what ``arguments`` (the command's name first) say; leave on bad usage with 2."""
-    command, given = f"ingradient {arguments[0]}", spelled(function, arguments[1:])
+    command, given = f"ingradient {arguments[0]}", normalise_options(function, arguments[1:])
     with plain_errors(command):
         try:
             return auto_cli(function, args=given, as_positional=False, prog=command)
@@ -21,11 +21,11 @@ def run(function: Callable[..., Any], arguments: Sequence[str]) -> Any:
             fail(command, error.__cause__ or error, MISUSED)  # only some commands import these
 
 
-def spelled(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
+def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
     """Let ``--save-probabilities`` stand for ``--save_probabilities true``, and so each other switch.
 
     >>> def command(resume: bool, window_batch: int): ...
-    >>> spelled(command, ["--resume", "--window-batch", "2"])
+    >>> normalise_options(command, ["--resume", "--window-batch", "2"])
     ['--resume=true', '--window_batch', '2']
     """
     switches = {name for name, option in signature(function).parameters.items() if option.annotation is bool}

@@ -11,7 +11,9 @@ from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.comparison import compare, comparison_table, described
 
 
-def compared(first: str, second: str, score: str = "Dice", output: str | None = None, seed: int = 0) -> None:
+def compare_files(
+    first: str, second: str, score: str = "Dice", output: str | None = None, seed: int = 0
+) -> None:
     """Compare two runs case by case: the mean difference with its interval, and Wilcoxon's signed-rank test.
 
     Args:
@@ -30,4 +32,4 @@ def compared(first: str, second: str, score: str = "Dice", output: str | None = 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(compared, arguments)
+    run(compare_files, arguments)

@@ -21,7 +21,7 @@ SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesi
 DESCRIPTION = "dataset.json"
 
 
-def evaluated(  # noqa: PLR0913 - one argument an option
+def evaluate_folder(  # noqa: PLR0913 - one argument an option
     predictions: str,
     labels: str,
     output: str = "summary.json",
@@ -96,4 +96,4 @@ def task_beside(predictions: Path, labels: Path, dataset: str | None) -> Task:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(evaluated, arguments)
+    run(evaluate_folder, arguments)

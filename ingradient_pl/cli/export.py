@@ -10,7 +10,7 @@ from ingradient_pl.inference.export import export_model, largest_difference
 from ingradient_pl.spec import TRUSTED
 
 
-def exported(
+def export_checkpoint(
     checkpoint: str | list[str],
     output: str,
     format: Literal["torch", "onnx"] = "torch",
@@ -39,4 +39,4 @@ def exported(
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(exported, arguments)
+    run(export_checkpoint, arguments)

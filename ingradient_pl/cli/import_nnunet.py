@@ -7,7 +7,7 @@ from ingradient_pl.cli.commands import run
 from ingradient_pl.nnunet.model import FINAL, import_nnunet
 
 
-def imported(
+def import_model(
     model: str,
     output: str = "model.ckpt",
     folds: list[int | str] | int | str | None = None,
@@ -46,4 +46,4 @@ def _names(folds: list[int | str] | int | str | None) -> list[str] | None:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(imported, arguments)
+    run(import_model, arguments)

@@ -14,11 +14,11 @@ from ingradient_pl.cli.commands import run
 from ingradient_pl.cli.train import with_plans
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
-FIELDS_ONLY = ("plan", "draws", "split", "motion")
+FIELDS_ONLY = ("plan", "draws", "split", "affine")
 """Arguments of one type: LightningCLI takes their fields, and no class path."""
 
 
-def converted(
+def convert_config(
     store: str,
     plan: str,
     output: str = "fit.yaml",
@@ -80,4 +80,4 @@ def _classes(node: Any) -> Any:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(converted, arguments)
+    run(convert_config, arguments)

@@ -7,7 +7,7 @@ from ingradient_pl.cli.commands import run
 from ingradient_pl.datasets.phantom import write_phantoms
 
 
-def made(output: str, cases: int = 20, channels: int = 1, seed: int = 0) -> None:
+def make_phantoms(output: str, cases: int = 20, channels: int = 1, seed: int = 0) -> None:
     """Write a data set of synthetic patients in nnU-Net's raw layout: an organ with a lesion in a noisy body.
 
     Args:
@@ -22,4 +22,4 @@ def made(output: str, cases: int = 20, channels: int = 1, seed: int = 0) -> None
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(made, arguments)
+    run(make_phantoms, arguments)

@@ -21,7 +21,7 @@ from ingradient_pl.store.case_store import CaseStore
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 
 
-def planned(  # noqa: PLR0913 - one argument an option
+def plan_store(  # noqa: PLR0913 - one argument an option
     store: str,
     output: str = "plan.yaml",
     planner: Literal["ingradient", "nnunet"] = "ingradient",
@@ -45,7 +45,7 @@ def planned(  # noqa: PLR0913 - one argument an option
         configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres.
         preset: Kind and size of the network.
         memory_gb: Memory of the GPU to plan for; the preset's own if not given.
-        network: unet goes by nnU-Net's rules. Any other (outside, or a file like conf/network/outside.yaml)
+        network: unet goes by nnU-Net's rules. Any other (outside, or a file like conf/network/external.yaml)
             is tried on: patch and batch are as large as memory holds with it.
         multiple: Voxels that another network wants its patches to be a multiple of, such as 32.
         spacing: Size of the network's voxels in mm along (z, y, x), such as [3,1,1], instead of a rule's;
@@ -66,7 +66,7 @@ def planned(  # noqa: PLR0913 - one argument an option
                 "by plan.spacing=[3,1,1], instead of with --spacing or a planner's numbers."
             )
         task = CaseStore(Path(store)).task
-        _written(read_nnunet_plans(Path(nnunet_plans), task, [configuration])[configuration], output, store)
+        _save_plan(read_nnunet_plans(Path(nnunet_plans), task, [configuration])[configuration], output, store)
         return
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
@@ -82,10 +82,10 @@ def planned(  # noqa: PLR0913 - one argument an option
     plan = plans[configuration]
     if other is not None:
         plan = dataclasses.replace(plan, notes={**plan.notes, "network": network})
-    _written(plan, output, store, "" if other is None else f" {other.override}")
+    _save_plan(plan, output, store, "" if other is None else f" {other.override}")
 
 
-def _written(plan: Plan, output: str, store: str, tried: str = "") -> None:
+def _save_plan(plan: Plan, output: str, store: str, tried: str = "") -> None:
     """Write and show a plan, and the line that trains with it."""
     write_plan(Path(output), plan)
     print(as_yaml(plan))
@@ -112,4 +112,4 @@ def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(planned, arguments)
+    run(plan_store, arguments)

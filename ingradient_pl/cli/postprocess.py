@@ -12,7 +12,7 @@ from ingradient_pl.inference.postprocess import read_steps, write_steps
 from ingradient_pl.inference.postprocess_folder import learn, process_folder
 
 
-def postprocessed(
+def postprocess_folder(
     predictions: str,
     output: str,
     postprocess: str | None = None,
@@ -36,7 +36,7 @@ def postprocessed(
     if learn:
         if labels is None:
             raise UsageError("Learning needs references: name their folder with --labels DIR.")
-        _learned(Path(predictions), Path(labels), Path(output), dataset)
+        _learn_steps(Path(predictions), Path(labels), Path(output), dataset)
         return
     if postprocess is None:
         raise UsageError(
@@ -52,7 +52,7 @@ def postprocessed(
         sys.exit(FAILED)
 
 
-def _learned(predictions: Path, labels: Path, output: Path, dataset: str | None) -> None:
+def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | None) -> None:
     learned = learn(predictions, labels, task_beside(predictions, labels, dataset))
     print(*learned.trials, sep="\n")
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])
@@ -61,4 +61,4 @@ def _learned(predictions: Path, labels: Path, output: Path, dataset: str | None)
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(postprocessed, arguments)
+    run(postprocess_folder, arguments)

@@ -29,7 +29,7 @@ VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)
 
 
-def predicted(  # noqa: PLR0913 - one argument an option
+def predict_source(  # noqa: PLR0913 - one argument an option
     checkpoint: str | list[str],
     source: str,
     output: str | None = None,
@@ -85,11 +85,11 @@ def predicted(  # noqa: PLR0913 - one argument an option
     after = None if postprocess is None else read_steps(Path(postprocess), trusted)
     model = checkpoints.read([Path(file) for file in files], trusted)
     found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
-    unread = _shard(_unread(found) if only is None else [], part, parts)
-    cases = _shard(_chosen(found.cases, only, model.validation), part, parts)
+    unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
+    cases = _shard(_select_cases(found.cases, only, model.validation), part, parts)
     predictor = _predictor(model, device, window_batch, step, mirror=mirror)
     if output is None:
-        failures = _scored(predictor, cases, after)
+        failures = _score(predictor, cases, after)
     else:
         _describe(model.task, Path(output))
         report = save_cases(
@@ -130,14 +130,14 @@ def _predictor(
         raise UsageError(str(error)) from error
 
 
-def _unread(found: Source) -> list[Failure]:
+def _unreadable_cases(found: Source) -> list[Failure]:
     """Print what a user should know of a source; give the cases that lack files."""
     for remark in found.remarks:
         print(remark)
     return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
 
 
-def _scored(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
+def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
     """Print how the answers agree with the labels; give the cases that failed."""
     if not any(case.label for case in cases):
         raise ValueError("No case has a label to be scored against: name a folder to write to, --output DIR.")
@@ -164,7 +164,7 @@ def _check_dicom(pictures: str | None, *, dicom: bool) -> None:
         raise UsageError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
 
 
-def _chosen(
+def _select_cases(
     cases: list[CaseFiles], only: str | list[str] | None, validation: Sequence[str]
 ) -> list[CaseFiles]:
     """Leave the cases that were asked for."""
@@ -202,4 +202,4 @@ def _best_device() -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(predicted, arguments)
+    run(predict_source, arguments)

@@ -11,7 +11,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store
 
 
-def prepared(
+def prepare_store(
     source: str,
     store: str,
     group_pattern: str = PATTERN,
@@ -44,4 +44,4 @@ def prepared(
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run(prepared, arguments)
+    run(prepare_store, arguments)

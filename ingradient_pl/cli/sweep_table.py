@@ -52,7 +52,7 @@ class SweepTable(Callback):
         runs = _keep(config)
         if not runs:
             return
-        shown = [_columns(config), *((run.folder, run.overrides, _shown(run.score)) for run in runs)]
+        shown = [_columns(config), *((run.folder, run.overrides, _format_score(run.score)) for run in runs)]
         widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
         for line in shown:
             print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
@@ -62,7 +62,7 @@ class SweepTable(Callback):
 def _keep(config: DictConfig) -> list[Run]:
     """Write the table of the runs so far, the best first, and give them."""
     sweep = Path(config.hydra.sweep.dir)
-    runs = sorted(found(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
+    runs = sorted(read_runs(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
     if runs:
         with (sweep / TABLE).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([_columns(config), *runs])
@@ -73,7 +73,7 @@ def _columns(config: DictConfig) -> tuple[str, str, str]:
     return "run", "told", str(config.maximise)
 
 
-def found(sweep: Path, metric: str) -> list[Run]:
+def read_runs(sweep: Path, metric: str) -> list[Run]:
     """Read what the runs in a sweep's folder reached; what all were told is left out."""
     told = {}
     for file in sorted(sweep.glob(f"*/{SCORE}")):
@@ -89,5 +89,5 @@ def found(sweep: Path, metric: str) -> list[Run]:
     return runs
 
 
-def _shown(score: float) -> str:
+def _format_score(score: float) -> str:
     return "none" if math.isnan(score) else f"{score:.4f}"

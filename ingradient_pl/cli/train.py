@@ -50,7 +50,7 @@ def train(config: DictConfig) -> float:
             "and name it: plan=plan.yaml"
         )
     _check_counts(config)
-    if config.resume is not None and "optimizer_states" not in checkpoint.content(Path(config.resume)):
+    if config.resume is not None and "optimizer_states" not in checkpoint.read_content(Path(config.resume)):
         raise ValueError(
             f"{config.resume} holds a model, but no state of its training (it was imported, perhaps): it can "
             "predict, but not be trained further by resume=."
@@ -58,8 +58,11 @@ def train(config: DictConfig) -> float:
     pl.seed_everything(config.seed, workers=True)
     data = instantiate(config.data)
     module = instantiate(config.module)
-    callbacks = [*built(config.callbacks), pl.callbacks.LambdaCallback(on_train_start=_keep_config)]
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=built(config.logger))
+    callbacks = [
+        *instantiate_group(config.callbacks),
+        pl.callbacks.LambdaCallback(on_train_start=_keep_config),
+    ]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
     try:
         trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
@@ -96,7 +99,7 @@ def _keep_config(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         told.rmdir()
 
 
-def built(group: DictConfig | None) -> list[Any]:
+def instantiate_group(group: DictConfig | None) -> list[Any]:
     """Make what a group names; null switches the group or one of its entries off."""
     return [made for made in instantiate(group or {}).values() if made is not None]
 

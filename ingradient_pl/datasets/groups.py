@@ -21,7 +21,7 @@ class GroupError(ValueError):
     """A pattern that cannot be used."""
 
 
-def grouped(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
+def group_cases(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
     """Find the patient of each case by name.
 
     Taking two patients for one harms the balance of folds only; taking one for two would let a patient train
@@ -35,7 +35,7 @@ def grouped(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
     Raises:
         GroupError: If the pattern is no regular expression with a group.
 
-    >>> grouped(["patient4_frame01", "patient4_frame15", "liver_7"])
+    >>> group_cases(["patient4_frame01", "patient4_frame15", "liver_7"])
     {'patient4_frame01': 'patient4', 'patient4_frame15': 'patient4', 'liver_7': 'liver_7'}
     """
     try:
@@ -53,10 +53,10 @@ def grouped(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
     return groups if len(set(groups.values())) > 1 else {name: name for name in names}
 
 
-def told(groups: Mapping[str, str]) -> str:
+def describe_groups(groups: Mapping[str, str]) -> str:
     """Say in a line what was found.
 
-    >>> told({"a_t1": "a", "a_t2": "a", "b": "b"})
+    >>> describe_groups({"a_t1": "a", "a_t2": "a", "b": "b"})
     '3 cases of 2 patients; up to 2 cases a patient, e.g. a: a_t1, a_t2'
     """
     members: dict[str, list[str]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingradient_pl.datasets.records import Fault, SourceError, named
+from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
@@ -120,7 +120,7 @@ def decathlon_layout(training: Sequence[Any], folder: Path) -> Layout:
             faults.append(Fault(str(entry), folder / DESCRIPTION, "'training' gives no 'image' for it."))
             continue
         image = _path(folder, entry["image"])
-        name = named(image)
+        name = strip_ending(image)
         if name in images:
             faults.append(Fault(name, image, "'training' names it twice. Keep one entry."))
             continue

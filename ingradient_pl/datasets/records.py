@@ -77,7 +77,7 @@ def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
     return {str(name): _value(name, value) for name, value in labels.items()}
 
 
-def named(path: Path) -> str:
+def strip_ending(path: Path) -> str:
     """Give the name of a file without its ending."""
     return path.name[: -len(ending(path))] if ending(path) else path.stem
 

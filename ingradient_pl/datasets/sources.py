@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets import tables
-from ingradient_pl.datasets.groups import PATTERN, GroupError, grouped
+from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layouts import (
     CHANNEL,
     DESCRIPTION,
@@ -18,7 +18,7 @@ from ingradient_pl.datasets.layouts import (
     predicted_layout,
     raw_layout,
 )
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, named
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
@@ -86,7 +86,7 @@ def images_only(path: Path, task: Task) -> Source:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
     if path.is_file() and path.name != DESCRIPTION:
-        source = tables.to_predict(path, _description(path.parent), PATTERN, task)
+        source = tables.read_to_predict(path, _description(path.parent), PATTERN, task)
         check_order(path, source.task.channels, task)
         return _without_faulty(source._replace(task=task))
     described = None if path.is_file() else _description(path)
@@ -142,7 +142,7 @@ def _named_channels(described: Mapping[str, Any]) -> list[str]:
 
 def _labels(folder: Path) -> dict[str, Path]:
     """Find label files by case, where there are any: those who score predictions want them."""
-    return {named(file): file for file in folder.iterdir()} if folder.is_dir() else {}
+    return {strip_ending(file): file for file in folder.iterdir()} if folder.is_dir() else {}
 
 
 def task_of(described: Mapping[str, Any], folder: Path) -> Task:
@@ -196,16 +196,14 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     if not layout.images and not layout.faults:
         raise SourceError(f"{folder}: there is no case in it.{_hint(folder, described or {})}")
     try:
-        groups = grouped(sorted(layout.images), pattern)
+        groups = group_cases(sorted(layout.images), pattern)
     except GroupError as error:
         raise SourceError(str(error)) from error
     cases = [
         CaseFiles(name, images, layout.labels.get(name), groups[name])
         for name, images in sorted(layout.images.items())
     ]
-    task = (
-        tables.scanned_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
-    )
+    task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")
     if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in layout.faults}):

@@ -83,10 +83,10 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
     else:
         train = tuple(sorted(name for name, entry in said.items() if entry in TRAIN))
         made = [Split(train, tuple(sorted(name for name, entry in said.items() if entry in VALIDATION)))]
-    return checked(made, groups, "the split column")
+    return check_splits(made, groups, "the split column")
 
 
-def kept_for_test(split: str | None) -> bool:
+def is_test(split: str | None) -> bool:
     """Whether a table keeps a case from training and validation alike."""
     return split is not None and str(split).strip().lower() == TEST
 
@@ -110,10 +110,10 @@ def from_file(path: Path, groups: Mapping[str, str]) -> list[Split]:
         raise ValueError(
             f"{path}: not a list of folds, each with 'train' and 'val' ({type(error).__name__}: {error})."
         ) from error
-    return checked(made, groups, str(path))
+    return check_splits(made, groups, str(path))
 
 
-def checked(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:
+def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:
     """Give the splits, or say what is wrong with them.
 
     Raises:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingradient_pl.datasets.groups import GroupError, grouped
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, named
+from ingradient_pl.datasets.groups import GroupError, group_cases
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import read_label
@@ -41,7 +41,7 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     return Source(task, table.cases, _missing(table.cases), table.remarks, path)
 
 
-def to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
+def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
     """Read a .csv or .json table of cases whose task is known: no label is opened, none needs to be there.
 
     The channels of the answer's task are named as the table names them.
@@ -89,14 +89,14 @@ def _table(path: Path, pattern: str) -> _Table:
     if wrong or not cases:
         raise SourceError(f"{path}: {'; '.join(wrong) or 'there is no case in it'}.")
     try:
-        groups = grouped(sorted(case.name for case in cases), pattern)
+        groups = group_cases(sorted(case.name for case in cases), pattern)
     except GroupError as error:
         raise SourceError(str(error)) from error
     grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
-    return _Table(columns, own, sorted(grouped_cases), _unread(rows, columns))
+    return _Table(columns, own, sorted(grouped_cases), _unread_columns(rows, columns))
 
 
-def scanned_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
+def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
     """Find channels and labels in the files themselves: every label file is read.
 
     Raises:
@@ -153,7 +153,7 @@ def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
     )
 
 
-def _unread(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+def _unread_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
     """Remark on columns that nobody reads: notes of the user's, or misspelt."""
     strange = sorted({key for row in rows for key in row} - {*columns, *OTHER, "images", ""})
     known = ", ".join(OTHER)
@@ -167,7 +167,7 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     if not cells or (len(cells) != len(files) and len(files) > 1):
         return f"row {number} ('{name}') lacks an image: {files}"
     images = tuple(path.parent / cell for cell in cells)
-    name = name or named(images[0])
+    name = name or strip_ending(images[0])
     if name in (".", "..") or any(letter in name for letter in "/\\\0") or name.startswith("."):
         return f"row {number}: '{name}' cannot name a case: no slashes, and no dot in front"
     label = str(row.get("label") or "").strip()
@@ -190,7 +190,7 @@ def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Se
     labels = told.get("labels")
     try:
         if labels is None:
-            return scanned_task([case for case in cases if case.label], path.stem, channels)
+            return scan_task([case for case in cases if case.label], path.stem, channels)
         order = told.get("regions_class_order")
         return Task(
             channels=tuple(channels),

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class RandomMotion:
+class RandomAffine:
     """How training patches are turned, scaled and mirrored; the defaults are nnU-Net's.
 
     The matrix acts in millimetres about the patch's centre, so that a rotation is rigid whatever the voxels

@@ -12,7 +12,7 @@ ORDER = 3
 
 
 @dataclass(frozen=True)
-class RandomBend:
+class RandomElasticDeformation:
     """How training patches are bent: knots spread over them move at random, what is between follows.
 
     nnU-Net leaves it out, and so does the shipped config.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.draws.affine import RandomMotion
-from ingradient_pl.draws.elastic import RandomBend
+from ingradient_pl.draws.affine import RandomAffine
+from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.oversampling import FixedShare, Oversampling
 from ingradient_pl.geometry import AXES, Box, Grid, Millimetres, Voxels
 
@@ -51,26 +51,26 @@ class Draw(NamedTuple):
         number: Which patch of the run.
         case: Name of the case.
         centre: Of the patch, in native voxels as cells.
-        motion: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
+        affine: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
         box: Native voxels that the patch reaches; inside the case, never empty.
         patch: The network's input as a grid, its voxels as planned. A whole case resampled has a whole number
             of voxels, and a patch is exactly a part of it, so its true voxels may differ by a fraction of one
             over the case: :func:`reach` and the resampling both reckon with that.
-        bend: Displacements of knots over the patch, in mm of the case; None where it is not bent.
+        elastic: Displacements of knots over the patch, in mm of the case; None where it is not bent.
     """
 
     number: int
     case: str
     centre: Millimetres
-    motion: Numbers
+    affine: Numbers
     box: Box
     patch: Grid
-    bend: NDArray[np.float64] | None = None
+    elastic: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
 class TrainingDraws:
-    """How training patches are chosen; validation takes the same without motion.
+    """How training patches are chosen; validation takes the same without affine.
 
     Batch ``b`` holds the numbers ``b * batch_size`` and on, whatever ranks they go to. Cases come in rounds,
     each a new order of all of them, so every case comes equally often.
@@ -81,13 +81,13 @@ class TrainingDraws:
         batch_size: Patches of a step, over all ranks.
         cases_per_batch: Patients a batch is drawn from.
         oversampling: Which patches are centred on foreground.
-        motion: How patches are turned, scaled and mirrored; None leaves them as they are.
+        affine: How patches are turned, scaled and mirrored; None leaves them as they are.
         seed: Makes the run's patches; another seed, other patches.
         margin: Native voxels read beyond the patch for the spline's sake: what lies beyond them fades by
             0.27 a voxel, so that 8 leave 3e-5 of it, less than CT rounds by; 12 leave 1e-7.
         class_weights: How often each class is the centre, relative to the others; a class not named never
             is. None treats all alike.
-        bend: How patches are bent; None leaves them straight.
+        elastic: How patches are bent; None leaves them straight.
 
     Raises:
         ValueError: If the counts are not positive, there are more cases than patches in a batch, or
@@ -99,11 +99,11 @@ class TrainingDraws:
     batch_size: int = 2
     cases_per_batch: int = 1
     oversampling: Oversampling = field(default_factory=FixedShare)
-    motion: RandomMotion | None = field(default_factory=RandomMotion)
+    affine: RandomAffine | None = field(default_factory=RandomAffine)
     seed: int = 0
     margin: int = 8
     class_weights: Mapping[int, float] | None = None
-    bend: RandomBend | None = None
+    elastic: RandomElasticDeformation | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
@@ -150,18 +150,18 @@ class TrainingDraws:
         voxel = self._foreground(rng, case) if forced else None
         voxel = _annotated(rng, case) if voxel is None else voxel
         start = self._start(rng, whole.shape, None if voxel is None else _on_network(voxel, step))
-        motion = np.eye(AXES) if self.motion is None else self.motion.draw(rng, patch)
+        affine = np.eye(AXES) if self.affine is None else self.affine.draw(rng, patch)
         z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
-        box = reach(case.grid, patch, (z, y, x), motion, self.margin)
-        bend = self._bend(number, patch)
-        box = box if bend is None else _grown(box, bend, case.grid)
-        return Draw(number, case.name, (z, y, x), tuple(motion.ravel().tolist()), box, patch, bend)
+        box = reach(case.grid, patch, (z, y, x), affine, self.margin)
+        elastic = self._elastic(number, patch)
+        box = box if elastic is None else _grown(box, elastic, case.grid)
+        return Draw(number, case.name, (z, y, x), tuple(affine.ravel().tolist()), box, patch, elastic)
 
-    def _bend(self, number: int, patch: Grid) -> NDArray[np.float64] | None:
-        if self.bend is None:
+    def _elastic(self, number: int, patch: Grid) -> NDArray[np.float64] | None:
+        if self.elastic is None:
             return None
-        flat = (self.motion or RandomMotion()).is_flat(patch)
-        return self.bend.draw(np.random.default_rng([self.seed, number, BENDS]), flat)
+        flat = (self.affine or RandomAffine()).is_flat(patch)
+        return self.elastic.draw(np.random.default_rng([self.seed, number, BENDS]), flat)
 
     def _case(self, batch: int, position: int, cases: int) -> int:
         slot = batch * self.cases_per_batch + position * self.cases_per_batch // self.batch_size
@@ -194,9 +194,9 @@ class TrainingDraws:
 
 
 def reach(
-    native: Grid, patch: Grid, centre: Sequence[float], motion: NDArray[np.float64], margin: int
+    native: Grid, patch: Grid, centre: Sequence[float], affine: NDArray[np.float64], margin: int
 ) -> Box:
-    """Give the native voxels that a patch needs after its motion, clipped to the case.
+    """Give the native voxels that a patch needs after its affine, clipped to the case.
 
     The margin goes on only where the spline works: along axes that are resampled but not turned. Where a step
     in the patch is two native voxels long or more, half of it goes on everywhere: a low-pass averages so far.
@@ -205,11 +205,11 @@ def reach(
         native: The case.
         patch: The network's input.
         centre: Of the patch, in native voxels as cells.
-        motion: 3x3 matrix in mm.
+        affine: 3x3 matrix in mm.
         margin: Native voxels on either side.
     """
     whole = native.respaced(patch.spacing)
-    turns = (np.abs(motion) * native.extent / whole.shape).tolist()  # mm of the case, for a step in the patch
+    turns = (np.abs(affine) * native.extent / whole.shape).tolist()  # mm of the case, for a step in the patch
     start, stop = [], []
     for axis, (mm, voxels, middle) in enumerate(zip(native.spacing, native.shape, centre, strict=True)):
         half = sum(turn / mm * (count - 1) / 2 for turn, count in zip(turns[axis], patch.shape, strict=True))
@@ -248,9 +248,9 @@ def _on_network(voxel: NDArray[np.int32], step: NDArray[np.float64]) -> NDArray[
     return np.floor(network).astype(np.int64)
 
 
-def _grown(box: Box, bend: NDArray[np.float64], native: Grid) -> Box:
-    """Give the box that holds what a bend reaches, too; clipped to the case."""
-    furthest = np.abs(bend).max(axis=(1, 2, 3)) / native.spacing
+def _grown(box: Box, elastic: NDArray[np.float64], native: Grid) -> Box:
+    """Give the box that holds what a elastic reaches, too; clipped to the case."""
+    furthest = np.abs(elastic).max(axis=(1, 2, 3)) / native.spacing
     more = np.ceil(furthest).astype(int)
     start, stop = np.array(box.start) - more, np.array(box.start) + box.shape + more
     return Box.between(np.maximum(start, 0).tolist(), np.minimum(stop, native.shape).tolist())

@@ -81,7 +81,9 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
         )
     highdicom, pydicom = _package("highdicom"), _package("pydicom")
     stored = np.ascontiguousarray(volume.source.turn.undo(label))
-    slices = [_named(pydicom.dcmread(file, stop_before_pixels=True)) for file in itk.series_files(source)]
+    slices = [
+        _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in itk.series_files(source)
+    ]
     if len(slices) != len(stored):
         raise ImageError(
             f"{source}: {len(stored)} slices lie in {len(slices)} file(s). A segmentation is made of series "
@@ -100,7 +102,7 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
         made.save_as(temporary)
 
 
-def _named(slice_: Any) -> Any:
+def _read_slice(slice_: Any) -> Any:
     """Leave empty what the slice does not tell and need not."""
     for keyword in MAY_BE_EMPTY:
         if keyword not in slice_:
@@ -114,7 +116,7 @@ def _segmentation(highdicom: Any, slices: list[Any], stored: NDArray[Any], task:
         pixel_array=_segments(stored, task),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _described(highdicom, number, name) for number, name in enumerate(task.foreground, 1)
+            _describe_segment(highdicom, number, name) for number, name in enumerate(task.foreground, 1)
         ],
         series_instance_uid=highdicom.UID(),
         series_number=SERIES_NUMBER,
@@ -142,7 +144,7 @@ def _segments(stored: NDArray[Any], task: Task) -> NDArray[Any]:
     return numbered
 
 
-def _described(highdicom: Any, number: int, name: str) -> Any:
+def _describe_segment(highdicom: Any, number: int, name: str) -> Any:
     coded, algorithm = highdicom.sr.CodedConcept, highdicom.AlgorithmIdentificationSequence
     return highdicom.seg.SegmentDescription(
         segment_number=number,

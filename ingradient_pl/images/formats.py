@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ingradient_pl.files import whole_file
 from ingradient_pl.images import itk, nifti, pairs
-from ingradient_pl.images.frame import Frame, Turn
-from ingradient_pl.images.raw_image import ImageError, Raw, differing, finite
+from ingradient_pl.images.frame import Frame, Reorientation
+from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, describe_difference
 
 __all__ = [
     "Frame",
@@ -59,7 +59,7 @@ class Header(NamedTuple):
     path: Path
     shape: tuple[int, int, int]
     frame: Frame
-    turn: Turn
+    turn: Reorientation
     block: bytes | None
 
 
@@ -98,18 +98,18 @@ def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int |
     if not paths:
         raise ImageError("An image needs at least one file; got none.")
     if pairs.is_pair(paths[0]):
-        return _turned(pairs.read_image(paths), orientation)
-    first = _raw(paths[0], channels if len(paths) == 1 else None)
+        return _reorient(pairs.read_image(paths), orientation)
+    first = _read_raw(paths[0], channels if len(paths) == 1 else None)
     voxels = [first.voxels]
     for path in paths[1:]:
-        other = _raw(path, None)
-        apart = differing(first, other)
+        other = _read_raw(path, None)
+        apart = describe_difference(first, other)
         if apart:
             raise ImageError(
                 f"{path}: {apart} {paths[0]}. Channels of a case must lie on one grid: resample one."
             )
         voxels.append(other.voxels)
-    return _turned(first._replace(voxels=_stacked(voxels)), orientation)
+    return _reorient(first._replace(voxels=_stack(voxels)), orientation)
 
 
 def read_label(path: Path, orientation: str = "LPS", properties: Path | None = None) -> Volume:
@@ -124,8 +124,8 @@ def read_label(path: Path, orientation: str = "LPS", properties: Path | None = N
         ImageError: If the file cannot be read or holds anything but integers from 0 to 65535.
     """
     path = Path(path)
-    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _raw(path, None)
-    return _turned(raw._replace(voxels=_integers(path, raw.voxels)), orientation)
+    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None)
+    return _reorient(raw._replace(voxels=_as_integers(path, raw.voxels)), orientation)
 
 
 def write_label(path: Path, label: NDArray[Any], volume: Volume) -> None:
@@ -149,7 +149,7 @@ def write_label(path: Path, label: NDArray[Any], volume: Volume) -> None:
             f"{path}: the label has shape {label.shape}, the image {volume.voxels.shape[1:]}. "
             "A label is written on the grid of its image."
         )
-    _write(Path(path), _integers(Path(path), label[None]), volume.source)
+    _write(Path(path), _as_integers(Path(path), label[None]), volume.source)
 
 
 def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x"], volume: Volume) -> None:
@@ -171,35 +171,35 @@ def ending(path: Path) -> str:
     return max((known for known in ENDINGS if lower.endswith(known)), key=len, default="")
 
 
-def _raw(path: Path, channels: int | None) -> Raw:
+def _read_raw(path: Path, channels: int | None) -> RawImage:
     if not path.exists():
         raise ImageError(f"{path}: no such file. Is the path relative to another folder, or the link broken?")
-    read: Callable[[Path, int | None], Raw] = nifti.read if nifti.readable(path) else itk.read
+    read: Callable[[Path, int | None], RawImage] = nifti.read if nifti.readable(path) else itk.read
     raw = read(path, channels)
     if raw.frame.shear > STEEPEST:
         raise ImageError(
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
             "boxes. Resample it to a rectangular grid."
         )
-    return raw._replace(voxels=finite(path, raw.voxels))
+    return raw._replace(voxels=check_finite(path, raw.voxels))
 
 
-def _stacked(voxels: list[NDArray[Any]]) -> NDArray[Any]:
+def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:
     if len(voxels) == 1:
         return voxels[0]
     dtype = np.result_type(*voxels)
     return np.concatenate(voxels, dtype=np.float32 if dtype == np.float64 else dtype)
 
 
-def _turned(raw: Raw, orientation: str) -> Volume:
+def _reorient(raw: RawImage, orientation: str) -> Volume:
     z, y, x = raw.voxels.shape[1:]
-    turn = Turn.to(orientation, raw.frame)
+    turn = Reorientation.to(orientation, raw.frame)
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
     voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
     return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header)
 
 
-def _integers(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+def _as_integers(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     if len(voxels) != 1:
         raise ImageError(f"{path}: a label has one channel, this file has {len(voxels)}.")
     if voxels.dtype == np.uint8:

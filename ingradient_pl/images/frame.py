@@ -94,7 +94,7 @@ class Frame(NamedTuple):
         return float(np.linalg.norm(apart[:, :AXES], axis=1).max())
 
 
-class Turn(NamedTuple):
+class Reorientation(NamedTuple):
     """Permutation and flips that bring an array's axes to another orientation, and back.
 
     Args:
@@ -106,7 +106,7 @@ class Turn(NamedTuple):
     flips: tuple[bool, bool, bool] = (False, False, False)
 
     @classmethod
-    def to(cls, orientation: str, frame: Frame) -> "Turn":
+    def to(cls, orientation: str, frame: Frame) -> "Reorientation":
         """Find the turn that brings the axes of ``frame`` nearest to ``orientation``.
 
         Args:

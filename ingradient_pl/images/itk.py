@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.frame import Frame
-from ingradient_pl.images.raw_image import ImageError, Raw, plain
+from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 
 _LOCALE = threading.Lock()
 
 
-def read(path: Path, channels: int | None) -> Raw:
+def read(path: Path, channels: int | None) -> RawImage:
     """Read a file or a folder that holds one DICOM series; ``channels`` as for NIfTI.
 
     Raises:
         ImageError: If it cannot be read, or is not what ``channels`` promises.
     """
     image: Any = _series(path) if path.is_dir() else _file(path)
-    voxels = plain(path, SimpleITK.GetArrayFromImage(image))
+    voxels = to_plain_dtype(path, SimpleITK.GetArrayFromImage(image))
     while image.GetDimension() > AXES and image.GetSize()[-1] == 1 and channels in (None, 1):
         extract: Any = SimpleITK.Extract
         image, voxels = extract(image, [*image.GetSize()[:-1], 0]), voxels[0]
@@ -40,7 +40,7 @@ def read(path: Path, channels: int | None) -> Raw:
         voxels = np.moveaxis(voxels, -1, 0)
     elif dimension == AXES:
         voxels = voxels[None]
-    return Raw(path, voxels, _frame(path, image))
+    return RawImage(path, voxels, _frame(path, image))
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.frame import Frame
-from ingradient_pl.images.raw_image import ImageError, Raw, plain
+from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 
 GZIP = b"\x1f\x8b"
 LFS = b"version https://git-lfs"
@@ -34,13 +34,13 @@ def writable(path: Path) -> bool:
     return path.name.lower().endswith(WRITABLE)
 
 
-def read(path: Path, channels: int | None) -> Raw:
+def read(path: Path, channels: int | None) -> RawImage:
     """Read a file; ``channels`` along its fourth axis, None for a 3D file.
 
     Raises:
         ImageError: If it is not what its name or ``channels`` promises.
     """
-    content = None if path.name.lower().endswith((".hdr", ".img")) else unpacked(path)
+    content = None if path.name.lower().endswith((".hdr", ".img")) else decompress(path)
     image: Any = _image(path, content)
     voxels = _voxels(path, image, content)
     voxels = _channels_first(path, voxels, channels)
@@ -50,7 +50,7 @@ def read(path: Path, channels: int | None) -> Raw:
         frame = _frame(image, nifti)
     except ValueError as error:
         raise ImageError(f"{path}: {error} Repair its header.") from error
-    return Raw(path, voxels, frame, header.binaryblock if nifti else None)
+    return RawImage(path, voxels, frame, header.binaryblock if nifti else None)
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None) -> None:
@@ -77,7 +77,7 @@ def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None) -
         path.write_bytes(body)
 
 
-def unpacked(path: Path) -> bytes:
+def decompress(path: Path) -> bytes:
     """Read a file and undo gzip, whose check sum is verified.
 
     Raises:
@@ -107,19 +107,19 @@ def unpacked(path: Path) -> bytes:
 
 def _image(path: Path, content: bytes | None) -> object:
     if content is None:
-        return _opened(path, lambda: nibabel.load(path))
+        return _open(path, lambda: nibabel.load(path))
     kinds: Any = nibabel
     if path.name.lower().endswith((".mgz", ".mgh")):
-        return _opened(path, lambda: kinds.MGHImage.from_bytes(content))
+        return _open(path, lambda: kinds.MGHImage.from_bytes(content))
     size = {int.from_bytes(content[:4], order) for order in ("little", "big")}
     magic = content[4:7] if SIZE_2 in size else content[SIZE_1 - 4 : SIZE_1 - 1]
     if not size & {SIZE_1, SIZE_2} or magic not in (b"n+1", b"n+2", b"ni1", b"ni2"):
         raise ImageError(f"{path}: not a NIfTI file, though its name says so. Rename or convert it.")
     kind = kinds.Nifti2Image if SIZE_2 in size else kinds.Nifti1Image
-    return _opened(path, lambda: kind.from_bytes(content))
+    return _open(path, lambda: kind.from_bytes(content))
 
 
-def _opened(path: Path, opening: Any) -> object:
+def _open(path: Path, opening: Any) -> object:
     try:
         return opening()
     except Exception as error:
@@ -140,16 +140,16 @@ def _voxels(path: Path, image: Any, content: bytes | None) -> NDArray[Any]:
         raise ImageError(
             f"{path}: the voxels cannot be read ({error}); is it truncated? Copy it again."
         ) from error
-    voxels = plain(path, stored)
+    voxels = to_plain_dtype(path, stored)
     slope, inter = float(getattr(proxy, "slope", 1.0)), float(getattr(proxy, "inter", 0.0))
     if (slope, inter) == (1.0, 0.0):
         return voxels
     if voxels.dtype.kind in "iu" and slope.is_integer() and inter.is_integer():
-        return _rescaled(voxels, int(slope), int(inter))
-    return _scaled(voxels, slope, inter)
+        return _apply_integer_slope(voxels, int(slope), int(inter))
+    return _apply_slope(voxels, slope, inter)
 
 
-def _scaled(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
+def _apply_slope(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     """Slope and intercept in 64 bits, the result in 32, without a 64-bit copy of the whole."""
     scaled = np.empty(voxels.shape, np.float32, order="F")
     for plane in range(voxels.shape[-1]):
@@ -157,14 +157,14 @@ def _scaled(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     return scaled
 
 
-def _rescaled(voxels: NDArray[Any], slope: int, inter: int) -> NDArray[Any]:
+def _apply_integer_slope(voxels: NDArray[Any], slope: int, inter: int) -> NDArray[Any]:
     """Integers that stay integers: a CT stored with an offset of 1024 remains 16 bits."""
     ends = [int(end) * slope + inter for end in (voxels.min(), voxels.max())] if voxels.size else [0, 0]
     for dtype in (voxels.dtype, np.dtype(np.int16), np.dtype(np.int32)):
         limits = np.iinfo(dtype)
         if limits.min <= min(ends) and max(ends) <= limits.max:
             return (voxels.astype(np.int64) * slope + inter).astype(dtype)
-    return _scaled(voxels, slope, inter)
+    return _apply_slope(voxels, slope, inter)
 
 
 def _channels_first(path: Path, voxels: NDArray[Any], channels: int | None) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images import plain_pickle
 from ingradient_pl.images.frame import IDENTITY, Frame
-from ingradient_pl.images.raw_image import ImageError, Raw, finite, plain
+from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, to_plain_dtype
 
 
 def is_pair(path: Path) -> bool:
@@ -18,7 +18,7 @@ def is_pair(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def read_image(paths: Sequence[Path]) -> Raw:
+def read_image(paths: Sequence[Path]) -> RawImage:
     """Read ``x`` of an npz, (modalities, z, y, x) or (z, y, x), and its place from the pickle beside it.
 
     Args:
@@ -28,28 +28,30 @@ def read_image(paths: Sequence[Path]) -> Raw:
         ImageError: If either cannot be read; the pickle is never run.
     """
     path = paths[0]
-    voxels = plain(path, array(path, "x"))
+    voxels = to_plain_dtype(path, array(path, "x"))
     if voxels.ndim == AXES:
         voxels = voxels[None]
     if voxels.ndim != AXES + 1:
         raise ImageError(
             f"{path}: 'x' must be (modalities, z, y, x) or (z, y, x); its shape is {voxels.shape}."
         )
-    return Raw(path, finite(path, voxels), _frame(paths[1] if len(paths) > 1 else path.with_suffix(".pkl")))
+    return RawImage(
+        path, check_finite(path, voxels), _frame(paths[1] if len(paths) > 1 else path.with_suffix(".pkl"))
+    )
 
 
-def read_label(path: Path, properties: Path | None = None) -> Raw:
+def read_label(path: Path, properties: Path | None = None) -> RawImage:
     """Read ``y`` of an npz, (z, y, x); ``properties`` is the pickle where its name differs.
 
     Raises:
         ImageError: If either cannot be read.
     """
-    voxels = plain(path, array(path, "y"))
+    voxels = to_plain_dtype(path, array(path, "y"))
     if voxels.ndim == AXES:
         voxels = voxels[None]
     if voxels.ndim != AXES + 1 or len(voxels) != 1:
         raise ImageError(f"{path}: 'y' must be (z, y, x); its shape is {voxels.shape}.")
-    return Raw(path, voxels, _frame(properties or path.with_suffix(".pkl")))
+    return RawImage(path, voxels, _frame(properties or path.with_suffix(".pkl")))
 
 
 def keys(path: Path) -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,7 @@ class ImageError(ValueError):
     """A file that cannot be read as promised; the message begins with its name and ends with the cure."""
 
 
-class Raw(NamedTuple):
+class RawImage(NamedTuple):
     """Voxels as a file holds them.
 
     Args:
@@ -32,12 +32,14 @@ class Raw(NamedTuple):
     block: bytes | None = None
 
 
-def differing(first: Raw, other: Raw) -> str:
+def describe_difference(first: RawImage, other: RawImage) -> str:
     """Say in what two files' grids differ; empty where they are the same but for rounding."""
-    return _differing(first.voxels.shape[1:], first.frame, other.voxels.shape[1:], other.frame)
+    return _describe_difference(first.voxels.shape[1:], first.frame, other.voxels.shape[1:], other.frame)
 
 
-def _differing(shape: tuple[int, ...], frame: Frame, other_shape: tuple[int, ...], other: Frame) -> str:
+def _describe_difference(
+    shape: tuple[int, ...], frame: Frame, other_shape: tuple[int, ...], other: Frame
+) -> str:
     if shape != other_shape:
         return f"its shape (z, y, x) {other_shape} differs from {shape} of"
     apart = frame.distance(other, shape)
@@ -53,7 +55,7 @@ def _differing(shape: tuple[int, ...], frame: Frame, other_shape: tuple[int, ...
     return f"its corners lie up to {apart:.3g} mm from those of"
 
 
-def plain(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+def to_plain_dtype(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     """Bring voxels to a type of this machine that torch knows, without changing a value.
 
     Raises:
@@ -72,11 +74,11 @@ def plain(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             return voxels.astype(np.float32)
     if dtype.kind in "iu" and dtype.itemsize > 2:  # noqa: PLR2004
-        return _narrowed(voxels)
+        return _narrow(voxels)
     return voxels.astype(dtype, copy=False)
 
 
-def finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+def check_finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     """Give the voxels (channel, z, y, x) back where every one is a number.
 
     Raises:
@@ -96,7 +98,7 @@ def finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     return voxels
 
 
-def _narrowed(voxels: NDArray[Any]) -> NDArray[Any]:
+def _narrow(voxels: NDArray[Any]) -> NDArray[Any]:
     """Torch computes with int32, hardly with uint32, and float32 is what 64 bits end as on a device."""
     if not voxels.size or voxels.dtype.newbyteorder("=") == np.int32:
         return voxels.astype(np.int32)

@@ -26,10 +26,12 @@ def write_pictures(
         task: Channels and labels.
         folder: Where to.
     """
-    return [_written(case, file, task, Path(folder)) for case, file in zip(cases, predictions, strict=True)]
+    return [
+        _write_picture(case, file, task, Path(folder)) for case, file in zip(cases, predictions, strict=True)
+    ]
 
 
-def _written(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
+def _write_picture(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
     image = torch.from_numpy(read_case(case, task, ORIENTATION).voxels[0]).float()
     shown = {"prediction": formats.read_label(prediction, ORIENTATION).voxels[0]}
     if case.label is not None and is_stored(case.images[0]):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import ingradient_pl
 from ingradient_pl.files import whole_file
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.spec import TARGET, TRUSTED, build, recipe
+from ingradient_pl.spec import TARGET, TRUSTED, build, to_spec
 from ingradient_pl.task import Task
 
 Record = TypeVar("Record", Plan, Task)
@@ -95,10 +95,10 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not files:
         raise CheckpointError("No checkpoint was given: name at least one file.")
-    return _together([_model(content(Path(file)), str(file), trusted) for file in files])
+    return _join_folds([_model(read_content(Path(file)), str(file), trusted) for file in files])
 
 
-def description(
+def read_description(
     networks: nn.Module | Sequence[nn.Module],
     plan: Plan,
     task: Task,
@@ -119,7 +119,7 @@ def description(
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     try:
-        network = recipe(folds[0])
+        network = to_spec(folds[0])
     except TypeError:
         network = None
     own = {
@@ -127,10 +127,10 @@ def description(
         "version": ingradient_pl.__version__,
         "network": network,
         "networks": len(folds),
-        "plan": recipe(plan),
-        "task": recipe(task),
+        "plan": to_spec(plan),
+        "task": to_spec(task),
         "validation": list(validation),
-        "mirror": _mirrored(plan) if mirror is None else list(mirror),
+        "mirror": _mirror_axes(plan) if mirror is None else list(mirror),
     }
     return {OURS: own}
 
@@ -156,7 +156,7 @@ def write(
         previous: In a cascade, the stage before; it is written into the same file.
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
-    mirrored = _mirrored(plan) if mirror is None else mirror
+    mirrored = _mirror_axes(plan) if mirror is None else mirror
     model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
     with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
         torch.save(_stage(model), file)
@@ -169,7 +169,7 @@ def _stage(model: Model) -> dict[str, Any]:
         for fold, network in enumerate(model.networks)
         for name, value in network.state_dict().items()
     }
-    described = description(model.networks, model.plan, model.task, model.validation, model.mirror)
+    described = read_description(model.networks, model.plan, model.task, model.validation, model.mirror)
     before = {} if model.previous is None else {PREVIOUS: _stage(model.previous)}
     return {"state_dict": weights, **described, **before}
 
@@ -178,7 +178,7 @@ def _prefix(fold: int) -> str:
     return f"network_{fold}." if fold else "network."
 
 
-def _mirrored(plan: Plan) -> list[int]:
+def _mirror_axes(plan: Plan) -> list[int]:
     return [axis for axis, voxels in enumerate(plan.patch) if voxels > 1]
 
 
@@ -199,7 +199,7 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
             f"channels {list(task.channels)} and needs {task.outputs} outputs. It was put together wrongly: "
             "write it anew from the training run."
         )
-    mirror, validation = own.get("mirror", _mirrored(plan)), own.get("validation", ())
+    mirror, validation = own.get("mirror", _mirror_axes(plan)), own.get("validation", ())
     return Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
 
 
@@ -208,7 +208,7 @@ def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:
     return kind(**{name: build(value) for name, value in plain.items() if name != TARGET})
 
 
-def content(path: Path) -> Mapping[str, Any]:
+def read_content(path: Path) -> Mapping[str, Any]:
     """Open a checkpoint without running anything in it, and give all it holds.
 
     Raises:
@@ -284,7 +284,7 @@ def _network(
     return network.eval()
 
 
-def _together(models: Sequence[Model]) -> Model:
+def _join_folds(models: Sequence[Model]) -> Model:
     """Average models of one plan; in a cascade, those before them as well."""
     for model in models[1:]:
         _check_alike(models[0], model)
@@ -295,7 +295,7 @@ def _together(models: Sequence[Model]) -> Model:
         mirror=tuple(axis for axis in models[0].mirror if all(axis in model.mirror for model in models)),
         # what one kept from its training another trained on: all must have kept it
         validation=tuple(sorted(set.intersection(*(set(model.validation) for model in models)))),
-        previous=_together(before) if before else None,
+        previous=_join_folds(before) if before else None,
     )
 
 

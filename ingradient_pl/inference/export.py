@@ -18,7 +18,7 @@ import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import finest
-from ingradient_pl.spec import recipe
+from ingradient_pl.spec import to_spec
 
 DESCRIPTION = "model.json"
 INPUT, OUTPUT = "image", "logits"
@@ -85,11 +85,11 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
         with whole_file(files[-1]) as temporary:
             write(_program(network, model), temporary)
     description = output / DESCRIPTION
-    replace_file(description, json.dumps(_described(model, form, files), indent=2).encode())
+    replace_file(description, json.dumps(_describe(model, form, files), indent=2).encode())
     return Exported(files, description)
 
 
-def opened(file: Path) -> Run:
+def open_exported(file: Path) -> Run:
     """Open an exported network as a function on the CPU, from a batch of patches to logits.
 
     Raises:
@@ -117,12 +117,12 @@ def largest_difference(model: Model, exported: Exported, seed: int = 0, batch: i
     image = torch.from_numpy(noise.astype(np.float32))
     with torch.inference_mode():
         return max(
-            float((opened(file)(image) - exact(network, image)).abs().max())
+            float((open_exported(file)(image) - run_in_double(network, image)).abs().max())
             for network, file in zip(model.networks, exported.files, strict=True)
         )
 
 
-def exact(network: nn.Module, image: Tensor) -> Tensor:
+def run_in_double(network: nn.Module, image: Tensor) -> Tensor:
     """Give a network's finest logits, computed in double precision on the CPU."""
     return finest(copy.deepcopy(network).cpu().double().eval(), image.double())
 
@@ -177,7 +177,7 @@ def _package(name: str) -> Any:
         ) from error
 
 
-def _described(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
+def _describe(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
     plan, task = model.plan, model.task
     seen = [] if model.previous is None else [f"1 where {FIRST} says {n}" for n in task.foreground_values]
     return {
@@ -198,7 +198,7 @@ def _described(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
             "activation": "sigmoid" if task.has_regions else "softmax",
         },
         "mirror": list(model.mirror),
-        "plan": recipe(plan),
+        "plan": to_spec(plan),
         "task": task.described,
     }
 

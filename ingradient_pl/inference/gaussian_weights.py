@@ -10,7 +10,7 @@ from torch import Tensor
 SIGMAS_PER_PATCH = 8
 
 
-def bell(length: int) -> Float[Tensor, " length"]:
+def gaussian(length: int) -> Float[Tensor, " length"]:
     """Give the Gaussian that weighs a window along one axis: the middle counts most, the rim hardly.
 
     Its standard deviation is an eighth of the window; its centre is voxel ``length // 2``.
@@ -21,7 +21,7 @@ def bell(length: int) -> Float[Tensor, " length"]:
     return torch.exp(-0.5 * (distance * SIGMAS_PER_PATCH / length) ** 2)
 
 
-def shares(starts: Sequence[int], length: int) -> Float[Tensor, "window {length}"]:
+def window_weights(starts: Sequence[int], length: int) -> Float[Tensor, "window {length}"]:
     """Give how much each window along one axis has to say at each of its voxels.
 
     At every voxel of the axis the shares of the windows that cover it add up to one. A window's weight in
@@ -30,11 +30,11 @@ def shares(starts: Sequence[int], length: int) -> Float[Tensor, "window {length}
     sums stay as small as the logits themselves, so that half precision can hold them. The answer is that of
     nnU-Net's weighted mean.
 
-    >>> shares([0, 2], 3).round(decimals=2)  # the voxel they share is as far from both centres
+    >>> window_weights([0, 2], 3).round(decimals=2)  # the voxel they share is as far from both centres
     tensor([[1.0000, 1.0000, 0.5000],
             [0.5000, 1.0000, 1.0000]], dtype=torch.float64)
     """
-    weights = bell(length)
+    weights = gaussian(length)
     total = weights.new_zeros(max(starts) + length)
     for start in starts:
         total[start : start + length] += weights

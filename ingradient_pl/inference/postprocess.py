@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.lesions import components
-from ingradient_pl.spec import TRUSTED, build, recipe
+from ingradient_pl.spec import TRUSTED, build, to_spec
 
 Labels = UInt[np.ndarray, "z y x"]
 Step = Callable[[NDArray[Any], Sequence[float]], NDArray[Any]]
@@ -49,7 +49,7 @@ class LargestComponent:
 
     def __call__(self, label: Labels, spacing: Sequence[float]) -> Labels:
         """Give the label without stray pieces; ``spacing`` plays no part."""
-        return _kept(label, self.labels, self.together, lambda sizes: sizes == sizes.max())
+        return _keep(label, self.labels, self.together, lambda sizes: sizes == sizes.max())
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class SmallestSize:
             least = float(self.voxels)
         else:
             least = (self.mm3 or 0.0) / math.prod(spacing) * ROUNDING
-        return _kept(label, self.labels, self.together, lambda sizes: sizes >= least)
+        return _keep(label, self.labels, self.together, lambda sizes: sizes >= least)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class FillHoles:
         """Give the label without holes; ``spacing`` plays no part."""
         answer = label.copy()
         for value, part, mask in _objects(answer, self.labels, together=False):
-            part[_holes(mask) & (part == 0)] = value
+            part[_fill(mask) & (part == 0)] = value
         return answer
 
 
@@ -171,7 +171,7 @@ def write_steps(path: Path, steps: Steps, remarks: Sequence[str] = ()) -> None:
         steps: What to write.
         remarks: Lines that stand above them, as comments.
     """
-    text = yaml.safe_dump(recipe(steps.steps), sort_keys=False, default_flow_style=None, width=110)
+    text = yaml.safe_dump(to_spec(steps.steps), sort_keys=False, default_flow_style=None, width=110)
     above = HEAD + "".join(f"# {line}\n" for line in remarks)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     replace_file(Path(path), (above + text).encode())
@@ -200,7 +200,7 @@ def _objects(
             yield value, label[box], label[box] == value
 
 
-def _kept(
+def _keep(
     label: NDArray[Any],
     labels: tuple[int, ...] | None,
     together: bool,  # noqa: FBT001 - a field of the steps
@@ -216,7 +216,7 @@ def _kept(
     return answer
 
 
-def _holes(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
+def _fill(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
     """Find what a mask encloses; it touches every side of its array, so what does as well is outside."""
     numbers, count = ndimage.label(~mask)
     inside = np.ones(count + 1, dtype=bool)

@@ -19,7 +19,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
-from ingradient_pl.images.raw_image import Raw, differing
+from ingradient_pl.images.raw_image import RawImage, describe_difference
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
@@ -159,7 +159,7 @@ def score_cases(
             label = after(label, volume.frame.spacing)
         agreement = counted(label, truth, list(labels), task.ignore)
         scores = {one: counts.named() for one, counts in agreement.items()}
-        dice = ", ".join(f"{labels[one]} {_shown(numbers['Dice'])}" for one, numbers in scores.items())
+        dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
         return CaseScores(case.name, case.images[0], Path(case.label or ""), scores)
 
@@ -230,7 +230,7 @@ def _answers(
             try:
                 volume = current.result()
                 maps = scratch(volume)
-                predictor, label = _predicted(predictor, volume, maps, say)
+                predictor, label = _predict(predictor, volume, maps, say)
                 answer = writer.submit(finish, case, volume, label, maps)
             except FAULTS as error:
                 answer.set_exception(error)
@@ -241,7 +241,7 @@ def _answers(
             yield last
 
 
-def _predicted(
+def _predict(
     predictor: Predictor, volume: Volume, maps: Maps, say: Callable[[str], None]
 ) -> tuple[Predictor, UInt[Any, "z y x"]]:
     """Predict; where memory does not suffice try once more with one window at a time, and stay with it."""
@@ -271,8 +271,8 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
         return kept
     properties = case.images[1] if case.label.suffix == ".npz" and len(case.images) > 1 else None
     read = formats.read_label(case.label, orientation, properties)
-    image = Raw(case.images[0], volume.voxels, volume.frame)
-    apart = differing(image, Raw(case.label, read.voxels, read.frame))
+    image = RawImage(case.images[0], volume.voxels, volume.frame)
+    apart = describe_difference(image, RawImage(case.label, read.voxels, read.frame))
     if apart:
         raise ImageError(f"{case.label}: {apart} its image {case.images[0]}.")
     label: Label = read.voxels[0]
@@ -294,5 +294,5 @@ def _line(error: BaseException) -> str:
     return text
 
 
-def _shown(dice: float) -> str:
+def _format_dice(dice: float) -> str:
     return "-" if math.isnan(dice) else f"{dice:.4f}"

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.preprocess import sent_out
-from ingradient_pl.inference.sliding_window import FULL_BYTES, Slabs, Tiling
-from ingradient_pl.inference.to_native import Choice, Home, Keep
-from ingradient_pl.transforms.sampling_matrices import homeward
+from ingradient_pl.inference.preprocess import preprocess
+from ingradient_pl.inference.sliding_window import FULL_BYTES, SlidingWindow, Tiling
+from ingradient_pl.inference.to_native import KeepProbabilities, LabelDecoder, NativeResampler
+from ingradient_pl.transforms.sampling_matrices import to_native_axes
 
 VIEWS = {"cpu": 2}
 """Windows together: on 2 cores one takes 168 ms, two 91 ms each, four 91 ms, eight 102 ms (40×56×40)."""
@@ -57,7 +57,7 @@ class Predictor:
         if not set(self.mirror or ()) <= set(range(AXES)):
             raise ValueError(f"mirror names axes 0, 1, 2 (z, y, x), got {self.mirror}.")
         for model in self._stages():
-            Choice.of(model.task)
+            LabelDecoder.of(model.task)
         try:
             for network in (network for model in self._stages() for network in model.networks):
                 network.to(self.device).eval()
@@ -107,20 +107,22 @@ class Predictor:
             ValueError: If the image has other channels or axes than the model, or the spacing is no size.
             ArithmeticError: If the network's answer is not finite.
         """
-        plan, choice = self.model.plan, Choice.of(self.model.task)
+        plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
         self._check(image, spacing)
         before = self._before(image, spacing)
         with torch.inference_mode():
-            case = sent_out(image, spacing, plan, before)
-            label = np.zeros(image.shape[1:], dtype=choice.dtype)
+            case = preprocess(image, spacing, plan, before)
+            label = np.zeros(image.shape[1:], dtype=decoder.dtype)
             inside = label.transpose(plan.transpose)[case.box.slices]
-            slabs = Slabs(case.network.shape, self._tiling(), self.model.plan.outputs)
-            axes = homeward(case.network, case.native, plan.rule)
+            slabs = SlidingWindow(case.network.shape, self._tiling(), self.model.plan.outputs)
+            axes = to_native_axes(case.network, case.native, plan.rule)
             a, b, c = slabs.order
             keep = None if probabilities is None else self._kept(probabilities, case.box, slabs.order)
-            home = Home((axes[a], axes[b], axes[c]), choice, inside.transpose(slabs.order), keep)
+            resampler = NativeResampler(
+                (axes[a], axes[b], axes[c]), decoder, inside.transpose(slabs.order), keep
+            )
             for rows in slabs.logits(case.image.to(self.device), self._forward):
-                home.feed(rows)
+                resampler.feed(rows)
         return label
 
     def _before(
@@ -130,7 +132,9 @@ class Predictor:
         previous = self.model.previous
         return None if previous is None else replace(self, model=previous).predict(image, spacing)
 
-    def _kept(self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]) -> Keep:
+    def _kept(
+        self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]
+    ) -> KeepProbabilities:
         """Give what fills maps in; what was cut off is background."""
         if maps.shape[0] != self.model.plan.outputs:
             raise ValueError(f"probabilities needs {self.model.plan.outputs} maps, got {maps.shape[0]}.")

@@ -11,27 +11,34 @@ from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Box, Grid
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.measure_case import content
+from ingradient_pl.store.measure_case import find_content
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.task import BACKGROUND
 from ingradient_pl.transforms.labels import label_along_axes
-from ingradient_pl.transforms.normalise import clipped_, limits, normalised
+from ingradient_pl.transforms.normalise import clip_, limits, normalise
 from ingradient_pl.transforms.patch import Axis
 from ingradient_pl.transforms.resample import along_axes, along_axis
-from ingradient_pl.transforms.sampling_matrices import Axes, Rule, outward, outward_label, part, separate_axis
+from ingradient_pl.transforms.sampling_matrices import (
+    Axes,
+    Rule,
+    crop_axis,
+    separate_axis,
+    to_network_axes,
+    to_network_label_axes,
+)
 from ingradient_pl.transforms.spline import PAD
 
-AT_ONCE = 1 << 25
+IMAGE_BLOCK_VOXELS = 1 << 25
 """Native voxels resampled together: 128 slices of 512 x 512, so that the spline's margins cost little."""
 FEWEST_LINES = 64
-LABELS_AT_ONCE = 1 << 22
+LABEL_BLOCK_VOXELS = 1 << 22
 """Of a label, which needs no margins."""
 
 OUTSIDE = 1 << 16
 """Stands for what lies outside the body while a label is resampled; no label is as large."""
 
 
-class Outward(NamedTuple):
+class Preprocessed(NamedTuple):
     """A case on the network's grid.
 
     Args:
@@ -48,12 +55,12 @@ class Outward(NamedTuple):
     box: Box
 
 
-def sent_out(
+def preprocess(
     image: Num[np.ndarray, "channel z y x"],
     spacing: Sequence[float],
     plan: Plan,
     before: UInt[np.ndarray, "z y x"] | None = None,
-) -> Outward:
+) -> Preprocessed:
     """Bring a whole case to the network: order axes, cut off what is zero, normalise, resample.
 
     Args:
@@ -69,7 +76,7 @@ def sent_out(
     network = plan.grid(native)
     voxels = turned[(slice(None), *box.slices)]
     masked = [normaliser.masked for normaliser in plan.normalisation]
-    found = content(voxels) if any(masked) or before is not None else None
+    found = find_content(voxels) if any(masked) or before is not None else None
     inside = None if found is None else found.body
     label = None if before is None else before.transpose(plan.transpose)[box.slices]
     if label is not None and inside is not None:
@@ -83,8 +90,8 @@ def sent_out(
     for number, channel in enumerate(voxels):
         way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)
     if label is not None:
-        way._replace(axes=outward_label(native, network, rule)).fill_label(made[-1], label, mask)
-    return Outward(made, native, network, box)
+        way._replace(axes=to_network_label_axes(native, network, rule)).fill_label(made[-1], label, mask)
+    return Preprocessed(made, native, network, box)
 
 
 class _Way(NamedTuple):
@@ -104,7 +111,7 @@ class _Way(NamedTuple):
     @classmethod
     def between(cls, native: Grid, network: Grid, rule: Rule) -> "_Way":
         apart = separate_axis(native.spacing, network.spacing, rule.separate_above)
-        return cls(outward(native, network, rule), apart or 0, apart is not None)
+        return cls(to_network_axes(native, network, rule), apart or 0, apart is not None)
 
     def fill(
         self,
@@ -114,13 +121,13 @@ class _Way(NamedTuple):
         mask: Bool[Tensor, "_ _ _"] | None,
     ) -> None:
         """Normalise and resample a channel into ``out``."""
-        lines = max(FEWEST_LINES, AT_ONCE * channel.shape[self.along] // channel.size)
+        lines = max(FEWEST_LINES, IMAGE_BLOCK_VOXELS * channel.shape[self.along] // channel.size)
         margin = PAD + 1 + math.ceil(channel.shape[self.along] / out.shape[self.along])
         for target, cut, axes in self._blocks(out, channel.shape, lines, margin):
             read = torch.from_numpy(np.ascontiguousarray(channel[cut], dtype=np.float32))
-            clean = normalised(read[None], terms, None if mask is None else mask[cut])
+            clean = normalise(read[None], terms, None if mask is None else mask[cut])
             low, high = self._limits(clean, terms, axes[self.along])
-            clipped_(target.copy_(along_axes(clean, axes)[0]), low, high)
+            clip_(target.copy_(along_axes(clean, axes)[0]), low, high)
 
     def fill_label(
         self,
@@ -129,7 +136,7 @@ class _Way(NamedTuple):
         mask: Bool[Tensor, "_ _ _"] | None,
     ) -> None:
         """Resample a label into ``out``. As nnU-Net's, what lies outside the mask has a vote of its own."""
-        lines = max(1, LABELS_AT_ONCE * label.shape[self.along] // label.size)
+        lines = max(1, LABEL_BLOCK_VOXELS * label.shape[self.along] // label.size)
         for target, cut, axes in self._blocks(out, label.shape, lines, margin=1):
             read = torch.from_numpy(label[cut].astype(np.int32))
             if mask is not None:
@@ -152,7 +159,7 @@ class _Way(NamedTuple):
         some = max(1, lines * wanted // shape[self.along])
         for start in range(0, wanted, some):
             stop = min(start + some, wanted)
-            block, first, last = part(self.axes[self.along], start, stop, margin)
+            block, first, last = crop_axis(self.axes[self.along], start, stop, margin)
             z, y, x = (block if axis == self.along else way for axis, way in enumerate(self.axes))
             cut = (slice(None),) * self.along + (slice(first, last),)
             yield out.narrow(self.along, start, stop - start), cut, (z, y, x)

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Voxels
-from ingradient_pl.inference.gaussian_weights import padding, shares
+from ingradient_pl.inference.gaussian_weights import padding, window_weights
 from ingradient_pl.inference.windows import starts
-from ingradient_pl.transforms.resample import padded
+from ingradient_pl.transforms.resample import pad
 
 FULL_BYTES = 4
 TOGETHER = 4
@@ -64,7 +64,7 @@ class Slab(NamedTuple):
     places: list[Place]
 
 
-class Slabs:
+class SlidingWindow:
     """The windows over a case, sorted so that little has to be held at a time.
 
     Rows follow the axis along which a slab of windows is smallest.
@@ -85,7 +85,7 @@ class Slabs:
         axis = row.index(min(row))
         self.order = (axis, *(other for other in range(AXES) if other != axis))
         self.starts = [starts(self.shape[a], tiling.patch[a], tiling.step) for a in self.order]
-        weights = [shares(self.starts[i], tiling.patch[a]) for i, a in enumerate(self.order)]
+        weights = [window_weights(self.starts[i], tiling.patch[a]) for i, a in enumerate(self.order)]
         self.weights = [dict(zip(at, w, strict=True)) for at, w in zip(self.starts, weights, strict=True)]
         self.dtype = torch.half if row[axis] > tiling.slab_bytes else torch.float
 
@@ -118,7 +118,7 @@ class Slabs:
             image: The case as the network sees it.
             forward: The network, or several whose answers are averaged.
         """
-        image = padded(image, tuple(self.padding))
+        image = pad(image, tuple(self.padding))
         self.weights = [
             {start: weight.to(image.device, torch.float) for start, weight in along.items()}
             for along in self.weights

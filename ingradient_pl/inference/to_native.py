@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.task import BACKGROUND, Task
-from ingradient_pl.transforms.patch import Axis, Cut, Picks
+from ingradient_pl.transforms.patch import Axis, Crop, NearestVoxels
 from ingradient_pl.transforms.sampling_matrices import Axes
 
-AT_ONCE = {"cpu": 1 << 18}
-"""Native voxels decided together: on a processor as many as stay in its cache, class after class."""
-AT_ONCE_ELSEWHERE = 1 << 23
+CPU_BLOCK_VOXELS = {"cpu": 1 << 18}
+"""Native voxels decode together: on a processor as many as stay in its cache, class after class."""
+DEVICE_BLOCK_VOXELS = 1 << 23
 
-NOTHING = torch.zeros(())
+EVEN_ODDS = torch.zeros(())
 """The logit of even chances, above which a region is there."""
 
-Keep = Callable[[int, Float[Tensor, "output row b c"]], None]
+KeepProbabilities = Callable[[int, Float[Tensor, "output row b c"]], None]
 """What is done with probabilities: called with the first native row and the maps of some rows."""
 
 
-class Room:
+class BufferPool:
     """Memory for what passes by, taken again and again under a few names.
 
     Fresh memory for each class of each row costs a processor more than what is reckoned in it: the system
@@ -49,7 +49,7 @@ class Room:
         return self.take(name, *of.shape).copy_(of)
 
 
-class Places(NamedTuple):
+class LinearInterpolation(NamedTuple):
     """Between which lines along an axis the native lines lie.
 
     Args:
@@ -65,12 +65,12 @@ class Places(NamedTuple):
     plain: bool = False
 
     @classmethod
-    def of(cls, axis: Axis) -> "Places":
+    def of(cls, axis: Axis) -> "LinearInterpolation":
         """Read them off the way home of an axis."""
-        if isinstance(axis, Cut):
+        if isinstance(axis, Crop):
             lines = torch.arange(axis.start, axis.start + axis.voxels)
             return cls(lines, lines, None, plain=not axis.mirrored)
-        if isinstance(axis, Picks):
+        if isinstance(axis, NearestVoxels):
             plain = bool((axis.nearest.diff() == 1).all())
             return cls(axis.nearest, axis.nearest, None, plain)
         last = axis.image.shape[1] - 1
@@ -78,12 +78,12 @@ class Places(NamedTuple):
         lower = at.floor().long().clamp(max=max(0, last - 1))
         return cls(lower, (lower + 1).clamp(max=last), (at - lower).float())
 
-    def part(self, first: int, stop: int, begin: int) -> "Places":
+    def part(self, first: int, stop: int, begin: int) -> "LinearInterpolation":
         """Give the native lines ``[first, stop)`` alone, counted from line ``begin``."""
         share = None if self.share is None else self.share[first:stop]
-        return Places(self.lower[first:stop] - begin, self.upper[first:stop] - begin, share)
+        return LinearInterpolation(self.lower[first:stop] - begin, self.upper[first:stop] - begin, share)
 
-    def to(self, device: torch.device) -> "Places":
+    def to(self, device: torch.device) -> "LinearInterpolation":
         """Bring them to a device."""
         share = None if self.share is None else self.share.to(device)
         return self._replace(lower=self.lower.to(device), upper=self.upper.to(device), share=share)
@@ -92,19 +92,19 @@ class Places(NamedTuple):
         """Whether ``count`` lines stay as they are."""
         return self.plain and len(self.lower) == count
 
-    def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int, room: Room) -> Float[Tensor, "_ _ _"]:
-        """Take the native lines from between others along ``dim``; in ``room``."""
+    def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int, pool: BufferPool) -> Float[Tensor, "_ _ _"]:
+        """Take the native lines from between others along ``dim``; in ``pool``."""
         shape = [*rows.shape[:dim], len(self.lower), *rows.shape[dim + 1 :]]
-        below = torch.index_select(rows, dim, self.lower, out=room.take(f"below {dim}", *shape))
+        below = torch.index_select(rows, dim, self.lower, out=pool.take(f"below {dim}", *shape))
         if self.share is None:
             return below
         share = self.share.reshape([-1] + [1] * (rows.ndim - 1 - dim))
-        above = torch.index_select(rows, dim, self.upper, out=room.take("above", *shape))
+        above = torch.index_select(rows, dim, self.upper, out=pool.take("above", *shape))
         return torch.lerp(below, above, share, out=below)
 
 
 @dataclass(frozen=True)
-class Choice:
+class LabelDecoder:
     """From the logits of a voxel to the integer of a label.
 
     Args:
@@ -117,7 +117,7 @@ class Choice:
     regions: bool
 
     @classmethod
-    def of(cls, task: Task) -> "Choice":
+    def of(cls, task: Task) -> "LabelDecoder":
         """Read it off a task.
 
         Raises:
@@ -138,7 +138,9 @@ class Choice:
         """The smallest type that holds every integer."""
         return np.uint8 if max(self.integers) <= np.iinfo(np.uint8).max else np.uint16
 
-    def decided(self, maps: Iterable[Float[Tensor, "row b c"]], room: Room) -> Num[np.ndarray, "row b c"]:
+    def decode(
+        self, maps: Iterable[Float[Tensor, "row b c"]], pool: BufferPool
+    ) -> Num[np.ndarray, "row b c"]:
         """Choose, class after class: of the maps seen so far only the best logit is remembered.
 
         What is kept is the rank of the output chosen, which only ever grows: so the mask of a class times
@@ -149,13 +151,13 @@ class Choice:
         ranks: Tensor | None = None
         for rank, logits in enumerate(maps, int(self.regions)):
             if ranks is None:
-                ranks, better = (room.take(name, *logits.shape) for name in ("ranks", "better"))
+                ranks, better = (pool.take(name, *logits.shape) for name in ("ranks", "better"))
                 ranks.zero_()
             if self.regions or best is not None:
-                torch.gt(logits, NOTHING if best is None else best, out=better)
+                torch.gt(logits, EVEN_ODDS if best is None else best, out=better)
                 torch.maximum(ranks, better.mul_(rank), out=ranks)
             if not self.regions:
-                best = room.copy("best", logits) if best is None else torch.maximum(best, logits, out=best)
+                best = pool.copy("best", logits) if best is None else torch.maximum(best, logits, out=best)
         assert ranks is not None
         written = np.array([BACKGROUND, *self.integers] if self.regions else self.integers, self.dtype)
         chosen: NDArray[np.unsignedinteger[Any]] = written[ranks.to(torch.int32).cpu().numpy()]
@@ -166,7 +168,7 @@ class Choice:
         return logits.sigmoid() if self.regions else logits.softmax(0)
 
 
-class Home:
+class NativeResampler:
     """Takes finished rows of logits in their order and fills in the label on the case's own voxels.
 
     Beyond the rows it is given it holds one row of logits and as many native voxels as fit a cache, however
@@ -174,39 +176,43 @@ class Home:
 
     Args:
         axes: The way home along each axis, the one that rows follow first.
-        choice: From logits to labels.
+        decoder: From logits to labels.
         label: Where labels go; axes as in ``axes``.
         keep: What to do with probabilities; None where nobody wants them.
     """
 
     def __init__(
-        self, axes: Axes, choice: Choice, label: Num[np.ndarray, "row b c"], keep: Keep | None = None
+        self,
+        axes: Axes,
+        decoder: LabelDecoder,
+        label: Num[np.ndarray, "row b c"],
+        keep: KeepProbabilities | None = None,
     ) -> None:
-        self.along, *self.across = (Places.of(axis) for axis in axes)
-        self.choice, self.label, self.keep = choice, label, keep
+        self.along, *self.across = (LinearInterpolation.of(axis) for axis in axes)
+        self.decoder, self.label, self.keep = decoder, label, keep
         self.fed = self.done = 0
         self.last: Tensor | None = None
-        self.room = Room(torch.device("cpu"))
+        self.pool = BufferPool(torch.device("cpu"))
 
     def feed(self, rows: Float[Tensor, "output row b c"]) -> None:
         """Take the next rows; native rows that lie between rows known by now are written."""
-        if self.room.device != rows.device:
-            self.room = Room(rows.device)
+        if self.pool.device != rows.device:
+            self.pool = BufferPool(rows.device)
         known = self.fed + rows.shape[1]
         ready = int(torch.searchsorted(self.along.upper, known))
         voxels = self.label.shape[1] * self.label.shape[2]
-        most = max(1, AT_ONCE.get(rows.device.type, AT_ONCE_ELSEWHERE) // voxels)
+        most = max(1, CPU_BLOCK_VOXELS.get(rows.device.type, DEVICE_BLOCK_VOXELS) // voxels)
         for first in range(self.done, ready, most):
             self._write(rows, first, min(first + most, ready))
         self.done, self.fed, self.last = ready, known, rows[:, -1:].clone()
 
     def _write(self, rows: Tensor, first: int, stop: int) -> None:
         if self.keep is None:
-            self.label[first:stop] = self.choice.decided(self._maps(rows, first, stop), self.room)
+            self.label[first:stop] = self.decoder.decode(self._maps(rows, first, stop), self.pool)
         else:
             logits = torch.stack([found.clone() for found in self._maps(rows, first, stop)])
-            self.keep(first, self.choice.probabilities(logits))
-            self.label[first:stop] = self.choice.decided(logits, self.room)
+            self.keep(first, self.decoder.probabilities(logits))
+            self.label[first:stop] = self.decoder.decode(logits, self.pool)
 
     def _maps(self, rows: Tensor, first: int, stop: int) -> Iterable[Tensor]:
         """Each output's logits on the native rows ``[first, stop)``, until the next are made."""
@@ -220,12 +226,14 @@ class Home:
                 assert self.last is not None
                 block = torch.cat([self.last[output], block])
             if block.dtype != torch.float32:
-                block = self.room.copy("single", block)
-            yield across(along.of_lines(block, 0, self.room), sides, self.room)
+                block = self.pool.copy("single", block)
+            yield resample_across(along.of_lines(block, 0, self.pool), sides, self.pool)
 
 
-def across(rows: Float[Tensor, "row _ _"], sides: Sequence[Places], room: Room) -> Float[Tensor, "row _ _"]:
-    """Resample the two axes across the rows, linearly or to the nearest; in ``room``.
+def resample_across(
+    rows: Float[Tensor, "row _ _"], sides: Sequence[LinearInterpolation], pool: BufferPool
+) -> Float[Tensor, "row _ _"]:
+    """Resample the two axes across the rows, linearly or to the nearest; in ``pool``.
 
     Each axis is brought to the middle and taken line by line, which on a processor is 1.6 times as fast as
     torch's own bilinear interpolation.
@@ -233,5 +241,5 @@ def across(rows: Float[Tensor, "row _ _"], sides: Sequence[Places], room: Room) 
     for side in reversed(sides):
         rows = rows.transpose(1, 2)
         if not side.all_there(rows.shape[1]):
-            rows = side.of_lines(room.copy("turned", rows), 1, room)
+            rows = side.of_lines(pool.copy("turned", rows), 1, pool)
     return rows

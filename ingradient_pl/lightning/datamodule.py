@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from ingradient_pl.datasets.splits import Split, folds, from_column, from_file, kept_for_test
+from ingradient_pl.datasets.splits import Split, folds, from_column, from_file, is_test
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
@@ -43,7 +43,7 @@ class Fold:
         labelled = {name: case for name, case in store.cases.items() if case.labelled}
         if not labelled:
             raise ValueError(f"No case of the store {store.path} has a label: there is nothing to train on.")
-        usable = {name: case for name, case in labelled.items() if not kept_for_test(case.split)}
+        usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
         groups = {name: case.group for name, case in usable.items()}
         if self.number is None:
             return Split(tuple(groups), tuple(groups))
@@ -102,7 +102,7 @@ class SegmentationData(pl.LightningDataModule):
         self.prepare = Prepare(plan.patch, masked, label_order)
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
         self.loader: PatchLoader | None = None
-        self.left_off: dict[str, int] = {}
+        self.resume_position: dict[str, int] = {}
         _check_agreement(plan, self.store)
         _check_classes(draws, self.task)
 
@@ -116,8 +116,8 @@ class SegmentationData(pl.LightningDataModule):
     @property
     def mirrored(self) -> tuple[int, ...]:
         """Axes that training mirrors, so that prediction may."""
-        motion = self.draws.motion
-        mirror = () if motion is None or motion.mirror_p == 0 else motion.mirror
+        affine = self.draws.affine
+        mirror = () if affine is None or affine.mirror_p == 0 else affine.mirror
         return tuple(axis for axis, done in enumerate(mirror) if done and self.plan.patch[axis] > 1)
 
     @property
@@ -130,12 +130,12 @@ class SegmentationData(pl.LightningDataModule):
     @override
     def train_dataloader(self) -> PatchLoader:
         self.loader = self._loader(self.draws, self.split.train, self.batches)
-        self.loader.load_state_dict(self.left_off)
+        self.loader.load_state_dict(self.resume_position)
         return self.loader
 
     @override
     def val_dataloader(self) -> PatchLoader:
-        draws = replace(self.draws, motion=None, bend=None, seed=self.draws.seed + 1)
+        draws = replace(self.draws, affine=None, elastic=None, seed=self.draws.seed + 1)
         return self._loader(draws, self.split.validation, self.validation_batches, repeated=True)
 
     @override
@@ -149,7 +149,7 @@ class SegmentationData(pl.LightningDataModule):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # The loader has an own state, which Lightning 2.6 forgets where the length of the run was asked for
-        self.left_off = dict(state_dict)
+        self.resume_position = dict(state_dict)
 
     @override
     def on_after_batch_transfer(self, batch: list[Patch], dataloader_idx: int) -> Batch:

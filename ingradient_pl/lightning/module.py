@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import nn
 from typing_extensions import override
 
-from ingradient_pl.inference.to_native import Choice
+from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.losses.compatibility import check_loss
@@ -133,4 +133,4 @@ def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
             "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
         )
     check_loss(loss, data.task)
-    Choice.of(data.task)  # what is trained must be written one day
+    LabelDecoder.of(data.task)  # what is trained must be written one day

@@ -1,19 +1,19 @@
 """Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from typing_extensions import override
 
 from ingradient_pl.draws.training import Candidate, TrainingDraws
-from ingradient_pl.loading.shared_memory import Packing, Parcel
+from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.transforms.patch import Patch
-from ingradient_pl.transforms.sampling_matrices import sampling, trimmed
+from ingradient_pl.transforms.sampling_matrices import sampling, trim
 
 
 class CasePatches(Dataset[Patch]):
@@ -29,7 +29,9 @@ class CasePatches(Dataset[Patch]):
     are patches as well.
     """
 
-    def __init__(self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Sequence[str]) -> None:
+    def __init__(
+        self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Iterable[str] | Subset[str]
+    ) -> None:
         self.store, self.plan, self.draws = store, plan, draws
         self.rule = plan.rule
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
@@ -42,7 +44,7 @@ class CasePatches(Dataset[Patch]):
                 store.cases[name].classes,
                 partial(store.annotated, name) if partly else None,
             )
-            for name in sorted(names)
+            for name in sorted(names)  # type: ignore[arg-type] # a Subset is indexed
         ]
         self.terms: dict[str, torch.Tensor] = {}
 
@@ -53,8 +55,8 @@ class CasePatches(Dataset[Patch]):
     def __getitem__(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.candidates)
         native = self.store.cases[draw.case].grid
-        way = sampling(native, draw.box, draw.patch, draw.centre, draw.motion, self.rule, draw.bend)
-        wanted = trimmed(way, draw.box)
+        way = sampling(native, draw.box, draw.patch, draw.centre, draw.affine, self.rule, draw.elastic)
+        wanted = trim(way, draw.box)
         voxels = self.store.read(draw.case, wanted.image, label=wanted.label, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
@@ -97,7 +99,7 @@ class PatchNumbers(Sampler[int]):
         return self.per_epoch // self.ranks
 
 
-class Fault(NamedTuple):
+class PatchFault(NamedTuple):
     """What a worker hands over in place of a patch that cannot be read.
 
     An exception would arrive as the text of its traceback.
@@ -124,17 +126,17 @@ class PatchLoader(DataLoader[Patch]):
 
     def __init__(self, patches: Dataset[Patch], numbers: PatchNumbers, size: int, workers: int) -> None:
         super().__init__(
-            _Told(patches),
+            _FaultsAsValues(patches),
             size,
             sampler=numbers,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=Packing() if workers else list,  # patches differ in size: nothing to stack yet
+            collate_fn=SharedCollate() if workers else list,  # patches differ in size: nothing to stack yet
         )
         self.numbers, self.size = numbers, size
         self.batches = 0
-        self.left_off: dict[str, int] = {}
+        self.resume_position: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, int]:
         """Give the epoch, and how many of its batches have been handed out."""
@@ -142,34 +144,34 @@ class PatchLoader(DataLoader[Patch]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on within the epoch of ``state``; any other epoch begins at its beginning."""
-        self.left_off = dict(state)
+        self.resume_position = dict(state)
 
     @override
     def __iter__(self) -> Iterator[list[Patch]]:  # type: ignore[override]
-        again = self.left_off.get("epoch") == self.numbers.epoch
-        self.batches = self.left_off["batches"] if again else 0
-        self.left_off = {}
+        again = self.resume_position.get("epoch") == self.numbers.epoch
+        self.batches = self.resume_position["batches"] if again else 0
+        self.resume_position = {}
         self.numbers.passed = self.batches * self.size
         for batch in super().__iter__():
             self.batches += 1
-            yield [_read(entry) for entry in (batch.opened() if isinstance(batch, Parcel) else batch)]
+            yield [_read(entry) for entry in (batch.open() if isinstance(batch, SharedBatch) else batch)]
 
 
-class _Told(Dataset[Any]):
+class _FaultsAsValues(Dataset[Any]):
     """Patches, or the faults that took their places."""
 
     def __init__(self, patches: Dataset[Patch]) -> None:
         self.patches = patches
 
     @override
-    def __getitem__(self, number: int) -> Patch | Fault:
+    def __getitem__(self, number: int) -> Patch | PatchFault:
         try:
             return self.patches[number]
         except StoreError as error:
-            return Fault(str(error))
+            return PatchFault(str(error))
 
 
-def _read(entry: Patch | Fault) -> Patch:
-    if isinstance(entry, Fault):
+def _read(entry: Patch | PatchFault) -> Patch:
+    if isinstance(entry, PatchFault):
         raise StoreError(entry.message)
     return entry

@@ -17,8 +17,8 @@ FREE, LENT = 0, 1
 Bytes = UInt8[Tensor, " bytes"]
 
 
-class Place(NamedTuple):
-    """Where a tensor lies in a parcel."""
+class TensorLocation(NamedTuple):
+    """Where a tensor lies in a shared batch."""
 
     start: int
     stop: int
@@ -26,12 +26,12 @@ class Place(NamedTuple):
     dtype: torch.dtype
 
 
-class Parcel:
+class SharedBatch:
     """What a worker hands over: entries, their tensors one after the other in memory that processes share.
 
     Args:
         memory: The first byte tells whether it is lent; tensors follow.
-        entries: What was packed, :class:`Place` instead of each tensor.
+        entries: What was packed, :class:`TensorLocation` instead of each tensor.
     """
 
     def __init__(self, memory: Bytes, entries: list[Any]) -> None:
@@ -39,10 +39,10 @@ class Parcel:
         self.give_back: weakref.finalize[..., Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self.memory, self.entries)
+        return _receive, (self.memory, self.entries)
 
-    def opened(self, *, pinned: bool = False) -> list[Any]:
-        """Give the entries in memory of their own, and the parcel's back to the worker; once only.
+    def open(self, *, pinned: bool = False) -> list[Any]:
+        """Give the entries in memory of their own, and its memory back to the worker; once only.
 
         Args:
             pinned: Whether in memory that a GPU can read from.
@@ -51,36 +51,36 @@ class Parcel:
             RuntimeError: If it was opened before: its memory may hold another batch by now.
         """
         if self.give_back is not None and not self.give_back.alive:
-            raise RuntimeError("This parcel was opened before, and its memory given back; keep what it gave.")
+            raise RuntimeError("This batch was opened before, and its memory given back; keep what it gave.")
         own = torch.empty(len(self.memory), dtype=torch.uint8, pin_memory=pinned).copy_(self.memory)
         if self.give_back is not None:
             self.give_back()
-        return [apply_to_collection(entry, Place, _view, own) for entry in self.entries]
+        return [apply_to_collection(entry, TensorLocation, _view, own) for entry in self.entries]
 
     def pin_memory(self) -> list[Any]:
         """Open into pinned memory: a data loader that pins calls this."""
-        return self.opened(pinned=True)
+        return self.open(pinned=True)
 
 
-class Packing:
-    """Puts entries into a :class:`Parcel`: what a worker does with a batch.
+class SharedCollate:
+    """Puts entries into a :class:`SharedBatch`: what a worker does with a batch.
 
     A tensor sent by itself costs both processes a conversation about a file handle, and new memory, which
     the kernel first clears page by page. With 22 tensors a batch that was three times the work of reading it.
-    So all of them share one piece of memory, and the worker takes it up again when its parcel was opened.
+    So all of them share one piece of memory, and the worker takes it up again when its batch was opened.
     """
 
     def __init__(self) -> None:
         self.memories: list[Bytes] = []
 
-    def __call__(self, entries: Sequence[Any]) -> Parcel:
+    def __call__(self, entries: Sequence[Any]) -> SharedBatch:
         """Pack entries: tensors in tuples, named or not, in lists and dictionaries."""
-        held: list[tuple[Tensor, Place]] = []
-        packed = [apply_to_collection(entry, Tensor, _placed, held) for entry in entries]
+        held: list[tuple[Tensor, TensorLocation]] = []
+        packed = [apply_to_collection(entry, Tensor, _allocate, held) for entry in entries]
         memory = self._memory(_end(held))
         for tensor, place in held:
             _view(place, memory).copy_(tensor)
-        return Parcel(memory, packed)
+        return SharedBatch(memory, packed)
 
     def _memory(self, size: int) -> Bytes:
         """Take memory that is not lent."""
@@ -88,36 +88,36 @@ class Packing:
         fitting = next((memory for memory in free if len(memory) >= size), None)
         if fitting is None:
             self.memories = [memory for memory in self.memories if memory[0] == LENT]
-            fitting = _shared(int(size * ROOMIER))
+            fitting = _new_shared(int(size * ROOMIER))
             self.memories.append(fitting)
         fitting[0] = LENT
         return fitting[:size]
 
 
-def _placed(tensor: Tensor, held: list[tuple[Tensor, Place]]) -> Place:
+def _allocate(tensor: Tensor, held: list[tuple[Tensor, TensorLocation]]) -> TensorLocation:
     """Give a tensor the next place after those held, and hold it."""
     start = -(-_end(held) // ALIGNED) * ALIGNED
-    place = Place(start, start + tensor.nbytes, tuple(tensor.shape), tensor.dtype)
+    place = TensorLocation(start, start + tensor.nbytes, tuple(tensor.shape), tensor.dtype)
     held.append((tensor, place))
     return place
 
 
-def _end(held: Sequence[tuple[Tensor, Place]]) -> int:
+def _end(held: Sequence[tuple[Tensor, TensorLocation]]) -> int:
     return held[-1][1].stop if held else 1  # after the byte that tells whether it is lent
 
 
-def _view(place: Place, memory: Bytes) -> Tensor:
+def _view(place: TensorLocation, memory: Bytes) -> Tensor:
     return memory[place.start : place.stop].view(place.dtype).view(place.shape)
 
 
-def _shared(size: int) -> Bytes:
+def _new_shared(size: int) -> Bytes:
     # as torch's own collate function does
     storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
-def _arrived(memory: Bytes, entries: list[Any]) -> Parcel:
-    """Build the parcel that was sent; one that nobody opens is given back as well."""
-    parcel = Parcel(memory, entries)
-    parcel.give_back = weakref.finalize(parcel, memory[:1].fill_, FREE)
-    return parcel
+def _receive(memory: Bytes, entries: list[Any]) -> SharedBatch:
+    """Build the shared batch that was sent; one that nobody opens is given back as well."""
+    shared = SharedBatch(memory, entries)
+    shared.give_back = weakref.finalize(shared, memory[:1].fill_, FREE)
+    return shared

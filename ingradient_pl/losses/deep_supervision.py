@@ -47,7 +47,7 @@ class DeepSupervision(nn.Module):
                 f"{list(weights)}. Let the network's 'levels' and the loss's 'weights' agree."
             )
         losses = [
-            weight * self.level_loss(logits, thinned(label, logits.shape[2:]))
+            weight * self.level_loss(logits, downsample_label(label, logits.shape[2:]))
             for weight, logits in zip(weights, levels, strict=True)
         ]
         return torch.stack(losses).sum()
@@ -63,7 +63,9 @@ def halving_weights(levels: int) -> list[float]:
     return [2 ** (levels - 1 - level) / total for level in range(levels)]
 
 
-def thinned(label: Integer[Tensor, "batch z y x"], shape: Sequence[int]) -> Integer[Tensor, "batch _ _ _"]:
+def downsample_label(
+    label: Integer[Tensor, "batch z y x"], shape: Sequence[int]
+) -> Integer[Tensor, "batch _ _ _"]:
     """Take from ``label`` the voxel nearest to the centre of each of ``shape`` voxels.
 
     Where sizes divide, it is a view: no voxel is copied. Equal to torch's ``nearest-exact``.

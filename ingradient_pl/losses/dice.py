@@ -7,12 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 from typing_extensions import override
 
-from ingradient_pl.losses.soft_counts import Sums
+from ingradient_pl.losses.soft_counts import SoftCounts
 
 SMALLEST = 1e-8
 
 
-def soft_dice(sums: Sums, smooth: float = 1e-5, *, pooled: bool = False) -> Float[Tensor, "images output"]:
+def soft_dice(
+    sums: SoftCounts, smooth: float = 1e-5, *, pooled: bool = False
+) -> Float[Tensor, "images output"]:
     """Twice the overlap over the sum of both sizes, for each image and class.
 
     Args:
@@ -25,7 +27,12 @@ def soft_dice(sums: Sums, smooth: float = 1e-5, *, pooled: bool = False) -> Floa
 
 
 def tversky(
-    sums: Sums, false_positives: float, false_negatives: float, smooth: float = 1e-5, *, pooled: bool = False
+    sums: SoftCounts,
+    false_positives: float,
+    false_negatives: float,
+    smooth: float = 1e-5,
+    *,
+    pooled: bool = False,
 ) -> Float[Tensor, "images output"]:
     """Overlap over itself and both kinds of error, each with its own weight; 0.5 and 0.5 are Dice.
 
@@ -36,7 +43,7 @@ def tversky(
     return (intersection + smooth) / (intersection + errors + smooth).clamp_min(SMALLEST)
 
 
-def _pooled(sums: Sums) -> Tensor:
+def _pooled(sums: SoftCounts) -> Tensor:
     batch = torch.stack([sums.intersection.sum(0), sums.predicted.sum(0), sums.true.sum(0)])
     # Without gradients (validation) ranks may hold unequal numbers of batches, and one would wait forever
     if torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.losses.dice import SMALLEST, soft_dice
-from ingradient_pl.losses.soft_counts import softmax_sums
+from ingradient_pl.losses.soft_counts import softmax_counts
 
 
 class DiceCE(nn.Module):
@@ -59,7 +59,7 @@ class DiceCE(nn.Module):
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
-        sums = softmax_sums(logits, label, self.ignore)
+        sums = softmax_counts(logits, label, self.ignore)
         scores = soft_dice(sums, self.smooth, pooled=self.batch_dice)
         overlap = scores[:, 0 if self.background else 1 :].mean()
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.losses.dice import soft_dice
-from ingradient_pl.losses.soft_counts import equal, sigmoid_sums
+from ingradient_pl.losses.soft_counts import equal, sigmoid_counts
 
 
 class RegionDiceCE(nn.Module):
@@ -59,7 +59,7 @@ class RegionDiceCE(nn.Module):
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
         counted = None if self.ignore is None else 1 - equal(label, self.ignore)
-        sums = sigmoid_sums(logits, _inside(label, self.regions), counted)
+        sums = sigmoid_counts(logits, _inside(label, self.regions), counted)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice).mean()
         values = logits.numel() if counted is None else counted.sum().clamp_min(1)
         return -self.cross_entropy * sums.log.sum() / values - self.dice * overlap

@@ -24,7 +24,7 @@ LOG2_E = math.log2(math.e)
 VOXELS = (2, 3, 4)
 
 
-class Sums(NamedTuple):
+class SoftCounts(NamedTuple):
     """Of one level, over the voxels that count.
 
     Args:
@@ -41,11 +41,11 @@ class Sums(NamedTuple):
     log: Float[Tensor, "batch output"]
 
 
-def softmax_sums(
+def softmax_counts(
     logits: Float[Tensor, "batch output z y x"],
     label: Integer[Tensor, "batch z y x"],
     ignore: int | None = None,
-) -> Sums:
+) -> SoftCounts:
     """Sum over voxels where each belongs to one class.
 
     Args:
@@ -53,14 +53,14 @@ def softmax_sums(
         label: Integers from 0 to the number of outputs, or ``ignore``.
         ignore: Integer of voxels that do not count; None if all do.
     """
-    return Sums(*_SoftmaxSums.apply(logits, label, ignore))  # type: ignore[no-untyped-call]
+    return SoftCounts(*_SoftmaxCounts.apply(logits, label, ignore))  # type: ignore[no-untyped-call]
 
 
-def sigmoid_sums(
+def sigmoid_counts(
     logits: Float[Tensor, "batch output z y x"],
     inside: UInt8[Tensor, "batch output z y x"],
     counted: UInt8[Tensor, "batch z y x"] | None = None,
-) -> Sums:
+) -> SoftCounts:
     """Sum over voxels where each may belong to several regions, or none.
 
     Args:
@@ -68,7 +68,7 @@ def sigmoid_sums(
         inside: One where a voxel is in a region, else 0.
         counted: One where a voxel counts, else 0; None if all do.
     """
-    return Sums(*_SigmoidSums.apply(logits, inside, counted))  # type: ignore[no-untyped-call]
+    return SoftCounts(*_SigmoidCounts.apply(logits, inside, counted))  # type: ignore[no-untyped-call]
 
 
 def equal(label: Integer[Tensor, "*voxels"], integer: Tensor | int) -> UInt8[Tensor, "*_"]:
@@ -78,7 +78,7 @@ def equal(label: Integer[Tensor, "*voxels"], integer: Tensor | int) -> UInt8[Ten
     return torch.eq(label, integer, out=label.new_empty(shape, dtype=torch.uint8))
 
 
-class _SoftmaxSums(torch.autograd.Function):
+class _SoftmaxCounts(torch.autograd.Function):
     @override
     @staticmethod
     def forward(ctx: Any, logits: Tensor, label: Tensor, ignore: int | None) -> tuple[Tensor, ...]:
@@ -117,7 +117,7 @@ class _SoftmaxSums(torch.autograd.Function):
         return gradient, None, None
 
 
-class _SigmoidSums(torch.autograd.Function):
+class _SigmoidCounts(torch.autograd.Function):
     @override
     @staticmethod
     def forward(ctx: Any, logits: Tensor, inside: Tensor, counted: Tensor | None) -> tuple[Tensor, ...]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.losses.dice import tversky
-from ingradient_pl.losses.soft_counts import softmax_sums
+from ingradient_pl.losses.soft_counts import softmax_counts
 
 
 class Tversky(nn.Module):
@@ -51,7 +51,7 @@ class Tversky(nn.Module):
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
-        sums = softmax_sums(logits, label, self.ignore)
+        sums = softmax_counts(logits, label, self.ignore)
         errors = self.false_positives, self.false_negatives
         index = tversky(sums, *errors, self.smooth, pooled=self.batch_dice)[:, 1:]
         # A slope without end at a perfect class would be NaN below power 1

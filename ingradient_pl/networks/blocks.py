@@ -21,7 +21,7 @@ class Convolution(nn.Module):
         kernel: Odd sizes in voxels; the output is as large as the input but for the stride.
         stride: Voxels from one output to the next.
         bias: Whether the convolution has one.
-        bent: Whether a leaky ReLU follows the norm.
+        activation: Whether a leaky ReLU follows the norm.
         dropout: Chance in [0, 1) that a feature map is dropped while training.
     """
 
@@ -33,13 +33,13 @@ class Convolution(nn.Module):
         stride: Zyx = POINT,
         *,
         bias: bool = True,
-        bent: bool = True,
+        activation: bool = True,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         z, y, x = kernel
         self.conv = nn.Conv3d(channels, width, kernel, stride, (z // 2, y // 2, x // 2), bias=bias)
-        self.norm = InstanceNorm(width, bent=bent)
+        self.norm = InstanceNorm(width, activation=activation)
         self.dropout = dropout
 
     @override
@@ -67,10 +67,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, width: int, kernel: Zyx, stride: Zyx, dropout: float = 0.0) -> None:
         super().__init__()
         self.first = Convolution(channels, width, kernel, stride, dropout=dropout)
-        self.second = Convolution(width, width, kernel, bent=False)
+        self.second = Convolution(width, width, kernel, activation=False)
         self.stride = stride
         self.project = (
-            None if channels == width else Convolution(channels, width, POINT, bias=False, bent=False)
+            None if channels == width else Convolution(channels, width, POINT, bias=False, activation=False)
         )
 
     @override

@@ -8,15 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl import spec as recipes
+from ingradient_pl import spec
 
 IMAGE = 5
 """Axes of logits: batch, output, z, y, x."""
 
 
-def outside(
+def external_network(
     target: str, arguments: Mapping[str, Any] | None = None, *, flat: bool = False, levels: int | None = None
-) -> "Outside":
+) -> "ExternalNetwork":
     """Build a network of another package by its dotted name, for a configuration to call.
 
     It imports what it is told to, so it is a function: a checkpoint builds classes only and cannot reach it.
@@ -32,14 +32,14 @@ def outside(
         ValueError: If the target cannot be found.
         TypeError: If it is no network, or an argument no plain value.
     """
-    plain = {recipes.TARGET: target, **recipes.recipe(dict(arguments or {}))}
-    network = recipes.build(plain, trusted=[target.partition(".")[0]])
+    plain = {spec.TARGET: target, **spec.to_spec(dict(arguments or {}))}
+    network = spec.build(plain, trusted=[target.partition(".")[0]])
     if not isinstance(network, nn.Module):
         raise TypeError(f"'{target}' is no network: it must be a class derived from torch.nn.Module.")
-    return Outside(network, json.dumps(plain), flat=flat, levels=levels)
+    return ExternalNetwork(network, json.dumps(plain), flat=flat, levels=levels)
 
 
-class Outside(nn.Module):
+class ExternalNetwork(nn.Module):
     """A network whose output is a pyramid, whatever it gives: logits, a list, a dictionary or a stack.
 
     Args:
@@ -59,11 +59,11 @@ class Outside(nn.Module):
         if levels is not None and levels < 1:
             raise ValueError(f"A pyramid has at least one level, got levels={levels}.")
         plain = json.loads(source)
-        if not isinstance(plain, dict) or recipes.TARGET not in plain:
+        if not isinstance(plain, dict) or spec.TARGET not in plain:
             raise ValueError(f"The source of an outside network is its recipe as JSON, got {source[:80]}.")
         self.network, self.flat, self.levels = network, flat, levels
-        self.recipe: dict[str, Any] = {
-            recipes.TARGET: f"{Outside.__module__}.{Outside.__qualname__}",
+        self.spec: dict[str, Any] = {
+            spec.TARGET: f"{ExternalNetwork.__module__}.{ExternalNetwork.__qualname__}",
             "network": plain,
             "source": source,
             "flat": flat,

@@ -18,16 +18,16 @@ class InstanceNorm(nn.Module):
 
     Args:
         width: Feature maps.
-        bent: Whether a leaky ReLU of slope 0.01 follows.
+        activation: Whether a leaky ReLU of slope 0.01 follows.
 
     Source: Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022.
     """
 
-    def __init__(self, width: int, *, bent: bool = True) -> None:
+    def __init__(self, width: int, *, activation: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.slope = SLOPE if bent else 1.0
+        self.slope = SLOPE if activation else 1.0
 
     @override
     def forward(self, features: Float[Tensor, "batch width z y x"]) -> Float[Tensor, "batch width z y x"]:

@@ -63,7 +63,7 @@ class UNet(nn.Module):
         super().__init__()
         decoded = len(widths) - 1
         levels = max(1, decoded - 1) if levels is None else levels
-        self.recipe: dict[str, Any] = {
+        self.spec: dict[str, Any] = {
             "_target_": f"{UNet.__module__}.{UNet.__qualname__}",
             "channels": channels,
             "outputs": outputs,
@@ -77,7 +77,7 @@ class UNet(nn.Module):
             "dropout": dropout,
             "channels_last": channels_last,
         }
-        _check(self.recipe)
+        _check(self.spec)
         steps, sizes = [_zyx(stride) for stride in strides], [_zyx(kernel) for kernel in kernels]
         self.channels_last = channels_last
         self.stem = Convolution(channels, widths[0], sizes[0], dropout=dropout) if residual else nn.Identity()

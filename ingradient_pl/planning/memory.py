@@ -7,7 +7,7 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.topology import Topology
 
 
-class Design(NamedTuple):
+class Architecture(NamedTuple):
     """A network that a planner considers.
 
     Args:
@@ -38,11 +38,11 @@ class Memory:
         """Give the patch (z, y, x) that the network takes where ``patch`` is wanted; mostly that itself."""
         return patch
 
-    def patches(self, design: Design, gigabytes: float) -> float:
+    def patches(self, architecture: Architecture, gigabytes: float) -> float:
         """Give how many patches fit into the memory of a GPU; less than 1 where not even one does."""
         raise NotImplementedError
 
-    def notes(self, design: Design) -> dict[str, object]:
+    def notes(self, architecture: Architecture) -> dict[str, object]:
         """Give what was assumed, in plain values for people to read."""
         raise NotImplementedError
 
@@ -61,16 +61,16 @@ class FeatureMaps(Memory):
     values_2d: float = 85e6
     gigabytes: float = 8.0
 
-    def patches(self, design: Design, gigabytes: float) -> float:
-        flat = len(design.topology.patch) < AXES
+    def patches(self, architecture: Architecture, gigabytes: float) -> float:
+        flat = len(architecture.topology.patch) < AXES
         values, batch = (self.values_2d, 12) if flat else (self.values_3d, 2)
-        return values * (gigabytes / self.gigabytes) / feature_maps(design) * batch
+        return values * (gigabytes / self.gigabytes) / feature_maps(architecture) * batch
 
-    def notes(self, design: Design) -> dict[str, object]:
-        return {"memory_judged_by": "values in feature maps", "feature_maps": feature_maps(design)}
+    def notes(self, architecture: Architecture) -> dict[str, object]:
+        return {"memory_judged_by": "values in feature maps", "feature_maps": feature_maps(architecture)}
 
 
-def feature_maps(design: Design) -> int:
+def feature_maps(architecture: Architecture) -> int:
     """Count the values in the outputs of all convolutions of a UNet, for one patch.
 
     Encoder and decoder stages count each convolution, decoder stages their transposed one too, residual
@@ -79,12 +79,14 @@ def feature_maps(design: Design) -> int:
 
     Source: nnU-Net 2.8.1, whose networks count themselves.
     """
-    stages = [width * count for width, count in zip(design.widths, design.topology.voxels, strict=True)]
-    encoder = sum(blocks * values for blocks, values in zip(design.blocks, stages, strict=True))
-    if design.residual:
+    stages = [
+        width * count for width, count in zip(architecture.widths, architecture.topology.voxels, strict=True)
+    ]
+    encoder = sum(blocks * values for blocks, values in zip(architecture.blocks, stages, strict=True))
+    if architecture.residual:
         stem, shortcuts = stages[0], sum(stages[1:])
         encoder = stem + 2 * encoder + shortcuts
-    decoded = zip(design.decoder_blocks, stages[:-1], strict=True)
+    decoded = zip(architecture.decoder_blocks, stages[:-1], strict=True)
     decoder = sum((blocks + 1) * values for blocks, values in decoded)
-    head = design.labels * design.topology.voxels[0] if len(stages) > 1 else 0
+    head = architecture.labels * architecture.topology.voxels[0] if len(stages) > 1 else 0
     return encoder + decoder + head

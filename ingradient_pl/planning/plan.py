@@ -95,7 +95,7 @@ class Plan:
         if self.regions is not None:
             own["regions"] = tuple(_counts("regions", region) for region in self.regions)
         own["normalisation"] = tuple(self.normalisation)
-        own["notes"] = {name: _settled(note) for name, note in self.notes.items()}
+        own["notes"] = {name: _as_settings(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
 
@@ -176,11 +176,11 @@ def _counts(name: str, entries: Sequence[Any]) -> tuple[int, ...]:
     return tuple(int(one) for one in entries)
 
 
-def _settled(note: object) -> object:
+def _as_settings(note: object) -> object:
     """Make lists tuples, all the way down: what is read back then equals what was written."""
     if isinstance(note, dict):
-        return {name: _settled(entry) for name, entry in note.items()}
-    return tuple(map(_settled, note)) if isinstance(note, (list, tuple)) else note
+        return {name: _as_settings(entry) for name, entry in note.items()}
+    return tuple(map(_as_settings, note)) if isinstance(note, (list, tuple)) else note
 
 
 def _zyx(name: str, entry: Sequence[T]) -> tuple[T, T, T]:

@@ -9,7 +9,7 @@ import yaml
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.spec import TARGET, TRUSTED, build, recipe
+from ingradient_pl.spec import TARGET, TRUSTED, build, to_spec
 
 OWN_TARGET = f"{Plan.__module__}.{Plan.__qualname__}"
 FIELDS = {field.name: field for field in dataclasses.fields(Plan)}
@@ -54,7 +54,7 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 def as_yaml(plan: Plan) -> str:
     """Give the text of a plan's file: a comment on every entry, short lists on one line."""
-    entries = recipe(plan)
+    entries = to_spec(plan)
     target = entries.pop(TARGET)
     lines = [f"{HEAD}{TARGET}: {target}"]
     for name, entry in entries.items():

@@ -11,7 +11,7 @@ import numpy as np
 from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import normaliser
-from ingradient_pl.planning.memory import Design, Memory
+from ingradient_pl.planning.memory import Architecture, Memory
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.presets import DEFAULT, Preset
 from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule
@@ -22,7 +22,7 @@ LARGEST_EDGE = {2: 2048, 3: 256}
 SMALLEST_BATCH = 2
 MASK_BELOW = 0.75
 """Z-scores look at the body only where the crop left less than this share of a case."""
-SEEN_SHARE = 0.25
+LOWRES_BELOW = 0.25
 """A coarse first stage is planned where a patch shows less than this share of a case,"""
 WORTHWHILE = 2
 """and kept where it has this many times fewer voxels."""
@@ -30,7 +30,7 @@ COARSER = 1.03
 ALIKE = 2
 
 
-class Sight(NamedTuple):
+class ResampledDataset(NamedTuple):
     """The data set as a network sees it.
 
     Args:
@@ -44,11 +44,11 @@ class Sight(NamedTuple):
     total: float
 
 
-class Choice(NamedTuple):
+class SizedArchitecture(NamedTuple):
     """A network, the data as it sees them, and how many patches of it fit into memory."""
 
-    sight: Sight
-    design: Design
+    dataset: ResampledDataset
+    architecture: Architecture
     patches: float
 
 
@@ -104,12 +104,12 @@ class Planner:
         spacing = tuple(target.spacing[axis] for axis in transpose)
         shapes = [grid.respaced(target.spacing).shape for grid in fingerprint.grids]
         shape = tuple(np.median(shapes, axis=0)[list(transpose)].tolist())
-        sight = Sight(spacing, shape, float(np.prod(shape)) * len(shapes))
+        dataset = ResampledDataset(spacing, shape, float(np.prod(shape)) * len(shapes))
         plans = {}
-        if AXES in axes and sight.shape[0] != 1:
-            plans = self._in_space(sight, fingerprint)
+        if AXES in axes and dataset.shape[0] != 1:
+            plans = self._in_space(dataset, fingerprint)
         if 2 in axes:  # noqa: PLR2004
-            flat = self._choice(Sight(spacing[1:], sight.shape[1:], sight.total), fingerprint)
+            flat = self._fit(ResampledDataset(spacing[1:], dataset.shape[1:], dataset.total), fingerprint)
             plans["2d"] = self._plan(flat, fingerprint, batch_dice=True)
         common = {
             "data_set": fingerprint.task.name,
@@ -128,9 +128,9 @@ class Planner:
             for name, plan in sorted(plans.items())
         }
 
-    def _in_space(self, sight: Sight, fingerprint: Fingerprint) -> dict[str, Plan]:
+    def _in_space(self, dataset: ResampledDataset, fingerprint: Fingerprint) -> dict[str, Plan]:
         """Plan the configurations that convolve along three axes."""
-        full = self._choice(sight, fingerprint)
+        full = self._fit(dataset, fingerprint)
         low = self._coarser(full, fingerprint)
         plans = {"3d_fullres": self._plan(full, fingerprint, batch_dice=low is not None)}
         if low is not None:
@@ -138,45 +138,45 @@ class Planner:
             plans["3d_cascade_fullres"] = dataclasses.replace(plans["3d_fullres"], previous_stage="3d_lowres")
         return plans
 
-    def _coarser(self, full: Choice, fingerprint: Fingerprint) -> Choice | None:
+    def _coarser(self, full: SizedArchitecture, fingerprint: Fingerprint) -> SizedArchitecture | None:
         """Choose a coarser network that sees enough of a case at once; None where none is needed."""
-        fine = np.array(full.sight.spacing)
-        choice, spacing, voxels = full, fine, float(np.prod(full.sight.shape))
-        while math.prod(choice.design.topology.patch) / voxels < SEEN_SHARE:
+        fine = np.array(full.dataset.spacing)
+        sized, spacing, voxels = full, fine, float(np.prod(full.dataset.shape))
+        while math.prod(sized.architecture.topology.patch) / voxels < LOWRES_BELOW:
             coarse = spacing.max() / spacing <= ALIKE
             spacing = spacing * (COARSER if coarse.all() else np.where(coarse, 1, COARSER))
-            shape = fine / spacing * full.sight.shape
+            shape = fine / spacing * full.dataset.shape
             voxels = float(np.prod(shape))
             total = voxels * len(fingerprint.grids)
-            sight = Sight(tuple(spacing.tolist()), tuple(round(size) for size in shape), total)
-            choice = self._choice(sight, fingerprint)
-        return choice if float(np.prod(full.sight.shape)) / voxels >= WORTHWHILE else None
+            dataset = ResampledDataset(tuple(spacing.tolist()), tuple(round(size) for size in shape), total)
+            sized = self._fit(dataset, fingerprint)
+        return sized if float(np.prod(full.dataset.shape)) / voxels >= WORTHWHILE else None
 
-    def _choice(self, sight: Sight, fingerprint: Fingerprint) -> Choice:
+    def _fit(self, dataset: ResampledDataset, fingerprint: Fingerprint) -> SizedArchitecture:
         """Choose the largest patch of which enough fit into memory."""
-        axes = len(sight.shape)
+        axes = len(dataset.shape)
         fit = self.preset.fit_3d if axes == AXES else self.preset.fit_2d
-        shape = 1 / np.array(sight.spacing)
+        shape = 1 / np.array(dataset.spacing)
         shape = shape * (LARGEST_EDGE[axes] ** axes / np.prod(shape)) ** (1 / axes)
-        first = [min(round(size), most) for size, most in zip(shape, sight.shape, strict=True)]
-        design = self._design(topology(first, sight.spacing, self.preset.edge), fingerprint)
+        first = [min(round(size), most) for size, most in zip(shape, dataset.shape, strict=True)]
+        architecture = self._design(topology(first, dataset.spacing, self.preset.edge), fingerprint)
         seen = set()
-        while (patches := self.judge.patches(design, self.gigabytes)) < fit:
-            seen.add(design.topology.patch)
-            smaller = _shrunk(design.topology, sight, self.preset.edge)
+        while (patches := self.judge.patches(architecture, self.gigabytes)) < fit:
+            seen.add(architecture.topology.patch)
+            smaller = _shrink(architecture.topology, dataset, self.preset.edge)
             if smaller.patch in seen or len(smaller.strides) == 1:
                 raise ValueError(
-                    f"{self.gigabytes} GB hold no {fit} patches of {design.topology.patch} voxels, and "
+                    f"{self.gigabytes} GB hold no {fit} patches of {architecture.topology.patch} voxels, and "
                     "smaller patches make no network. Plan for more memory, or for a coarser spacing."
                 )
-            design = self._design(smaller, fingerprint)
-        return Choice(sight, design, patches)
+            architecture = self._design(smaller, fingerprint)
+        return SizedArchitecture(dataset, architecture, patches)
 
-    def _design(self, shape: Topology, fingerprint: Fingerprint) -> Design:
+    def _design(self, shape: Topology, fingerprint: Fingerprint) -> Architecture:
         preset, task, stages = self.preset, fingerprint.task, len(shape.strides)
         widest = preset.widest_3d if len(shape.patch) == AXES else preset.widest_2d
         blocks = preset.blocks + preset.blocks[-1:] * stages
-        return Design(
+        return Architecture(
             topology=shape,
             widths=tuple(min(widest, preset.width * 2**stage) for stage in range(stages)),
             blocks=blocks[:stages],
@@ -187,33 +187,33 @@ class Planner:
             labels=len(task.labels),
         )
 
-    def _plan(self, choice: Choice, fingerprint: Fingerprint, *, batch_dice: bool) -> Plan:
-        sight, design, patches = choice
-        most = round(sight.total * self.preset.data_share / math.prod(design.topology.patch))
-        shape = design.topology.within(AXES)
-        kept: list[float | None] = [None] * (AXES - len(sight.spacing))
+    def _plan(self, sized: SizedArchitecture, fingerprint: Fingerprint, *, batch_dice: bool) -> Plan:
+        dataset, architecture, patches = sized
+        most = round(dataset.total * self.preset.data_share / math.prod(architecture.topology.patch))
+        shape = architecture.topology.within(AXES)
+        kept: list[float | None] = [None] * (AXES - len(dataset.spacing))
         masked = fingerprint.relative_size < MASK_BELOW
         named = zip(fingerprint.task.channels, fingerprint.foreground, strict=True)
         notes = {
-            "median_shape_at_spacing": list(sight.shape),
+            "median_shape_at_spacing": list(dataset.shape),
             "memory_gb": self.gigabytes,
             "patches_that_fit": patches,
             "patches_for_share_of_data": most,
-            **self.judge.notes(design),
+            **self.judge.notes(architecture),
         }
         return Plan(
-            channels=design.channels,
-            outputs=design.outputs,
-            spacing=(*kept, *sight.spacing),  # type: ignore[arg-type]
+            channels=architecture.channels,
+            outputs=architecture.outputs,
+            spacing=(*kept, *dataset.spacing),  # type: ignore[arg-type]
             patch=self.judge.patch(shape.patch),  # type: ignore[arg-type]
             batch_size=max(min(round(patches), most), SMALLEST_BATCH),
-            widths=design.widths,
+            widths=architecture.widths,
             strides=shape.strides,  # type: ignore[arg-type]
             kernels=shape.kernels,  # type: ignore[arg-type]
-            blocks=design.blocks,
-            decoder_blocks=design.decoder_blocks,
+            blocks=architecture.blocks,
+            decoder_blocks=architecture.decoder_blocks,
             normalisation=tuple(normaliser(name, one, masked=masked) for name, one in named),
-            residual=design.residual,
+            residual=architecture.residual,
             batch_dice=batch_dice,
             orientation=fingerprint.orientation,
             ignore=fingerprint.task.ignore,
@@ -229,15 +229,15 @@ def _coarsest_first(spacing: Sequence[float]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _shrunk(shape: Topology, sight: Sight, edge: int) -> Topology:
+def _shrink(shape: Topology, dataset: ResampledDataset, edge: int) -> Topology:
     """Shorten the axis that is longest beside the median case by one step of what it can be halved by.
 
     The step is that of the shorter patch, which is often halved once less: so no size is left out.
     """
-    ratios = [size / most for size, most in zip(shape.patch, sight.shape, strict=True)]
+    ratios = [size / most for size, most in zip(shape.patch, dataset.shape, strict=True)]
     axis = max(range(len(ratios)), key=lambda axis: (ratios[axis], axis))  # of equals the last
-    shorter = topology(_less(shape.patch, axis, shape.factors[axis]), sight.spacing, edge)
-    return topology(_less(shape.patch, axis, shorter.factors[axis]), sight.spacing, edge)
+    shorter = topology(_less(shape.patch, axis, shape.factors[axis]), dataset.spacing, edge)
+    return topology(_less(shape.patch, axis, shorter.factors[axis]), dataset.spacing, edge)
 
 
 def _less(patch: Sequence[int], axis: int, step: int) -> list[int]:

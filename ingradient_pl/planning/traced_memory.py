@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.planning.memory import Design, Memory
+from ingradient_pl.planning.memory import Architecture, Memory
 
 GIGABYTE = 1e9
 MIXED = torch.bfloat16
@@ -20,7 +20,7 @@ Zyx = tuple[int, ...]
 Network = Callable[[int, int, Zyx], nn.Module]
 
 
-class Appetite(NamedTuple):
+class MemoryFootprint(NamedTuple):
     """What training a network on one patch takes.
 
     Args:
@@ -73,13 +73,13 @@ class TracedMemory(Memory):
     def patch(self, patch: Zyx) -> Zyx:
         return tuple(-(-size // self.multiple) * self.multiple if size > 1 else size for size in patch)
 
-    def patches(self, design: Design, gigabytes: float) -> float:
-        found = self._appetite(design)
+    def patches(self, architecture: Architecture, gigabytes: float) -> float:
+        found = self._footprint(architecture)
         free = (gigabytes - self.reserved_gb) * GIGABYTE - found.weights * self.weight_bytes
         return max(0.0, free) / _patch_bytes(found)
 
-    def notes(self, design: Design) -> dict[str, object]:
-        found = self._appetite(design)
+    def notes(self, architecture: Architecture) -> dict[str, object]:
+        found = self._footprint(architecture)
         return {
             "memory_judged_by": "tracing the network in 16 bits",
             "weights": found.weights,
@@ -88,12 +88,12 @@ class TracedMemory(Memory):
             "reserved_gb": self.reserved_gb,
         }
 
-    def _appetite(self, design: Design) -> Appetite:
-        patch = self.patch(design.topology.within(AXES).patch)
-        return _remembered(self.network, design.channels, design.outputs, patch)
+    def _footprint(self, architecture: Architecture) -> MemoryFootprint:
+        patch = self.patch(architecture.topology.within(AXES).patch)
+        return _cached_footprint(self.network, architecture.channels, architecture.outputs, patch)
 
 
-def appetite(network: nn.Module, channels: int, patch: Zyx) -> Appetite:
+def trace_footprint(network: nn.Module, channels: int, patch: Zyx) -> MemoryFootprint:
     """Run a network forward on the meta device, in 16 bits and training mode, and count what it keeps.
 
     Args:
@@ -125,15 +125,17 @@ def appetite(network: nn.Module, channels: int, patch: Zyx) -> Appetite:
             "asks multiples of; if it looks at values, write patch and batch size into the plan by hand."
         ) from error
     sizes = [storage.nbytes() for storage in kept.values()]
-    return Appetite(weights, sum(sizes), max(sizes, default=0), sum(one.numel() for one in _tensors(outputs)))
+    return MemoryFootprint(
+        weights, sum(sizes), max(sizes, default=0), sum(one.numel() for one in _tensors(outputs))
+    )
 
 
 @functools.lru_cache(maxsize=256)
-def _remembered(network: Network, channels: int, outputs: int, patch: Zyx) -> Appetite:
-    return appetite(_made(network, channels, outputs, patch), channels, patch)
+def _cached_footprint(network: Network, channels: int, outputs: int, patch: Zyx) -> MemoryFootprint:
+    return trace_footprint(_build(network, channels, outputs, patch), channels, patch)
 
 
-def _made(network: Network, channels: int, outputs: int, patch: Zyx) -> nn.Module:
+def _build(network: Network, channels: int, outputs: int, patch: Zyx) -> nn.Module:
     """Make the network without memory for its weights, or with, where its constructor computes with them."""
     try:
         with torch.device("meta"):
@@ -142,7 +144,7 @@ def _made(network: Network, channels: int, outputs: int, patch: Zyx) -> nn.Modul
         return network(channels, outputs, patch)
 
 
-def _patch_bytes(found: Appetite) -> float:
+def _patch_bytes(found: MemoryFootprint) -> float:
     return found.kept + 2 * found.largest + LOSS_BYTES * found.logits
 
 

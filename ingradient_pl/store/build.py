@@ -14,9 +14,9 @@ from ingradient_pl import __version__
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
-from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.store import metadata
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
-from ingradient_pl.store.prepare_case import prepared
+from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.summary import CaseRecord, Summary
 from ingradient_pl.task import Task
 
@@ -82,7 +82,7 @@ def build_store(
     for name in {fault.case for fault in source.faults}:
         remove_folder(store / CASES / name)
     known = {case.name for case in source.cases}
-    strangers = [name for name in on_disk.names(store) if name not in known]
+    strangers = [name for name in metadata.read_case_names(store) if name not in known]
     return Summary.of(source, sorted(records), sorted(faults), strangers)
 
 
@@ -97,9 +97,9 @@ def _describe(source: Source, settings: _Settings) -> None:
     }
     try:
         if (settings.store / DATASET).exists():
-            _agree(settings, on_disk.dataset(settings.store))
+            _check_same_settings(settings, metadata.read_dataset(settings.store))
         (settings.store / CASES).mkdir(parents=True, exist_ok=True)
-        content = on_disk.written(plain)
+        content = metadata.encode(plain)
         if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
             replace_file(settings.store / DATASET, content)
     except OSError as error:
@@ -109,14 +109,14 @@ def _describe(source: Source, settings: _Settings) -> None:
         ) from error
 
 
-def _agree(settings: _Settings, held: dict[str, Any]) -> None:
-    there, wanted = on_disk.task(held["task"]), settings.task
-    if there.channels != wanted.channels and on_disk.names(settings.store):
+def _check_same_settings(settings: _Settings, held: dict[str, Any]) -> None:
+    there, wanted = metadata.read_task(held["task"]), settings.task
+    if there.channels != wanted.channels and metadata.read_case_names(settings.store):
         raise StoreError(
             f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
             f"{list(wanted.channels)}. Choose another folder, or delete this one."
         )
-    if held["orientation"] != settings.orientation and on_disk.names(settings.store):
+    if held["orientation"] != settings.orientation and metadata.read_case_names(settings.store):
         raise StoreError(
             f"{settings.store} holds cases in the orientation {held['orientation']}, not "
             f"{settings.orientation}. Choose another folder, or delete this one."
@@ -152,27 +152,27 @@ def _cores() -> int:
 
 
 def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
-    waiting = {pool.submit(_one, case, settings) for case in cases}
+    waiting = {pool.submit(_build_case, case, settings) for case in cases}
     while waiting:
         finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
         for future in finished:
             yield future.result()
 
 
-def _one(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
+def _build_case(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
     folder = settings.store / CASES / case.name
-    held = _held(folder)
+    held = _read_entry(folder)
     try:
         origin = _origin(case, settings)
         if held is not None and held["made_from"] == origin:
             with _writing(case, settings):
-                return _record(_regrouped(held, case, folder), SKIPPED)
-        made = prepared(case, settings.task, settings.orientation)
+                return _record(_update_group(held, case, folder), SKIPPED)
+        made = prepare_case(case, settings.task, settings.orientation)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         remove_folder(folder)
         return _fault(case, error)
     with _writing(case, settings):
-        described = on_disk.written({**made.described, "made_from": origin})
+        described = metadata.encode({**made.described, "made_from": origin})
         write_folder(folder, {**made.files, CASE: described})
     return _record(made.described, REBUILT if held is not None else DONE)
 
@@ -222,23 +222,23 @@ def _stamp(file: Path) -> tuple[int, int]:
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 
-def _held(folder: Path) -> dict[str, Any] | None:
+def _read_entry(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     try:
-        held = on_disk.description(folder)
-        sizes = {on_disk.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
+        held = metadata.read_description(folder)
+        sizes = {metadata.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        return held if whole and (folder / on_disk.NUMBERS).exists() else {"made_from": None}
+        return held if whole and (folder / metadata.NUMBERS).exists() else {"made_from": None}
     except (StoreError, OSError, KeyError, TypeError):
         return {"made_from": None}  # damaged: made again
 
 
-def _regrouped(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str, Any]:
+def _update_group(held: dict[str, Any], case: CaseFiles, folder: Path) -> dict[str, Any]:
     """Patient and split may change without any file doing so."""
     if (held["group"], held["split"]) != (case.group, case.split):
         held |= {"group": case.group, "split": case.split}
-        replace_file(folder / CASE, on_disk.written(held))
+        replace_file(folder / CASE, metadata.encode(held))
     return held
 
 

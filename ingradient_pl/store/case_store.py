@@ -13,8 +13,8 @@ from jaxtyping import Bool, Integer, Num
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box, Grid
-from ingradient_pl.store import metadata as on_disk
-from ingradient_pl.store.chunks import Chunks, Seal
+from ingradient_pl.store import metadata
+from ingradient_pl.store.chunks import Chunks, ChunkSums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
 
@@ -102,15 +102,17 @@ class CaseStore:
         if sorted(transpose) != list(range(AXES)):
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
         self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
-        described = on_disk.dataset(self.path)
-        if described["store_format"] < on_disk.FORMAT:
+        described = metadata.read_dataset(self.path)
+        if described["store_format"] < metadata.FORMAT:
             raise StoreError(
                 f"{self.path} was written by an earlier version (store format {described['store_format']}, "
-                f"now {on_disk.FORMAT}). Prepare the data set again: "
+                f"now {metadata.FORMAT}). Prepare the data set again: "
                 f"ingradient prepare --source DATASET --store {self.path}"
             )
-        self.task, self.orientation = on_disk.task(described["task"]), str(described["orientation"])
-        self.cases = {name: self._case(self._plain(name)) for name in names or on_disk.names(self.path)}
+        self.task, self.orientation = metadata.read_task(described["task"]), str(described["orientation"])
+        self.cases = {
+            name: self._case(self._plain(name)) for name in names or metadata.read_case_names(self.path)
+        }
         self._fresh()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class CaseStore:
     def _fresh(self) -> None:
         self._process, self._lock = os.getpid(), threading.RLock()
         self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
-        self._seals: dict[str, dict[str, Seal]] = {}  # of every case ever opened: 5 bytes for each chunk
+        self._seals: dict[str, dict[str, ChunkSums]] = {}  # of every case ever opened: 5 bytes for each chunk
         self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
         self._coordinates: OrderedDict[tuple[str, int], NDArray[np.int32] | None] = OrderedDict()
 
@@ -215,7 +217,7 @@ class CaseStore:
         return self.cases[name]
 
     def _plain(self, name: str) -> dict[str, Any]:
-        return on_disk.description(self.path / CASES / name)
+        return metadata.read_description(self.path / CASES / name)
 
     def _case(self, plain: dict[str, Any]) -> StoredCase:
         native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
@@ -246,11 +248,12 @@ class CaseStore:
                 raise self._damaged(name, path, error) from error
         return opened
 
-    def _read_seals(self, name: str) -> dict[str, Seal]:
+    def _read_seals(self, name: str) -> dict[str, ChunkSums]:
         sizes = self._plain(name)["bytes"]
         with self._numbers(name) as numbers:
             return {
-                kind: Seal(size, self._entry(name, numbers, f"{kind}_sums")) for kind, size in sizes.items()
+                kind: ChunkSums(size, self._entry(name, numbers, f"{kind}_sums"))
+                for kind, size in sizes.items()
             }
 
     def _part(self, name: str, kind: str, chunks: Chunks, cut: tuple[slice, ...]) -> NDArray[Any]:
@@ -276,7 +279,7 @@ class CaseStore:
     def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:
         self._known(name)
         with self._numbers(name) as numbers:
-            entry = on_disk.coordinates_of(value)
+            entry = metadata.coordinates_of(value)
             if entry not in numbers and value not in self.cases[name].classes:
                 return None
             steps = self._entry(name, numbers, entry)

@@ -39,7 +39,7 @@ https://github.com/Blosc/c-blosc2/blob/main/README_CFRAME_FORMAT.rst
 """
 
 
-class Packed(NamedTuple):
+class PackedArray(NamedTuple):
     """An array ready for the disk.
 
     Args:
@@ -51,7 +51,7 @@ class Packed(NamedTuple):
     sums: NDArray[np.uint32]
 
 
-def packed(voxels: NDArray[Any], plain: bool = False) -> Packed:  # noqa: FBT001
+def pack(voxels: NDArray[Any], plain: bool = False) -> PackedArray:  # noqa: FBT001
     """Compress an array with axes (..., z, y, x); ``plain`` where long runs are alike, as in labels."""
     lead = voxels.ndim - len(BLOCK)
     chunks = [*(1,) * lead, *(min(CHUNK, count) for count in voxels.shape[lead:])]
@@ -69,10 +69,10 @@ def packed(voxels: NDArray[Any], plain: bool = False) -> Packed:  # noqa: FBT001
     content: bytes = array.to_cframe()
     sums = [_sum(array.schunk.get_chunk(number)) for number in range(array.schunk.nchunks)]
     sums.append(_frame_sum(content))
-    return Packed(content, np.array(sums, dtype=np.uint32))
+    return PackedArray(content, np.array(sums, dtype=np.uint32))
 
 
-class Seal:
+class ChunkSums:
     """What an array's file shall hold, and which of its chunks were found to: kept when it is closed.
 
     Args:
@@ -101,7 +101,7 @@ class Chunks:
         OSError: If the file is not there, cut short or damaged outside its chunks.
     """
 
-    def __init__(self, path: Path, seal: Seal) -> None:
+    def __init__(self, path: Path, seal: ChunkSums) -> None:
         self._path, self._seal, self._lock = path, seal, threading.Lock()
         self._inode = self._verify().st_ino  # before blosc2 believes what stands there
         self._array: Any = blosc2.open(str(path), mode="r", mmap_mode=MAPPED, dparams={"nthreads": 1})

@@ -42,20 +42,20 @@ class Foreground(NamedTuple):
     coordinates: dict[int, NDArray[np.int64]]
 
 
-def content(image: NDArray[Any]) -> Content | None:
+def find_content(image: NDArray[Any]) -> Content | None:
     """Find the content of an image (channel, z, y, x), as nnU-Net's crop does; None if all is zero."""
     filled = image[0] != 0
     for channel in image[1:]:
         filled |= channel != 0
-    box = bounds(filled)
+    box = bounding_box(filled)
     if box is None:
         return None
     inside = filled[box.slices]
-    body = None if inside.all() else _without_holes(inside)
+    body = None if inside.all() else _fill_holes(inside)
     return Content(box, None if body is None or body.all() else body)
 
 
-def counts(label: NDArray[Any]) -> NDArray[np.int64]:
+def count_labels(label: NDArray[Any]) -> NDArray[np.int64]:
     """Count the voxels of each integer of a label, from 0 to its largest."""
     found = np.zeros(int(label.max()) + 1 if label.size else 0, dtype=np.int64)
     for part in _slabs(label.reshape(-1)):
@@ -63,9 +63,9 @@ def counts(label: NDArray[Any]) -> NDArray[np.int64]:
     return found
 
 
-def foreground(label: NDArray[Any], ignore: int | None, name: str) -> Foreground:
+def find_foreground(label: NDArray[Any], ignore: int | None, name: str) -> Foreground:
     """Count the classes of a label (z, y, x) and sample voxels of each; the case's ``name`` seeds it."""
-    flat, counted = label.reshape(-1), counts(label)
+    flat, counted = label.reshape(-1), count_labels(label)
     present = [value for value in np.flatnonzero(counted).tolist() if value not in (0, ignore)]
     found = {value: int(counted[value]) for value in present}
     rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -86,7 +86,7 @@ def foreground(label: NDArray[Any], ignore: int | None, name: str) -> Foreground
     return Foreground(found, {value: np.concatenate(parts) for value, parts in sorted(picked.items())})
 
 
-def statistics(
+def measure_intensities(
     image: NDArray[Any], body: NDArray[np.bool_] | None, label: NDArray[Any] | None, ignore: int | None
 ) -> NDArray[np.float64]:
     """Measure each channel over its whole, its body and its foreground.
@@ -109,7 +109,7 @@ def _row(found: Statistics | None) -> NDArray[np.float64] | float:
     return 0.0 if found is None else np.array([found.voxels, found.mean, found.std, *found.quantiles])
 
 
-def bounds(filled: NDArray[np.bool_]) -> Box | None:
+def bounding_box(filled: NDArray[np.bool_]) -> Box | None:
     """Give the smallest box that holds all that is filled; None if nothing is."""
     plane: NDArray[np.bool_] = np.any(filled, axis=0)
     lines: list[NDArray[np.bool_]] = [
@@ -124,7 +124,7 @@ def bounds(filled: NDArray[np.bool_]) -> Box | None:
     return Box.between(start, stop)
 
 
-def _without_holes(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _fill_holes(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """As scipy's binary_fill_holes, 10 to 100 times faster: what is empty and reaches no face is a hole."""
     empty, count = ndimage.label(~filled)
     outside = np.zeros(count + 1, dtype=bool)

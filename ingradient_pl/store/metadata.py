@@ -19,7 +19,7 @@ class StoreError(ValueError):
     """A store that cannot be used as asked; the message names case, file and cure."""
 
 
-def dataset(path: Path) -> dict[str, Any]:
+def read_dataset(path: Path) -> dict[str, Any]:
     """Read what a store says about its data set.
 
     Raises:
@@ -46,7 +46,7 @@ def dataset(path: Path) -> dict[str, Any]:
     return plain
 
 
-def written(plain: dict[str, Any]) -> bytes:
+def encode(plain: dict[str, Any]) -> bytes:
     """Give what stands in a file for a description: plain values, and their check sum."""
     told = json.loads(json.dumps(plain))  # as it will be read: keys are text, tuples lists
     return json.dumps({**told, SUM: _sum(told)}, indent=2).encode()
@@ -66,7 +66,7 @@ def coordinates_of(value: int) -> str:
     return f"coordinates_{value}"
 
 
-def description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """Read what a store says about one case.
 
     Raises:
@@ -84,7 +84,7 @@ def description(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def names(path: Path) -> list[str]:
+def read_case_names(path: Path) -> list[str]:
     """Give the names of the finished cases of a store, sorted."""
     folder = path / CASES
     if not folder.is_dir():
@@ -93,6 +93,6 @@ def names(path: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
 
-def task(plain: dict[str, Any]) -> Task:
+def read_task(plain: dict[str, Any]) -> Task:
     """Build the task from what a store says."""
     return Task(**plain)

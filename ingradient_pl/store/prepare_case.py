@@ -11,16 +11,16 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.geometry import Box
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import Volume, read_label, read_volume
-from ingradient_pl.images.raw_image import ImageError, Raw, differing
+from ingradient_pl.images.raw_image import ImageError, RawImage, describe_difference
 from ingradient_pl.store import measure_case as content
-from ingradient_pl.store.chunks import packed
+from ingradient_pl.store.chunks import pack
 from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
 from ingradient_pl.task import Task
 
 SHOWN = 8
 
 
-class Prepared(NamedTuple):
+class PreparedCase(NamedTuple):
     """A case ready to be written.
 
     Args:
@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
     described: dict[str, Any]
 
 
-def prepared(case: CaseFiles, task: Task, orientation: str) -> Prepared:
+def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     """Read a case, crop it to its content, measure and compress it.
 
     Raises:
@@ -40,24 +40,24 @@ def prepared(case: CaseFiles, task: Task, orientation: str) -> Prepared:
     """
     volume = _image(case, task, orientation)
     label, warnings = _label(case, task, orientation, volume)
-    found = content.content(volume.voxels)
+    found = content.find_content(volume.voxels)
     if found is None:
         raise ImageError(f"{case.images[0]}: every voxel is zero. Is it the right file?")
     image = np.ascontiguousarray(volume.voxels[(slice(None), *found.box.slices)])
     inside = None if label is None else np.ascontiguousarray(label[found.box.slices])
     foreground = content.Foreground({}, {})
     if label is not None and inside is not None:
-        foreground = content.foreground(inside, task.ignore, case.name)
+        foreground = content.find_foreground(inside, task.ignore, case.name)
         warnings += _lost(case, label, inside, foreground)
     numbers = {
-        "statistics": content.statistics(image, found.body, inside, task.ignore),
+        "statistics": content.measure_intensities(image, found.body, inside, task.ignore),
         **_coordinates(foreground),
     }
-    arrays = {"image": packed(image)}
+    arrays = {"image": pack(image)}
     if inside is not None:
-        arrays["label"] = packed(inside, plain=True)
+        arrays["label"] = pack(inside, plain=True)
     if found.body is not None:
-        arrays["body"] = packed(found.body, plain=True)
+        arrays["body"] = pack(found.body, plain=True)
     numbers |= {f"{kind}_sums": array.sums for kind, array in arrays.items()}
     files = {ARRAYS[kind]: array.content for kind, array in arrays.items()}
     described = {
@@ -69,7 +69,7 @@ def prepared(case: CaseFiles, task: Task, orientation: str) -> Prepared:
         "bytes": {kind: len(array.content) for kind, array in arrays.items()},
         "warnings": warnings,
     }
-    return Prepared({**files, NUMBERS: _zipped(numbers)}, described)
+    return PreparedCase({**files, NUMBERS: _zip(numbers)}, described)
 
 
 def _image(case: CaseFiles, task: Task, orientation: str) -> Volume:
@@ -90,15 +90,15 @@ def _label(
         return None, []
     properties = case.images[1] if pairs.is_pair(case.label) and len(case.images) > 1 else None
     read = read_label(case.label, orientation, properties)
-    image, path = Raw(case.images[0], volume.voxels, volume.frame), Path(case.label)
-    apart = differing(image, Raw(path, read.voxels, read.frame))
+    image, path = RawImage(case.images[0], volume.voxels, volume.frame), Path(case.label)
+    apart = describe_difference(image, RawImage(path, read.voxels, read.frame))
     if apart:
         raise ImageError(
             f"{path}: {apart} its image {case.images[0]}. A label must lie on its image's grid: resample it, "
             "or copy the image's header into it if only that is wrong."
         )
     label = read.voxels[0]
-    values = np.flatnonzero(content.counts(label)).tolist()
+    values = np.flatnonzero(content.count_labels(label)).tolist()
     unknown = sorted(set(values) - set(task.values))
     if unknown:
         raise ImageError(
@@ -153,7 +153,7 @@ def _coordinates(found: content.Foreground) -> dict[str, NDArray[Any]]:
     }
 
 
-def _zipped(numbers: dict[str, NDArray[Any]]) -> bytes:
+def _zip(numbers: dict[str, NDArray[Any]]) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **numbers)
     return file.getvalue()

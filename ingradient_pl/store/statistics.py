@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
             return None
         low, high = values.min(), values.max()
         if values.dtype.kind in "iu" and int(high) - int(low) < WIDEST:
-            return cls._counted(values.reshape(-1), int(low), int(high))
+            return cls._of_integers(values.reshape(-1), int(low), int(high))
         flat = np.sort(values, axis=None)
         ranks = np.linspace(0, 1, STEPS + 1) * (flat.size - 1)
         below = flat[np.floor(ranks).astype(np.int64)].astype(np.float64)
@@ -48,7 +48,7 @@ class Statistics(NamedTuple):
         return cls(flat.size, mean, float(np.sqrt(squares / flat.size)), quantiles)
 
     @classmethod
-    def _counted(cls, flat: NDArray[Any], low: int, high: int) -> "Statistics":
+    def _of_integers(cls, flat: NDArray[Any], low: int, high: int) -> "Statistics":
         """Measure integers exactly from how often each occurs: no sort, no copy in 64 bits."""
         counts = np.zeros(high - low + 1, dtype=np.int64)
         for part in _parts(flat):

@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import check_order
 from ingradient_pl.images.formats import Header, Volume
-from ingradient_pl.images.frame import Frame, Turn
-from ingradient_pl.store import metadata as on_disk
+from ingradient_pl.images.frame import Frame, Reorientation
+from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a case store."""
-    return (path / on_disk.CASES).is_dir() and (path / on_disk.DATASET).is_file()
+    return (path / metadata.CASES).is_dir() and (path / metadata.DATASET).is_file()
 
 
 def is_stored(path: Path) -> bool:
     """Whether a folder is a case of a store."""
-    return (path / on_disk.CASE).is_file()
+    return (path / metadata.CASE).is_file()
 
 
 def stored_cases(path: Path, task: Task) -> Source:
@@ -35,8 +35,8 @@ def stored_cases(path: Path, task: Task) -> Source:
     found, store = [], CaseStore(path)
     check_order(path, store.task.channels, task)
     for case in store.cases.values():
-        folder = path / on_disk.CASES / case.name
-        label = folder / on_disk.ARRAYS["label"] if case.labelled else None
+        folder = path / metadata.CASES / case.name
+        label = folder / metadata.ARRAYS["label"] if case.labelled else None
         found.append(CaseFiles(case.name, (folder,), label, case.group, case.split))
     return Source(task, found, path=path)
 
@@ -59,9 +59,9 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     whole = np.zeros((len(part), *case.uncropped), part.dtype)
     cut = tuple(slice(at, at + count) for at, count in zip(case.start, case.grid.shape, strict=True))
     whole[(slice(None), *cut)] = part
-    source = Turn(tuple(native["axes"]), tuple(native["flips"])).undo(whole)
+    source = Reorientation(tuple(native["axes"]), tuple(native["flips"])).undo(whole)
     frame = Frame.of(native["spacing"], native["origin_mm"], native["direction"])
     z, y, x = source.shape[1:]
-    turn = Turn.to(orientation, frame)
+    turn = Reorientation.to(orientation, frame)
     turned = np.require(turn.apply(source), requirements=["C", "W"])
     return Volume(turned, turn.frame(frame, (z, y, x)), Header(folder, (z, y, x), frame, turn, None))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingradient_pl.datasets.groups import told
+from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
 
 SHOWN = 20
@@ -107,7 +107,7 @@ class Summary(NamedTuple):
         dtypes = Counter(case.dtype for case in self.cases)
         kept = [np.prod(case.cropped) / np.prod(case.shape) for case in self.cases]
         figures = [
-            ("patients", told({case.name: case.group for case in self.cases})),
+            ("patients", describe_groups({case.name: case.group for case in self.cases})),
             ("shape", _range([case.shape for case in self.cases], "voxels", "{:.0f}")),
             ("spacing", _range([case.spacing for case in self.cases], "mm", "{:.4g}")),
             ("content", f"{np.median(kept):.0%} of the voxels are kept by the crop (median)"),

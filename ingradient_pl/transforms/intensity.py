@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ingradient_pl.transforms.normalise import clipped_
+from ingradient_pl.transforms.normalise import clip_
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.separable_filters import (
     Range,
     about_one,
+    apply_filter,
     blur_rows,
-    chosen,
+    choose_channels,
     coarse_rows,
-    filtered,
     noise_like,
 )
 
@@ -128,10 +128,10 @@ class GaussianBlur(Intensity):
     p: float = 0.2
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             sigmas = np.full(3, rng.uniform(*self.sigma)) if self.together else rng.uniform(*self.sigma, 3)
             rows = [blur_rows(n, sigma) for n, sigma in zip(channel.shape[1:], sigmas, strict=True)]
-            filtered(channel, rows)
+            apply_filter(channel, rows)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Brightness(Intensity):
     p: float = 0.15
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             channel.mul_(about_one(rng, self.factor))
 
 
@@ -170,13 +170,13 @@ class Contrast(Intensity):
     p: float = 0.15
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             factor = about_one(rng, self.factor)
             mean = channel.mean()
             ends = channel.aminmax() if self.keep_range else None
             channel.mul_(factor).add_(mean * (1 - factor))
             if ends is not None:
-                clipped_(channel, *ends)
+                clip_(channel, *ends)
 
 
 @dataclass(frozen=True)
@@ -198,12 +198,12 @@ class LowResolution(Intensity):
     def change(self, patch: Image, rng: np.random.Generator) -> None:
         shape = patch.shape[1:]
         flat = max(shape) / shape[0] > FLAT_ABOVE if self.flat is None else self.flat
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             factor = float(rng.uniform(*self.factor))
             counts = [max(1, round(voxels * factor)) for voxels in shape]
             if flat:
                 counts[0] = shape[0]
-            filtered(channel, [coarse_rows(n, count) for n, count in zip(shape, counts, strict=True)])
+            apply_filter(channel, [coarse_rows(n, count) for n, count in zip(shape, counts, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Gamma(Intensity):
     p: float = 0.3
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             self._bend(channel, about_one(rng, self.gamma))
 
     def _bend(self, channel: Image, gamma: float) -> None:

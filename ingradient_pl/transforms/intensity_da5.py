@@ -16,7 +16,7 @@ from ingradient_pl.transforms.intensity import (
     LowResolution,
     OneOf,
 )
-from ingradient_pl.transforms.separable_filters import Image, Range, chosen, sent
+from ingradient_pl.transforms.separable_filters import Image, Range, choose_channels, to_device_of
 
 SMALLEST = 1e-7
 HALF = 0.5
@@ -37,7 +37,7 @@ class AdditiveBrightness(Intensity):
     p: float = 0.1
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             channel.add_(float(rng.normal(0, self.sigma)))
 
 
@@ -56,7 +56,7 @@ class Sharpening(Intensity):
     p: float = 0.2
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             strength, before = float(rng.uniform(*self.strength)), channel.clone()
             for dim, count in enumerate(channel.shape[1:], 1):
                 rise = before.narrow(dim, 1, count - 1) - before.narrow(dim, 0, count - 1)
@@ -82,7 +82,7 @@ class BlankRectangles(Intensity):
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
         shape = np.array(patch.shape[1:])
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             for _ in range(rng.integers(int(self.count[0]), int(self.count[1]) + 1)):
                 edges = np.maximum(1, np.round(rng.uniform(*self.share, 3) * shape)).astype(int)
                 start = rng.integers(0, shape - edges + 1)
@@ -108,7 +108,7 @@ class BrightnessGradient(Intensity):
     p: float = 0.3
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             sign = -1 if rng.random() < HALF else 1
             height = sign * float(rng.uniform(*self.strength))
             channel.add_(bump(channel, rng, self.centre), alpha=height)
@@ -133,7 +133,7 @@ class LocalGamma(Intensity):
     p: float = 0.3
 
     def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in chosen(patch, rng, self.channel_p):
+        for channel in choose_channels(patch, rng, self.channel_p):
             gamma = float(rng.uniform(*(self.brighter if rng.random() < HALF else self.darker)))
             low, high = channel.aminmax()
             span = (high - low).clamp(min=SMALLEST)
@@ -172,5 +172,5 @@ def bump(channel: Image, rng: np.random.Generator, centre: Range) -> Float[Tenso
         curves.append(-(at**2) / 2)
     low, high = (sum(end(curve) for curve in curves) for end in (np.min, np.max))
     bottom = np.exp(low - high)  # of a bump whose highest voxel is one
-    z, y, x = (sent(np.exp(curve - curve.max()), channel) for curve in curves)
+    z, y, x = (to_device_of(np.exp(curve - curve.max()), channel) for curve in curves)
     return (z[None, :, None, None] * y[:, None] * x).sub_(bottom).div_(max(1 - bottom, SMALLEST))

@@ -9,20 +9,20 @@ from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Box, Voxels
-from ingradient_pl.store.measure_case import bounds
+from ingradient_pl.store.measure_case import bounding_box
 from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
-    Cut,
+    Crop,
+    Interpolation,
+    NearestVoxels,
     ObliqueSampling,
-    Picks,
     PlaneSampling,
     Sampling,
-    Weights,
 )
-from ingradient_pl.transforms.resample import at_hand, padded, read_at
+from ingradient_pl.transforms.resample import on_host, pad, read_at
 
-AT_ONCE = 1 << 21
+BLOCK_VOXELS = 1 << 21
 """Voxels voted on together."""
 TIE = 1e-5
 HALF = 0.5
@@ -30,7 +30,7 @@ MIXED = -1
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
-class Places(NamedTuple):
+class SamplePositions(NamedTuple):
     """Where voxels wanted lie among voxels that are there, along (z, y, x).
 
     Args:
@@ -47,16 +47,16 @@ class Places(NamedTuple):
         sizes = zip(*(place.shape for place in self.at), strict=True)
         return torch.Size(0 if 0 in voxels else max(voxels) for voxels in sizes)
 
-    def changed(self, change: Callable[[Tensor, int], Tensor]) -> "Places":
+    def changed(self, change: Callable[[Tensor, int], Tensor]) -> "SamplePositions":
         """Give the places that ``change`` makes of those along each axis (0, 1, 2)."""
         z, y, x = (change(place, axis) for axis, place in enumerate(self.at))
         return self._replace(at=(z, y, x))
 
-    def clamped(self, counts: Sequence[int]) -> "Places":
+    def clamped(self, counts: Sequence[int]) -> "SamplePositions":
         """Give the nearest places among ``counts`` voxels."""
         return self.changed(lambda place, axis: place.clamp(0, counts[axis] - 1))
 
-    def since(self, start: Voxels) -> "Places":
+    def since(self, start: Voxels) -> "SamplePositions":
         """Give the places counted from another first voxel."""
         return self.changed(lambda place, axis: place - start[axis])
 
@@ -66,9 +66,7 @@ class Places(NamedTuple):
         return z, y, x
 
 
-def resampled_label(
-    label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels
-) -> Integer[Tensor, "_ _ _"]:
+def resample_label(label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels) -> Integer[Tensor, "_ _ _"]:
     """Bring a label to the network's grid; what lies outside the case is zero.
 
     Each voxel takes the label that the eight voxels about it give the most weight to, as if every label's
@@ -76,51 +74,51 @@ def resampled_label(
     time nor memory grows with the number of labels.
     """
     if isinstance(way, AxisSampling):
-        return padded(label_along_axes(label, way.axes), way.padding)
-    voted = _voted(label, _turned(way, label.shape, shape))
-    return padded(voted, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else voted
+        return pad(label_along_axes(label, way.axes), way.padding)
+    voted = _vote_everywhere(label, _affine_positions(way, label.shape, shape))
+    return pad(voted, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else voted
 
 
-def resampled_nearest(
+def resample_nearest(
     voxels: Shaped[Tensor, "z y x"], way: Sampling, shape: Voxels
 ) -> Shaped[Tensor, "_ _ _"]:
     """Bring a mask or label to the network's grid by the nearest voxel; outside the case it is zero."""
     if isinstance(way, AxisSampling):
-        return padded(_nearest_along(voxels, way.axes), way.padding)
-    places = _turned(way, voxels.shape, shape)
+        return pad(_nearest_along(voxels, way.axes), way.padding)
+    places = _affine_positions(way, voxels.shape, shape)
     z, y, x = (_nearest(place) for place in places.clamped(voxels.shape).at)
     taken = _taken(voxels, (z, y, x)).mul_(_inside(places, voxels.shape))
-    return padded(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
+    return pad(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
 
 
 def label_along_axes(
     label: Integer[Tensor, "z y x"], axes: tuple[Axis, Axis, Axis]
 ) -> Integer[Tensor, "_ _ _"]:
-    """Resample a label axis by axis, as :func:`resampled_label` does; also for whole cases."""
-    if sum(isinstance(axis, Weights) for axis in axes) <= 1:  # of two voxels the nearer weighs more
+    """Resample a label axis by axis, as :func:`resample_label` does; also for whole cases."""
+    if sum(isinstance(axis, Interpolation) for axis in axes) <= 1:  # of two voxels the nearer weighs more
         return _nearest_along(label, axes)
     z, y, x = (
-        Cut(0, voxels, mirrored=False) if isinstance(axis, Weights) else axis
+        Crop(0, voxels, mirrored=False) if isinstance(axis, Interpolation) else axis
         for axis, voxels in zip(axes, label.shape, strict=True)
     )
     label = _nearest_along(label, (z, y, x))
-    moves = [isinstance(axis, Weights) for axis in axes]
+    moves = [isinstance(axis, Interpolation) for axis in axes]
     ways = [
-        axis if moving else Cut(0, n, mirrored=False)
+        axis if moving else Crop(0, n, mirrored=False)
         for axis, moving, n in zip(axes, moves, label.shape, strict=True)
     ]
     at = [_spread(way, dim, label.device) for dim, way in enumerate(ways)]
-    return _voted(label, Places((at[0], at[1], at[2]), (moves[0], moves[1], moves[2])))
+    return _vote_everywhere(label, SamplePositions((at[0], at[1], at[2]), (moves[0], moves[1], moves[2])))
 
 
 def _nearest_along(voxels: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor:
     """Take the nearest voxel along each axis; where all are crops the answer is a view."""
     mirrored = []
     for dim, axis in enumerate(axes):
-        if isinstance(axis, Cut):
+        if isinstance(axis, Crop):
             voxels = voxels.narrow(dim, axis.start, axis.voxels)
             mirrored += [dim] * axis.mirrored
-        elif isinstance(axis, Picks):
+        elif isinstance(axis, NearestVoxels):
             voxels = voxels.index_select(dim, axis.nearest)
         else:
             voxels = voxels.index_select(dim, _nearest(axis.positions))
@@ -129,9 +127,9 @@ def _nearest_along(voxels: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor:
 
 def _spread(axis: Axis, dim: int, device: torch.device) -> Tensor:
     """Give the positions along one axis, shaped to broadcast."""
-    if isinstance(axis, Weights):
+    if isinstance(axis, Interpolation):
         at = axis.positions
-    elif isinstance(axis, Picks):
+    elif isinstance(axis, NearestVoxels):
         at = axis.nearest.float()
     else:
         at = torch.arange(axis.start, axis.start + axis.voxels, device=device, dtype=torch.float32)
@@ -144,7 +142,9 @@ def _nearest(at: Tensor) -> Tensor:
     return (at + HALF).floor().int()
 
 
-def _turned(way: PlaneSampling | ObliqueSampling, counts: Sequence[int], shape: Voxels) -> Places:
+def _affine_positions(
+    way: PlaneSampling | ObliqueSampling, counts: Sequence[int], shape: Voxels
+) -> SamplePositions:
     """Give the places of a turned patch among ``counts`` voxels; they may lie outside."""
     planes = read_at(way, shape)
     flat = isinstance(way, PlaneSampling)
@@ -152,34 +152,34 @@ def _turned(way: PlaneSampling | ObliqueSampling, counts: Sequence[int], shape: 
     for plane, count in zip(reversed(planes.unbind()), counts[len(at) :], strict=True):  # (x, y, z)
         place = plane.mul_(count / 2).add_(count / 2 - HALF)
         at.append(place[None] if flat else place)
-    deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Weights)
-    return Places((at[0], at[1], at[2]), (deep, True, True))
+    deep = isinstance(way, ObliqueSampling) or isinstance(way.z, Interpolation)
+    return SamplePositions((at[0], at[1], at[2]), (deep, True, True))
 
 
-def _inside(places: Places, counts: Sequence[int]) -> Bool[Tensor, "z y x"]:
+def _inside(places: SamplePositions, counts: Sequence[int]) -> Bool[Tensor, "z y x"]:
     """Tell which places lie in one of ``counts`` voxels."""
     z, y, x = places.within([-HALF] * AXES, [count - HALF for count in counts])
     return z & y & x
 
 
-def _voted(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:
+def _vote_everywhere(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Integer[Tensor, "_ _ _"]:
     """Let the voxels about each place vote; outside of all of them it is zero.
 
     On the CPU only where there may be a label, which is a part of most patches; elsewhere everywhere, because
     to know where would make the host wait for the device.
     """
-    if at_hand(label):
-        return _voted_about(label, places)
+    if on_host(label):
+        return _vote_about(label, places)
     near = places.clamped(label.shape)
-    rows = max(1, AT_ONCE // max(1, places.shape[1] * places.shape[2]))
+    rows = max(1, BLOCK_VOXELS // max(1, places.shape[1] * places.shape[2]))
     slabs = [_rows(near, start, start + rows) for start in range(0, places.shape[0], rows)]
     return torch.cat([_vote(label, slab) for slab in slabs]).mul_(_inside(places, label.shape))
 
 
-def _voted_about(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "_ _ _"]:
+def _vote_about(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Integer[Tensor, "_ _ _"]:
     """Vote about the box that holds all that is not zero."""
     found = label.new_zeros(places.shape)
-    filled = bounds(label.numpy() != 0)
+    filled = bounding_box(label.numpy() != 0)
     if filled is None:
         return found
     box = Box.between([first - 1 for first in filled.start], [stop + 1 for stop in filled.stop])
@@ -194,16 +194,16 @@ def _voted_about(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Ten
         if all(map(len, kept)):
             cut = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in kept]  # they rise or fall
             near = places.changed(lambda place, axis: place.narrow(axis, cut[axis].start, len(kept[axis])))
-            found[tuple(cut)] = _settled(part, near.clamped(label.shape).since(box.start))
+            found[tuple(cut)] = _settle(part, near.clamped(label.shape).since(box.start))
         return found
     z, y, x = within
     chosen = (z & y & x).flatten().nonzero().flatten()
     near = places.changed(lambda place, _: place.expand(places.shape).flatten()[chosen])
-    found.view(-1)[chosen] = _settled(part, near.clamped(label.shape).since(box.start))
+    found.view(-1)[chosen] = _settle(part, near.clamped(label.shape).since(box.start))
     return found
 
 
-def _settled(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor, "*_"]:
+def _settle(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Integer[Tensor, "*_"]:
     """Vote only where the voxels about a place disagree, a few places in a hundred."""
     cells = _cells(label, places.moves)
     z, y, x = (place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True))
@@ -214,12 +214,12 @@ def _settled(label: Integer[Tensor, "z y x"], places: Places) -> Integer[Tensor,
     return voted.to(label.dtype)
 
 
-def _rows(places: Places, start: int, stop: int) -> Places:
+def _rows(places: SamplePositions, start: int, stop: int) -> SamplePositions:
     """Keep the places of some rows of z alone."""
     return places.changed(lambda place, _: place[start:stop] if place.shape[0] > 1 else place)
 
 
-def _vote(label: Integer[Tensor, "z y x"], places: Places) -> Tensor:
+def _vote(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Tensor:
     """Give each place the label with the most weight among the voxels about it."""
     flat = label.reshape(-1)
     parts = [place - place.floor() for place in places.at]

@@ -8,7 +8,7 @@ from torch import Tensor
 from ingradient_pl.geometry import Voxels
 
 
-class Cut(NamedTuple):
+class Crop(NamedTuple):
     """Voxels as they are, where both grids agree along an axis: an exact crop that costs nothing.
 
     Args:
@@ -22,7 +22,7 @@ class Cut(NamedTuple):
     mirrored: bool
 
 
-class Picks(NamedTuple):
+class NearestVoxels(NamedTuple):
     """The nearest voxel along an axis too coarse to interpolate.
 
     Args:
@@ -32,7 +32,7 @@ class Picks(NamedTuple):
     nearest: Integer[Tensor, " out"]
 
 
-class Weights(NamedTuple):
+class Interpolation(NamedTuple):
     """Interpolation along an axis.
 
     Args:
@@ -46,7 +46,7 @@ class Weights(NamedTuple):
     start: int = 0
 
 
-Axis = Cut | Picks | Weights
+Axis = Crop | NearestVoxels | Interpolation
 Padding = tuple[int, int]
 
 
@@ -82,7 +82,7 @@ class PlaneSampling(NamedTuple):
     averages: tuple[Average, Average] = (None, None)
 
 
-class Bend(NamedTuple):
+class Displacements(NamedTuple):
     """Smooth displacements of the network's voxels, by cubic B-splines between a few knots.
 
     Args:
@@ -99,12 +99,12 @@ class ObliqueSampling(NamedTuple):
 
     Args:
         matrix: What :func:`torch.nn.functional.affine_grid` takes, ``align_corners=False``.
-        bend: What is added to where the matrix reads; None where nothing is bent.
+        elastic: What is added to where the matrix reads; None where nothing is bent.
         averages: Of the image along (z, y, x).
     """
 
     matrix: Float[Tensor, "3 4"]
-    bend: Bend | None = None
+    elastic: Displacements | None = None
     averages: tuple[Average, Average, Average] = (None, None, None)
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ingradient_pl.geometry import Box, Grid, Voxels
-from ingradient_pl.transforms.labels import resampled_label, resampled_nearest
-from ingradient_pl.transforms.normalise import clipped_, limits, normalised
+from ingradient_pl.transforms.labels import resample_label, resample_nearest
+from ingradient_pl.transforms.normalise import clip_, limits, normalise
 from ingradient_pl.transforms.patch import Batch, Patch
-from ingradient_pl.transforms.resample import resampled
+from ingradient_pl.transforms.resample import resample
 
 
 class Prepare(nn.Module):
@@ -47,13 +47,13 @@ class Prepare(nn.Module):
         return Batch(image, label, body, [p.case for p in patches], [p.number for p in patches])
 
     def _image(self, patch: Patch) -> Tensor:
-        image = normalised(patch.image, patch.terms, patch.body, self.masked)
+        image = normalise(patch.image, patch.terms, patch.body, self.masked)
         low, high = (end[:, None, None, None] for end in limits(patch.terms))
-        return clipped_(resampled(image, patch.sampling, self.shape), low, high)
+        return clip_(resample(image, patch.sampling, self.shape), low, high)
 
     def _label(self, patch: Patch) -> Tensor:
         label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label
-        way = resampled_label if self.label_order else resampled_nearest
+        way = resample_label if self.label_order else resample_nearest
         return way(label, patch.sampling, self.shape)
 
     def _body(self, patch: Patch) -> Tensor:
@@ -62,7 +62,7 @@ class Prepare(nn.Module):
         else:
             z, y, x = patch.label.shape
             body = patch.body[Box(patch.start, (z, y, x)).slices]
-        inside = resampled_nearest(body, patch.sampling, self.shape)
+        inside = resample_nearest(body, patch.sampling, self.shape)
         if self.masked is None or all(self.masked):
             return inside[None]
         everywhere = torch.ones_like(inside)

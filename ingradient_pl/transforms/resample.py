@@ -13,12 +13,12 @@ from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
-    Cut,
+    Crop,
+    Interpolation,
+    NearestVoxels,
     ObliqueSampling,
-    Picks,
     PlaneSampling,
     Sampling,
-    Weights,
 )
 from ingradient_pl.transforms.sampling_matrices import reads
 
@@ -27,7 +27,7 @@ Z, Y, X = 1, 2, 3
 DENSE_UP_TO, BLOCK, FADED = 48, 16, 10
 """A spline's weights fade to 2e-6 within 10 voxels, so that axes are multiplied block by block: twice as fast
 at 224 voxels on a CPU. A GPU is faster with one large product."""
-AT_ONCE = 1 << 21
+BLOCK_VOXELS = 1 << 21
 """Voxels of slices that a CPU resamples along both axes before it goes on: they stay in its cache between."""
 
 
@@ -40,22 +40,24 @@ def along_axes(
     """
     z, y, x = axes
     order = sorted((Z, Y, X), key=lambda dim: _growth(axes[dim - Z], volume.shape[dim]))
-    if order[1] == Z or not (isinstance(y, Weights) and isinstance(x, Weights) and at_hand(volume)):
+    if order[1] == Z or not (
+        isinstance(y, Interpolation) and isinstance(x, Interpolation) and on_host(volume)
+    ):
         for dim in order:
             volume = along_axis(volume, dim, axes[dim - Z])
     elif order[0] == Z:
         volume = _in_plane(along_axis(volume, Z, z), {Y: y, X: x})
-    elif isinstance(z, Picks):
+    elif isinstance(z, NearestVoxels):
         volume = _in_plane(volume, {Y: y, X: x}, z.nearest)
     else:
         volume = along_axis(_in_plane(volume, {Y: y, X: x}), Z, z)
-    mirrored = [dim for dim, axis in enumerate(axes, Z) if isinstance(axis, Cut) and axis.mirrored]
+    mirrored = [dim for dim, axis in enumerate(axes, Z) if isinstance(axis, Crop) and axis.mirrored]
     return volume.flip(mirrored) if mirrored else volume
 
 
 def _in_plane(
     volume: Float[Tensor, "channel z y x"],
-    ways: Mapping[int, Weights],
+    ways: Mapping[int, Interpolation],
     picks: Integer[Tensor, " _"] | None = None,
 ) -> Float[Tensor, "channel _ _ _"]:
     """Resample both axes of slices on a CPU, and put each where ``picks``, rising or falling, wants it.
@@ -65,15 +67,15 @@ def _in_plane(
     """
     # of two that cost the same X goes first: Y's products have to be copied, and so can be put in order
     dim, last = sorted((X, Y), key=lambda dim: _growth(ways[dim], volume.shape[dim]))
-    half, full = _resized(volume, {dim: ways[dim]}), _resized(volume, ways)
+    half, full = _resize(volume, {dim: ways[dim]}), _resize(volume, ways)
     blocks = _blocks(ways[dim], volume.shape[dim])
     last_blocks = blocks if ways[dim] is ways[last] else _blocks(ways[last], volume.shape[last])
-    most = max(1, min(full[Z], AT_ONCE // max(1, math.prod(half[Y:]))))
+    most = max(1, min(full[Z], BLOCK_VOXELS // max(1, math.prod(half[Y:]))))
     between = volume.new_empty(1, most, *half[Y:])
     out = volume.new_empty(full[0], full[Z] if picks is None else len(picks), *full[Y:])
     for start in range(0, full[Z], most):
         stop = min(start + most, full[Z])
-        wanted, chosen = (slice(start, stop), None) if picks is None else _chosen(picks, start, stop)
+        wanted, chosen = (slice(start, stop), None) if picks is None else _distinct(picks, start, stop)
         halfway = between[:, : stop - start]
         for channel, filled in zip(volume[:, None, start:stop], out[:, None, wanted], strict=True):
             _by_blocks(channel, dim, blocks, halfway)
@@ -81,7 +83,7 @@ def _in_plane(
     return out
 
 
-def _chosen(picks: Integer[Tensor, " _"], start: int, stop: int) -> tuple[slice, Integer[Tensor, " _"]]:
+def _distinct(picks: Integer[Tensor, " _"], start: int, stop: int) -> tuple[slice, Integer[Tensor, " _"]]:
     """Give which of ``picks``, rising or falling, are of slices ``[start, stop)``, and of these which."""
     inside = ((picks >= start) & (picks < stop)).nonzero()
     wanted = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0)
@@ -90,13 +92,13 @@ def _chosen(picks: Integer[Tensor, " _"], start: int, stop: int) -> tuple[slice,
 
 def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Num[Tensor, "channel _ _ _"]:
     """Resample one axis; a mirrored crop is left unmirrored, so that several cost one pass together."""
-    if isinstance(axis, Cut):
+    if isinstance(axis, Crop):
         return volume.narrow(dim, axis.start, axis.voxels)
-    if isinstance(axis, Picks):
+    if isinstance(axis, NearestVoxels):
         return volume.index_select(dim, axis.nearest)
-    if not at_hand(volume):
-        return multiplied(volume, dim, axis.image.to(volume.dtype))
-    out = volume.new_empty(_resized(volume, {dim: axis}))
+    if not on_host(volume):
+        return multiply_axis(volume, dim, axis.image.to(volume.dtype))
+    out = volume.new_empty(_resize(volume, {dim: axis}))
     _by_blocks(volume, dim, _blocks(axis, volume.shape[dim]), out)
     return out
 
@@ -111,7 +113,7 @@ class _Block(NamedTuple):
     rows: Float[Tensor, "out in"]
 
 
-def _blocks(axis: Weights, voxels: int) -> list[_Block]:
+def _blocks(axis: Interpolation, voxels: int) -> list[_Block]:
     """Divide a way along ``voxels`` into blocks, or leave it whole where it is short."""
     wanted = len(axis.image)
     if voxels <= DENSE_UP_TO:
@@ -132,12 +134,12 @@ def _by_blocks(
     for start, stop, first, last, rows in blocks:
         source, target = volume.narrow(dim, first, last - first), out.narrow(dim, start, stop - start)
         if picks is None:
-            multiplied(source, dim, rows.to(volume.dtype), target)
+            multiply_axis(source, dim, rows.to(volume.dtype), target)
         else:
-            torch.index_select(multiplied(source, dim, rows.to(volume.dtype)), Z, picks, out=target)
+            torch.index_select(multiply_axis(source, dim, rows.to(volume.dtype)), Z, picks, out=target)
 
 
-def multiplied(
+def multiply_axis(
     volume: Float[Tensor, "channel _ _ _"],
     dim: int,
     rows: Float[Tensor, "out in"],
@@ -158,37 +160,37 @@ def multiplied(
     return out
 
 
-def resampled(
+def resample(
     volume: Float[Tensor, "channel z y x"], way: Sampling, shape: Voxels
 ) -> Float[Tensor, "channel _ _ _"]:
     """Bring a normalised patch to the network's grid; what lies outside the case is zero."""
     if isinstance(way, AxisSampling):
-        return padded(along_axes(volume, way.axes), way.padding)
+        return pad(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
-        volume = each_multiplied(volume, (None, *way.averages))
-        slices = along_axes(volume, (way.z, Cut(0, volume.shape[Y], False), Cut(0, volume.shape[X], False)))
+        volume = multiply_slices(volume, (None, *way.averages))
+        slices = along_axes(volume, (way.z, Crop(0, volume.shape[Y], False), Crop(0, volume.shape[X], False)))
         turned = F.grid_sample(slices.flatten(0, 1)[None], _last(read_at(way, shape)), align_corners=False)
-        return padded(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
-    volume = each_multiplied(volume, way.averages)
+        return pad(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
+    volume = multiply_slices(volume, way.averages)
     return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
 
 
-def each_multiplied(
+def multiply_slices(
     volume: Float[Tensor, "channel _ _ _"], matrices: Sequence[Float[Tensor, "_ _"] | None]
 ) -> Float[Tensor, "channel _ _ _"]:
     """Multiply each of (z, y, x) by its matrix; None leaves an axis alone."""
     for dim, rows in enumerate(matrices, Z):
         if rows is not None:
-            volume = multiplied(volume, dim, rows.to(volume.dtype))
+            volume = multiply_axis(volume, dim, rows.to(volume.dtype))
     return volume
 
 
 def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor, "to *shape"]:
     """Give where each voxel of ``shape`` (each of a slice, after a rotation in the plane) is read."""
     planes = points(way.matrix, shape[len(shape) - len(way.matrix) :])
-    if isinstance(way, PlaneSampling) or way.bend is None:
+    if isinstance(way, PlaneSampling) or way.elastic is None:
         return planes
-    return planes.add_(each_multiplied(way.bend.knots, way.bend.rows))
+    return planes.add_(multiply_slices(way.elastic.knots, way.elastic.rows))
 
 
 def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tensor, "to *shape"]:
@@ -213,12 +215,12 @@ def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
     return planes.movedim(0, -1)[None]
 
 
-def at_hand(voxels: Tensor) -> bool:
+def on_host(voxels: Tensor) -> bool:
     """Tell whether the host may read a value without waiting for a device."""
     return voxels.device.type == "cpu"
 
 
-def padded(
+def pad(
     volume: Shaped[Tensor, "*channel z y x"], padding: tuple[tuple[int, int], ...]
 ) -> Shaped[Tensor, "*channel _ _ _"]:
     """Put zeros before and after along (z, y, x)."""
@@ -226,15 +228,15 @@ def padded(
     return F.pad(volume, (x, x_, y, y_, z, z_)) if any(map(any, padding)) else volume
 
 
-def _resized(volume: Tensor, ways: Mapping[int, Weights]) -> list[int]:
+def _resize(volume: Tensor, ways: Mapping[int, Interpolation]) -> list[int]:
     """Give the shape after some axes, by their dimensions, are resampled."""
     return [len(ways[dim].image) if dim in ways else count for dim, count in enumerate(volume.shape)]
 
 
 def _growth(axis: Axis, voxels: int) -> float:
     """How many times more voxels there are after an axis is resampled; crops and picks go first."""
-    if isinstance(axis, Cut):
+    if isinstance(axis, Crop):
         return -1.0
-    if isinstance(axis, Picks):
+    if isinstance(axis, NearestVoxels):
         return len(axis.nearest) / voxels - 1 if len(axis.nearest) <= voxels else float("inf")
     return axis.image.shape[0] / voxels

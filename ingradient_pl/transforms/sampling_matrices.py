@@ -14,16 +14,16 @@ from ingradient_pl.transforms.patch import (
     Average,
     Axis,
     AxisSampling,
-    Bend,
-    Cut,
+    Crop,
+    Displacements,
+    Interpolation,
+    NearestVoxels,
     ObliqueSampling,
     Padding,
-    Picks,
     PlaneSampling,
     Sampling,
-    Weights,
 )
-from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized, smooth_rows
+from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized_positions, smooth_rows
 
 Axes = tuple[Axis, Axis, Axis]
 CUBIC, LINEAR = 3, 1
@@ -75,11 +75,11 @@ def sampling(
     box: Box,
     patch: Grid,
     centre: Sequence[float],
-    motion: Sequence[float],
+    affine: Sequence[float],
     rule: Rule = NNUNET,
-    bend: NDArray[np.float64] | None = None,
+    elastic: NDArray[np.float64] | None = None,
 ) -> Sampling:
-    """Give the way from the native voxels of ``box`` to the patch that is laid into the case by ``motion``.
+    """Give the way from the native voxels of ``box`` to the patch that is laid into the case by ``affine``.
 
     Where the axes of both run alike (scaling and mirroring included) it is a cubic B-spline axis by axis, or
     a plain crop where the grids agree; after a rotation, or bent, it is one linear interpolation straight
@@ -87,20 +87,20 @@ def sampling(
 
     Args:
         native: The case.
-        box: Its voxels that were read; they must hold what the motion reaches.
+        box: Its voxels that were read; they must hold what the affine reaches.
         patch: The network's input, its voxels as planned. The patch is a part of the whole case resampled,
             which has a whole number of voxels: their true size is what is used.
         centre: Of the patch, in native voxels as cells.
-        motion: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
+        affine: Nine numbers, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
         rule: How axes are interpolated.
-        bend: Displacements of knots spread evenly over the patch, (3, z, y, x), in mm of the case.
+        elastic: Displacements of knots spread evenly over the patch, (3, z, y, x), in mm of the case.
     """
     spacing = np.array(native.extent) / native.respaced(patch.spacing).shape
-    per_step = np.reshape(motion, (AXES, AXES)) * spacing / np.array(native.spacing)[:, None]
+    per_step = np.reshape(affine, (AXES, AXES)) * spacing / np.array(native.spacing)[:, None]
     off = np.abs(per_step - np.diag(np.diag(per_step))) > ALIKE
-    if bend is not None or off[0].any() or off[:, 0].any():
+    if elastic is not None or off[0].any() or off[:, 0].any():
         matrix = torch.from_numpy(_affine(box, patch, centre, per_step)).float()
-        bent = None if bend is None else _bent(native, box, patch, bend)
+        bent = None if elastic is None else _displacements(native, box, patch, elastic)
         deep, high, wide = (_average(box.shape[axis], per_step[axis], rule) for axis in range(AXES))
         return ObliqueSampling(matrix, bent, (deep, high, wide))
     picked = separate_axis(native.spacing, patch.spacing, rule.separate_above)
@@ -118,18 +118,18 @@ def sampling(
     return AxisSampling((z, y, x), (first, second, third))
 
 
-def trimmed(way: Sampling, box: Box) -> Reading:
+def trim(way: Sampling, box: Box) -> Reading:
     """Leave out what the way from a box does not use, such as slices beyond the nearest.
 
-    >>> x = y = Cut(0, 4, mirrored=False)
-    >>> way = AxisSampling((Picks(torch.tensor([3, 3, 4])), y, x), ((0, 0),) * 3)
-    >>> trimmed(way, Box((10, 0, 0), (9, 4, 4))).image
+    >>> x = y = Crop(0, 4, mirrored=False)
+    >>> way = AxisSampling((NearestVoxels(torch.tensor([3, 3, 4])), y, x), ((0, 0),) * 3)
+    >>> trim(way, Box((10, 0, 0), (9, 4, 4))).image
     Box(start=(13, 0, 0), shape=(2, 4, 4))
     """
     if isinstance(way, ObliqueSampling):
         return Reading(way, box, box)
     straight = way.axes if isinstance(way, AxisSampling) else (way.z,)
-    used = [_used(axis, voxels) for axis, voxels in zip(straight, box.shape, strict=False)]
+    used = [_find_used(axis, voxels) for axis, voxels in zip(straight, box.shape, strict=False)]
     whole = [slice(0, voxels) for voxels in box.shape[len(used) :]]
     image, label = (
         Box.between([cut.start for cut in cuts], [cut.stop for cut in cuts]).moved(box.start)
@@ -141,12 +141,12 @@ def trimmed(way: Sampling, box: Box) -> Reading:
     return Reading(way._replace(axes=(z, y, x)), image, label)
 
 
-def outward(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
+def to_network_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
     """Give the way of a whole case to the network's grid: nnU-Net's resampling of images."""
     return _whole(native, network, CUBIC, rule)
 
 
-def outward_label(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
+def to_network_label_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
     """Give the way of a whole case's label to the network's grid, equal to nnU-Net's to the voxel.
 
     Between two voxels that are equally near, nnU-Net takes the one that rounding in double precision makes
@@ -156,18 +156,20 @@ def outward_label(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
     for way, voxels, count in zip(
         _whole(native, network, LINEAR, rule), native.shape, network.shape, strict=True
     ):
-        exact = np.clip(resized(voxels, count), 0, voxels - 1)
-        ways.append(way._replace(positions=_short_of_halves(exact)) if isinstance(way, Weights) else way)
+        exact = np.clip(resized_positions(voxels, count), 0, voxels - 1)
+        ways.append(
+            way._replace(positions=_short_of_halves(exact)) if isinstance(way, Interpolation) else way
+        )
     z, y, x = ways
     return z, y, x
 
 
-def homeward(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
+def to_native_axes(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
     """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's."""
     return _whole(network, native, LINEAR, rule)
 
 
-def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int, int]:
+def crop_axis(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int, int]:
     """Give the way to voxels ``[start, stop)`` of an axis alone, and the first and last + 1 voxel it reads.
 
     Args:
@@ -177,18 +179,18 @@ def part(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis, int,
         margin: Voxels read beyond the neighbours: 1 is exact for a linear way, 12 is good to 1e-7 for a
             cubic one.
     """
-    if isinstance(axis, Cut):
+    if isinstance(axis, Crop):
         first = axis.start + (axis.voxels - stop if axis.mirrored else start)
-        return Cut(0, stop - start, axis.mirrored), first, first + stop - start
-    if isinstance(axis, Picks):
+        return Crop(0, stop - start, axis.mirrored), first, first + stop - start
+    if isinstance(axis, NearestVoxels):
         nearest = axis.nearest[start:stop]
         first, last = (int(end) for end in _ends(nearest))
-        return Picks(nearest - first), first, last + 1
+        return NearestVoxels(nearest - first), first, last + 1
     first, last = reads(axis, start, stop, margin)
-    return Weights(axis.image[start:stop, first:last], axis.positions[start:stop] - first), first, last
+    return Interpolation(axis.image[start:stop, first:last], axis.positions[start:stop] - first), first, last
 
 
-def reads(axis: Weights, start: int, stop: int, margin: int) -> tuple[int, int]:
+def reads(axis: Interpolation, start: int, stop: int, margin: int) -> tuple[int, int]:
     """Give the image's first and last + 1 voxel that ``[start, stop)`` of an axis are made of."""
     least, most = _ends(axis.positions[start:stop])
     first, last = (axis.start + math.floor(end) + 1 for end in (least, most))
@@ -219,7 +221,7 @@ def _whole(current: Grid, wanted: Grid, order: int, rule: Rule) -> Axes:
     ways: dict[tuple[int, int, int], Axis] = {}  # y and x are often alike
     for voxels, count, degree in dict.fromkeys(wants):
         width = _width(voxels / count, rule)
-        ways[voxels, count, degree] = _way(voxels, resized(voxels, count), degree, width)
+        ways[voxels, count, degree] = _way(voxels, resized_positions(voxels, count), degree, width)
     z, y, x = (ways[want] for want in wants)
     return z, y, x
 
@@ -232,20 +234,20 @@ class _Used(NamedTuple):
     label: slice
 
 
-def _used(axis: Axis, voxels: int) -> _Used:
+def _find_used(axis: Axis, voxels: int) -> _Used:
     whole = slice(0, voxels)
-    if isinstance(axis, Cut):
-        part = slice(axis.start, axis.start + axis.voxels) if axis.voxels else whole
-        return _Used(axis._replace(start=axis.start - part.start), part, part)
-    if isinstance(axis, Picks):
-        part = _spanned(axis.nearest) or whole
-        return _Used(Picks(axis.nearest - part.start), part, part)
-    part = _spanned(axis.positions) or whole
-    own = axis._replace(positions=axis.positions - part.start, start=axis.start + part.start)
-    return _Used(own, whole, part)
+    if isinstance(axis, Crop):
+        used = slice(axis.start, axis.start + axis.voxels) if axis.voxels else whole
+        return _Used(axis._replace(start=axis.start - used.start), used, used)
+    if isinstance(axis, NearestVoxels):
+        used = _span(axis.nearest) or whole
+        return _Used(NearestVoxels(axis.nearest - used.start), used, used)
+    used = _span(axis.positions) or whole
+    own = axis._replace(positions=axis.positions - used.start, start=axis.start + used.start)
+    return _Used(own, whole, used)
 
 
-def _spanned(places: Tensor) -> slice | None:
+def _span(places: Tensor) -> slice | None:
     """Give the voxels about places that rise or fall; None where there are none."""
     if not len(places):
         return None
@@ -289,14 +291,14 @@ def _way(voxels: int, positions: Positions, order: int, width: float) -> Axis:
         steps = np.diff(whole)
         if np.all(np.abs(steps) == 1) and np.all(steps == steps[:1]):
             start = int(whole.min()) if len(whole) else 0
-            return Cut(start, len(whole), bool(np.any(steps < 0)))
+            return Crop(start, len(whole), bool(np.any(steps < 0)))
     if order == 0:  # halves go up, as scipy's do
         nearest = np.floor(positions + 0.5).clip(0, voxels - 1).astype(np.int64)
-        return Picks(torch.from_numpy(nearest))
+        return NearestVoxels(torch.from_numpy(nearest))
     rows = cubic_rows(voxels, positions, width) if order == CUBIC else linear_rows(voxels, positions)
     near = positions.clip(0, voxels - 1)
     image, label = (torch.from_numpy(exact.astype(np.float32)) for exact in (rows, near))
-    return Weights(image, label)
+    return Interpolation(image, label)
 
 
 def _short_of_halves(positions: Positions) -> Tensor:
@@ -329,12 +331,12 @@ def _affine(
     return np.concatenate([linear[::-1, ::-1], shift[::-1, None]], axis=1)
 
 
-def _bent(native: Grid, box: Box, patch: Grid, bend: NDArray[np.float64]) -> Bend:
+def _displacements(native: Grid, box: Box, patch: Grid, elastic: NDArray[np.float64]) -> Displacements:
     """Put displacements in mm into the terms of ``affine_grid``, and spread the knots over the patch."""
     units = 2 / (np.array(box.shape) * native.spacing)
-    knots = (bend * units[:, None, None, None])[::-1].copy()
+    knots = (elastic * units[:, None, None, None])[::-1].copy()
     z, y, x = (
         torch.from_numpy(smooth_rows(count, voxels)).float()
-        for count, voxels in zip(bend.shape[1:], patch.shape, strict=True)
+        for count, voxels in zip(elastic.shape[1:], patch.shape, strict=True)
     )
-    return Bend(torch.from_numpy(knots).float(), (z, y, x))
+    return Displacements(torch.from_numpy(knots).float(), (z, y, x))

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.transforms.resample import each_multiplied
-from ingradient_pl.transforms.spline import linear_rows, resized
+from ingradient_pl.transforms.resample import multiply_slices
+from ingradient_pl.transforms.spline import linear_rows, resized_positions
 
 Range = tuple[float, float]
 Image = Float[Tensor, "channel z y x"]
@@ -20,7 +20,7 @@ HALF = 0.5
 SEEDS = 2**63 - 1
 
 
-def chosen(patch: Image, rng: np.random.Generator, share: float) -> Iterator[Image]:
+def choose_channels(patch: Image, rng: np.random.Generator, share: float) -> Iterator[Image]:
     """Give each channel with probability ``share``, as a view that keeps the channel's axis."""
     for channel in range(patch.shape[0]):
         if rng.random() < share:
@@ -41,9 +41,11 @@ def noise_like(patch: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.empty_like(patch).normal_(generator=generator)
 
 
-def filtered(channel: Image, rows: Sequence[Rows | None]) -> None:
+def apply_filter(channel: Image, rows: Sequence[Rows | None]) -> None:
     """Multiply each axis by its matrix, in place; None leaves an axis alone."""
-    volume = each_multiplied(channel, [None if matrix is None else sent(matrix, channel) for matrix in rows])
+    volume = multiply_slices(
+        channel, [None if matrix is None else to_device_of(matrix, channel) for matrix in rows]
+    )
     if volume is not channel:
         channel.copy_(volume)
 
@@ -54,13 +56,13 @@ def blur_rows(voxels: int, sigma: float) -> Rows | None:
     if voxels == 1 or radius == 0:
         return None
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    mirrored = _mirrored(voxels, radius)
+    mirrored = _reflect_rows(voxels, radius)
     shifted = (weight * mirrored[tap : tap + voxels] for tap, weight in enumerate(taps / taps.sum()))
     return np.asarray(sum(shifted))
 
 
 @lru_cache(maxsize=16)
-def _mirrored(voxels: int, radius: int) -> Rows:
+def _reflect_rows(voxels: int, radius: int) -> Rows:
     """Give the matrix that repeats an axis beyond its ends, mirrored."""
     return np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
 
@@ -71,11 +73,11 @@ def coarse_rows(voxels: int, count: int) -> Rows | None:
         return None
     left = np.floor((np.arange(count) + 0.5) * (voxels / count)).astype(int)
     rows = np.zeros((voxels, voxels))
-    rows[:, left] = linear_rows(count, resized(count, voxels))
+    rows[:, left] = linear_rows(count, resized_positions(count, voxels))
     return rows
 
 
-def sent(numbers: Rows, like: Tensor) -> Tensor:
+def to_device_of(numbers: Rows, like: Tensor) -> Tensor:
     """Send numbers to where ``like`` is, without waiting."""
     host = torch.from_numpy(numbers).to(like.dtype)
     return (host.pin_memory() if like.is_cuda else host).to(like.device, non_blocking=True)

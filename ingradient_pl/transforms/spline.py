@@ -71,7 +71,7 @@ def smooth_rows(knots: int, voxels: int) -> Rows:
     return rows
 
 
-def resized(voxels: int, wanted: int) -> Positions:
+def resized_positions(voxels: int, wanted: int) -> Positions:
     """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``."""
     return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)
 

@@ -10,11 +10,11 @@ from peers import Peer
 
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
-from ingradient_pl.losses.deep_supervision import thinned
+from ingradient_pl.losses.deep_supervision import downsample_label
 from ingradient_pl.transforms.intensity import Augment
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
-from ingradient_pl.transforms.sampling_matrices import sampling, trimmed
+from ingradient_pl.transforms.sampling_matrices import sampling, trim
 
 PATCH, CASE, BATCH, ROUNDS, LEVELS = (128, 128, 128), (200, 220, 220), 2, 100, 5
 THEIRS = "batchgeneratorsv2, nnU-Net's transforms"
@@ -66,13 +66,13 @@ class Ours:
         start = time.process_time()
         batch = self.augment(self.prepare(patches))
         for level in range(LEVELS):
-            thinned(batch.label, [voxels >> level for voxels in PATCH]).contiguous()
+            downsample_label(batch.label, [voxels >> level for voxels in PATCH]).contiguous()
         return time.process_time() - start
 
     def patch(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.cases)
-        way = sampling(self.grid, draw.box, draw.patch, draw.centre, draw.motion)
-        wanted = trimmed(way, draw.box)
+        way = sampling(self.grid, draw.box, draw.patch, draw.centre, draw.affine)
+        wanted = trim(way, draw.box)
         image = torch.from_numpy(self.image[(slice(None), *wanted.image.slices)].copy())
         label = torch.from_numpy(self.label[wanted.label.slices].copy())
         terms = torch.tensor([[-1e4, 1e4, 0.0, 300.0]])

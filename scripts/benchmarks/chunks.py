@@ -120,10 +120,10 @@ def _made_up(shape: tuple[int, int, int]) -> np.ndarray:
 def _row(title: str, voxels: np.ndarray, settings: dict[str, Any]) -> Row:
     with tempfile.TemporaryDirectory() as folder, patch.multiple(chunks, **settings):
         file, start = Path(folder) / "image.b2nd", time.perf_counter()
-        made = chunks.packed(voxels)
+        made = chunks.pack(voxels)
         seconds = time.perf_counter() - start
         file.write_bytes(made.content)
-        array = chunks.Chunks(file, chunks.Seal(len(made.content), made.sums))
+        array = chunks.Chunks(file, chunks.ChunkSums(len(made.content), made.sums))
         taken = [list(_times(array, voxels.shape)) for _ in range(2)][1]  # the first reading checks sums
     row = Row(1e3 * statistics.median(taken), len(made.content) / voxels.nbytes, seconds)
     print(f"{title:<40}{row.ms:>10.2f}{row.size:>8.2f}{row.packing:>12.2f}", flush=True)

@@ -8,7 +8,7 @@ import torch
 from figure import Figure, medians
 
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.export import exact, export_model, largest_difference, opened
+from ingradient_pl.inference.export import export_model, largest_difference, open_exported, run_in_double
 from ingradient_pl.inference.predictor import finest
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.model import import_nnunet
@@ -29,9 +29,9 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         written = [export_model(model, Path(folder) / form, form) for form in FORMS]
         differences = [largest_difference(model, files) for files in written]
-        ways = [partial(finest, model.networks[0]), *(opened(files.files[0]) for files in written)]
+        ways = [partial(finest, model.networks[0]), *(open_exported(files.files[0]) for files in written)]
         seconds = medians([partial(way, image) for way in ways], ROUNDS)
-        ours = (ways[0](image) - exact(model.networks[0], image)).abs().max().item()
+        ours = (ways[0](image) - run_in_double(model.networks[0], image)).abs().max().item()
     for name, taken in zip(("ours", *FORMS), seconds, strict=True):
         print(
             f"two patches {model.plan.patch} through {name}: {taken:.3f} s, {taken / seconds[0]:.2f} of ours"

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from read import BATCH, PATCH, SPACING, large_store
 from torch.profiler import ProfilerActivity, profile
 
-from ingradient_pl.losses.deep_supervision import thinned
+from ingradient_pl.losses.deep_supervision import downsample_label
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.transforms.normalise import ZScore
@@ -83,7 +83,7 @@ def _batch(data: Any, device: torch.device) -> float:
         start = time.perf_counter()
         batch = data.augment(data.prepare(move_data_to_device(patches, device)))
         for level in range(len(data.plan.widths) - 1):
-            thinned(batch.label, [voxels >> level for voxels in data.plan.patch]).contiguous()
+            downsample_label(batch.label, [voxels >> level for voxels in data.plan.patch]).contiguous()
         _settle()
         taken.append((time.perf_counter() - start) * 1e3)
     kept = taken[SETTLING:]

@@ -17,7 +17,7 @@ from peers import Peer
 from scipy import ndimage
 
 from ingradient_pl.datasets.records import CaseFiles, Source
-from ingradient_pl.draws.affine import RandomMotion
+from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
@@ -33,8 +33,8 @@ NEARLY = (0.99, 0.792, 0.792)
 WORKS = {
     "cut": (SPACING, None),
     "margin": (NEARLY, None),
-    "motions": (SPACING, RandomMotion()),
-    "coarser, motions": ((1.25, 1.0, 1.0), RandomMotion()),
+    "motions": (SPACING, RandomAffine()),
+    "coarser, motions": ((1.25, 1.0, 1.0), RandomAffine()),
 }
 
 
@@ -92,10 +92,10 @@ def large_store(folder: Path) -> Path:
     return folder / "store"
 
 
-def _loader(store: CaseStore, spacing: tuple[float, ...], motion: RandomMotion | None) -> PatchLoader:
+def _loader(store: CaseStore, spacing: tuple[float, ...], motion: RandomAffine | None) -> PatchLoader:
     stages = ((1, 1, 1), (2, 2, 2))
     plan = Plan(1, 3, spacing, PATCH, BATCH, (8, 16), stages, ((3, 3, 3),) * 2, (1, 1), (1,), [ZScore()])
-    draws = TrainingDraws(PATCH, spacing, BATCH, motion=motion)
+    draws = TrainingDraws(PATCH, spacing, BATCH, affine=motion)
     numbers = PatchNumbers(BATCH * (WARM_UP + BATCHES), 0, 1)
     return PatchLoader(CasePatches(store, plan, draws, list(store.cases)), numbers, BATCH, workers=0)
 

@@ -23,8 +23,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.plan import planned
-from ingradient_pl.cli.train import built, with_plans
+from ingradient_pl.cli.plan import plan_store
+from ingradient_pl.cli.train import instantiate_group, with_plans
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.predict_cases import score_cases
@@ -58,7 +58,7 @@ DATA = {
     "acdc": Data("Dataset027_ACDC", "acdc_cpu", mirror=False),
 }
 
-MIRROR = "data.draws.motion.mirror"
+MIRROR = "data.draws.affine.mirror"
 MUON = ["recipe=fast"]
 MIRRORED = [*MUON, f"{MIRROR}=[true,true,true]"]
 WARM = ["scheduler@module.scheduler=warmup_poly"]
@@ -135,7 +135,7 @@ TRIALS: dict[str, list[str]] = {
     "heads from zero": [*BASE, *started("heads_from_zero")],
     "intensities as they are": [*BASE, "augment@data.augment=none"],
     "no mirroring": [*BASE, f"{MIRROR}=[false,false,false]"],
-    "no turns": [*BASE, "data.draws.motion.rotation_p=0", "data.draws.motion.scaling_p=0"],
+    "no turns": [*BASE, "data.draws.affine.rotation_p=0", "data.draws.affine.scaling_p=0"],
 }
 
 
@@ -210,7 +210,7 @@ def run(row: Row) -> Row:
         with _composed(row, [f"store={store}", f"plan={plan}"], Path(folder)) as config:
             pl.seed_everything(config.seed)
             module, patches = instantiate(config.module), instantiate(config.data)
-            trainer = instantiate(config.trainer, callbacks=built(config.callbacks))
+            trainer = instantiate(config.trainer, callbacks=instantiate_group(config.callbacks))
             trainer.fit(module, patches)
             trainer.save_checkpoint(saved)
         model = checkpoint.read([saved])
@@ -242,7 +242,7 @@ def prepared(name: str) -> tuple[Path, Path]:
     store, plan = WORK / name, WORK / f"{name}.yaml"
     if not plan.exists():
         build_store(read_source(SHARED / "data" / DATA[name].folder), store)
-        planned(store=str(store), output=str(plan), planner="nnunet")
+        plan_store(store=str(store), output=str(plan), planner="nnunet")
     return store, plan
 
 

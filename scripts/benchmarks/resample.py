@@ -19,9 +19,9 @@ from scipy import ndimage
 
 from ingradient_pl.draws.training import STILL, reach
 from ingradient_pl.geometry import Grid
-from ingradient_pl.transforms.patch import Picks
-from ingradient_pl.transforms.resample import along_axes, resampled
-from ingradient_pl.transforms.sampling_matrices import outward, sampling
+from ingradient_pl.transforms.patch import NearestVoxels
+from ingradient_pl.transforms.resample import along_axes, resample
+from ingradient_pl.transforms.sampling_matrices import sampling, to_network_axes
 
 ROUNDS, IN_A_ROW, PATCH, CENTRES = 7, 3, (64, 64, 64), 12
 THEIRS = "nnU-Net's resample_data_or_seg_to_shape"
@@ -60,10 +60,10 @@ def _figures(work: Work, stem: Path, peer: Peer) -> list[Figure]:
     ratios, ours, theirs = [], [], []
     for _ in range(ROUNDS):
         theirs.append(peer.seconds(stem))
-        along_axes(volume, outward(work.native, work.network))
+        along_axes(volume, to_network_axes(work.native, work.network))
         start = time.perf_counter()
         for _ in range(IN_A_ROW):
-            whole = along_axes(volume, outward(work.native, work.network))
+            whole = along_axes(volume, to_network_axes(work.native, work.network))
         ours.append((time.perf_counter() - start) / IN_A_ROW)
         ratios.append(theirs[-1] / ours[-1])
     expected = torch.from_numpy(np.load(f"{stem}_theirs.npy"))
@@ -90,8 +90,8 @@ def _clipped(work: Work, volume: torch.Tensor, whole: torch.Tensor) -> tuple[tor
     """
     low, high = volume.min(), volume.max()
     clipped = whole.clamp(low, high)
-    way = outward(work.native, work.network)[0]
-    if not isinstance(way, Picks):
+    way = to_network_axes(work.native, work.network)[0]
+    if not isinstance(way, NearestVoxels):
         return clipped, 0.0
     slices = volume[0, way.nearest].flatten(1)
     ends = (end[:, None, None] for end in (slices.amin(1), slices.amax(1)))
@@ -110,7 +110,7 @@ def _patches_apart(work: Work, volume: torch.Tensor, whole: torch.Tensor) -> flo
         centre = ((start + np.array(patch.shape) / 2) * step).tolist()
         box = reach(work.native, patch, centre, np.eye(3), 12)
         way = sampling(work.native, box, patch, centre, STILL)
-        found = resampled(volume[(slice(None), *box.slices)], way, patch.shape)
+        found = resample(volume[(slice(None), *box.slices)], way, patch.shape)
         cut = tuple(slice(a, a + n) for a, n in zip(start, patch.shape, strict=True))
         worst = max(worst, float((found - whole[(slice(None), *cut)]).abs().max()))
     return worst

@@ -11,8 +11,8 @@ from composed import composed
 from figure import Figure
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.plan import planned
-from ingradient_pl.cli.train import built
+from ingradient_pl.cli.plan import plan_store
+from ingradient_pl.cli.train import instantiate_group
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store
@@ -49,7 +49,7 @@ def figures() -> list[Figure]:
 def _config(work: Path):
     """The reference work on phantoms of Hippocampus size: every callback and logger as shipped."""
     build_store(read_source(write_phantoms(work / "raw", 20, (36, 50, 36), (1.0, 1.0, 1.0))), work / "store")
-    planned(store=str(work / "store"), output=str(work / "plan.yaml"))
+    plan_store(store=str(work / "store"), output=str(work / "plan.yaml"))
     overrides = [f"store={work / 'store'}", f"plan={work / 'plan.yaml'}", "experiment=reference_cpu"]
     overrides += ["epochs=1", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
     return composed(overrides, work)
@@ -57,8 +57,8 @@ def _config(work: Path):
 
 def _through_lightning(config) -> float:
     clock = Clock()
-    callbacks = [*built(config.callbacks), clock]
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=built(config.logger))
+    callbacks = [*instantiate_group(config.callbacks), clock]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
     trainer.fit(instantiate(config.module), instantiate(config.data))
     return clock.mean()
 

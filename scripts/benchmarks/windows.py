@@ -13,7 +13,7 @@ from figure import Figure
 from peers import ROOT, python_of
 from torch import nn
 
-from ingradient_pl.inference.gaussian_weights import bell
+from ingradient_pl.inference.gaussian_weights import gaussian
 
 HERE = Path(__file__).parent
 EDGE, PATCH, OUTPUTS, BATCH, ROUNDS = 240, 96, 14, 2, 3
@@ -59,7 +59,7 @@ def _work(file: Path) -> Path:
     torch.manual_seed(0)
     layers = nn.Conv3d(1, 8, 3, padding=1), nn.LeakyReLU(), nn.Conv3d(8, OUTPUTS, 1)
     image = torch.randn(1, *(EDGE,) * 3)
-    weights = bell(PATCH).float()
+    weights = gaussian(PATCH).float()
     window = weights[:, None, None] * weights[:, None] * weights
     work = {"image": image, "map": window, "patch": [PATCH] * 3, "batch": BATCH, "outputs": OUTPUTS}
     torch.save(work, file)

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import nn
 from typing_extensions import override
 
-from ingradient_pl.inference.checkpoint import description
+from ingradient_pl.inference.checkpoint import read_description
 from ingradient_pl.lightning.datamodule import SegmentationData
 
 
@@ -23,4 +23,4 @@ class SelfContained(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
             network = cast(nn.Module, pl_module.network)
-            checkpoint.update(description(network, data.plan, data.task, data.split.kept, data.mirrored))
+            checkpoint.update(read_description(network, data.plan, data.task, data.split.kept, data.mirrored))

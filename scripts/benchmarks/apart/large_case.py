@@ -12,11 +12,11 @@ from torch import nn
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.inference.to_native import Choice, Home
+from ingradient_pl.inference.to_native import LabelDecoder, NativeResampler
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT
-from ingradient_pl.transforms.sampling_matrices import homeward
+from ingradient_pl.transforms.sampling_matrices import to_native_axes
 
 NATIVE, WANTED, WINDOW, CACHE_ROWS = 0.8, 1.5, 128, 16
 
@@ -59,8 +59,8 @@ def home(slices: int, classes: int) -> dict:
     network = native.respaced((WANTED,) * 3)
     rows = torch.randn(classes, CACHE_ROWS, *network.shape[1:])
     label = np.ones(native.shape, np.uint8)  # written, so that it is in memory before
-    choice = Choice(tuple(range(classes)), regions=False)
-    way = Home(homeward(network, native), choice, label)
+    choice = LabelDecoder(tuple(range(classes)), regions=False)
+    way = NativeResampler(to_native_axes(network, native), choice, label)
     before, start = peak(), time.perf_counter()
     with torch.inference_mode():
         for first in range(0, network.shape[0], CACHE_ROWS):

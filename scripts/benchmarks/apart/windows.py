@@ -7,14 +7,14 @@ import time
 
 import torch
 
-from ingradient_pl.inference.sliding_window import Slabs, Tiling
+from ingradient_pl.inference.sliding_window import SlidingWindow, Tiling
 
 
 def main(file: str) -> None:
     work = torch.load(file, weights_only=True)
     network = torch.jit.load(f"{file}.network")
     image, patch = work["image"], tuple(work["patch"])
-    slabs = Slabs(image.shape[1:], Tiling(patch, 0.5, batch=work["batch"]), work["outputs"])
+    slabs = SlidingWindow(image.shape[1:], Tiling(patch, 0.5, batch=work["batch"]), work["outputs"])
     back = [0, *(1 + slabs.order.index(axis) for axis in range(3))]
 
     def rows():

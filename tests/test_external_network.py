@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ingradient_pl import spec as recipes
+from ingradient_pl import spec
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
-from ingradient_pl.networks.external import Outside, outside
+from ingradient_pl.networks.external import ExternalNetwork, external_network
 
 SHAPE = (2, 1, 8, 8, 8)
 
@@ -60,7 +60,7 @@ def package(monkeypatch):
     ],
 )
 def test_whatever_it_gives_is_a_pyramid_finest_first(form, edges):
-    network = outside("elsewhere.Net", {"form": form})
+    network = external_network("elsewhere.Net", {"form": form})
     pyramid = network(torch.randn(SHAPE))
     assert [tuple(level.shape) for level in pyramid] == [(2, 3, edge, edge, edge) for edge in edges]
     image = torch.randn(SHAPE)
@@ -72,11 +72,11 @@ def test_whatever_it_gives_is_a_pyramid_finest_first(form, edges):
 
 
 def test_levels_can_be_left_out():
-    assert len(outside("elsewhere.Net", {"form": "list"}, levels=2)(torch.randn(SHAPE))) == 2
+    assert len(external_network("elsewhere.Net", {"form": "list"}, levels=2)(torch.randn(SHAPE))) == 2
 
 
 def test_two_dimensions_take_patches_of_one_slice():
-    network = outside("elsewhere.Net", {"form": "list", "axes": 2}, flat=True)
+    network = external_network("elsewhere.Net", {"form": "list", "axes": 2}, flat=True)
     pyramid = network(torch.randn(2, 1, 1, 8, 12))
     assert [tuple(level.shape) for level in pyramid] == [(2, 3, 1, 8, 12), (2, 3, 1, 4, 6), (2, 3, 1, 2, 3)]
 
@@ -84,36 +84,36 @@ def test_two_dimensions_take_patches_of_one_slice():
 @pytest.mark.parametrize("form", ["loss beside", "nothing"])
 def test_outputs_that_are_no_logits_are_refused(form):
     with pytest.raises(ValueError, match="must give logits of 5 axes"):
-        outside("elsewhere.Net", {"form": form})(torch.randn(SHAPE))
+        external_network("elsewhere.Net", {"form": form})(torch.randn(SHAPE))
 
 
 def test_a_flat_network_that_was_not_called_flat_is_named_so():
-    network = outside("elsewhere.Net", {"form": "tensor", "axes": 2})
+    network = external_network("elsewhere.Net", {"form": "tensor", "axes": 2})
     with pytest.raises((ValueError, RuntimeError), match=r"flat=true|4D"):
         network(torch.randn(SHAPE))
 
 
 def test_a_checkpoint_builds_it_only_where_its_package_is_trusted():
-    network = outside("elsewhere.Net", {"form": "list"}, levels=2)
-    written = json.loads(json.dumps(recipes.recipe(network)))
+    network = external_network("elsewhere.Net", {"form": "list"}, levels=2)
+    written = json.loads(json.dumps(spec.to_spec(network)))
     with pytest.raises(ValueError, match=r"'elsewhere.Net' is not in a trusted package"):
-        recipes.build(written)
-    again = recipes.build(written, trusted=("ingradient_pl", "elsewhere"))
-    assert isinstance(again, Outside)
-    assert recipes.recipe(again) == written
+        spec.build(written)
+    again = spec.build(written, trusted=("ingradient_pl", "elsewhere"))
+    assert isinstance(again, ExternalNetwork)
+    assert spec.to_spec(again) == written
     again.load_state_dict(network.state_dict())
     image = torch.randn(SHAPE)
     torch.testing.assert_close(again(image), network(image))
 
 
 def test_a_forged_checkpoint_cannot_import_by_name():
-    forged = {"_target_": "ingradient_pl.networks.external.outside", "target": "elsewhere.Net"}
+    forged = {"_target_": "ingradient_pl.networks.external.external_network", "target": "elsewhere.Net"}
     with pytest.raises(ValueError, match="only classes are built"):
-        recipes.build(forged)
-    harmless = outside("elsewhere.Net", {"form": "list"})
+        spec.build(forged)
+    harmless = external_network("elsewhere.Net", {"form": "list"})
     own = {"_target_": "ingradient_pl.losses.dice_ce.DiceCE"}
-    hidden = {**recipes.recipe(harmless), "network": own, "source": '{"_target_": "elsewhere.Net"}'}
-    assert isinstance(recipes.build(hidden).network, DiceCE)  # the source is text, and builds nothing
+    hidden = {**spec.to_spec(harmless), "network": own, "source": '{"_target_": "elsewhere.Net"}'}
+    assert isinstance(spec.build(hidden).network, DiceCE)  # the source is text, and builds nothing
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_a_forged_checkpoint_cannot_import_by_name():
 )
 def test_names_that_are_no_network_are_explained(target, complaint):
     with pytest.raises((ValueError, TypeError), match=complaint):
-        outside(target)
+        external_network(target)
 
 
 def test_arguments_that_a_checkpoint_cannot_hold_are_refused_at_once():
     with pytest.raises(TypeError, match="cannot be written down"):
-        outside("elsewhere.Net", {"form": object()})
+        external_network("elsewhere.Net", {"form": object()})
 
 
 @pytest.mark.slow
@@ -147,10 +147,10 @@ def test_monais_networks_train_and_come_back():
         "deep_supervision": True,
         "deep_supr_num": 1,
     }
-    network = outside("monai.networks.nets.DynUNet", arguments)
+    network = external_network("monai.networks.nets.DynUNet", arguments)
     image = torch.randn(1, 1, 16, 16, 16)
     assert [tuple(level.shape) for level in network(image)] == [(1, 3, 16, 16, 16)] * 2
     assert len(network.eval()(image)) == 1
-    again = recipes.build(recipes.recipe(network), trusted=("ingradient_pl", "monai")).eval()
+    again = spec.build(spec.to_spec(network), trusted=("ingradient_pl", "monai")).eval()
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(image), network(image))

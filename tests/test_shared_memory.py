@@ -9,8 +9,8 @@ from test_patch_numbers import flat
 from torch.utils.data import Dataset
 
 from ingradient_pl.loading.patches import PatchLoader, PatchNumbers
-from ingradient_pl.loading.shared_memory import Packing, Parcel
-from ingradient_pl.transforms.patch import Cut, Patch, Weights
+from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
+from ingradient_pl.transforms.patch import Crop, Interpolation, Patch
 
 
 class Told(NamedTuple):
@@ -24,7 +24,7 @@ def entry(number, voxels=20):
     image = torch.from_numpy(rng.integers(-1000, 1000, (1, 5, 7, voxels)).astype(np.int16))
     label = torch.from_numpy(rng.integers(0, 3, (3, 5, voxels)).astype(np.uint8))
     rows, terms = torch.from_numpy(rng.random((3, 8))).float(), torch.from_numpy(rng.random((1, 4)))
-    axes = (Cut(0, 4, mirrored=True), Weights(rows[:, 1:], rows[:, 0]), Cut(1, 3, mirrored=False))
+    axes = (Crop(0, 4, mirrored=True), Interpolation(rows[:, 1:], rows[:, 0]), Crop(1, 3, mirrored=False))
     return Patch("a", number, image, label, (1, 1, 0), image[0] > 0, terms, axes)
 
 
@@ -33,57 +33,57 @@ def same(one, other):
     return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
 
 
-def sent(parcel):
-    """Bring a parcel to where it is received, as between two processes."""
-    return pickle.loads(bytes(ForkingPickler.dumps(parcel)))
+def sent(shared):
+    """Bring a shared to where it is received, as between two processes."""
+    return pickle.loads(bytes(ForkingPickler.dumps(shared)))
 
 
 def test_what_is_opened_is_what_was_packed():
     many = {"a": torch.arange(5.0)[::2], "b": torch.zeros(0, 3), "c": torch.tensor([True, False])}
     packed = [entry(0), entry(1), Told("no", None, many)]
-    opened = sent(Packing()(packed)).opened()
-    assert all(same(one, other) for one, other in zip(opened[:2], packed[:2], strict=True))
-    assert opened[2][:2] == ("no", None)
-    assert all(torch.equal(opened[2].many[key], value) for key, value in many.items())
-    assert all(kept.data_ptr() % 64 == 0 for kept in (opened[0].image, opened[1].label))
+    received = sent(SharedCollate()(packed)).open()
+    assert all(same(one, other) for one, other in zip(received[:2], packed[:2], strict=True))
+    assert received[2][:2] == ("no", None)
+    assert all(torch.equal(received[2].many[key], value) for key, value in many.items())
+    assert all(kept.data_ptr() % 64 == 0 for kept in (received[0].image, received[1].label))
 
 
 def test_a_parcel_is_opened_once():
-    parcel = sent(Packing()([entry(0)]))
-    parcel.opened()
+    shared = sent(SharedCollate()([entry(0)]))
+    shared.open()
     with pytest.raises(RuntimeError, match="opened before"):
-        parcel.opened()
+        shared.open()
 
 
 def test_memory_is_taken_up_again_when_its_parcel_was_opened_or_lost_and_never_before():
-    packing = Packing()
+    packing = SharedCollate()
     first, second = sent(packing([entry(0)])), sent(packing([entry(1)]))
     assert len(packing.memories) == 2
-    assert same(first.opened()[0], entry(0))
+    assert same(first.open()[0], entry(0))
     third = sent(packing([entry(2)]))
     assert len(packing.memories) == 2
-    assert same(second.opened()[0], entry(1))
+    assert same(second.open()[0], entry(1))
     del third
     for number in range(10):
-        assert same(sent(packing([entry(number)])).opened()[0], entry(number))
+        assert same(sent(packing([entry(number)])).open()[0], entry(number))
     assert len(packing.memories) <= 2
 
 
 def test_memory_that_has_become_too_small_is_replaced():
-    packing = Packing()
+    packing = SharedCollate()
     for voxels in (10, 20, 400, 30):
-        assert same(sent(packing([entry(0, voxels)])).opened()[0], entry(0, voxels))
+        assert same(sent(packing([entry(0, voxels)])).open()[0], entry(0, voxels))
         assert len(packing.memories) == 1
 
 
 def test_a_parcel_that_was_opened_does_not_give_back_what_is_lent_again():
-    packing = Packing()
-    parcel = sent(packing([entry(0)]))
-    parcel.opened()
+    packing = SharedCollate()
+    shared = sent(packing([entry(0)]))
+    shared.open()
     following = sent(packing([entry(1)]))
-    del parcel
+    del shared
     sent(packing([entry(2)]))
-    assert same(following.opened()[0], entry(1))
+    assert same(following.open()[0], entry(1))
 
 
 class Entries(Dataset):
@@ -94,7 +94,7 @@ class Entries(Dataset):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_that_are_kept_stay_as_they_were(workers):
     kept = list(PatchLoader(Entries(), PatchNumbers(60, 0, 1), 2, workers))
-    assert not any(isinstance(batch, Parcel) for batch in kept)
+    assert not any(isinstance(batch, SharedBatch) for batch in kept)
     found = [patch for batch in kept for patch in batch]
     assert [patch.number for patch in found] == list(range(60))
     assert all(same(patch, entry(patch.number, 20 + patch.number % 5)) for patch in found)

@@ -8,9 +8,9 @@ from test_predict import plan
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference import preprocess as outward
-from ingradient_pl.inference.preprocess import sent_out
+from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.transforms.normalise import ZScore
-from ingradient_pl.transforms.resample import resampled
+from ingradient_pl.transforms.resample import resample
 from ingradient_pl.transforms.sampling_matrices import sampling
 
 RNG = np.random.default_rng(0)
@@ -32,10 +32,10 @@ def test_some_slices_at_a_time_give_what_all_at_once_give(monkeypatch, shape, sp
     image = RNG.normal(100, 20, (1, *shape)).astype(np.float32)
     image[:, 3:7, :5] = 0
     made = plan(spacing=wanted, normalisation=(ZScore(masked),))
-    whole = sent_out(image, spacing, made).image
-    monkeypatch.setattr(outward, "AT_ONCE", 1)
+    whole = preprocess(image, spacing, made).image
+    monkeypatch.setattr(outward, "IMAGE_BLOCK_VOXELS", 1)
     monkeypatch.setattr(outward, "FEWEST_LINES", 10)
-    torch.testing.assert_close(sent_out(image, spacing, made).image, whole, rtol=0, atol=2e-6)
+    torch.testing.assert_close(preprocess(image, spacing, made).image, whole, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("above", [None, 2.0])
@@ -43,15 +43,15 @@ def test_a_plan_says_from_where_images_are_averaged_before_they_shrink(above):
     """Stripes of a voxel, six of which become one: without a low-pass they come out as other stripes."""
     image = np.broadcast_to((np.arange(120) % 5 == 0).astype(np.float32), (1, 12, 12, 120)).copy() + 1
     made = plan(spacing=(1.0, 1.0, 6.0), low_pass_above=above, separate_z_above=9.0)
-    found = sent_out(image, (1.0, 1.0, 1.0), made).image[0, 6, 6, 2:-2]
+    found = preprocess(image, (1.0, 1.0, 1.0), made).image[0, 6, 6, 2:-2]
     found = found * image.std() + image.mean()
     assert (np.ptp(found.numpy()) < 0.2) == (above is not None)
-    draws = TrainingDraws((8, 8, 16), made.spacing, 1, motion=None)
+    draws = TrainingDraws((8, 8, 16), made.spacing, 1, affine=None)
     grid = Grid.of((12, 12, 120), (1.0, 1.0, 1.0))
     draw = draws.draw(0, [Candidate("case", grid, {}, ())])
-    way = sampling(grid, draw.box, draw.patch, draw.centre, draw.motion, made.rule)
+    way = sampling(grid, draw.box, draw.patch, draw.centre, draw.affine, made.rule)
     read = torch.from_numpy(image[(slice(None), *draw.box.slices)])
-    assert (np.ptp(resampled(read, way, (8, 8, 16))[0, 4, 4, 2:-2].numpy()) < 0.2) == (above is not None)
+    assert (np.ptp(resample(read, way, (8, 8, 16))[0, 4, 4, 2:-2].numpy()) < 0.2) == (above is not None)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -64,7 +64,7 @@ def test_where_slices_are_resampled_apart_none_overshoots_its_own_range(axis):
     fine = np.where(spacing > 1, spacing, 0.3)
     image = np.moveaxis(image, 1, 1 + axis)
     found = np.moveaxis(
-        sent_out(image, spacing.tolist(), plan(spacing=tuple(fine))).image[0].numpy(), axis, 0
+        preprocess(image, spacing.tolist(), plan(spacing=tuple(fine))).image[0].numpy(), axis, 0
     )
     np.testing.assert_allclose(found.max((1, 2)), np.arange(1, 7), rtol=1e-6)
     assert (found >= 0).all()

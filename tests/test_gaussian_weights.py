@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from ingradient_pl.inference.gaussian_weights import padding, shares
+from ingradient_pl.inference.gaussian_weights import padding, window_weights
 from ingradient_pl.inference.windows import starts, windows
 
 
@@ -20,7 +20,7 @@ def gaussian_map(patch):
 def test_shares_add_up_to_one_everywhere(size, length):
     total = torch.zeros(size, dtype=torch.float64)
     where = starts(size, length)
-    for start, share in zip(where, shares(where, length), strict=True):
+    for start, share in zip(where, window_weights(where, length), strict=True):
         assert (share > 0).all()
         total[start : start + length] += share
     torch.testing.assert_close(total, torch.ones_like(total))
@@ -31,7 +31,7 @@ def test_the_product_of_shares_is_the_weighted_mean_with_the_gaussian_map():
     rng = torch.Generator().manual_seed(0)
     blended, weighted, weights = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
     where = [starts(size, length) for size, length in zip(shape, patch, strict=True)]
-    axes = [shares(one, length) for one, length in zip(where, patch, strict=True)]
+    axes = [window_weights(one, length) for one, length in zip(where, patch, strict=True)]
     for box in windows(shape, patch):
         answer = torch.randn(patch, generator=rng, dtype=torch.float64)
         z, y, x = (axes[i][where[i].index(box.start[i])] for i in range(3))

@@ -2,18 +2,18 @@
 
 import pytest
 
-from ingradient_pl.spec import build, recipe
+from ingradient_pl.spec import build, to_spec
 from ingradient_pl.task import Task
 
 TASK = Task(("CT", "PET"), {"background": 0, "liver": 1, "tumour": (2, 3)}, notes={"licence": "none"})
 
 
 def test_a_dataclass_comes_back_as_its_equal():
-    assert build(recipe(TASK)) == TASK
+    assert build(to_spec(TASK)) == TASK
 
 
 def test_parts_are_built_before_the_whole():
-    assert build({"tasks": [recipe(TASK), 3], "name": None}) == {"tasks": (TASK, 3), "name": None}
+    assert build({"tasks": [to_spec(TASK), 3], "name": None}) == {"tasks": (TASK, 3), "name": None}
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "subprocess.Popen", "torch.load"])
@@ -38,4 +38,4 @@ def test_only_classes_of_the_trusted_package_are_built(target):
 
 def test_what_has_no_plain_form_is_refused_with_the_cure():
     with pytest.raises(TypeError, match="attribute 'recipe'"):
-        recipe({"network": object()})
+        to_spec({"network": object()})

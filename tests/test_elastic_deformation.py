@@ -10,22 +10,24 @@ from hydra.utils import instantiate
 from test_conf import composed
 from torch.testing import assert_close
 
-from ingradient_pl.draws.elastic import RandomBend
+from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
-from ingradient_pl.transforms.labels import resampled_label
+from ingradient_pl.transforms.labels import resample_label
 from ingradient_pl.transforms.patch import ObliqueSampling
-from ingradient_pl.transforms.resample import read_at, resampled
+from ingradient_pl.transforms.resample import read_at, resample
 from ingradient_pl.transforms.sampling_matrices import sampling
 from ingradient_pl.transforms.spline import smooth_rows
 
 NATIVE = Grid((40, 60, 50), (2.0, 1.0, 1.2))
 CASE = Candidate("case", NATIVE, {1: np.array([[20, 30, 25]], dtype=np.int32)}, (1,))
-BENT = TrainingDraws((20, 24, 24), (2.0, 1.2, 1.2), motion=None, bend=RandomBend((4.0, 4.0), p=1.0))
+BENT = TrainingDraws(
+    (20, 24, 24), (2.0, 1.2, 1.2), affine=None, elastic=RandomElasticDeformation((4.0, 4.0), p=1.0)
+)
 
 
 def way_of(draw):
-    return sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.motion, bend=draw.bend)
+    return sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.affine, elastic=draw.elastic)
 
 
 def places(draw):
@@ -45,19 +47,19 @@ def test_rows_are_smooth_and_stay_within_the_knots():
 
 
 def test_no_magnitude_is_no_bend():
-    draw = replace(BENT, bend=RandomBend((0.0, 0.0), p=1.0)).draw(3, [CASE])
-    straight = replace(BENT, bend=None).draw(3, [CASE])
+    draw = replace(BENT, elastic=RandomElasticDeformation((0.0, 0.0), p=1.0)).draw(3, [CASE])
+    straight = replace(BENT, elastic=None).draw(3, [CASE])
     image = torch.randn(1, *NATIVE.shape)
     cut = image[(slice(None), *draw.box.slices)]
     unbent = ObliqueSampling(way_of(draw).matrix)
     assert draw[:4] == straight[:4]
-    assert_close(resampled(cut, way_of(draw), (20, 24, 24)), resampled(cut, unbent, (20, 24, 24)))
+    assert_close(resample(cut, way_of(draw), (20, 24, 24)), resample(cut, unbent, (20, 24, 24)))
 
 
 def test_voxels_move_smoothly_and_no_further_than_asked():
     for number in range(20):
         draw = BENT.draw(number, [CASE])
-        still = draw._replace(bend=np.zeros_like(draw.bend))
+        still = draw._replace(elastic=np.zeros_like(draw.elastic))
         moved = places(draw) - places(still)
         assert 0.3 < float(moved.abs().max()) <= 4.0
         assert max(float(moved.diff(2, dim).abs().max()) for dim in (1, 2, 3)) < 0.5
@@ -82,38 +84,39 @@ def test_the_label_follows_the_image():
     label = torch.from_numpy((away < 15**2).astype(np.uint8))
     for number in range(6):
         draw = BENT.draw(number, [CASE])
-        image = resampled(label[draw.box.slices][None].float(), way_of(draw), draw.patch.shape)[0]
-        found = resampled_label(label[draw.box.slices], way_of(draw), draw.patch.shape)
+        image = resample(label[draw.box.slices][None].float(), way_of(draw), draw.patch.shape)[0]
+        found = resample_label(label[draw.box.slices], way_of(draw), draw.patch.shape)
         assert ((image > 0.5) == (found > 0)).float().mean() > 0.999
 
 
 def test_all_slices_of_a_flat_patch_bend_alike_and_none_along_z():
     flat = replace(BENT, patch=(4, 32, 32))
-    moved = flat.draw(0, [CASE]).bend
+    moved = flat.draw(0, [CASE]).elastic
     assert not moved[0].any()
     assert np.array_equal(moved[1:, 0], moved[1:, -1])
 
 
 def test_a_share_of_the_patches_is_bent_the_same_each_time():
-    some = replace(BENT, bend=RandomBend(p=0.3))
-    bent = [some.draw(number, [CASE]).bend for number in range(400)]
+    some = replace(BENT, elastic=RandomElasticDeformation(p=0.3))
+    bent = [some.draw(number, [CASE]).elastic for number in range(400)]
     assert np.mean([field is not None for field in bent]) == pytest.approx(0.3, abs=0.08)
-    again = some.draw(0, [CASE]).bend
+    again = some.draw(0, [CASE]).elastic
     assert (again is None) == (bent[0] is None)
     assert again is None or np.array_equal(again, bent[0])
 
 
 def test_a_bend_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="ascending"):
-        RandomBend((5.0, 1.0))
+        RandomElasticDeformation((5.0, 1.0))
 
 
 def test_a_run_may_bend_its_patches(quick, tmp_path):
-    bend = "data.draws.bend={_target_: ingradient_pl.draws.elastic.RandomBend, p: 1.0, magnitude: [1, 3]}"
-    data = instantiate(composed([*quick, bend], tmp_path).data)
+    target = "ingradient_pl.draws.elastic.RandomElasticDeformation"
+    elastic = f"data.draws.elastic={{_target_: {target}, p: 1.0, magnitude: [1, 3]}}"
+    data = instantiate(composed([*quick, elastic], tmp_path).data)
     HydraConfig.instance().cfg = None
     (first, *_) = data.train_dataloader()
-    assert all(isinstance(patch.sampling, ObliqueSampling) and patch.sampling.bend for patch in first)
+    assert all(isinstance(patch.sampling, ObliqueSampling) and patch.sampling.elastic for patch in first)
     assert data.prepare(first).image.isfinite().all()
     (first, *_) = data.val_dataloader()
     assert not any(isinstance(patch.sampling, ObliqueSampling) for patch in first)
