@@ -145,6 +145,8 @@ class Batch(NamedTuple):
             one for each where only some are zero outside: the others' holds every voxel.
         cases: Name of each patch's case.
         numbers: Number of each patch's draw.
+        augmentation: One row of random parameters for each patch, drawn with the patch from its number; None
+            where they have yet to be drawn.
     """
 
     image: Float[Tensor, "batch channel z y x"]
@@ -152,3 +154,4 @@ class Batch(NamedTuple):
     body: Bool[Tensor, "batch #channel z y x"] | None
     cases: list[str]
     numbers: list[int]
+    augmentation: Float[Tensor, "batch parameter"] | None = None
