@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import SimpleITK
 from jaxtyping import Float32, Int16, UInt8
 from numpy.typing import NDArray
+
+from ingradient_pl.images import nifti
+from ingradient_pl.images.frame import Frame
 
 BACKGROUND_INTENSITY, BODY, ORGAN, LESION = 0, 300, 500, 800
 NOISE = 60
@@ -110,9 +111,8 @@ def write_phantoms(
 
 
 def _write(path: Path, voxels: NDArray[np.generic], spacing: Sequence[float]) -> None:
-    image: Any = SimpleITK.GetImageFromArray(voxels)
-    image.SetSpacing([float(mm) for mm in reversed(spacing)])
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    frame = Frame.of(spacing, (0.0, 0.0, 0.0), np.eye(3).ravel())
+    nifti.write(path, voxels[None], frame, None)
 
 
 def _distance(

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 import torch
 from figure import Figure
 from peers import Peer
@@ -19,6 +18,8 @@ from scipy import ndimage
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.images import nifti
+from ingradient_pl.images.frame import Frame
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.build import build_store
@@ -82,10 +83,8 @@ def large_store(folder: Path) -> Path:
     image = np.where(away < 0.8, 40 + 60 * label + 60 * grain, -1000 + 15 * grain).astype(np.int16)
     files = []
     for name, voxels in (("image", image), ("label", label)):
-        written = SimpleITK.GetImageFromArray(voxels)
-        written.SetSpacing(SPACING[::-1])
         files.append(folder / f"{name}.nii")
-        SimpleITK.WriteImage(written, str(files[-1]))
+        nifti.write(files[-1], voxels[None], Frame.of(SPACING, (0.0, 0.0, 0.0), np.eye(3).ravel()), None)
     task = Task(("CT",), {"background": 0, "organ": 1, "lesion": 2})
     case = CaseFiles("case", (files[0],), files[1], "case")
     build_store(Source(task, [case]), folder / "store", workers=1, progress=False)
