@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
-from ingradient_pl.cli.train import instantiate_group, with_plans
+from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.transforms.intensity import GaussianBlur, _is_range

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from test_conf import composed
 
-from ingradient_pl.cli.train import train
+from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.cooldown import Cooldown
 
 

@@ -13,7 +13,7 @@ from test_conf import composed
 from ingradient_pl.cli.evaluate import evaluate_folder
 from ingradient_pl.cli.plan import plan_store
 from ingradient_pl.cli.predict import predict_source
-from ingradient_pl.cli.train import train
+from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.store.build import build_store

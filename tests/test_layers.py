@@ -15,16 +15,19 @@ LAYERS = [  # lowest first; rooms of one layer do not know each other
     {"planning"},
     {"loading", "inference"},
     {"nnunet"},
-    {"lightning", "pytorch_lightning"},
-    {"cli", "hydra", "omegaconf", "jsonargparse"},
+    {"lightning"},
+    {"cli"},
 ]
 HEIGHT = {unit: height for height, layer in enumerate(LAYERS) for unit in layer}
-FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf", "jsonargparse"}
+SHELL = {  # who alone may import a framework
+    "lightning": {"pytorch_lightning", "lightning_fabric", "lightning"},
+    "cli": {"hydra", "omegaconf", "jsonargparse"},
+}
 FILES = sorted(set(PACKAGE.glob("**/*.py")) - {PACKAGE / "__init__.py"})
 
 
 def imported(file: Path) -> set[str]:
-    """Units of ours, and frameworks, that ``file`` imports anywhere, functions included."""
+    """All modules that ``file`` imports anywhere, functions included."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -34,19 +37,28 @@ def imported(file: Path) -> set[str]:
             names.add(node.module or "")
             if node.module == "ingradient_pl":
                 names |= {f"ingradient_pl.{alias.name}" for alias in node.names}
-    return {name.removeprefix("ingradient_pl.").split(".")[0] for name in names} & set(HEIGHT)
+    return names
+
+
+def unit_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_point_down(file):
-    unit = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    unit = unit_of(file)
     assert unit in HEIGHT, f"'{unit}' has no place in the layers"
-    wrong = {
-        name
-        for name in imported(file) - {unit}
-        if HEIGHT[name] > HEIGHT[unit] or (HEIGHT[name] == HEIGHT[unit] and name not in FRAMEWORKS)
-    }
+    ours = {name.split(".")[1] for name in imported(file) if name.startswith("ingradient_pl.")}
+    wrong = {name for name in ours - {unit} if HEIGHT.get(name, -1) >= HEIGHT[unit]}
     assert not wrong, f"{unit} may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_each_framework_stays_in_its_shell(file):
+    found = {name.split(".")[0] for name in imported(file)}
+    for shell, frameworks in SHELL.items():
+        wrong = found & frameworks
+        assert unit_of(file) == shell or not wrong, f"only {shell}/ may import {sorted(wrong)}"
 
 
 def test_no_drawer_for_leftovers():

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from test_command_line import outcome
 from test_conf import composed
 
-from ingradient_pl.cli.train import train
+from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.phantom import phantom
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.training import TrainingDraws

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
-from ingradient_pl.lightning.datamodule import Fold, SegmentationData
+from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.loading.patches import PatchNumbers
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.transforms.intensity import Augment

@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from test_conf import composed
 
-from ingradient_pl.cli.train import train
+from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.precision import fitting_precision
 

@@ -8,7 +8,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from test_conf import composed
 
-from ingradient_pl.cli.train import train
+from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
 
 

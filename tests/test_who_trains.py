@@ -9,10 +9,10 @@ from test_checkpoint import TASK, network, plan
 from torch.utils.data import DataLoader, random_split
 
 from ingradient_pl.datasets.records import label_values
-from ingradient_pl.datasets.splits import Split
+from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.lightning.datamodule import Fold, SegmentationData
+from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.loading.patches import CasePatches
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.case_store import CaseStore
@@ -24,11 +24,10 @@ from ingradient_pl.transforms.patch import Interpolation, NearestVoxels
 
 def store(**splits):
     """Cases by name: the split a table gives them, and None for those without a label."""
-    cases = {
+    return {
         name: SimpleNamespace(group=name, split=split or "", labelled=split is not None)
         for name, split in splits.items()
     }
-    return SimpleNamespace(cases=cases, path="store")
 
 
 def test_cases_without_a_label_neither_train_nor_validate():
@@ -36,7 +35,7 @@ def test_cases_without_a_label_neither_train_nor_validate():
     split = Fold(0, count=2).split(found)
     assert sorted(split.train + split.validation) == ["a", "c"]
     assert Fold(None).split(found).train == ("a", "c")
-    with pytest.raises(ValueError, match=r"No case .* has a label"):
+    with pytest.raises(ValueError, match="None of the 1 cases has a label"):
         Fold(0).split(store(a=None))
 
 

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.train import with_plans
+from ingradient_pl.cli.overrides import with_plans
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
 FIELDS_ONLY = ("plan", "draws", "split", "affine")

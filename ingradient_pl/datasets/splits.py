@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +27,79 @@ class Split(NamedTuple):
     def kept(self) -> tuple[str, ...]:
         """Cases that validate and were kept from training: none where all train."""
         return tuple(name for name in self.validation if name not in set(self.train))
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """What a division into folds asks of a case."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+
+    @property
+    def group(self) -> str:
+        """The patient."""
+
+    @property
+    def split(self) -> str | None:
+        """What the source's table says, e.g. ``train``; None or empty where it says nothing."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which cases train and which validate.
+
+    Args:
+        number: The fold that validates, from 0; None trains on every labelled case but those that a table
+            marks ``test``, and validates on the same.
+        count: Folds in all.
+        seed: Of the shuffle; 12345 is nnU-Net's.
+        file: nnU-Net's ``splits_final.json``, instead of folds made here.
+    """
+
+    number: int | None = 0
+    count: int = 5
+    seed: int = 12345
+    file: str | None = None
+
+    def split(self, cases: Mapping[str, Divisible]) -> Split:
+        """Divide the labelled cases: by ``file``, else by the source's split column, else into folds.
+
+        Args:
+            cases: All cases of a store, by name.
+
+        Raises:
+            ValueError: If no case has a label, or there is no such fold.
+        """
+        labelled = {name: case for name, case in cases.items() if case.labelled}
+        if not labelled:
+            raise ValueError(
+                f"None of the {len(cases)} cases has a label: there is nothing to train on. "
+                "Prepare a data set with labels."
+            )
+        usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
+        groups = {name: case.group for name, case in usable.items()}
+        if self.number is None:
+            return Split(tuple(groups), tuple(groups))
+        found = self._made(cases, usable) or folds(groups, self.count, self.seed)
+        if not 0 <= self.number < len(found):
+            raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
+        train, validation = (tuple(name for name in side if name in labelled) for side in found[self.number])
+        if not train or not validation:
+            raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
+        return Split(train, validation)
+
+    def _made(self, cases: Mapping[str, Divisible], usable: Mapping[str, Divisible]) -> list[Split] | None:
+        """Give the folds that somebody else made, where there are any."""
+        if self.file is not None:
+            return from_file(Path(self.file), {name: case.group for name, case in cases.items()})
+        if any(case.split for case in usable.values()):
+            return from_column(
+                {name: case.split for name, case in usable.items()},
+                {name: case.group for name, case in usable.items()},
+            )
+        return None
 
 
 def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[Split]:

@@ -1,13 +1,13 @@
 """SegmentationData: from a case store to batches on the device, and who trains on which case."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from ingradient_pl.datasets.splits import Split, folds, from_column, from_file, is_test
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
@@ -17,48 +17,7 @@ from ingradient_pl.transforms.intensity import Augment
 from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
 
-
-@dataclass(frozen=True)
-class Fold:
-    """Which cases train and which validate.
-
-    Args:
-        number: The fold that validates, from 0; None trains on every labelled case but those that a table
-            marks ``test``, and validates on the same.
-        count: Folds in all.
-        seed: Of the shuffle; 12345 is nnU-Net's.
-        file: nnU-Net's ``splits_final.json``, instead of folds made here.
-
-    Raises:
-        ValueError: If there is no such fold.
-    """
-
-    number: int | None = 0
-    count: int = 5
-    seed: int = 12345
-    file: str | None = None
-
-    def split(self, store: CaseStore) -> Split:
-        """Divide the labelled cases: by ``file``, else by the source's split column, else into folds."""
-        labelled = {name: case for name, case in store.cases.items() if case.labelled}
-        if not labelled:
-            raise ValueError(f"No case of the store {store.path} has a label: there is nothing to train on.")
-        usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
-        groups = {name: case.group for name, case in usable.items()}
-        if self.number is None:
-            return Split(tuple(groups), tuple(groups))
-        found = None
-        if self.file is not None:
-            found = from_file(Path(self.file), {name: case.group for name, case in store.cases.items()})
-        elif any(case.split for case in usable.values()):
-            found = from_column({name: case.split for name, case in usable.items()}, groups)
-        found = found or folds(groups, self.count, self.seed)
-        if not 0 <= self.number < len(found):
-            raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
-        train, validation = (tuple(name for name in side if name in labelled) for side in found[self.number])
-        if not train or not validation:
-            raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
-        return Split(train, validation)
+FIRST_FOLD = Fold()
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -82,7 +41,7 @@ class SegmentationData(pl.LightningDataModule):
         plan: Plan,
         draws: TrainingDraws,
         augment: Augment,
-        split: Fold = Fold(),
+        split: Fold = FIRST_FOLD,
         iterations: int = 2,
         batches_per_epoch: int | None = None,
         workers: int = 2,
@@ -96,7 +55,7 @@ class SegmentationData(pl.LightningDataModule):
             split,
         )
         self.task: Task = self.store.task
-        self.split = split.split(self.store)
+        self.split = split.split(self.store.cases)
         self.augment = augment
         masked = [normaliser.masked for normaliser in plan.normalisation]
         self.prepare = Prepare(plan.patch, masked, label_order)

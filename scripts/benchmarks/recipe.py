@@ -23,8 +23,9 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
+from ingradient_pl.cli.overrides import with_plans
 from ingradient_pl.cli.plan import plan_store
-from ingradient_pl.cli.train import instantiate_group, with_plans
+from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.predict_cases import score_cases

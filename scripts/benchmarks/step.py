@@ -12,7 +12,7 @@ from figure import Figure
 from hydra.utils import instantiate
 
 from ingradient_pl.cli.plan import plan_store
-from ingradient_pl.cli.train import instantiate_group
+from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store

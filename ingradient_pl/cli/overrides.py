@@ -1,0 +1,241 @@
+"""What is typed behind ``ingradient-train`` -> overrides that Hydra reads as they were meant, and flags."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
+from hydra.errors import HydraException
+
+PATHS = ("store", "source", "data.store", "data.split.file", "resume")
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
+SEARCHED = "hydra.searchpath"
+PLANS = ("plan",)
+ENDINGS = (".yaml", ".yml")
+SWITCHES = (
+    *("-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "--resolve"),
+    *("-sc", "--shell-completion"),
+)
+VALUED = (
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
+    *("-cd", "--config-dir", "-i", "--info", "--experimental-rerun"),
+)
+SWEPT = ("-m", "--multirun")
+
+
+def quote(text: str) -> str:
+    """Write a text so that Hydra reads it as it is.
+
+    >>> quote('Meier, A (alt)')
+    '"Meier, A (alt)"'
+
+    Raises:
+        ValueError: If it holds ``${``, which Hydra would take for a reference.
+    """
+    if "${" in text:
+        raise ValueError(f"{text}: Hydra takes '${{' in a name for a reference. Rename the folder or file.")
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+def read_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide a command line into overrides and Hydra's own flags, each flag followed by its value.
+
+    >>> read_arguments(["store=store", "-m", "--cfg", "job", "seed=0,1"])
+    (['store=store', 'seed=0,1'], ['-m', '--cfg', 'job'])
+    """
+    overrides, flags = list[str](), list[str]()
+    waiting = False
+    for argument in arguments:
+        if waiting and (flags[-1] not in ("-i", "--info") or "=" not in argument):
+            flags.append(argument)
+            waiting = False
+        elif argument in SWITCHES or argument.split("=")[0] in VALUED:
+            flags.append(argument)
+            waiting = argument in VALUED
+        else:
+            overrides.append(argument)
+            waiting = False
+    return overrides, flags
+
+
+def is_sweep(flags: Sequence[str]) -> bool:
+    """Whether flags ask for a sweep."""
+    return any(flag in SWEPT for flag in flags)
+
+
+def find(overrides: Sequence[str], name: str) -> str | None:
+    """Give the value that was typed for a key last; None where there is none.
+
+    >>> find(["seed=1", "resume=run", "seed=2"], "seed")
+    '2'
+    """
+    found = [value for key, _, value in map(_parts, overrides) if key == name]
+    return found[-1] if found else None
+
+
+def without(overrides: Sequence[str], *names: str) -> list[str]:
+    """Leave out what was typed for some keys."""
+    return [override for override in overrides if _parts(override)[0] not in names]
+
+
+def _parts(override: str) -> tuple[str, str, str]:
+    """Give key, prefix (``+`` or ``++``) and value of an override."""
+    name, _, value = override.partition("=")
+    key = name.lstrip("+")
+    return key, name[: len(name) - len(key)], value
+
+
+def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
+    """Quote what keys that take paths were told, and make those that exist absolute.
+
+    A run can then be resumed from any folder, and no name of a folder is taken for Hydra's grammar.
+
+    Args:
+        overrides: As typed.
+        swept: Whether commas divide the values of a sweep.
+
+    >>> quote_paths(["store=Projekt (alt)", "seed=1"])
+    ['store="Projekt (alt)"', 'seed=1']
+    """
+    out = []
+    for override in overrides:
+        key, prefix, value = _parts(override)
+        if key in PATHS or key in FOLDERS:
+            written = write_paths(value, _absolute if key in PATHS else str, swept=swept)
+            override = f"{prefix}{key}={written}"
+        out.append(override)
+    return out
+
+
+def write_paths(value: str, change: Callable[[str], str] = str, *, swept: bool = False) -> str:
+    """Write a path, a list or a sweep of paths so that Hydra reads them as they are.
+
+    Args:
+        value: As typed, with Hydra's quotes or without.
+        change: Applied to each path.
+        swept: Whether commas divide the values of a sweep.
+    """
+    if value in ("", "null", "???") or ("${" in value and not Path(value).exists()):
+        return value
+    meant = read_paths(value, swept=swept)
+    written = ",".join(quote(change(path)) for path in meant)
+    return f"[{written}]" if _is_list(value) else written
+
+
+def read_paths(value: str, *, swept: bool = False) -> list[str]:
+    """Give the paths that a text names, as they are on the disk.
+
+    A text that names something on the disk is that path, whatever is in it. Else Hydra's quotes, lists and
+    ``choice(...)`` are read, and in a sweep commas divide.
+
+    >>> read_paths('"lr=0.1"'), read_paths("a,b", swept=True), read_paths("a,b")
+    (['lr=0.1'], ['a', 'b'], ['a,b'])
+    """
+    if Path(value).exists():
+        return [value]
+    if value.startswith(("'", '"', "[", "choice(")):
+        parsed = _parsed(value)
+        if parsed is not None:
+            return parsed
+        if value[0] in "'\"" and value[-1] == value[0]:  # Lightning quotes, but does not escape
+            return [value[1:-1]]
+    pieces = _existing_pieces(value.split(","))
+    if len(pieces) > 1 and (swept or all(Path(piece).exists() for piece in pieces)):
+        return pieces
+    return [value]
+
+
+def _is_list(value: str) -> bool:
+    return value.startswith("[") and not Path(value).exists()
+
+
+def _existing_pieces(pieces: list[str]) -> list[str]:
+    """Join what commas divided where the whole is something on the disk."""
+    out = []
+    while pieces:
+        ends = range(len(pieces), 0, -1)
+        end = next((end for end in ends if Path(",".join(pieces[:end])).exists()), 1)
+        out.append(",".join(pieces[:end]))
+        pieces = pieces[end:]
+    return out
+
+
+def _parsed(value: str) -> list[str] | None:
+    """Read texts by Hydra's own grammar; None where they do not follow it."""
+    try:
+        found: Any = (
+            OverridesParser.create().parse_override(f"x={value}")._value
+        )  # the quotes are in no other
+    except HydraException:
+        return None
+    entries = found.list if isinstance(found, ChoiceSweep) else found if isinstance(found, list) else [found]
+    return [entry.text if isinstance(entry, QuotedString) else str(entry) for entry in entries]
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if Path(path).exists() else path
+
+
+def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Make each ``plan=FILE.yaml[,FILE.yaml]`` an option of the config group ``plan``.
+
+    Plans are copied into ``folder``, which joins Hydra's search path: so any key of a plan can be overridden
+    or swept, and child processes of the run find it too.
+
+    Args:
+        overrides: As typed.
+        folder: Where the copies go; it has to be there as long as somebody composes the config.
+
+    Raises:
+        FileNotFoundError: If a plan does not exist.
+        ValueError: If one is not a plan.
+    """
+    files = [Path(name) for name in _plans(overrides)]
+    if not files:
+        return list(overrides)
+    (folder / "plan").mkdir(parents=True, exist_ok=True)
+    names = list[str]()
+    for i, file in enumerate(files):
+        name = _option(file.stem)
+        names.append(name if name not in names else f"{name}_{i}")
+        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml")
+    rest = without(overrides, *PLANS)
+    return with_searched([*rest, f"plan={','.join(names)}"], folder)
+
+
+def _plans(overrides: Sequence[str]) -> list[str]:
+    """Give the files that were named as plans; none where options of a group were."""
+    found = find(overrides, "plan")
+    names = [] if found in (None, "", "null") else read_paths(str(found), swept=True)
+    return names if all(Path(name).suffix in ENDINGS for name in names) else []
+
+
+def copy_plan(file: Path, copy: Path) -> None:
+    """Copy a plan, or say what is wrong with it."""
+    from ingradient_pl.planning.plan_yaml import read_plan  # it brings torch along, which takes seconds
+
+    if not file.is_file():
+        raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
+    read_plan(file)
+    shutil.copyfile(file, copy)
+
+
+def _option(stem: str) -> str:
+    """Make a name that Hydra takes for an option of a group.
+
+    >>> _option("2d"), _option("mein Plan"), _option("null")
+    ('plan_2d', 'mein_Plan', 'plan_null')
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
+    return name if re.match("[A-Za-z_](?!ull$|rue$|alse$|nf$|an$)", name) else f"plan_{name}"
+
+
+def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Let Hydra look for configs in ``folder`` first, and then where it was told to."""
+    told = find(overrides, SEARCHED)
+    places = [] if told is None else (_parsed(told) or told.strip("[]").split(","))
+    written = ",".join(quote(place) for place in (f"file://{folder.absolute()}", *places))
+    return [*without(overrides, SEARCHED), f"{SEARCHED}=[{written}]"]
