@@ -5,11 +5,20 @@ import os
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 HOUR = 3600
+SYSTEM = ("dev", "proc", "sys")
+"""Folders of a system whose entries are no files."""
+
+MEMORY = ("dev", "shm")
+"""A disk in memory, whose entries are."""
+
+LONG, ENDING = 120, 20
+"""Bytes of a name that is kept in that of an unfinished file; letters kept of a longer one's end."""
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -47,7 +56,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a name to write under, with the same ending; what was written takes ``path``'s place on leaving.
 
     The folder is made where there is none. Nothing is left of a write that fails.
+
+    Raises:
+        OSError: If ``path`` is a device, a pipe or a folder, which no file may replace; if the disk does not
+            take it.
     """
+    if is_special(path) or path.is_dir():
+        raise OSError(errno.EINVAL, "it is no plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _unfinished(path)
     try:
@@ -58,21 +73,45 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all; its folder is made where there is none."""
+    """Write a file that appears whole or not at all; its folder is made where there is none.
+
+    A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to and stays what it is.
+    """
+    if is_special(path):
+        with path.open("wb") as file:
+            file.write(content)
+        return
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a device, a pipe or a socket, or to one of the system's own links to them."""
+    parts = path.absolute().parts
+    if parts[1:2] and parts[1] in SYSTEM and parts[1:3] != MEMORY:
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def remove_folder(folder: Path) -> None:
-    """Take a case out of the store at one stroke, then delete it."""
-    if folder.exists():
-        aside = _unfinished(folder.with_name(f"old-{folder.name}"))
+    """Take a case out of the store at one stroke, then delete it; of a link only the link itself."""
+    aside = _unfinished(folder.with_name(f"old-{folder.name}"))
+    try:
         folder.rename(aside)
+    except FileNotFoundError:  # there is none, or another run was quicker
+        return
+    if aside.is_symlink():
+        aside.unlink(missing_ok=True)
+    else:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _unfinished(path: Path) -> Path:
-    return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{path.name}")
+    """Name what is not finished yet: by machine, process and target, no longer than a file system takes."""
+    name = path.name
+    if len(os.fsencode(name)) > LONG:
+        name = f"{zlib.crc32(os.fsencode(name)):08x}{name[-ENDING:]}"
+    return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
 
 
 def _alive(entry: Path) -> bool:

@@ -189,13 +189,28 @@ def test_every_faulty_case_is_told_at_once_and_the_good_ones_are_stored(raw, sto
     assert sorted(path.name for path in (store / "cases").iterdir()) == ["phantom_009"]
 
 
-def test_a_case_that_becomes_faulty_leaves_the_store(raw, store):
+def test_a_source_that_cannot_be_read_deletes_no_good_case(raw, store):
     built(raw, store)
+    before = {path: path.read_bytes() for path in sorted(store.glob("cases/*/*"))}
+    image_of(raw, 0).unlink()
+    image_of(raw, 0).symlink_to(raw / "a_disk_that_is_not_mounted")
     image_of(raw, 1).write_bytes(b"")
     label_of(raw, 2).unlink()
     summary = built(raw, store)
-    assert [fault.case for fault in summary.faults] == ["phantom_001", "phantom_002"]
-    assert list(CaseStore(store).cases) == ["phantom_000", "phantom_003"]
+    assert [fault.case for fault in summary.faults] == NAMES[:3]
+    assert {path: path.read_bytes() for path in sorted(store.glob("cases/*/*"))} == before
+    assert summary.kept == tuple(NAMES[:3])
+    assert "3 of the faulty cases stay in the store as they were prepared before: phantom_000" in str(summary)
+
+
+def test_a_case_that_fits_the_task_no_more_leaves_the_store(raw, store):
+    built(raw, store)
+    image_of(raw, 1).write_bytes(b"")
+    described = json.loads((raw / "dataset.json").read_text())
+    described["labels"]["vessel"] = 3
+    (raw / "dataset.json").write_text(json.dumps(described))
+    assert [fault.case for fault in built(raw, store).faults] == ["phantom_001"]
+    assert list(CaseStore(store).cases) == [NAMES[0], *NAMES[2:]]
 
 
 def test_an_empty_label_is_a_warning_and_float_integers_are_labels(raw, store):

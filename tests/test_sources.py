@@ -87,6 +87,157 @@ def test_a_mapping_of_paths_replaces_the_layout(raw, monkeypatch):
     assert [fault.case for fault in source.faults] == ["two"]
 
 
+def renamed(raw, old, new):
+    """Give the files of a phantom another name, channel numbers included."""
+    for file in sorted(raw.glob(f"*Tr/{old}*")):
+        file.rename(file.with_name(file.name.replace(old, new)))
+
+
+@pytest.fixture
+def single(tmp_path):
+    return write_phantoms(tmp_path / "single", 3, (6, 7, 8))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2019])
+def test_names_of_cases_may_end_in_four_digits(single, first):
+    wanted = []
+    for number in range(3):
+        new = f"pancreas_{first + number:04d}"
+        renamed(single, f"phantom_{number:03d}_0000", new)
+        renamed(single, f"phantom_{number:03d}", new)
+        wanted.append(new)
+    source = read_source(single)
+    assert [case.name for case in source.cases] == wanted
+    assert not source.faults
+    assert "3 files end in four digits, but not in _0000" in " ".join(source.remarks)
+    assert [case.name for case in images_only(single, source.task).cases] == wanted
+    if first:  # else nobody can know
+        assert [case.name for case in images_only(single / "imagesTr", source.task).cases] == wanted
+
+
+def test_numbers_of_channels_that_were_forgotten_are_told_with_the_cure(raw, tmp_path):
+    task = read_source(raw).task
+    for number in (1, 2):
+        (tmp_path / f"pancreas_{number:04d}.nii.gz").touch()
+    (fault,) = images_only(tmp_path, task).faults[:1]
+    assert "rename pancreas_0001.nii.gz to pancreas_0001_0000.nii.gz" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("scan_0000", "scan"), ("scan_0001", "scan_0001"), ("scan_2019", "scan_2019"), ("scan", "scan")],
+)
+def test_a_single_file_loses_the_number_of_the_first_channel_alone(tmp_path, single, file, name):
+    path = tmp_path / f"{file}.nii.gz"
+    path.touch()
+    assert [case.name for case in images_only(path, read_source(single).task).cases] == [name]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("scan.nii.gz", "scan.nii", "scan.mha"),
+        ("scan.nii.gz", "scan_0000.nii.gz"),
+        ("scan_0000.nii.gz", "scan_0000.mha"),
+        ("scan.NII.GZ", "scan.nii.gz"),
+        ("scan.nii.gz", "scan/slice.dcm"),
+        ("ann/t1/slice.dcm", "ann/t2/slice.dcm", "ann_t1/slice.dcm"),
+    ],
+)
+def test_sources_that_come_to_one_name_are_all_told(tmp_path, single, files):
+    folder = tmp_path / "new"
+    for file in (*files, "other.nii.gz"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    source = images_only(folder, read_source(single).task)
+    told = {str(fault.file.relative_to(folder)) for fault in source.faults}
+    kept = {str(case.images[0].relative_to(folder)) for case in source.cases}
+    assert not kept & told
+    assert len(kept) + len(told) == len(files) + 1
+    assert len(told) >= 2
+    assert "other.nii.gz" in kept
+    assert all("Rename one." in str(fault) for fault in source.faults)
+
+
+def test_capitals_in_endings_do_not_matter(raw):
+    before = [case.name for case in read_source(raw).cases]
+    for file in sorted(raw.glob("*Tr/*.nii.gz")):
+        file.rename(file.with_name(file.name.replace(".nii.gz", ".NII.GZ")))
+    source = read_source(raw)
+    assert [case.name for case in source.cases] == before
+    assert not source.faults
+
+
+def test_what_systems_leave_behind_is_no_data(raw, single, tmp_path):
+    pairs = pairs_folder(tmp_path)
+    for folder in (raw / "imagesTr", raw / "labelsTr", single / "imagesTr", pairs):
+        for name in (".DS_Store", "._x.nii.gz", "._x_0000.nii.gz", "._a.npz", "._a.pkl"):
+            (folder / name).write_bytes(b"\0")
+        (folder / "__MACOSX").mkdir()
+    task = read_source(single).task
+    assert len(images_only(single / "imagesTr", task).cases) == 3
+    assert len(images_only(single, task).cases) == 3
+    for folder in (raw, single, pairs):
+        source = read_source(folder)
+        assert len(source.cases) in (2, 3)
+        assert not source.faults
+
+
+def datalist(raw, entries, **more):
+    plain = {"modality": {"0": "a", "1": "b"}, "labels": {"0": "background", "1": "organ", "2": "lesion"}}
+    (raw / "dataset.json").write_text(json.dumps({**plain, "training": entries, **more}))
+    return read_source(raw)
+
+
+def listed(number, **more):
+    images = [f"imagesTr/phantom_{number:03d}_{channel:04d}.nii.gz" for channel in range(2)]
+    return {"image": images, "label": f"labelsTr/phantom_{number:03d}.nii.gz", **more}
+
+
+def test_the_folds_of_a_datalist_are_taken(raw):
+    source = datalist(raw, [listed(0, fold=0), listed(1, fold=1), listed(2)])
+    assert [case.split for case in source.cases] == ["0", "1", None]
+    assert not source.faults
+    source = datalist(raw, [listed(0), listed(1)], validation=[listed(2)])
+    assert [case.split for case in source.cases] == ["train", "train", "val"]
+    source = datalist(raw, [listed(0, fold=0), listed(1, fold=1)], validation=[listed(2)])
+    assert [case.split for case in source.cases] == ["0", "1"]
+    assert "'validation' are left out" in source.remarks[0]
+    (fault,) = datalist(raw, [listed(0, fold=0), listed(1, fold="first")]).faults
+    assert "'fold' must be a number from 0; got 'first'" in str(fault)
+
+
+def test_files_of_one_name_in_several_folders_are_named_after_them(raw):
+    for number in range(2):
+        (raw / f"patient{number}").mkdir()
+        shutil.copy(
+            raw / "imagesTr" / f"phantom_{number:03d}_0000.nii.gz", raw / f"patient{number}" / "ct.nii.gz"
+        )
+    source = datalist(raw, [{"image": f"patient{number}/ct.nii.gz"} for number in range(2)])
+    assert [case.name for case in source.cases] == ["patient0_ct", "patient1_ct"]
+
+
+def test_a_wrong_path_in_a_table_is_told_once(raw, tmp_path):
+    table = raw / "table.csv"
+    table.write_text(
+        "case,image_0,image_1,label\na,no.nii.gz,imagesTr/phantom_000_0001.nii.gz,\n"
+        "b," + ",".join([*listed(1)["image"], listed(1)["label"]]) + "\n"
+    )
+    summary = build_store(read_source(table), tmp_path / "store", progress=False)
+    assert str(summary).count("no.nii.gz") == 1
+    assert list(CaseStore(tmp_path / "store").cases) == ["b"]
+
+
+def test_a_patient_on_both_sides_is_told_when_preparing(raw, tmp_path):
+    rows = [
+        ",".join([*listed(number)["image"], listed(number)["label"], "one", split])
+        for number, split in enumerate(["train", "val"])
+    ]
+    (raw / "table.csv").write_text("image_0,image_1,label,group,split\n" + "\n".join(rows))
+    summary = build_store(read_source(raw / "table.csv"), tmp_path / "store", progress=False)
+    assert "1 patients are on both sides" in str(summary)
+
+
 def decathlon(tmp_path):
     folder = tmp_path / "Task04_Phantom"
     raw = write_phantoms(tmp_path / "raw", 2, (10, 12, 14), channels=2)

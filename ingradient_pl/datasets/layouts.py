@@ -2,24 +2,34 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
+from ingradient_pl.datasets.case_names import describe_twins, is_hidden
+from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
 DESCRIPTION = "dataset.json"
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+FIRST_CHANNEL = re.compile(r"_0000$")
+
+Named = list[tuple[str, Path]]
+"""Files by what their names say without ending; two may say the same."""
 
 
 class Layout(NamedTuple):
-    """What a layout's folder holds, before patients are found and files are looked for."""
+    """What a layout's folder holds, before patients are found and names are checked.
 
-    images: dict[str, tuple[Path, ...]]
-    labels: dict[str, Path | None]
+    Args:
+        cases: With their own names for patients; two may have one name.
+        faults: What is wrong with files that make no case.
+        remarks: What a user should know and need not act on.
+    """
+
+    cases: list[CaseFiles]
     faults: tuple[Fault, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -34,119 +44,218 @@ def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout
             f"{'; '.join(wrong)}. nnU-Net's raw layout has imagesTr, labelsTr and dataset.json."
         )
     suffix = str(described.get("file_ending", ""))
-    layout = _files(_images(folder / "imagesTr", suffix), len(task.channels), folder / "imagesTr")
-    found = _images(folder / "labelsTr", suffix)
+    labels: dict[str, list[Path]] = {}
+    for name, file in find_images(folder / "labelsTr", suffix):
+        labels.setdefault(name, []).append(file)
+    layout = channel_files(
+        *(find_images(folder / "imagesTr", suffix), len(task.channels), folder / "imagesTr", labels)
+    )
     faults = list(layout.faults)
+    named = {case.name for case in layout.cases}
     faulty = {fault.case for fault in faults}
-    for name in sorted(set(layout.images) - set(found)):
+    for name in sorted(named - set(labels)):
         reason = "its label is missing. Add it, or move the image to imagesTs."
         faults.append(Fault(name, folder / "labelsTr" / f"{name}{task.file_ending}", reason))
-    for name in sorted(set(found) - set(layout.images) - faulty):
+    for name in sorted(set(labels) - named - faulty):
         reason = "a label without an image. Add the image or remove the label."
-        faults.append(Fault(name, found[name], reason))
-    images = {name: files for name, files in layout.images.items() if name in found}
-    return Layout(images, {name: found[name] for name in images}, tuple(faults), layout.remarks)
+        faults.append(Fault(name, labels[name][0], reason))
+    for name, files in labels.items():
+        faults += describe_twins(name, files) if len(files) > 1 else []
+    cases = [case._replace(label=labels[case.name][0]) for case in layout.cases if case.name in labels]
+    twins = {name for name, files in labels.items() if len(files) > 1}
+    return Layout([case for case in cases if case.name not in twins], tuple(faults), layout.remarks)
 
 
-def _files(found: Mapping[str, Path], channels: int, folder: Path) -> Layout:
-    """Sort files named CASE_0000 into cases; one that lacks a channel or has one too many is a fault."""
-    cases: dict[str, dict[int, Path]] = {}
-    stray = []
-    for stem, path in found.items():
+def channel_files(found: Named, channels: int, folder: Path, labelled: Collection[str] = ()) -> Layout:
+    """Sort files named CASE_0000 into cases; one that lacks a channel or has one too many is a fault.
+
+    Where the task has one channel a number is no channel's if no file of its group has 0000, or if labels of
+    just these names are there: the names of cases end in four digits, too.
+
+    Args:
+        found: Image files by name without ending.
+        channels: How many the task has.
+        folder: Where they lie.
+        labelled: Names of cases that have a label.
+    """
+    numbered: dict[str, dict[int, list[Path]]] = {}
+    single: Named = []
+    for stem, path in found:
         match = CHANNEL.match(stem)
         if match:
-            cases.setdefault(match["case"], {})[int(match["channel"])] = path
-        elif channels == 1:
-            cases.setdefault(stem, {})[0] = path
+            numbered.setdefault(match["case"], {}).setdefault(int(match["channel"]), []).append(path)
         else:
-            stray.append(path.name)
-    faults = []
-    images = {}
-    for name, files in cases.items():
-        missing = sorted(set(range(channels)) - set(files))
-        extra = sorted(set(files) - set(range(channels)))
-        if missing:
-            at = folder / f"{name}_{missing[0]:04d}{ending(next(iter(files.values())))}"
-            text = ", ".join(f"{number:04d}" for number in missing)
-            faults.append(
-                Fault(name, at, f"channel {text} is missing; the task has {channels}. Add the file.")
-            )
-        if extra:
-            reason = f"one channel too many; the task has {channels}. Remove it or name it there."
-            faults += [Fault(name, files[number], reason) for number in extra]
-        if not missing and not extra:
-            images[name] = tuple(files[number] for number in range(channels))
-    remarks = (
-        (f"{len(stray)} files are not named CASE_0000: {', '.join(sorted(stray)[:3])}.",) if stray else ()
-    )
-    return Layout(images, {}, tuple(faults), remarks)
-
-
-def _images(folder: Path, suffix: str) -> dict[str, Path]:
-    """Give image files by name without ending; those of other endings than the data set's are not its own."""
-    found = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):  # macOS leaves ._CASE beside each file
+            single.append((stem, path))
+    stray = [path.name for _, path in single] if channels > 1 else []
+    cases = [_case(stem, (path,)) for stem, path in single if channels == 1]
+    faults: list[Fault] = []
+    bare = 0
+    for name, files in numbered.items():
+        stems = {number: f"{name}_{number:04d}" for number in files}
+        named_by_labels = name not in labelled and all(stem in labelled for stem in stems.values())
+        if channels == 1 and (0 not in files or named_by_labels):
+            bare += sum(map(len, files.values()))
+            cases += [_case(stems[number], (path,)) for number, paths in files.items() for path in paths]
             continue
-        last = suffix if suffix and entry.name.endswith(suffix) else "" if suffix else ending(entry)
+        wrong = _channel_faults(name, files, channels, folder)
+        faults += wrong
+        if not wrong:
+            cases.append(_case(name, tuple(files[number][0] for number in range(channels))))
+    remarks = [f"{len(stray)} files are not named CASE_0000: {_some(stray)}."] if stray else []
+    if bare:
+        remarks.append(f"{bare} files end in four digits, but not in _0000: the digits name the case.")
+    return Layout(cases, tuple(faults), tuple(remarks))
+
+
+def _channel_faults(
+    name: str, files: Mapping[int, Sequence[Path]], channels: int, folder: Path
+) -> list[Fault]:
+    """Say which channels of a case are missing, one too many, or there twice."""
+    faults = []
+    missing = sorted(set(range(channels)) - set(files))
+    first = next(iter(files.values()))[0]
+    cure = f"rename {first.name} to {strip_ending(first)}_0000{_own_ending(first)}"
+    if missing:
+        text = ", ".join(f"{number:04d}" for number in missing)
+        reason = f"channel {text} is missing; the task has {channels}. Add the file."
+        if 0 in missing:
+            reason += f" If the number names the case, files lack that of the channel: {cure}."
+        at = folder / f"{name}_{missing[0]:04d}{_own_ending(first)}"
+        faults.append(Fault(name, at, reason))
+    reason = f"one channel too many; the task has {channels}. Remove it or name it there."
+    if channels == 1:
+        reason += f" If the numbers name cases, files lack that of the channel: {cure}."
+    faults += [
+        Fault(name, file, reason)
+        for number in sorted(set(files) - set(range(channels)))
+        for file in files[number]
+    ]
+    for number in sorted(files):
+        faults += describe_twins(name, files[number]) if len(files[number]) > 1 else []
+    return faults
+
+
+def find_images(folder: Path, suffix: str) -> Named:
+    """Give image files by name without ending; those of other endings than the data set's are not its own.
+
+    Capital letters in an ending do not matter.
+
+    Args:
+        folder: Where they lie.
+        suffix: The data set's ending; empty takes every format, and folders as DICOM series.
+    """
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if is_hidden(entry):  # macOS leaves ._CASE beside each file
+            continue
+        given = suffix if suffix and entry.name.lower().endswith(suffix.lower()) else ""
+        last = given if suffix else ending(entry)
         if last and (entry.is_file() or entry.is_symlink()):  # a broken link is reported when it is read
-            found[entry.name[: -len(last)]] = entry
+            found.append((entry.name[: -len(last)], entry))
         elif entry.is_dir() and not suffix:
-            found[entry.name] = entry  # a DICOM series
+            found.append((entry.name, entry))  # a DICOM series
     return found
 
 
 def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
     """Sort the cases that ``dataset.json`` lists under ``dataset``, paths relative to it."""
-    images: dict[str, tuple[Path, ...]] = {}
-    labels: dict[str, Path | None] = {}
-    faults = []
+    cases, faults = [], []
     for name, entry in mapping.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("images"), list) or not entry["images"]:
             faults.append(Fault(name, folder / DESCRIPTION, "'dataset' gives no list of 'images' for it."))
             continue
-        images[name] = tuple(_path(folder, file) for file in entry["images"])
-        labels[name] = _path(folder, entry["label"]) if entry.get("label") else None
-    return Layout(images, labels, tuple(faults))
+        label = _path(folder, entry["label"]) if entry.get("label") else None
+        cases.append(_case(name, tuple(_path(folder, file) for file in entry["images"]), label))
+    return Layout(cases, tuple(faults))
 
 
-def decathlon_layout(training: Sequence[Any], folder: Path) -> Layout:
-    """Sort the Medical Decathlon's ``training`` list: 4D images and labels."""
-    images: dict[str, tuple[Path, ...]] = {}
-    labels: dict[str, Path | None] = {}
-    faults = []
-    for entry in training:
-        if not isinstance(entry, Mapping) or "image" not in entry:
-            faults.append(Fault(str(entry), folder / DESCRIPTION, "'training' gives no 'image' for it."))
-            continue
-        image = _path(folder, entry["image"])
-        name = strip_ending(image)
-        if name in images:
-            faults.append(Fault(name, image, "'training' names it twice. Keep one entry."))
-            continue
-        images[name] = (image,)
-        labels[name] = _path(folder, entry["label"]) if entry.get("label") else None
-    return Layout(images, labels, tuple(faults))
+def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
+    """Sort the ``training`` list of the Medical Decathlon's ``dataset.json``, or of a datalist of MONAI's.
+
+    An image is a 4D file or a list of files. ``fold`` of an entry, or a list ``validation`` beside, is how
+    cases are divided. Files of one name in several folders are named after their folders as well.
+    """
+    entries: list[tuple[Any, str | None]] = [(entry, None) for entry in described["training"]]
+    folds = [entry.get("fold") for entry, _ in entries if isinstance(entry, Mapping)]
+    further = described.get("validation")
+    remarks = []
+    if isinstance(further, list) and further:
+        if any(fold is not None for fold in folds):
+            remarks.append(
+                f"the {len(further)} cases of 'validation' are left out: 'fold' divides the others."
+            )
+        else:
+            entries = [*((entry, "train") for entry, _ in entries), *((entry, "val") for entry in further)]
+    cases, faults = [], []
+    seen: set[tuple[Path, ...]] = set()
+    for number, (entry, split) in enumerate(entries):
+        made = _listed_case(entry, folder, split)
+        if isinstance(made, str):
+            faults.append(Fault(f"training[{number}]", folder / DESCRIPTION, made))
+        elif made.images in seen:
+            faults.append(Fault(made.name, made.images[0], "'training' names it twice. Keep one entry."))
+        else:
+            seen.add(made.images)
+            cases.append(made)
+    hidden = [case for case in cases if is_hidden(case.images[0])]
+    if hidden:
+        remarks.append(f"{len(hidden)} hidden files are left out: {_some([case.name for case in hidden])}.")
+    return Layout(_named_apart(cases), tuple(faults), tuple(remarks))
 
 
-def predicted_layout(folder: Path, channels: int) -> Layout:
+def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str:
+    """Read an entry of a datalist, or say what is wrong with it."""
+    files = entry.get("image") if isinstance(entry, Mapping) else None
+    files = [files] if isinstance(files, str) else files
+    if not isinstance(files, list) or not files or not all(isinstance(file, str) and file for file in files):
+        return f"'training' gives no 'image' for it: {str(entry)[:60]!r}."
+    fold = entry.get("fold")
+    if fold is not None and (isinstance(fold, bool) or not str(fold).isdigit()):
+        return f"'fold' must be a number from 0; got {fold!r}."
+    images = tuple(_path(folder, file) for file in files)
+    label = _path(folder, entry["label"]) if entry.get("label") else None
+    name = strip_ending(images[0])
+    return _case(name, images, label)._replace(split=split if fold is None else str(fold))
+
+
+def _named_apart(cases: Sequence[CaseFiles]) -> list[CaseFiles]:
+    """Name files that share a name after their folders as well: ``patient1/ct``, ``patient2/ct``."""
+    cases = [case for case in cases if not is_hidden(case.images[0])]
+    count: dict[str, int] = {}
+    for case in cases:
+        count[case.name] = count.get(case.name, 0) + 1
+    made = []
+    for case in cases:
+        above = case.images[0].parent.name
+        name = f"{above}_{case.name}" if count[case.name] > 1 and above else case.name
+        made.append(case._replace(name=name, group=name))
+    return made
+
+
+def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()) -> Layout:
     """Cases of a folder without labels; whole 4D files or DICOM series where no name tells a channel."""
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder. Give a folder of images or a table of paths.")
-    if any(entry.suffix == ".npz" for entry in folder.iterdir()):
+    if holds_pairs(folder):
         return pairs_layout(folder)
-    found = _images(folder, "")
+    found = find_images(folder, "")
     if not found and any(folder.glob("*.dcm")):
-        return Layout({folder.name: (folder,)}, {})
-    if not any(CHANNEL.match(stem) for stem in found):
-        return Layout({stem: (path,) for stem, path in found.items()}, {})
-    return _files(found, channels, folder)
+        return Layout([_case(folder.name, (folder,))])
+    if not any(CHANNEL.match(stem) for stem, _ in found):
+        return Layout([_case(stem, (path,)) for stem, path in found])
+    return channel_files(found, channels, folder, labelled)
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Whether a folder holds npz files of the older library's."""
+    return any(entry.suffix.lower() == ".npz" and not is_hidden(entry) for entry in folder.iterdir())
 
 
 def pairs_layout(folder: Path) -> Layout:
     """Match npz and pkl files: by name, or in sorted order where no two share a name."""
-    arrays = sorted(folder.glob("*.npz"))
-    pickles = sorted(folder.glob("*.pkl"))
+    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry)]
+    arrays = [entry for entry in entries if entry.suffix.lower() == ".npz"]
+    pickles = [entry for entry in entries if entry.suffix.lower() == ".pkl"]
     alone = sorted({path.stem for path in arrays} ^ {path.stem for path in pickles})
     if len(arrays) != len(pickles) or (alone and len(alone) < len(arrays) + len(pickles)):
         # Where no name has its partner, both were named by a rule of their own: order tells
@@ -154,18 +263,36 @@ def pairs_layout(folder: Path) -> Layout:
             f"{folder}: {len(arrays)} .npz and {len(pickles)} .pkl files; each needs its partner. "
             f"Alone: {', '.join(alone[:5])}."
         )
-    images: dict[str, tuple[Path, ...]] = {}
-    labels: dict[str, Path | None] = {}
-    faults = []
+    cases, faults = [], []
     for array, properties in zip(arrays, pickles, strict=True):
-        try:
-            held = pairs.keys(array)
-        except ValueError as error:
-            faults.append(Fault(array.stem, array, str(error)))
-            continue
-        images[array.stem] = (array, properties)
-        labels[array.stem] = array if "y" in held else None
-    return Layout(images, labels, tuple(faults))
+        made = pair_case(array, properties)
+        if isinstance(made, Fault):
+            faults.append(made)
+        else:
+            cases.append(made)
+    return Layout(cases, tuple(faults))
+
+
+def pair_case(array: Path, properties: Path) -> CaseFiles | Fault:
+    """Give the case of an npz and its pkl; its label is the npz where that holds one."""
+    try:
+        held = pairs.keys(array)
+    except Exception as error:  # noqa: BLE001 - a damaged archive fails in many ways: one case, not all
+        return Fault(array.stem, array, f"not a readable npz ({error}). Save or copy it again.")
+    return _case(array.stem, (array, properties), array if "y" in held else None)
+
+
+def _case(name: str, images: tuple[Path, ...], label: Path | None = None) -> CaseFiles:
+    return CaseFiles(name, images, label, name)
+
+
+def _own_ending(path: Path) -> str:
+    """Give the ending as the file has it, capitals included."""
+    return path.name[len(path.name) - len(ending(path)) :]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(sorted(names)[:most]) + (", ..." if len(names) > most else "")
 
 
 def _path(folder: Path, file: object) -> Path:

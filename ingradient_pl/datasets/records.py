@@ -27,7 +27,8 @@ class Fault(NamedTuple):
 
     def __str__(self) -> str:
         reason = self.reason.removeprefix(f"{self.file}: ")
-        return f"{self.case}: {self.file}: {reason}"
+        case = self.case if self.case.isprintable() else repr(self.case)
+        return f"{case}: {self.file}: {reason}"
 
 
 class CaseFiles(NamedTuple):

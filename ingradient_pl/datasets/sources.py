@@ -7,26 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets import tables
+from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layouts import (
-    CHANNEL,
     DESCRIPTION,
+    FIRST_CHANNEL,
     Layout,
-    decathlon_layout,
+    datalist_layout,
+    holds_pairs,
     mapped_layout,
+    pair_case,
     pairs_layout,
     predicted_layout,
     raw_layout,
 )
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
+from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
 
+_NO_TASK = Task(("unknown",), {"unknown": 1})
+"""Stands where names are checked before the task is known."""
+
 KNOWN = {
     *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
-    *("dataset", "training", "test"),
+    *("dataset", "training", "test", "validation", "testing", "written_by"),
 }
 
 
@@ -47,10 +54,10 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give the data set's folder or its table.")
     if path.is_file() and path.name != DESCRIPTION:
-        return tables.read(path, _description(path.parent), group_pattern)
+        return _without_faulty(check_cases(tables.read(path, _description(path.parent), group_pattern)))
     folder = path if path.is_dir() else path.parent
     described = _description(folder)
-    if any(entry.suffix == ".npz" for entry in folder.iterdir()):
+    if holds_pairs(folder):
         return _source(pairs_layout(folder), described, folder, group_pattern)
     if described is None:
         above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
@@ -62,7 +69,7 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     if isinstance(described.get("dataset"), Mapping):
         return _source(mapped_layout(described["dataset"], folder), described, folder, group_pattern)
     if isinstance(described.get("training"), list) and described["training"]:
-        return _source(decathlon_layout(described["training"], folder), described, folder, group_pattern)
+        return _source(datalist_layout(described, folder), described, folder, group_pattern)
     return _source(raw_layout(folder, task, described), described, folder, group_pattern)
 
 
@@ -79,16 +86,14 @@ def images_only(path: Path, task: Task) -> Source:
         SourceError: If there is none, or the source names its channels in another order than the task.
     """
     path = Path(path)
-    if path.is_file() and ending(path):
-        case = path.name[: -len(ending(path))]
-        name = CHANNEL.sub(r"\g<case>", case) if len(task.channels) == 1 else case
-        return Source(task, [CaseFiles(name, (path,), None, case)], path=path)
+    if path.is_file() and (ending(path) or pairs.is_pair(path)):
+        return check_cases(_single_file(path, task))
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
     if path.is_file() and path.name != DESCRIPTION:
         source = tables.read_to_predict(path, _description(path.parent), PATTERN, task)
         check_order(path, source.task.channels, task)
-        return _without_faulty(source._replace(task=task))
+        return _without_faulty(check_cases(source._replace(task=task)))
     described = None if path.is_file() else _description(path)
     raw = described is not None and not {"dataset", "training"} & set(described)
     if path.is_file() or (described is not None and not raw):
@@ -96,26 +101,41 @@ def images_only(path: Path, task: Task) -> Source:
         check_order(path, source.task.channels, task)
         return _without_faulty(source._replace(task=task))
     check_order(path, _named_channels(described or {}), task)
-    layout = predicted_layout(path / "imagesTr" if raw else path, len(task.channels))
     labels = _labels(path / "labelsTr") if raw else {}
-    found: dict[str, tuple[Path, ...]] = {}
-    for name, images in layout.images.items():
-        found.update(_series(name, images[0]) if images[0].is_dir() else {name: images})
-    cases = [CaseFiles(name, images, labels.get(name), name) for name, images in sorted(found.items())]
+    inside = path / "imagesTr" if raw and not holds_pairs(path) else path
+    layout = predicted_layout(inside, len(task.channels), labels)
+    cases = []
+    for case in layout.cases:
+        found = _series(case.name, case.images[0]) if case.images[0].is_dir() else [(case.name, case.images)]
+        for name, images in found:
+            cases.append(CaseFiles(name, images, case.label or labels.get(name), name))
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
-    return _without_faulty(Source(task, cases, tuple(layout.faults), tuple(layout.remarks), path))
+    source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
+    return _without_faulty(check_cases(source))
 
 
-def _series(name: str, folder: Path) -> dict[str, tuple[Path, ...]]:
+def _single_file(path: Path, task: Task) -> Source:
+    """Take one image file, or the npz of a pair, for a data set of one case."""
+    if pairs.is_pair(path):
+        made = pair_case(path, path.with_suffix(".pkl"))
+        if isinstance(made, Fault):
+            return Source(task, [], (made,), path=path)
+        return Source(task, [made], path=path)
+    stem = strip_ending(path)
+    name = FIRST_CHANNEL.sub("", stem) or stem if len(task.channels) == 1 else stem
+    return Source(task, [CaseFiles(name, (path,), None, stem)], path=path)
+
+
+def _series(name: str, folder: Path) -> list[tuple[str, tuple[Path, ...]]]:
     """Find the folders of DICOM series in a folder, however deep; where there are several, all are named."""
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry)]
     inside = [entry for entry in entries if entry.is_dir()]
     if len(inside) < len(entries) or not inside:
-        return {name: (folder,)}
-    found: dict[str, tuple[Path, ...]] = {}
+        return [(name, (folder,))]
+    found = []
     for entry in inside:
-        found.update(_series(name if len(inside) == 1 else f"{name}_{entry.name}", entry))
+        found += _series(name if len(inside) == 1 else f"{name}_{entry.name}", entry)
     return found
 
 
@@ -142,7 +162,8 @@ def _named_channels(described: Mapping[str, Any]) -> list[str]:
 
 def _labels(folder: Path) -> dict[str, Path]:
     """Find label files by case, where there are any: those who score predictions want them."""
-    return {strip_ending(file): file for file in folder.iterdir()} if folder.is_dir() else {}
+    files = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    return {strip_ending(file): file for file in files if ending(file) and not is_hidden(file)}
 
 
 def task_of(described: Mapping[str, Any], folder: Path) -> Task:
@@ -193,28 +214,28 @@ def _description(folder: Path) -> dict[str, Any] | None:
 
 
 def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, pattern: str) -> Source:
-    if not layout.images and not layout.faults:
+    if not layout.cases and not layout.faults:
         raise SourceError(f"{folder}: there is no case in it.{_hint(folder, described or {})}")
+    found = check_cases(Source(_NO_TASK, sorted(layout.cases, key=_name), layout.faults))
     try:
-        groups = group_cases(sorted(layout.images), pattern)
+        groups = group_cases([case.name for case in found.cases], pattern)
     except GroupError as error:
         raise SourceError(str(error)) from error
-    cases = [
-        CaseFiles(name, images, layout.labels.get(name), groups[name])
-        for name, images in sorted(layout.images.items())
-    ]
+    cases = [case._replace(group=groups[case.name]) for case in found.cases]
     task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")
-    if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in layout.faults}):
+    if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in found.faults}):
         remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
-    return Source(task, cases, layout.faults, tuple(remarks), folder)
+    return Source(task, cases, found.faults, tuple(remarks), folder)
 
 
 def _hint(folder: Path, described: Mapping[str, Any]) -> str:
     place = folder / "imagesTr"
     other = (
-        Counter(ending(entry) for entry in place.iterdir() if ending(entry)) if place.is_dir() else Counter()
+        Counter(entry.name[-len(ending(entry)) :] for entry in place.iterdir() if ending(entry))
+        if place.is_dir()
+        else Counter()
     )
     if not other:
         return " Images belong into imagesTr, named CASE_0000.nii.gz."
@@ -226,3 +247,7 @@ def _hint(folder: Path, described: Mapping[str, Any]) -> str:
 def _without_faulty(source: Source) -> Source:
     faulty = {fault.case for fault in source.faults}
     return source._replace(cases=[case for case in source.cases if case.name not in faulty])
+
+
+def _name(case: CaseFiles) -> str:
+    return case.name

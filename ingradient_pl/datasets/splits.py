@@ -160,6 +160,20 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
     return check_splits(made, groups, "the split column")
 
 
+def describe_column_faults(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> list[str]:
+    """Say what training would refuse about the division that a table gives; nothing where it would take it.
+
+    Args:
+        splits: What the table says about each case.
+        groups: The patient of each case.
+    """
+    try:
+        from_column(splits, groups)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def is_test(split: str | None) -> bool:
     """Whether a table keeps a case from training and validation alike."""
     return split is not None and str(split).strip().lower() == TEST

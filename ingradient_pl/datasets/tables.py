@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
@@ -84,8 +86,10 @@ def _table(path: Path, pattern: str) -> _Table:
             wrong.append(made)
         else:
             cases.append(made)
-    twice = sorted({case.name for case in cases if sum(one.name == case.name for one in cases) > 1})
-    wrong += [f"case '{name}' is there more than once" for name in twice]
+    twice = sorted(name for name, count in Counter(case.name for case in cases).items() if count > 1)
+    wrong += [
+        f"case '{name}' is there more than once; give unlike names in the column 'case'" for name in twice
+    ]
     if wrong or not cases:
         raise SourceError(f"{path}: {'; '.join(wrong) or 'there is no case in it'}.")
     try:
@@ -168,8 +172,9 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
         return f"row {number} ('{name}') lacks an image: {files}"
     images = tuple(path.parent / cell for cell in cells)
     name = name or strip_ending(images[0])
-    if name in (".", "..") or any(letter in name for letter in "/\\\0") or name.startswith("."):
-        return f"row {number}: '{name}' cannot name a case: no slashes, and no dot in front"
+    wrong = describe_name_fault(name)
+    if wrong:
+        return f"row {number}: {wrong.rstrip('.')}"
     label = str(row.get("label") or "").strip()
     group, split = (
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")

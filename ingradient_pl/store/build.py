@@ -1,6 +1,7 @@
 """From the files of a data set to a case store, once: crop to content, measure, compress, case by case."""
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ingradient_pl import __version__
+from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
@@ -42,7 +44,8 @@ def build_store(
     """Write the cases of a data set into a case store, or what is missing of them.
 
     A case appears whole or not at all; one whose files did not change since is not made again. A case that
-    cannot be read is reported and does not hold up the others.
+    cannot be read is reported and does not hold up the others; what the store holds of it stays, for its
+    files may be back tomorrow.
 
     Args:
         source: The data set, from :func:`ingradient_pl.datasets.sources.read_source`.
@@ -57,7 +60,7 @@ def build_store(
     Raises:
         StoreError: If the folder holds another data set or a newer store, or the disk is full.
     """
-    store = Path(store)
+    store, source = Path(store), check_cases(source)
     check_orientation(orientation)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
@@ -79,11 +82,11 @@ def build_store(
                 bar.set_postfix_str(f"{len(faults)} faulty")
             else:
                 records.append(outcome)
-    for name in {fault.case for fault in source.faults}:
-        remove_folder(store / CASES / name)
+    held = metadata.read_case_names(store)
     known = {case.name for case in source.cases}
-    strangers = [name for name in metadata.read_case_names(store) if name not in known]
-    return Summary.of(source, sorted(records), sorted(faults), strangers)
+    kept = sorted({fault.case for fault in faults} & set(held))
+    strangers = [name for name in held if name not in known and name not in kept]
+    return Summary.of(source, sorted(records), sorted(faults), strangers, kept)
 
 
 def _describe(source: Source, settings: _Settings) -> None:
@@ -98,6 +101,10 @@ def _describe(source: Source, settings: _Settings) -> None:
     try:
         if (settings.store / DATASET).exists():
             _check_same_settings(settings, metadata.read_dataset(settings.store))
+        if (settings.store / CASES).is_symlink():
+            raise StoreError(
+                f"{settings.store / CASES} is a link that leads out of the store. Remove the link."
+            )
         (settings.store / CASES).mkdir(parents=True, exist_ok=True)
         content = metadata.encode(plain)
         if not (settings.store / DATASET).exists() or (settings.store / DATASET).read_bytes() != content:
@@ -168,8 +175,9 @@ def _build_case(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
             with _writing(case, settings):
                 return _record(_update_group(held, case, folder), SKIPPED)
         made = prepare_case(case, settings.task, settings.orientation)
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        remove_folder(folder)
+    except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways: one case, not the run
+        if held is not None and not _fits(held, settings):
+            remove_folder(folder)
         return _fault(case, error)
     with _writing(case, settings):
         described = metadata.encode({**made.described, "made_from": origin})
@@ -177,11 +185,22 @@ def _build_case(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
     return _record(made.described, REBUILT if held is not None else DONE)
 
 
+def _fits(held: dict[str, Any], settings: _Settings) -> bool:
+    """Whether a stored case is whole and was made for the store's task: files apart, it would be kept."""
+    made_from = held["made_from"] or {}
+    wanted = _wanted(settings)
+    return bool({key: made_from.get(key) for key in wanted} == json.loads(json.dumps(wanted)))
+
+
 def _fault(case: CaseFiles, error: Exception) -> Fault:
     files = [file for file in (*case.images, case.label) if file is not None]
     if isinstance(error, OSError):
         return Fault(case.name, Path(error.filename or files[0]), f"{error.strerror or error}.")
-    message = str(error) or f"{type(error).__name__}: it does not fit into memory."
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = f"it does not fit into memory ({message or 'MemoryError'}). Prepare with fewer --workers."
+    elif not isinstance(error, (ValueError, RuntimeError)):
+        message = f"it cannot be read ({type(error).__name__}: {message}). Save or copy it again."
     return Fault(
         case.name, next((file for file in files if message.startswith(f"{file}:")), files[0]), message
     )
@@ -206,9 +225,16 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     """What a prepared case depends on: where this differs, it is made again."""
     files = [file for file in (*case.images, case.label) if file is not None]
     return {
-        "store_format": FORMAT,
         "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
+        **_wanted(settings),
+    }
+
+
+def _wanted(settings: _Settings) -> dict[str, Any]:
+    """What all cases of a store have in common."""
+    return {
+        "store_format": FORMAT,
         "orientation": settings.orientation,
         "channels": len(settings.task.channels),
         "values": list(settings.task.values),
@@ -223,7 +249,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _read_entry(folder: Path) -> dict[str, Any] | None:
-    if not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():  # nothing is written through a link: it is replaced
         return None
     try:
         held = metadata.read_description(folder)

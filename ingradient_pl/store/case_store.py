@@ -111,7 +111,7 @@ class CaseStore:
             )
         self.task, self.orientation = metadata.read_task(described["task"]), str(described["orientation"])
         self.cases = {
-            name: self._case(self._plain(name)) for name in names or metadata.read_case_names(self.path)
+            name: self._case(name, self._plain(name)) for name in names or metadata.read_case_names(self.path)
         }
         self._fresh()
 
@@ -219,11 +219,11 @@ class CaseStore:
     def _plain(self, name: str) -> dict[str, Any]:
         return metadata.read_description(self.path / CASES / name)
 
-    def _case(self, plain: dict[str, Any]) -> StoredCase:
+    def _case(self, name: str, plain: dict[str, Any]) -> StoredCase:
         native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
         start = plain["start"]
         return StoredCase(
-            name=plain["name"],
+            name=name,  # of the folder: what a description says could lead elsewhere
             grid=Grid.of(plain["shape"], plain["spacing"]).transposed(self.transpose),
             classes=tuple(sorted(int(value) for value in plain["voxels"])),
             group=plain["group"],
@@ -295,8 +295,7 @@ class CaseStore:
 
     def _damaged(self, name: str, path: Path, error: Exception) -> StoreError:
         return StoreError(
-            f"Case '{name}': {path} cannot be read ({error}). "
-            f"Delete the folder {path.parent} and prepare the data set again: only what is missing is made."
+            f"Case '{name}': {path} cannot be read ({error}). {metadata.describe_cure(error, path.parent)}"
         )
 
 

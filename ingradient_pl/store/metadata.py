@@ -1,5 +1,6 @@
 """The files of a store and what stands in them, voxels apart."""
 
+import errno
 import json
 import os
 import zlib
@@ -78,10 +79,25 @@ def read_description(folder: Path) -> dict[str, Any]:
             raise ValueError("its check sum differs")
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(
-            f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). "
-            f"Delete the folder {folder} and prepare the data set again."
+            f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). {describe_cure(error, folder)}"
         ) from error
     return plain
+
+
+def describe_cure(error: BaseException, folder: Path) -> str:
+    """Say what to do about a file of a stored case that cannot be read: nothing good is thrown away.
+
+    Args:
+        error: What went wrong.
+        folder: Of the case.
+    """
+    if isinstance(error, PermissionError):
+        return "You have no permission to read it: ask its owner, or change its mode (chmod)."
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
+        return "The disk does not give it: is it mounted and well? Try again."
+    if "replaced since" in str(error):
+        return "The data set was prepared again meanwhile: start again."
+    return f"Delete the folder {folder} and prepare the data set again: only what is missing is made."
 
 
 def read_case_names(path: Path) -> list[str]:
@@ -90,7 +106,7 @@ def read_case_names(path: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def read_task(plain: dict[str, Any]) -> Task:

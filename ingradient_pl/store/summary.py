@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
 
@@ -51,6 +52,7 @@ class Summary(NamedTuple):
         faults: Every case that could not be prepared, and why.
         warnings: What a user should look at.
         classes: Name of each foreground label -> (integers, cases that have it, voxels over all cases).
+        kept: Faulty cases that the store holds as they were prepared before.
     """
 
     name: str
@@ -58,13 +60,35 @@ class Summary(NamedTuple):
     faults: tuple[Fault, ...]
     warnings: tuple[str, ...]
     classes: dict[str, tuple[tuple[int, ...], int, int]]
+    kept: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, source: Source, cases: Sequence[CaseRecord], faults: Sequence[Fault], strangers: Sequence[str]
+        cls,
+        source: Source,
+        cases: Sequence[CaseRecord],
+        faults: Sequence[Fault],
+        strangers: Sequence[str] = (),
+        kept: Sequence[str] = (),
     ) -> "Summary":
-        """Put together what was found; ``strangers`` are cases in the store that the source does not have."""
+        """Put together what was found.
+
+        Args:
+            source: The data set.
+            cases: What became of each case.
+            faults: What is wrong with the others.
+            strangers: Cases in the store that the source does not have.
+            kept: Faulty cases that the store holds as they were prepared before.
+        """
         warnings = [*source.remarks, *(f"{case.name}: {text}" for case in cases for text in case.warnings)]
+        warnings += splits.describe_column_faults(
+            {case.name: case.split for case in source.cases}, {case.name: case.group for case in source.cases}
+        )
+        if kept:
+            warnings.append(
+                f"{len(kept)} of the faulty cases stay in the store as they were prepared before: "
+                f"{', '.join(kept[:5])}. Delete their folders if they are wanted no more."
+            )
         if strangers:
             warnings.append(
                 f"{len(strangers)} cases in the store are not in the source: {', '.join(strangers[:5])}. "
@@ -74,7 +98,7 @@ class Summary(NamedTuple):
         for name, integers in source.task.foreground.items():
             counts = [sum(case.voxels.get(value, 0) for value in integers) for case in cases]
             classes[name] = (integers, sum(count > 0 for count in counts), sum(counts))
-        return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes)
+        return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes, tuple(kept))
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -92,7 +116,8 @@ class Summary(NamedTuple):
             lines += [f"  {title:<14}{text}" for title, text in self._figures()]
             lines += ["", *self._classes()]
         lines += _listed("warnings", self.warnings)
-        lines += _listed("faulty cases, not in the store", [str(fault) for fault in self.faults])
+        title = "faulty cases" if self.kept else "faulty cases, not in the store"
+        lines += _listed(title, [str(fault) for fault in self.faults])
         return "\n".join(lines)
 
     def _outcomes(self) -> str:
