@@ -1,3 +1,109 @@
-"""nnU-Net's method as a PyTorch Lightning application; importing the package imports nothing heavy."""
+"""nnU-Net's method as a PyTorch Lightning application; importing the package imports nothing heavy.
+
+import ingradient_pl as ip
+
+store = ip.prepare("DATASET", "store")
+plan = ip.plan(store)
+model = ip.load("run/checkpoints/last.ckpt")
+label = model.predict(array, spacing)
+"""
+
+from typing import TYPE_CHECKING
+
+from ingradient_pl.lazy import attach
+
+if TYPE_CHECKING:
+    from ingradient_pl.commands.compare import compare as compare
+    from ingradient_pl.commands.evaluate import evaluate as evaluate
+    from ingradient_pl.commands.export import export as export
+    from ingradient_pl.commands.import_nnunet import import_nnunet as import_nnunet
+    from ingradient_pl.commands.load import load as load
+    from ingradient_pl.commands.phantoms import phantoms as phantoms
+    from ingradient_pl.commands.plan import plan as plan
+    from ingradient_pl.commands.postprocess import postprocess as postprocess
+    from ingradient_pl.commands.predict import Predictions as Predictions
+    from ingradient_pl.commands.predict import predict as predict
+    from ingradient_pl.commands.prepare import prepare as prepare
+    from ingradient_pl.datasets.splits import Fold as Fold
+    from ingradient_pl.datasets.splits import Split as Split
+    from ingradient_pl.draws.affine import RandomAffine as RandomAffine
+    from ingradient_pl.draws.elastic import RandomElasticDeformation as RandomElasticDeformation
+    from ingradient_pl.draws.planned import draws as draws
+    from ingradient_pl.draws.training import TrainingDraws as TrainingDraws
+    from ingradient_pl.geometry import Box as Box
+    from ingradient_pl.geometry import Grid as Grid
+    from ingradient_pl.inference.predictor import Predictor as Predictor
+    from ingradient_pl.lightning.datamodule import SegmentationData as SegmentationData
+    from ingradient_pl.lightning.module import SegmentationModule as SegmentationModule
+    from ingradient_pl.losses.deep_supervision import DeepSupervision as DeepSupervision
+    from ingradient_pl.losses.dice_ce import DiceCE as DiceCE
+    from ingradient_pl.metrics.evaluation import Evaluation as Evaluation
+    from ingradient_pl.networks.unet import UNet as UNet
+    from ingradient_pl.planning.constructors import loss as loss
+    from ingradient_pl.planning.constructors import unet as unet
+    from ingradient_pl.planning.fingerprint import Fingerprint as Fingerprint
+    from ingradient_pl.planning.plan import Plan as Plan
+    from ingradient_pl.planning.plan_yaml import read_plan as read_plan
+    from ingradient_pl.planning.plan_yaml import write_plan as write_plan
+    from ingradient_pl.planning.planner import Planner as Planner
+    from ingradient_pl.store.case_store import CaseStore as CaseStore
+    from ingradient_pl.task import Task as Task
+    from ingradient_pl.transforms.intensity import Augment as Augment
+    from ingradient_pl.transforms.patch import Batch as Batch
+    from ingradient_pl.transforms.patch import Patch as Patch
 
 __version__ = "0.1.0"
+
+RETIRED = {
+    "RandomBend": "RandomElasticDeformation",
+    "RandomMotion": "RandomAffine",
+    "outside": "external_network, in ingradient_pl.networks",
+    "sampling": "draws",
+    "optimisers": "optimizers",
+}
+"""Names of before to what stands in their place."""
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Augment": "transforms.intensity",
+        "Batch": "transforms.patch",
+        "Box": "geometry",
+        "CaseStore": "store.case_store",
+        "DeepSupervision": "losses.deep_supervision",
+        "DiceCE": "losses.dice_ce",
+        "Evaluation": "metrics.evaluation",
+        "Fingerprint": "planning.fingerprint",
+        "Fold": "datasets.splits",
+        "Grid": "geometry",
+        "Patch": "transforms.patch",
+        "Plan": "planning.plan",
+        "Planner": "planning.planner",
+        "Predictions": "commands.predict",
+        "Predictor": "inference.predictor",
+        "RandomAffine": "draws.affine",
+        "RandomElasticDeformation": "draws.elastic",
+        "SegmentationData": "lightning.datamodule",
+        "SegmentationModule": "lightning.module",
+        "Split": "datasets.splits",
+        "Task": "task",
+        "TrainingDraws": "draws.training",
+        "UNet": "networks.unet",
+        "compare": "commands.compare",
+        "draws": "draws.planned",
+        "evaluate": "commands.evaluate",
+        "export": "commands.export",
+        "import_nnunet": "commands.import_nnunet",
+        "load": "commands.load",
+        "loss": "planning.constructors",
+        "phantoms": "commands.phantoms",
+        "plan": "commands.plan",
+        "postprocess": "commands.postprocess",
+        "predict": "commands.predict",
+        "prepare": "commands.prepare",
+        "read_plan": "planning.plan_yaml",
+        "unet": "planning.constructors",
+        "write_plan": "planning.plan_yaml",
+    },
+    RETIRED,
+)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel
@@ -389,10 +388,8 @@ def test_preparing_needs_neither_torch_nor_lightning(raw, store):
 
 
 @pytest.mark.real
-def test_two_hundred_real_cases_take_seconds_and_little_disk(hippocampus, store):
-    start = time.perf_counter()
+def test_two_hundred_real_cases_take_little_disk(hippocampus, store):
     summary = built(hippocampus, store)
-    assert time.perf_counter() - start < 20  # 2 to 3 s on two idle cores
     assert summary.outcomes == {"done": 200}
     files = [path.stat().st_size for path in store.rglob("*") if path.is_file()]
     sources = [path.stat().st_size for path in hippocampus.rglob("*") if path.is_file()]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_anisotropic_predictions import drawn, equal_share, made_up
+from nnunet_models import drawn, equal_share, made_up
 
 from ingradient_pl.datasets.sources import task_of
 from ingradient_pl.images.formats import read_volume

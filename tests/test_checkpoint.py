@@ -4,47 +4,12 @@ import pickle
 
 import pytest
 import torch
+from tiny_models import TASK, network, plan
 from torch import nn
 
 from ingradient_pl.inference.checkpoint import CheckpointError, read, read_description, write
-from ingradient_pl.networks.unet import UNet
-from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, ZScore
-
-TASK = Task(("MR",), {"background": 0, "organ": 1})
-
-
-def plan(**changes):
-    settings = {
-        "channels": 1,
-        "outputs": 2,
-        "spacing": (2.0, 1.0, 1.0),
-        "patch": (8, 8, 8),
-        "batch_size": 2,
-        "widths": (4, 8),
-        "strides": ((1, 1, 1), (2, 2, 2)),
-        "kernels": ((3, 3, 3), (3, 3, 3)),
-        "blocks": (1, 1),
-        "decoder_blocks": (1,),
-        "normalisation": (ZScore(),),
-    }
-    return Plan(**{**settings, **changes})
-
-
-def network(seed=0, **changes):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        made = plan(**changes)
-        return UNet(
-            made.channels,
-            made.outputs,
-            made.widths,
-            made.strides,
-            made.kernels,
-            made.blocks,
-            made.decoder_blocks,
-        ).eval()
 
 
 def test_a_model_comes_back_with_weights_plan_and_task(tmp_path):

@@ -8,26 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from runs import outcome
 
 from ingradient_pl.cli import main as entry
-from ingradient_pl.cli import train as train_entry
-
-
-def outcome(monkeypatch, capsys, command, *arguments):
-    """Exit code, standard output and standard error of a command run in this process."""
-    program, run = (
-        ("ingradient-train", train_entry.main) if command == "train" else ("ingradient", entry.main)
-    )
-    line = [program, *([] if command == "train" else [command]), *map(str, arguments)]
-    monkeypatch.setattr(sys, "argv", line)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    code = 0
-    try:
-        run()
-    except SystemExit as stop:
-        code = stop.code or 0
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,13 @@
 
 import configparser
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
+from runs import composed
 
-from ingradient_pl.cli.overrides import with_plans
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
@@ -28,19 +25,6 @@ ELSEWHERE = {  # groups that stand inside another constructor's group
     "draws": "draws@data.draws",
     "augment": "augment@data.augment",
 }
-
-
-def composed(overrides, folder):
-    """The config as a run sees it."""
-    plans = Path(tempfile.mkdtemp(dir=folder))
-    with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
-        config = compose(
-            "train",
-            [*with_plans(list(overrides), plans), f"hydra.runtime.output_dir={folder}"],
-            return_hydra_config=True,
-        )
-    HydraConfig.instance().set_config(config)
-    return config
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

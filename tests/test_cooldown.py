@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from test_conf import composed
+from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.cooldown import Cooldown

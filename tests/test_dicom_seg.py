@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK
-from test_predict import Oracle, plan
+from oracles import Oracle, plan
 
 from ingradient_pl.datasets.phantom import ball
 from ingradient_pl.datasets.records import CaseFiles

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from test_conf import composed
+from runs import composed
 from torch.testing import assert_close
 
 from ingradient_pl.draws.elastic import RandomElasticDeformation

@@ -3,10 +3,9 @@
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from test_conf import composed
+from runs import composed
 
-from ingradient_pl.cli.plan import plan_store
-from ingradient_pl.cli.predict import predict_source
+import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError
@@ -46,7 +45,7 @@ def test_a_network_of_somebody_else_is_planned_for_trained_and_used_where_truste
     quick, mine, phantom_store, raw_phantoms, tmp_path, capsys
 ):
     file = tmp_path / "plan.yaml"
-    plan_store(str(phantom_store), str(file), network=str(mine), multiple=4, memory_gb=3)
+    ip.plan(str(phantom_store), str(file), network=str(mine), multiple=4, memory_gb=3)
     assert (
         f"hydra.searchpath=[file://{mine.parents[1]}] network@module.network=mine" in capsys.readouterr().out
     )
@@ -65,7 +64,7 @@ def test_a_network_of_somebody_else_is_planned_for_trained_and_used_where_truste
     ):
         checkpoint.read(written)
     images, output = raw_phantoms / "imagesTr", tmp_path / "out"
-    predict_source(str(written), str(images), str(output), mirror=False, device="cpu", trust=["somebodys"])
+    ip.predict(str(written), str(images), str(output), mirror=False, device="cpu", trust=["somebodys"])
     assert len(list(output.glob("*.nii.gz"))) == 6
     capsys.readouterr()
 
@@ -73,9 +72,9 @@ def test_a_network_of_somebody_else_is_planned_for_trained_and_used_where_truste
 def test_a_network_that_needs_more_than_a_planner_knows_is_named(phantom_store, mine, tmp_path):
     mine.write_text(MINE.replace("width: 3", 'width: "${plan.widths}"'))
     with pytest.raises(ValueError, match=r"mine.yaml cannot be planned for.*depend on plan.channels"):
-        plan_store(str(phantom_store), str(tmp_path / "plan.yaml"), network=str(mine))
-    with pytest.raises(FileNotFoundError, match=r"no network 'other'.*outside"):
-        plan_store(str(phantom_store), str(tmp_path / "plan.yaml"), network="other")
+        ip.plan(str(phantom_store), str(tmp_path / "plan.yaml"), network=str(mine))
+    with pytest.raises(FileNotFoundError, match=r"no network 'other'.*external"):
+        ip.plan(str(phantom_store), str(tmp_path / "plan.yaml"), network="other")
 
 
 def test_monais_network_is_planned_for_trained_and_used_where_trusted(
@@ -83,7 +82,7 @@ def test_monais_network_is_planned_for_trained_and_used_where_trusted(
 ):
     pytest.importorskip("monai", reason="MONAI is an optional extra")
     file = tmp_path / "plan.yaml"
-    plan_store(str(phantom_store), str(file), network="external", multiple=8)
+    ip.plan(str(phantom_store), str(file), network="external", multiple=8)
     assert "network@module.network=external" in capsys.readouterr().out
     overrides = [*small(quick, file, [16, 16, 16]), "network@module.network=external"]
     train(composed([*overrides, "module.network.arguments.init_filters=8"], tmp_path))
@@ -91,6 +90,6 @@ def test_monais_network_is_planned_for_trained_and_used_where_trusted(
     with pytest.raises(CheckpointError, match=r"'monai\.networks\.nets\.SegResNet' is not in a trusted"):
         checkpoint.read(written)
     images, output = raw_phantoms / "imagesTr", tmp_path / "out"
-    predict_source(str(written), str(images), str(output), mirror=False, device="cpu", trust=["monai"])
+    ip.predict(str(written), str(images), str(output), mirror=False, device="cpu", trust=["monai"])
     assert len(list(output.glob("*.nii.gz"))) == 6
     capsys.readouterr()

@@ -2,18 +2,10 @@
 
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from windows_by_hand import gaussian_map
 
 from ingradient_pl.inference.gaussian_weights import padding, window_weights
 from ingradient_pl.inference.windows import starts, windows
-
-
-def gaussian_map(patch):
-    """nnU-Net's weights, as its paper and source define them."""
-    spike = torch.zeros(patch, dtype=torch.float64).numpy()
-    spike[tuple(length // 2 for length in patch)] = 1
-    weights = gaussian_filter(spike, [length / 8 for length in patch], 0, mode="constant")
-    return torch.from_numpy(weights / weights.max() * 10)
 
 
 @pytest.mark.parametrize(("size", "length"), [(40, 40), (110, 64), (9, 1), (23, 8), (31, 7)])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_checkpoint import network, plan
-from test_command_line import outcome
+from runs import outcome
+from tiny_models import network, plan
 
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images.formats import read_label, read_volume

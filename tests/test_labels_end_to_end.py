@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from test_conf import composed
+from runs import composed
 
-from ingradient_pl.cli.evaluate import evaluate_folder
-from ingradient_pl.cli.plan import plan_store
-from ingradient_pl.cli.predict import predict_source
+import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
@@ -64,10 +62,8 @@ def overrides(store, plan, **changes):
 def answered(run, raw, output):
     """Labels and scores of the run's checkpoint through the commands."""
     images = raw / "imagesTr"
-    predict_source(
-        str(run / "checkpoints" / "last.ckpt"), str(images), str(output), mirror=False, device="cpu"
-    )
-    evaluate_folder(str(output), str(raw / "labelsTr"), str(output / "summary.json"))
+    ip.predict(str(run / "checkpoints" / "last.ckpt"), str(images), str(output), mirror=False, device="cpu")
+    ip.evaluate(str(output), str(raw / "labelsTr"), str(output / "summary.json"))
     scores = json.loads((output / "summary.json").read_text())
     labels = [np.asarray(nibabel.load(file).dataobj) for file in sorted(output.glob("*.nii.gz"))]
     shapes = [nibabel.load(file).shape for file in sorted((raw / "labelsTr").glob("*.nii.gz"))]
@@ -77,7 +73,7 @@ def answered(run, raw, output):
 
 def test_regions_train_and_predict(raw_phantoms, tmp_path, capsys):
     store = described(raw_phantoms, tmp_path, REGIONS)
-    plan_store(str(store), str(tmp_path / "plan.yaml"))
+    ip.plan(str(store), str(tmp_path / "plan.yaml"))
     kept = overrides(store, tmp_path / "plan.yaml")
     with pytest.raises(ValueError, match=r"has regions \(whole, lesion\).*loss=regions"):
         train(composed([*kept, "callbacks=none"], tmp_path))
@@ -93,7 +89,7 @@ def test_regions_train_and_predict(raw_phantoms, tmp_path, capsys):
 
 def test_voxels_that_nobody_annotated_count_nowhere(raw_phantoms, tmp_path, capsys):
     store = described(raw_phantoms, tmp_path, IGNORED, sparse=True)
-    plan_store(str(store), str(tmp_path / "plan.yaml"))
+    ip.plan(str(store), str(tmp_path / "plan.yaml"))
     kept = overrides(store, tmp_path / "plan.yaml")
     with pytest.raises(ValueError, match=r"ignore: 3.*plan.ignore=3"):
         train(composed([*kept, "plan.ignore=null", "callbacks=none"], tmp_path))
@@ -119,7 +115,7 @@ def test_the_second_stage_of_a_cascade_is_refused(quick, tmp_path):
 
 
 def test_slices_train_and_predict_volumes(raw_phantoms, phantom_store, tmp_path, capsys):
-    plan_store(str(phantom_store), str(tmp_path / "plan.yaml"), configuration="2d")
+    ip.plan(str(phantom_store), str(tmp_path / "plan.yaml"), configuration="2d")
     plan = yaml.safe_load((tmp_path / "plan.yaml").read_text())
     assert plan["patch"][0] == 1
     assert plan["spacing"][0] is None

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
-    {"geometry", "spec", "files", "task"},
+    {"geometry", "spec", "files", "task", "messages", "lazy"},
     {"images"},
     {"datasets"},
     {"store"},
@@ -16,12 +16,14 @@ LAYERS = [  # lowest first; rooms of one layer do not know each other
     {"loading", "inference"},
     {"nnunet"},
     {"lightning"},
+    {"commands"},
     {"cli"},
 ]
 HEIGHT = {unit: height for height, layer in enumerate(LAYERS) for unit in layer}
 SHELL = {  # who alone may import a framework
-    "lightning": {"pytorch_lightning", "lightning_fabric", "lightning"},
-    "cli": {"hydra", "omegaconf", "jsonargparse"},
+    ("lightning",): {"pytorch_lightning", "lightning_fabric", "lightning"},
+    ("commands", "cli"): {"hydra", "omegaconf"},
+    ("cli",): {"jsonargparse"},
 }
 FILES = sorted(set(PACKAGE.glob("**/*.py")) - {PACKAGE / "__init__.py"})
 
@@ -58,9 +60,22 @@ def test_each_framework_stays_in_its_shell(file):
     found = {name.split(".")[0] for name in imported(file)}
     for shell, frameworks in SHELL.items():
         wrong = found & frameworks
-        assert unit_of(file) == shell or not wrong, f"only {shell}/ may import {sorted(wrong)}"
+        assert unit_of(file) in shell or not wrong, f"only {' and '.join(shell)} may import {sorted(wrong)}"
 
 
 def test_no_drawer_for_leftovers():
     names = {path.stem for path in PACKAGE.glob("**/*")}
     assert not names & {"utils", "common", "helpers", "base", "misc", "core", "engine"}
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("file", sorted(TESTS.glob("*.py")), ids=lambda file: file.stem)
+def test_no_test_file_imports_another(file):
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+        names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
+    wrong = {name for name in names if name.split(".")[0].startswith("test_") or "conftest" in name}
+    assert not wrong, f"{file.name} imports {sorted(wrong)}: move what they share into a module of its own"

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from hydra.core.hydra_config import HydraConfig
-from test_command_line import outcome
-from test_conf import composed
+from runs import composed, outcome
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.phantom import phantom

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
+from patches_alike import alike
 
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
@@ -34,23 +34,6 @@ def epochs(loader, count=2):
         loader.sampler.set_epoch(epoch)
         found += list(batches)
     return found
-
-
-def alike(one, other):
-    """Whether two patches are the same to the last bit."""
-    ways = zip(flat(one.sampling), flat(other.sampling), strict=True)
-    return (
-        one[:2] == other[:2]
-        and all(torch.equal(*pair) for pair in zip(one[2:4], other[2:4], strict=True))
-        and torch.equal(one.terms, other.terms)
-        and all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in ways)
-    )
-
-
-def flat(way):
-    if way is None:
-        return []
-    return [leaf for part in way for leaf in flat(part)] if isinstance(way, tuple) else [way]
 
 
 def test_the_same_patches_come_for_one_rank_of_four_as_for_two_ranks_of_two(data):

@@ -3,49 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from oracles import dice, plan, predictor
 from torch import nn
 
 from ingradient_pl.datasets.phantom import ball
-from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import NoNormalisation, ZScore
-
-BALL = Task(("CT",), {"background": 0, "ball": 1})
-
-
-class Oracle(nn.Module):
-    """Bright is foreground; each of its answers may be coarser than the one before."""
-
-    def forward(self, image):
-        return [torch.cat([50 - image[:, :1], image[:, :1] - 50], dim=1), image[:, :, ::2]]
-
-
-def plan(patch=(16, 16, 16), **changes):
-    settings = {
-        "channels": 1,
-        "outputs": 2,
-        "spacing": (1.5, 1.5, 1.5),
-        "patch": patch,
-        "batch_size": 2,
-        "widths": (4, 8),
-        "strides": ((1, 1, 1), (1, 2, 2)),
-        "kernels": ((3, 3, 3), (3, 3, 3)),
-        "blocks": (1, 1),
-        "decoder_blocks": (1,),
-        "normalisation": (NoNormalisation(),),
-    }
-    return Plan(**{**settings, **changes})
-
-
-def predictor(made=None, task=BALL, network=None, mirrored=(), **settings):
-    model = Model([network or Oracle()], made or plan(), task, "test", mirrored)
-    return Predictor(model, **settings)
-
-
-def dice(one, other):
-    return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.7, 0.7), (2.0, 1.0, 2.5)], ids=str)

@@ -7,60 +7,28 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
-from test_predict import Oracle, plan
+from oracles import BALL, Oracle, cases_predictor, dice, write_ball
 from torch import nn
 
-from ingradient_pl.datasets.phantom import ball
-from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import formats
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference import predict_cases as cases_run
-from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.task import Task
-
-TASK = Task(("CT",), {"background": 0, "ball": 1})
-SPACING = (2.0, 1.0, 1.5)
-
-
-def predictor(network=None, orientation="LPS", **settings):
-    made = plan((16, 16, 16), orientation=orientation, spacing=(1.5, 1.5, 1.5))
-    return Predictor(Model([network or Oracle()], made, TASK, "test", ()), **settings)
-
-
-def write(folder, name, ending=".nii.gz", direction=None, shape=(16, 24, 20)):
-    image, label = ball(shape, SPACING, radius_mm=8)
-    files = []
-    for part, voxels in (("images", image[0] + 1), ("labels", label)):
-        made = SimpleITK.GetImageFromArray(voxels)
-        made.SetSpacing(SPACING[::-1])
-        made.SetOrigin((10.0, -20.0, 30.0))
-        if direction:
-            made.SetDirection(direction)
-        (folder / part).mkdir(exist_ok=True)
-        file = folder / part / f"{name}{'_0000' if part == 'images' else ''}{ending}"
-        SimpleITK.WriteImage(made, str(file))
-        files.append(file)
-    return CaseFiles(name, (files[0],), files[1], name)
 
 
 @pytest.fixture
 def cases(tmp_path):
-    return [write(tmp_path, f"case_{number}") for number in range(3)]
-
-
-def dice(one, other):
-    return 2 * (one & other).sum() / (one.sum() + other.sum())
+    return [write_ball(tmp_path, f"case_{number}") for number in range(3)]
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
 @pytest.mark.parametrize("direction", [(0, 1, 0, 0, 0, -1, -1, 0, 0), (-1, 0, 0, 0, -1, 0, 0, 0, 1)])
 @pytest.mark.parametrize("orientation", ["LPS", "stored"])
 def test_an_answer_lies_where_its_image_lies_in_the_same_format(tmp_path, ending, direction, orientation):
-    case = write(tmp_path, "turned", ending, direction)
-    report = save_cases(predictor(orientation=orientation), [case], tmp_path / "out")
+    case = write_ball(tmp_path, "turned", ending, direction)
+    report = save_cases(cases_predictor(orientation=orientation), [case], tmp_path / "out")
     assert report.written == [tmp_path / "out" / f"turned{ending}"]
     image = SimpleITK.ReadImage(str(case.images[0]))
     answer = SimpleITK.ReadImage(str(report.written[0]))
@@ -72,8 +40,8 @@ def test_an_answer_lies_where_its_image_lies_in_the_same_format(tmp_path, ending
 
 
 def test_a_folder_of_images_becomes_a_folder_of_labels(tmp_path, cases):
-    found = images_only(tmp_path / "images", TASK).cases
-    report = save_cases(predictor(), found, tmp_path / "out")
+    found = images_only(tmp_path / "images", BALL).cases
+    report = save_cases(cases_predictor(), found, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"case_{i}.nii.gz" for i in range(3)
     ]
@@ -106,7 +74,7 @@ def test_the_next_case_is_read_and_the_last_is_written_while_one_is_predicted(mo
     monkeypatch.setattr(cases_run, "read_case", reading)
     monkeypatch.setattr(formats, "write_label", writing)
     monkeypatch.setattr(Predictor, "predict", predicting)
-    assert len(save_cases(predictor(), cases, tmp_path / "out").written) == 3
+    assert len(save_cases(cases_predictor(), cases, tmp_path / "out").written) == 3
     assert overlapped == [True, True]
 
 
@@ -114,7 +82,7 @@ def test_faulty_cases_are_told_in_a_line_each_and_the_others_are_done(tmp_path, 
     cases[0].images[0].write_bytes(b"version https://git-lfs.github.com/spec/v1")
     wrong = cases[1]._replace(images=cases[1].images * 2)
     told = []
-    report = save_cases(predictor(), [cases[0], wrong, cases[2]], tmp_path / "out", say=told.append)
+    report = save_cases(cases_predictor(), [cases[0], wrong, cases[2]], tmp_path / "out", say=told.append)
     assert [path.name for path in report.written] == ["case_2.nii.gz"]
     assert [failure.case for failure in report.failures] == ["case_0", "case_1"]
     assert "the model wants 1" in report.failures[1].reason
@@ -134,10 +102,10 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path, cases):
 
     calls_of_one = count(cases[:1])
     with pytest.raises(KeyboardInterrupt):
-        save_cases(predictor(Killed()), cases, tmp_path / "out")
+        save_cases(cases_predictor(Killed()), cases, tmp_path / "out")
     left = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert left == ["case_0.nii.gz"]
-    report = save_cases(predictor(), cases, tmp_path / "out", resume=True)
+    report = save_cases(cases_predictor(), cases, tmp_path / "out", resume=True)
     assert report.skipped == ["case_0"]
     assert len(report.written) == 2
 
@@ -152,13 +120,13 @@ def count(cases):
             Counting.calls += 1
             return super().forward(image)
 
-    score_cases(predictor(Counting()), cases, say=lambda line: None)
+    score_cases(cases_predictor(Counting()), cases, say=lambda line: None)
     return Counting.calls
 
 
 def test_cases_are_scored_against_their_labels(cases):
     told = []
-    report = score_cases(predictor(), cases, say=told.append)
+    report = score_cases(cases_predictor(), cases, say=told.append)
     scores = [case.scores[1]["Dice"] for case in report.evaluation.cases]
     assert len(scores) == len(told) == 3
     assert min(scores) > 0.9
@@ -166,9 +134,9 @@ def test_cases_are_scored_against_their_labels(cases):
 
 
 def test_a_case_without_label_or_with_one_elsewhere_is_not_scored(tmp_path, cases):
-    elsewhere = write(tmp_path, "other", shape=(16, 24, 21))
+    elsewhere = write_ball(tmp_path, "other", shape=(16, 24, 21))
     odd = [cases[0]._replace(label=None), cases[1]._replace(label=elsewhere.label), cases[2]]
-    report = score_cases(predictor(), odd, say=lambda line: None)
+    report = score_cases(cases_predictor(), odd, say=lambda line: None)
     assert [case.name for case in report.evaluation.cases] == ["case_2"]
     assert "no label" in report.failures[0].reason
     assert "(16, 24, 21)" in report.failures[1].reason
@@ -189,14 +157,16 @@ class Hungry(nn.Module):
 
 def test_with_too_little_memory_one_window_at_a_time_is_tried_once_and_said(tmp_path, cases):
     told = []
-    report = save_cases(predictor(Hungry(1), window_batch=4), cases, tmp_path / "out", say=told.append)
+    report = save_cases(cases_predictor(Hungry(1), window_batch=4), cases, tmp_path / "out", say=told.append)
     assert len(report.written) == 3
     assert len(told) == 1
     assert "too little memory for 4 windows" in told[0]
 
 
 def test_with_no_memory_at_all_the_case_is_a_fault(tmp_path, cases):
-    report = save_cases(predictor(Hungry(0), window_batch=4), cases, tmp_path / "out", say=lambda line: None)
+    report = save_cases(
+        cases_predictor(Hungry(0), window_batch=4), cases, tmp_path / "out", say=lambda line: None
+    )
     assert len(report.failures) == 3
     assert "too little memory" in report.failures[0].reason
 
@@ -208,20 +178,20 @@ def test_a_folder_that_takes_no_files_is_a_fault_of_each_case(tmp_path, cases, m
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(formats, "write_label", full)
-    report = save_cases(predictor(), cases, tmp_path / "out", say=lambda line: None)
+    report = save_cases(cases_predictor(), cases, tmp_path / "out", say=lambda line: None)
     assert len(report.failures) == 3
     assert "No space left" in report.failures[0].reason
 
 
 def test_predicting_an_array_is_predicting_its_file(tmp_path, cases):
-    report = save_cases(predictor(), cases[:1], tmp_path / "out")
+    report = save_cases(cases_predictor(), cases[:1], tmp_path / "out")
     volume = read_volume(cases[0].images)
-    straight = predictor().predict(volume.voxels, volume.frame.spacing)
+    straight = cases_predictor().predict(volume.voxels, volume.frame.spacing)
     np.testing.assert_array_equal(read_label(report.written[0]).voxels[0], straight)
 
 
 def test_several_windows_at_a_time_give_the_same_answer(cases):
     volume = read_volume(cases[0].images)
-    one = predictor(window_batch=1)
+    one = cases_predictor(window_batch=1)
     several = dataclasses.replace(one, window_batch=5)
     np.testing.assert_array_equal(*(p.predict(volume.voxels, volume.frame.spacing) for p in (one, several)))

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
-from test_command_line import outcome
-from test_predict import plan
-from test_predict_cases import dice, write
+from oracles import BALL, cases_predictor, dice, plan, write_ball
+from runs import outcome
 
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume
@@ -75,18 +74,17 @@ def test_a_store_is_scored_against_its_own_labels(monkeypatch, capsys, model, ph
 def test_a_store_of_turned_files_comes_back_turned(tmp_path):
     for part in ("imagesTr", "labelsTr"):
         (tmp_path / "raw" / part).mkdir(parents=True)
-    case = write(tmp_path, "turned", direction=(0, 1, 0, 0, 0, -1, -1, 0, 0))
+    case = write_ball(tmp_path, "turned", direction=(0, 1, 0, 0, 0, -1, -1, 0, 0))
     case.images[0].rename(tmp_path / "raw" / "imagesTr" / case.images[0].name)
     case.label.rename(tmp_path / "raw" / "labelsTr" / case.label.name)
     text = '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}'
     (tmp_path / "raw" / "dataset.json").write_text(text)
     build_store(read_source(tmp_path / "raw"), tmp_path / "store")
-    from test_predict_cases import TASK, predictor
 
     from ingradient_pl.store.stored_cases import stored_cases
 
-    (stored,) = stored_cases(tmp_path / "store", TASK).cases
-    written = save_cases(predictor(orientation="stored"), [stored], tmp_path / "out").written[0]
+    (stored,) = stored_cases(tmp_path / "store", BALL).cases
+    written = save_cases(cases_predictor(orientation="stored"), [stored], tmp_path / "out").written[0]
     truth = SimpleITK.ReadImage(str(tmp_path / "raw" / "labelsTr" / "turned.nii.gz"))
     answer = SimpleITK.ReadImage(str(written))
     np.testing.assert_allclose(answer.GetDirection(), truth.GetDirection(), atol=1e-6)
@@ -112,7 +110,7 @@ def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_
 
 def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
     for number in range(12):
-        write(tmp_path, f"case_{number:02d}", shape=(40, 48, 44))
+        write_ball(tmp_path, f"case_{number:02d}", shape=(40, 48, 44))
     line = [
         sys.executable,
         "-m",
@@ -146,7 +144,7 @@ def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
 
 
 def test_switches_may_be_given_bare_and_with_dashes(monkeypatch, capsys, tmp_path, model):
-    write(tmp_path, "case")
+    write_ball(tmp_path, "case")
     more = ("--save-probabilities", "--window-batch", 1, "--resume")
     for _ in range(2):
         code, out, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out", *more)
@@ -176,7 +174,7 @@ def cut_short(folder):
 def test_a_bad_case_is_one_line_and_exit_code_1_while_the_others_are_done(
     monkeypatch, capsys, tmp_path, model, spoil, said
 ):
-    write(tmp_path, "good")
+    write_ball(tmp_path, "good")
     spoil(tmp_path)
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
     assert code == 1
@@ -190,7 +188,7 @@ def test_a_bad_case_is_one_line_and_exit_code_1_while_the_others_are_done(
 @pytest.mark.parametrize("model", [2], indirect=True)
 def test_a_missing_channel_is_named(monkeypatch, capsys, tmp_path, model):
     for name in ("whole_0000", "whole_0001", "half_0001"):
-        write(tmp_path, name)
+        write_ball(tmp_path, name)
         (tmp_path / "images" / f"{name}_0000.nii.gz").rename(tmp_path / "images" / f"{name}.nii.gz")
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
     assert code == 1
@@ -202,7 +200,7 @@ def test_a_missing_channel_is_named(monkeypatch, capsys, tmp_path, model):
 def test_a_table_of_new_cases_needs_no_label_and_a_lost_file_is_one_failure(
     monkeypatch, capsys, tmp_path, model
 ):
-    write(tmp_path, "good")
+    write_ball(tmp_path, "good")
     (image,) = (tmp_path / "images").iterdir()
     rows = ["case,image_0,label", f"one,{image},", f"two,{image},lost.nii.gz", "three,lost.nii.gz,"]
     (tmp_path / "table.csv").write_text("\n".join(rows))
@@ -218,7 +216,7 @@ def test_a_table_of_new_cases_needs_no_label_and_a_lost_file_is_one_failure(
 @pytest.mark.parametrize("model", [2], indirect=True)
 def test_channels_in_another_order_than_the_models_are_named(monkeypatch, capsys, tmp_path, model):
     for name in ("case_0000", "case_0001"):
-        write(tmp_path, name)
+        write_ball(tmp_path, name)
     (tmp_path / "raw").mkdir()
     (tmp_path / "images").rename(tmp_path / "raw" / "imagesTr")
     for file in (tmp_path / "raw" / "imagesTr").iterdir():
@@ -235,7 +233,7 @@ def test_channels_in_another_order_than_the_models_are_named(monkeypatch, capsys
 def test_a_checkpoint_that_does_not_fit_is_one_line_and_exit_code_1(
     monkeypatch, capsys, tmp_path, model, spoil
 ):
-    write(tmp_path, "case")
+    write_ball(tmp_path, "case")
     if spoil == "text":
         model.write_text("weights")
     else:
@@ -254,7 +252,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line_and_exit_code_1(
 
 @pytest.mark.skipif(os.name != "posix", reason="a folder under a file is told otherwise")
 def test_no_permission_to_write_is_one_line_and_exit_code_1(monkeypatch, capsys, tmp_path, model):
-    write(tmp_path, "case")
+    write_ball(tmp_path, "case")
     (tmp_path / "file").write_text("in the way")
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "file" / "out")
     assert code == 1
@@ -277,10 +275,9 @@ def test_each_series_in_folders_of_folders_is_a_case(tmp_path):
 
 @pytest.mark.real
 def test_series_of_a_real_study_are_predicted(tmp_path, real_data):
-    from test_predict_cases import TASK, predictor
 
-    found = [case for case in images_only(real_data / "dicom", TASK).cases if "Crop" in case.name]
-    report = save_cases(predictor(), found, tmp_path / "out")
+    found = [case for case in images_only(real_data / "dicom", BALL).cases if "Crop" in case.name]
+    report = save_cases(cases_predictor(), found, tmp_path / "out")
     assert [path.name for path in report.written] == ["Study1_13_HCropVolume.nii.gz"]
     assert read_label(report.written[0], "stored").voxels.shape == (1, 32, 51, 35)
 
@@ -297,10 +294,9 @@ def spatial(path):
 
 @pytest.mark.parametrize("direction", [OBLIQUE, (-1, 0, 0, 0, 1, 0, 0, 0, -1)], ids=["oblique", "flipped"])
 def test_an_oblique_or_flipped_source_comes_back_on_its_own_grid_to_the_byte(tmp_path, direction):
-    from test_predict_cases import predictor
 
-    case = write(tmp_path, "case", direction=direction)
-    written = save_cases(predictor(), [case], tmp_path / "out").written[0]
+    case = write_ball(tmp_path, "case", direction=direction)
+    written = save_cases(cases_predictor(), [case], tmp_path / "out").written[0]
     assert spatial(written) == spatial(case.images[0])
     one, other = (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(p))) > 0 for p in (written, case.label))
     assert dice(one, other) > 0.9
@@ -338,7 +334,7 @@ def test_a_real_ct_comes_back_on_its_own_grid_to_the_byte(tmp_path, real_data):
 def test_what_needs_a_folder_to_write_to_or_labels_says_so(
     monkeypatch, capsys, tmp_path, model, more, said, end
 ):
-    write(tmp_path, "one")
+    write_ball(tmp_path, "one")
     arguments = ["--checkpoint", model, "--source", tmp_path / "images", "--device", "cpu", *more]
     code, _, err = outcome(monkeypatch, capsys, "predict", *arguments)
     assert code == end
@@ -347,7 +343,7 @@ def test_what_needs_a_folder_to_write_to_or_labels_says_so(
 
 
 def test_segmentations_do_not_go_among_the_images(monkeypatch, capsys, tmp_path, model):
-    write(tmp_path, "one")
+    write_ball(tmp_path, "one")
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "images")
     assert code == 2
     assert "folder of the images" in err

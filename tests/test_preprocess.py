@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_predict import plan
+from oracles import plan
 
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
-from test_predict import Oracle, plan
-from test_predict import predictor as made
-from test_predict_cases import predictor, write
+from oracles import Oracle, cases_predictor, plan, write_ball
+from oracles import predictor as made
 from torch import nn
 
 from ingradient_pl.inference.predict_cases import save_cases
@@ -15,8 +14,8 @@ from ingradient_pl.task import Task
 
 @pytest.mark.parametrize("direction", [None, (0, 1, 0, 0, 0, -1, -1, 0, 0)])
 def test_maps_are_those_of_the_label_on_the_axes_of_the_file(tmp_path, direction):
-    case = write(tmp_path, "case", direction=direction)
-    report = save_cases(predictor(), [case], tmp_path / "out", probabilities=True)
+    case = write_ball(tmp_path, "case", direction=direction)
+    report = save_cases(cases_predictor(), [case], tmp_path / "out", probabilities=True)
     with np.load(tmp_path / "out" / "case.npz") as file:
         maps = file["probabilities"]
     label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
@@ -55,12 +54,12 @@ def test_regions_have_a_probability_each(transpose):
 
 
 def test_a_label_without_its_maps_is_not_finished(tmp_path):
-    case = write(tmp_path, "case")
-    save_cases(predictor(), [case], tmp_path / "out")
-    assert save_cases(predictor(), [case], tmp_path / "out", resume=True).skipped == ["case"]
-    again = save_cases(predictor(), [case], tmp_path / "out", resume=True, probabilities=True)
+    case = write_ball(tmp_path, "case")
+    save_cases(cases_predictor(), [case], tmp_path / "out")
+    assert save_cases(cases_predictor(), [case], tmp_path / "out", resume=True).skipped == ["case"]
+    again = save_cases(cases_predictor(), [case], tmp_path / "out", resume=True, probabilities=True)
     assert again.skipped == []
-    assert save_cases(predictor(), [case], tmp_path / "out", resume=True, probabilities=True).skipped
+    assert save_cases(cases_predictor(), [case], tmp_path / "out", resume=True, probabilities=True).skipped
 
 
 def test_a_fault_while_maps_are_written_leaves_nothing(tmp_path, monkeypatch):
@@ -68,9 +67,9 @@ def test_a_fault_while_maps_are_written_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("numpy.lib.format.write_array_header_1_0", broken)
-    case = write(tmp_path, "case")
+    case = write_ball(tmp_path, "case")
     report = save_cases(
-        predictor(Oracle()), [case], tmp_path / "out", probabilities=True, say=lambda line: None
+        cases_predictor(Oracle()), [case], tmp_path / "out", probabilities=True, say=lambda line: None
     )
     assert "No space left" in report.failures[0].reason
     assert not list((tmp_path / "out").iterdir())

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from test_conf import composed
+from runs import composed
 
 BATCHES = 4
 

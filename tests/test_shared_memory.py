@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from test_patch_numbers import flat
+from patches_alike import flat
 from torch.utils.data import Dataset
 
 from ingradient_pl.loading.patches import PatchLoader, PatchNumbers

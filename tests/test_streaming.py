@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_gaussian_weights import gaussian_map
-from test_predict import plan, predictor
+from oracles import plan, predictor
 from torch import nn
+from windows_by_hand import gaussian_map
 
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference.gaussian_weights import padding

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from test_command_line import outcome
+from runs import outcome
 
 from ingradient_pl.cli.failures import plain_errors
 

@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from test_conf import composed
+from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint

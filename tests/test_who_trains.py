@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_checkpoint import TASK, network, plan
+from tiny_models import TASK, network, plan
 from torch.utils.data import DataLoader, random_split
 
 from ingradient_pl.datasets.records import label_values

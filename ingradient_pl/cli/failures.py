@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from ingradient_pl.messages import UsageError as UsageError
+
 FAILED, MISUSED = 1, 2
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 """Hydra's own variable: set it to 1 to see every traceback."""
@@ -22,10 +24,6 @@ LOST_WORKER_CURE = (
     "Too little memory is the usual reason: take fewer processes that read (data.workers=1, or 0 for none). "
     "A training run goes on where it was with resume=RUN"
 )
-
-
-class UsageError(ValueError):
-    """What a command was told cannot be meant, whatever lies on the disk."""
 
 
 @contextmanager

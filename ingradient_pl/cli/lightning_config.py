@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ingradient_pl.cli.commands import run
+from ingradient_pl.cli.options import run
 from ingradient_pl.cli.overrides import with_plans
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")

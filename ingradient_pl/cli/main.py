@@ -1,4 +1,4 @@
-"""``ingradient COMMAND``: each command is a function of its own module, imported only when it is called."""
+"""``ingradient COMMAND``: each calls the function of its name in ``ingradient_pl.commands``."""
 
 import importlib
 import sys
@@ -21,7 +21,16 @@ COMMANDS = {
     "validate": "validate a checkpoint by a LightningCLI config",
     "test": "test a checkpoint by a LightningCLI config",
 }
-LIGHTNING = {"fit", "validate", "test"}
+OWN_MODULES = {
+    "fit": "lightning",
+    "validate": "lightning",
+    "test": "lightning",
+    "lightning-config": "lightning_config",
+}
+"""Commands that belong to the command line alone."""
+
+DEFAULTS = {"plan": {"output": "plan.yaml"}, "evaluate": {"output": "summary.json"}}
+"""Files that a command writes where the function, called in Python, writes none."""
 
 
 def main() -> None:
@@ -37,8 +46,13 @@ def main() -> None:
     if command not in COMMANDS:
         print(f"ingradient: there is no command '{command}'.\n\n{_overview()}", file=sys.stderr)
         sys.exit(MISUSED)
-    name = "lightning" if command in LIGHTNING else command.replace("-", "_")
-    importlib.import_module(f"ingradient_pl.cli.{name}").main(arguments)
+    if command in OWN_MODULES:
+        importlib.import_module(f"ingradient_pl.cli.{OWN_MODULES[command]}").main(arguments)
+        return
+    name = command.replace("-", "_")
+    function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
+    run = importlib.import_module("ingradient_pl.cli.options").run
+    run(function, arguments, DEFAULTS.get(command))
 
 
 def _overview() -> str:

@@ -1,1 +1,28 @@
-"""Which box of which case comes next; reads no voxels."""
+"""Which patch of which case comes next: boxes, affines and elastic deformations, before anything is read.
+
+``ingradient_pl.draws`` is this package and, called with a plan, the function that builds its draws.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingradient_pl.draws.planned import PlannedPatches
+    from ingradient_pl.draws.training import TrainingDraws
+
+
+class _CallablePackage(ModuleType):
+    """A package that can be called: the top level offers a function of the same name."""
+
+    def __call__(self, plan: "PlannedPatches", **settings: Any) -> "TrainingDraws":
+        """Build the draws of a plan; see :func:`ingradient_pl.draws.planned.draws`."""
+        built: TrainingDraws = importlib.import_module(f"{__name__}.planned").draws(plan, **settings)
+        return built
+
+    def __repr__(self) -> str:
+        return f"<package and function {self.__name__}>"
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -23,8 +23,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
+import ingradient_pl as ip
 from ingradient_pl.cli.overrides import with_plans
-from ingradient_pl.cli.plan import plan_store
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
@@ -243,7 +243,7 @@ def prepared(name: str) -> tuple[Path, Path]:
     store, plan = WORK / name, WORK / f"{name}.yaml"
     if not plan.exists():
         build_store(read_source(SHARED / "data" / DATA[name].folder), store)
-        plan_store(store=str(store), output=str(plan), planner="nnunet")
+        ip.plan(store=str(store), output=str(plan), planner="nnunet")
     return store, plan
 
 

@@ -11,7 +11,7 @@ from composed import composed
 from figure import Figure
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.plan import plan_store
+import ingradient_pl as ip
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
@@ -49,7 +49,7 @@ def figures() -> list[Figure]:
 def _config(work: Path):
     """The reference work on phantoms of Hippocampus size: every callback and logger as shipped."""
     build_store(read_source(write_phantoms(work / "raw", 20, (36, 50, 36), (1.0, 1.0, 1.0))), work / "store")
-    plan_store(store=str(work / "store"), output=str(work / "plan.yaml"))
+    ip.plan(store=str(work / "store"), output=str(work / "plan.yaml"))
     overrides = [f"store={work / 'store'}", f"plan={work / 'plan.yaml'}", "experiment=reference_cpu"]
     overrides += ["epochs=1", f"batches_per_epoch={STEPS}", "callbacks.progress.refresh_rate=1"]
     return composed(overrides, work)

@@ -1,13 +1,13 @@
 """``ingradient phantoms``: synthetic patients with known truth, to try everything on."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cli.commands import run
+from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.messages import say
 
 
-def make_phantoms(output: str, cases: int = 20, channels: int = 1, seed: int = 0) -> None:
+def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0) -> Path:
     """Write a data set of synthetic patients in nnU-Net's raw layout: an organ with a lesion in a noisy body.
 
     Args:
@@ -15,11 +15,10 @@ def make_phantoms(output: str, cases: int = 20, channels: int = 1, seed: int = 0
         cases: Patients.
         channels: Channels of each image.
         seed: Another seed, other patients.
+
+    Returns:
+        The folder.
     """
     write_phantoms(Path(output), cases, (28, 40, 40), (1.5, 1.0, 1.0), seed, channels)
-    print(f"{cases} phantoms in {output}. Next: ingradient prepare --source {output} --store store")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(make_phantoms, arguments)
+    say(f"{cases} phantoms in {output}. Next: ingradient prepare --source {output} --store store")
+    return Path(output)

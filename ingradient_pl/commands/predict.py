@@ -4,22 +4,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-import torch
-
-from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.failures import FAILED, UsageError
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.load import load
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.files import replace_file
 from ingradient_pl.images import dicom_seg
-from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.case_pictures import write_pictures
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import Failure, save_cases, score_cases
-from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.metrics.evaluation import Change
+from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.metrics.evaluation import Evaluation
 from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.stored_cases import is_store, stored_cases
@@ -29,24 +26,40 @@ VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)
 
 
-def predict_source(  # noqa: PLR0913 - one argument an option
-    checkpoint: str | list[str],
-    source: str,
-    output: str | None = None,
+class Predictions(NamedTuple):
+    """What a prediction of cases wrote or scored.
+
+    Args:
+        written: Files, in the order of the cases; none where nothing was to be written.
+        skipped: Names of cases whose file was there already.
+        failures: Cases that could not be done, and why; all others are done.
+        evaluation: Scores against the cases' labels, where nothing was written.
+    """
+
+    written: list[Path]
+    skipped: list[str]
+    failures: list[Failure]
+    evaluation: Evaluation | None = None
+
+
+def predict(  # noqa: PLR0913 - one argument an option
+    checkpoint: AnyPath | list[AnyPath],
+    source: AnyPath,
+    output: AnyPath | None = None,
     only: str | list[str] | None = None,
     mirror: bool = True,  # noqa: FBT001 - a switch of the command line
     step: float = 0.5,
     device: str | None = None,
     window_batch: int | None = None,
     resume: bool = False,  # noqa: FBT001
-    pictures: str | None = None,
-    postprocess: str | None = None,
+    pictures: AnyPath | None = None,
+    postprocess: AnyPath | None = None,
     dicom: bool = False,  # noqa: FBT001
     save_probabilities: bool = False,  # noqa: FBT001
     part: int = 0,
     parts: int = 1,
     trust: list[str] | None = None,
-) -> None:
+) -> Predictions:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
 
     A case that cannot be read is named at the end and does not hold up the others. Without an output folder
@@ -59,7 +72,8 @@ def predict_source(  # noqa: PLR0913 - one argument an option
         output: Folder for the segmentations, CASE.nii.gz each.
         only: Names of cases, or 'validation' for those that were kept from training.
         mirror: Whether to average over mirrored passes, along the axes that training mirrored.
-        step: Way from window to window as a share of the patch, in (0, 1].
+        step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
+            windows overlap by 1 - step.
         device: cpu, cuda, cuda:1, mps; the best there is if not given.
         window_batch: Windows that go through the network together; the fastest number if not given.
         resume: Whether to leave out cases whose file is there already.
@@ -71,8 +85,15 @@ def predict_source(  # noqa: PLR0913 - one argument an option
         part: Which of several parts of the cases is done here, from 0; for launchers, one part a job.
         parts: How many parts there are.
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
+
+    Returns:
+        The files, or the scores, and the cases that failed.
+
+    Raises:
+        UsageError: If options contradict each other.
+        CheckpointError: If a file is not a checkpoint, or the files do not fit together.
+        SourceError: If the source is not a data set that can be read.
     """
-    files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
     _check_written(
         *(output, source),
         pictures=pictures,
@@ -81,15 +102,16 @@ def predict_source(  # noqa: PLR0913 - one argument an option
         dicom=dicom,
     )
     _check_dicom(pictures, dicom=dicom)
-    trusted = (*TRUSTED, *(trust or ()))
-    after = None if postprocess is None else read_steps(Path(postprocess), trusted)
-    model = checkpoints.read([Path(file) for file in files], trusted)
+    after = None if postprocess is None else read_steps(Path(postprocess), (*TRUSTED, *(trust or ())))
+    predictor = load(checkpoint, device, step, window_batch, mirror, trust)
+    model = predictor.model
     found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
     cases = _shard(_select_cases(found.cases, only, model.validation), part, parts)
-    predictor = _predictor(model, device, window_batch, step, mirror=mirror)
     if output is None:
-        failures = _score(predictor, cases, after)
+        scored = score_cases(predictor, _labelled(cases), after=after, progress=sys.stderr.isatty(), say=say)
+        say(table(scored.evaluation))
+        result = Predictions([], [], [*unread, *scored.failures], scored.evaluation)
     else:
         _describe(model.task, Path(output))
         report = save_cases(
@@ -99,19 +121,20 @@ def predict_source(  # noqa: PLR0913 - one argument an option
             probabilities=save_probabilities,
             dicom=dicom,
             progress=True,
+            say=say,
         )
-        print(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
+        say(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
         if report.skipped:
-            print(f"{len(report.skipped)} cases were there already")
-        failures = report.failures
+            say(f"{len(report.skipped)} cases were there already")
         if pictures is not None:
-            failed = {failure.case for failure in failures}
+            failed = {failure.case for failure in report.failures}
             done = [case for case in cases if case.name not in failed and case.name not in report.skipped]
             write_pictures(done, report.written, model.task, Path(pictures))
-    failures = [*unread, *failures]
-    if failures:
-        print(f"{len(failures)} cases failed:", *failures, sep="\n  ", file=sys.stderr)
-        sys.exit(FAILED)
+        result = Predictions(report.written, report.skipped, [*unread, *report.failures])
+    if result.failures:
+        lines = [f"{len(result.failures)} cases failed:", *result.failures]
+        say_failure("\n  ".join(map(str, lines)))
+    return result
 
 
 def _describe(task: Task, output: Path) -> None:
@@ -121,32 +144,21 @@ def _describe(task: Task, output: Path) -> None:
     replace_file(output / "dataset.json", described.encode())  # other parts may write it too
 
 
-def _predictor(
-    model: checkpoints.Model, device: str | None, window_batch: int | None, step: float, *, mirror: bool
-) -> Predictor:
-    try:
-        return Predictor(model, device or _best_device(), window_batch, step, None if mirror else ())
-    except ValueError as error:  # there is no such step or device
-        raise UsageError(str(error)) from error
-
-
 def _unreadable_cases(found: Source) -> list[Failure]:
     """Print what a user should know of a source; give the cases that lack files."""
     for remark in found.remarks:
-        print(remark)
+        say(remark)
     return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
 
 
-def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Sequence[Failure]:
-    """Print how the answers agree with the labels; give the cases that failed."""
+def _labelled(cases: list[CaseFiles]) -> list[CaseFiles]:
+    """Refuse cases without any label where nothing but their scores is wanted."""
     if not any(case.label for case in cases):
         raise ValueError("No case has a label to be scored against: name a folder to write to, --output DIR.")
-    scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty())
-    print(table(scored.evaluation))
-    return scored.failures
+    return cases
 
 
-def _check_written(output: str | None, source: str, **wanted: object) -> None:
+def _check_written(output: AnyPath | None, source: AnyPath, **wanted: object) -> None:
     """Refuse what is for answers that are written where none are, and answers among the images."""
     if output is not None and Path(output).resolve() == Path(source).resolve():
         raise UsageError(f"{output} is the folder of the images: name another one for the segmentations.")
@@ -157,7 +169,7 @@ def _check_written(output: str | None, source: str, **wanted: object) -> None:
             )
 
 
-def _check_dicom(pictures: str | None, *, dicom: bool) -> None:
+def _check_dicom(pictures: AnyPath | None, *, dicom: bool) -> None:
     if dicom:
         dicom_seg.check_installed()
     if dicom and pictures is not None:
@@ -192,14 +204,3 @@ def _shard(cases: list[Part], part: int, parts: int) -> list[Part]:
     if not 0 <= part < parts:
         raise UsageError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")
     return cases[part::parts]
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(predict_source, arguments)

@@ -1,24 +1,23 @@
 """``ingradient prepare``: any known layout -> a case store."""
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.messages import say, say_failure
 from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
 
 
-def prepare_store(
-    source: str,
-    store: str,
+def prepare(
+    source: AnyPath,
+    store: AnyPath,
     group_pattern: str = PATTERN,
     workers: int | None = None,
     orientation: str = "LPS",
     progress: bool = True,  # noqa: FBT001 - a switch of the command line
-) -> None:
+) -> CaseStore:
     """Bring every case of a data set into a store, once: native grid and type, cropped to what is not zero.
 
     A run that was killed goes on where it stopped; cases whose files did not change are left alone.
@@ -33,15 +32,18 @@ def prepare_store(
         workers: Cases prepared at a time; as many as there are cores if not given.
         orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
         progress: Whether to show a progress bar.
+
+    Returns:
+        The store. Cases that could not be prepared are said, and are not in it.
+
+    Raises:
+        SourceError: If the source is not a data set that can be read.
+        StoreError: If the folder holds another data set, or the disk is full.
     """
     summary = build_store(
         read_source(Path(source), group_pattern), Path(store), workers, progress, orientation
     )
-    print(summary)
+    say(summary)
     if summary.faults:
-        sys.exit(FAILED)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(prepare_store, arguments)
+        say_failure(f"{len(summary.faults)} faults: the cases named above are not in {store}.")
+    return CaseStore(Path(store))

@@ -1,22 +1,22 @@
 """``ingradient export``: a checkpoint -> its networks for other programs, as torch.export or ONNX files."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ingradient_pl.cli.commands import run
+from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.inference import checkpoint as checkpoints
-from ingradient_pl.inference.export import export_model, largest_difference
+from ingradient_pl.inference.export import Exported, export_model, largest_difference
+from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
 
 
-def export_checkpoint(
-    checkpoint: str | list[str],
-    output: str,
+def export(
+    checkpoint: AnyPath | list[AnyPath],
+    output: AnyPath,
     format: Literal["torch", "onnx"] = "torch",
     check: bool = True,  # noqa: FBT001 - a switch of the command line
     trust: list[str] | None = None,
-) -> None:
+) -> Exported:
     """Write the networks of a checkpoint for programs that do not have ingradient_pl.
 
     Each takes a batch of patches (batch, channel, z, y, x), at the plan's spacing and normalised as it says,
@@ -28,15 +28,17 @@ def export_checkpoint(
         format: torch (read with torch.export.load) or onnx (read with onnxruntime and others).
         check: Whether to run each file once and compare its logits with the network's (in double precision).
         trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        CheckpointError: If a file is not a checkpoint.
+        ExportError: If a network cannot be written in this format.
     """
-    files = [checkpoint] if isinstance(checkpoint, str) else checkpoint
-    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    model = checkpoints.read(to_paths(checkpoint), (*TRUSTED, *(trust or ())))
     written = export_model(model, Path(output), format)
-    print(*written.files, written.description, sep="\n")
+    say("\n".join(map(str, [*written.files, written.description])))
     if check:
-        print(f"Logits differ from the network's by at most {largest_difference(model, written):.2g}")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(export_checkpoint, arguments)
+        say(f"Logits differ from the network's by at most {largest_difference(model, written):.2g}")
+    return written

@@ -1,20 +1,22 @@
 """``ingradient import-nnunet``: a model folder of nnU-Net -> a checkpoint."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cli.commands import run
-from ingradient_pl.nnunet.model import FINAL, import_nnunet
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.messages import say
+from ingradient_pl.nnunet import model as nnunet_model
+from ingradient_pl.nnunet.model import FINAL
 
 
-def import_model(
-    model: str,
-    output: str = "model.ckpt",
+def import_nnunet(
+    model: AnyPath,
+    output: AnyPath = "model.ckpt",
     folds: list[int | str] | int | str | None = None,
     checkpoint: str = FINAL,
-    previous: str | None = None,
+    previous: AnyPath | None = None,
     previous_folds: list[int | str] | int | str | None = None,
-) -> None:
+) -> Model:
     """Bring a trained nnU-Net along, without running anything its pickles ask for.
 
     Args:
@@ -25,25 +27,29 @@ def import_model(
         previous: For a cascade (3d_cascade_fullres), the folder of its first stage (3d_lowres), which goes
             into the same checkpoint; the one beside, by nnU-Net's naming, if not given.
         previous_folds: Which folds of the first stage; every fold that was trained to its end if not given.
+
+    Returns:
+        The model: its networks, plan and task.
+
+    Raises:
+        ValueError: If the folder is not a trained model of nnU-Net that can be brought along.
     """
     first = None if previous is None else Path(previous)
-    found = import_nnunet(Path(model), Path(output), _names(folds), checkpoint, first, _names(previous_folds))
-    if found.previous is not None:
-        print(f"First stage: {len(found.previous.networks)} network(s) of {found.previous.origin}")
-    labels = ", ".join(found.task.foreground)
-    print(
-        f"{len(found.networks)} network(s) for channels {', '.join(found.task.channels)} and labels {labels}."
-        "\n"
+    imported = nnunet_model.import_nnunet(
+        *(Path(model), Path(output), _names(folds)), checkpoint, first, _names(previous_folds)
+    )
+    if imported.previous is not None:
+        say(f"First stage: {len(imported.previous.networks)} network(s) of {imported.previous.origin}")
+    labels = ", ".join(imported.task.foreground)
+    say(
+        f"{len(imported.networks)} network(s) for channels {', '.join(imported.task.channels)} and "
+        f"labels {labels}.\n"
         f"Written to {output}. Predict: ingradient predict --checkpoint {output} --source DIR --output DIR"
     )
+    return imported
 
 
 def _names(folds: list[int | str] | int | str | None) -> list[str] | None:
     if folds is None:
         return None
     return [str(fold) for fold in (folds if isinstance(folds, list) else [folds])]
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(import_model, arguments)

@@ -1,14 +1,15 @@
 """``ingradient evaluate``: segmentations and labels -> scores per case and per label."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.cli.commands import run
+from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.sources import task_of
-from ingradient_pl.metrics.evaluation import Measure, evaluate
+from ingradient_pl.messages import say
+from ingradient_pl.metrics import evaluation as evaluations
+from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_report import table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
@@ -21,12 +22,12 @@ SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesi
 DESCRIPTION = "dataset.json"
 
 
-def evaluate_folder(  # noqa: PLR0913 - one argument an option
-    predictions: str,
-    labels: str,
-    output: str = "summary.json",
-    dataset: str | None = None,
-    csv: str | None = None,
+def evaluate(  # noqa: PLR0913 - one argument an option
+    predictions: AnyPath,
+    labels: AnyPath,
+    output: AnyPath | None = None,
+    dataset: str | Path | CaseStore | Task | None = None,
+    csv: AnyPath | None = None,
     complete: bool = False,  # noqa: FBT001 - a switch of the command line
     same_space: bool = True,  # noqa: FBT001
     surface: bool = False,  # noqa: FBT001
@@ -34,13 +35,14 @@ def evaluate_folder(  # noqa: PLR0913 - one argument an option
     lesions: bool = False,  # noqa: FBT001
     overlap: float = 0.0,
     seed: int = 0,
-) -> None:
+) -> Evaluation:
     """Score every segmentation of a folder against the label file of the same name.
 
     Args:
         predictions: Folder of segmentations, CASE.nii.gz each.
         labels: Folder of reference labels with the same names.
-        output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case.
+        output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case. None writes
+            none.
         dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
             beside the predictions or the labels.
         csv: Table to write as well, a line for each case and label.
@@ -53,27 +55,36 @@ def evaluate_folder(  # noqa: PLR0913 - one argument an option
         overlap: Share of a lesion, in [0, 1), of which more must be covered for it to count as found; 0 asks
             for one voxel.
         seed: Another seed, other resamples of the cases for the 95 % intervals.
+
+    Returns:
+        Scores of each case and label.
+
+    Raises:
+        FileNotFoundError: If a folder or the description is not there.
+        EvaluationError: If files are missing or do not fit each other.
     """
     task = task_beside(Path(predictions), Path(labels), dataset)
     measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
         measures.append(LesionDetection(overlap))
-    evaluation = evaluate(
+    evaluation = evaluations.evaluate(
         *(Path(predictions), Path(labels), task), measures=measures, complete=complete, same_space=same_space
     )
-    write_summary(evaluation, Path(output), np.random.default_rng(seed))
+    if output is not None:
+        write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
         write_csv(evaluation, Path(csv))
     known = next(iter(evaluation.cases[0].scores.values()))
     for name in SHOWN:
         if name in known:
-            print(
-                table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed)), end="\n\n"
-            )
-    print(f"Written to {output}")
+            text = table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed))
+            say(f"{text}\n")
+    if output is not None:
+        say(f"Written to {output}")
+    return evaluation
 
 
-def task_beside(predictions: Path, labels: Path, dataset: str | None) -> Task:
+def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore | Task | None) -> Task:
     """Find out what the integers of two folders of labels mean.
 
     Raises:
@@ -82,6 +93,8 @@ def task_beside(predictions: Path, labels: Path, dataset: str | None) -> Task:
     for folder in (predictions, labels):
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder}: check the path.")
+    if isinstance(dataset, (CaseStore, Task)):
+        return dataset.task if isinstance(dataset, CaseStore) else dataset
     if dataset is not None and Path(dataset).is_dir():
         return CaseStore(Path(dataset)).task
     beside = [folder / DESCRIPTION for folder in (predictions, labels, labels.parent)]
@@ -92,8 +105,3 @@ def task_beside(predictions: Path, labels: Path, dataset: str | None) -> Task:
             f"mean with --dataset FILE."
         )
     return task_of(json.loads(found.read_text(encoding="utf-8")), found.parent)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(evaluate_folder, arguments)

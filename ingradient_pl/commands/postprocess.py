@@ -1,25 +1,23 @@
 """``ingradient postprocess``: segmentations -> without stray pieces and holes, by a learned list."""
 
 import shutil
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.evaluate import DESCRIPTION, task_beside
-from ingradient_pl.cli.failures import FAILED, UsageError
-from ingradient_pl.inference.postprocess import read_steps, write_steps
-from ingradient_pl.inference.postprocess_folder import learn, process_folder
+from ingradient_pl.commands.evaluate import DESCRIPTION, task_beside
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.inference import postprocess_folder
+from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
+from ingradient_pl.messages import UsageError, say, say_failure
 
 
-def postprocess_folder(
-    predictions: str,
-    output: str,
-    postprocess: str | None = None,
+def postprocess(
+    predictions: AnyPath,
+    output: AnyPath,
+    postprocess: AnyPath | None = None,
     learn: bool = False,  # noqa: FBT001 - a switch of the command line
-    labels: str | None = None,
+    labels: AnyPath | None = None,
     dataset: str | None = None,
-) -> None:
+) -> Steps:
     """Clean finished segmentations by a list of steps, or learn that list from cases with labels.
 
     Args:
@@ -32,33 +30,36 @@ def postprocess_folder(
         labels: Folder of reference labels to learn from.
         dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
             beside the predictions or the labels.
+
+    Returns:
+        The steps that were applied, or learned.
+
+    Raises:
+        UsageError: If neither steps nor labels to learn from are given.
+        EvaluationError: If predictions and labels do not go together.
     """
     if learn:
         if labels is None:
             raise UsageError("Learning needs references: name their folder with --labels DIR.")
-        _learn_steps(Path(predictions), Path(labels), Path(output), dataset)
-        return
+        return _learn_steps(Path(predictions), Path(labels), Path(output), dataset)
     if postprocess is None:
         raise UsageError(
             "Name the steps with --postprocess FILE, or learn them with --learn true --labels DIR."
         )
-    written, failures = process_folder(Path(predictions), Path(output), read_steps(Path(postprocess)))
+    steps = read_steps(Path(postprocess))
+    written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps)
     description = Path(predictions) / DESCRIPTION
     if description.is_file():
         shutil.copyfile(description, Path(output) / DESCRIPTION)
-    print(f"{len(written)} cases written to {output}")
+    say(f"{len(written)} cases written to {output}")
     if failures:
-        print(f"{len(failures)} cases failed:", *failures, sep="\n  ", file=sys.stderr)
-        sys.exit(FAILED)
+        say_failure("\n  ".join(map(str, [f"{len(failures)} cases failed:", *failures])))
+    return steps
 
 
-def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | None) -> None:
-    learned = learn(predictions, labels, task_beside(predictions, labels, dataset))
-    print(*learned.trials, sep="\n")
+def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | None) -> Steps:
+    learned = postprocess_folder.learn(predictions, labels, task_beside(predictions, labels, dataset))
+    say("\n".join(map(str, learned.trials)))
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])
-    print(f"Written to {output}. Use it: ingradient predict ... --postprocess {output}")
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(postprocess_folder, arguments)
+    say(f"Written to {output}. Use it: ingradient predict ... --postprocess {output}")
+    return learned.steps

@@ -1,13 +1,12 @@
 """``ingradient plan``: a case store -> plan.yaml."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ingradient_pl.cli.commands import run
-from ingradient_pl.cli.failures import UsageError
-from ingradient_pl.cli.networks import NamedNetwork
+from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
+from ingradient_pl.commands.named_network import NamedNetwork
+from ingradient_pl.messages import UsageError, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
@@ -16,14 +15,13 @@ from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
-from ingradient_pl.store.case_store import CaseStore
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 
 
-def plan_store(  # noqa: PLR0913 - one argument an option
-    store: str,
-    output: str = "plan.yaml",
+def plan(  # noqa: PLR0913 - one argument an option
+    store: AnyStore,
+    output: AnyPath | None = None,
     planner: Literal["ingradient", "nnunet"] = "ingradient",
     configuration: str = "3d_fullres",
     preset: Literal["default", "resenc_m", "resenc_l", "resenc_xl"] = "default",
@@ -34,13 +32,14 @@ def plan_store(  # noqa: PLR0913 - one argument an option
     quantile: float | None = None,
     anisotropic_quantile: float | None = None,
     threshold: float | None = None,
-    nnunet_plans: str | None = None,
-) -> None:
+    nnunet_plans: AnyPath | None = None,
+) -> Plan:
     """Decide spacing, patch and network from a store's fingerprint and write them down.
 
     Args:
         store: Folder written by `ingradient prepare`.
-        output: YAML file to write; edit it as you like, or override its entries when training.
+        output: YAML file to write; edit it as you like, or override its entries when training. None writes
+            none.
         planner: Rule for the spacing: the quantiles of ingradient, or nnU-Net's. All else is nnU-Net's.
         configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres.
         preset: Kind and size of the network.
@@ -56,7 +55,15 @@ def plan_store(  # noqa: PLR0913 - one argument an option
             given.
         nnunet_plans: A file of nnU-Net's (nnUNetPlans.json) whose configuration is taken over, instead of a
             plan made here. Its axes are those of the files: prepare the store with --orientation stored.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: If options contradict each other.
+        ValueError: If the data set has no such configuration.
     """
+    case_store = open_store(store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
     numbers = {name: value for name, value in given.items() if value is not None}
     if nnunet_plans is not None:
@@ -65,32 +72,34 @@ def plan_store(  # noqa: PLR0913 - one argument an option
                 "--nnunet-plans takes the spacing of that plan; change it in its file, or in training "
                 "by plan.spacing=[3,1,1], instead of with --spacing or a planner's numbers."
             )
-        task = CaseStore(Path(store)).task
-        _save_plan(read_nnunet_plans(Path(nnunet_plans), task, [configuration])[configuration], output, store)
-        return
+        plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
+        return _save_plan(plans[configuration], output, case_store.path)
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
     rule = _rule(planner, spacing, numbers)
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
-    plans = maker.plans(Fingerprint.of_store(CaseStore(Path(store))), axes)
+    plans = maker.plans(Fingerprint.of_store(case_store), axes)
     if configuration not in plans:
         raise ValueError(
             f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}: "
             "a coarser one is only planned where a patch would see too little of a case."
         )
-    plan = plans[configuration]
+    result = plans[configuration]
     if other is not None:
-        plan = dataclasses.replace(plan, notes={**plan.notes, "network": network})
-    _save_plan(plan, output, store, "" if other is None else f" {other.override}")
+        result = dataclasses.replace(result, notes={**result.notes, "network": network})
+    return _save_plan(result, output, case_store.path, "" if other is None else f" {other.override}")
 
 
-def _save_plan(plan: Plan, output: str, store: str, tried: str = "") -> None:
-    """Write and show a plan, and the line that trains with it."""
+def _save_plan(plan: Plan, output: AnyPath | None, store: Path, network: str = "") -> Plan:
+    """Write and show a plan, and the line that trains with it, where there is a file to write."""
+    if output is None:
+        return plan
     write_plan(Path(output), plan)
-    print(as_yaml(plan))
+    say(as_yaml(plan))
     loss = "" if plan.regions is None else " loss@module.loss=regions"
-    print(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}{tried}")
+    say(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}{network}")
+    return plan
 
 
 def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) -> SpacingRule:
@@ -108,8 +117,3 @@ def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) 
         return FixedSpacing((z, y, x), **numbers)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    run(plan_store, arguments)

@@ -1,0 +1,120 @@
+"""How a function becomes a command: its arguments are the options, its docstring is the help."""
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any, Literal, Union, get_args, get_origin
+
+from jsonargparse import auto_cli
+
+from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors
+from ingradient_pl.messages import LOGGER, FailureCounter
+
+PLAIN = (str, int, float, bool, type(None))
+
+
+def run(
+    function: Callable[..., Any], arguments: Sequence[str], defaults: Mapping[str, Any] | None = None
+) -> Any:
+    """Call ``function`` with what ``arguments`` (the command's name first) say.
+
+    Leaves with exit code 2 on bad usage, and with 1 where a failure was said.
+
+    Args:
+        function: What the command does.
+        arguments: The command's name and its options.
+        defaults: Values of options that a command line has and a call in Python has not.
+    """
+    command, given = f"ingradient {arguments[0]}", normalise_options(function, arguments[1:])
+    counter = FailureCounter()
+    LOGGER.addFilter(counter)
+    with plain_errors(command):
+        try:
+            result = auto_cli(
+                plain_function(function, defaults or {}), args=given, as_positional=False, prog=command
+            )
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("hydra", "omegaconf"):
+                raise
+            fail(command, error.__cause__ or error, MISUSED)  # only some commands import these
+        finally:
+            LOGGER.removeFilter(counter)
+        if counter.failures:
+            sys.exit(FAILED)
+        return result
+
+
+def plain_function(function: Callable[..., Any], defaults: Mapping[str, Any]) -> Callable[..., Any]:
+    """Give ``function`` with types and defaults that a command line can say: no paths or objects, only text.
+
+    Args:
+        function: Whose arguments may be text or objects.
+        defaults: Values to take instead of the function's own defaults.
+    """
+
+    def command(**options: Any) -> Any:
+        return function(**options)
+
+    signature = inspect.signature(function)
+    parameters = [
+        parameter.replace(
+            annotation=plain_type(parameter.annotation),
+            default=defaults.get(name, parameter.default),
+            kind=inspect.Parameter.KEYWORD_ONLY,
+        )
+        for name, parameter in signature.parameters.items()
+    ]
+    command.__name__ = command.__qualname__ = function.__name__
+    command.__doc__, command.__module__ = function.__doc__, function.__module__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def plain_type(hint: Any) -> Any:
+    """Leave of a type what a command line can say.
+
+    >>> from pathlib import Path
+    >>> plain_type(str | Path | None)
+    str | None
+    >>> plain_type(str | list[str | Path])
+    str | list[str]
+    """
+    if get_origin(hint) in (Union, types.UnionType):
+        kept = [plain_type(part) for part in get_args(hint) if _can_be_said(part)]
+        return reduce(or_, kept)
+    if get_origin(hint) is list:
+        (entry,) = get_args(hint)
+        return list[plain_type(entry)]  # type: ignore[misc]
+    return hint
+
+
+def _can_be_said(hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(map(_can_be_said, get_args(hint)))
+    if get_origin(hint) is list:
+        return all(map(_can_be_said, get_args(hint)))
+    return hint in PLAIN or get_origin(hint) is Literal
+
+
+def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
+    """Let ``--save-probabilities`` stand for ``--save_probabilities true``, and so each other switch.
+
+    >>> def command(resume: bool, window_batch: int): ...
+    >>> normalise_options(command, ["--resume", "--window-batch", "2"])
+    ['--resume=true', '--window_batch', '2']
+    """
+    options = inspect.signature(function).parameters
+    switches = {name for name, option in options.items() if option.annotation is bool}
+    out = []
+    for argument, after in zip(arguments, [*arguments, "--"][1:], strict=True):
+        name, given, value = argument.partition("=")
+        if name.startswith("--"):
+            name = f"--{name[2:].replace('-', '_')}"
+            if name[2:] in switches and not given and after.startswith("--"):
+                given, value = "=", "true"
+        out.append(f"{name}{given}{value}")
+    return out

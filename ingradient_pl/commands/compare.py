@@ -1,0 +1,38 @@
+"""``ingradient compare``: two evaluations of the same cases -> how they differ, and how sure that is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.files import replace_file
+from ingradient_pl.messages import say
+from ingradient_pl.metrics import comparison
+from ingradient_pl.metrics.comparison import Comparison, comparison_table, described
+
+
+def compare(
+    first: AnyPath, second: AnyPath, score: str = "Dice", output: AnyPath | None = None, seed: int = 0
+) -> Comparison:
+    """Compare two runs case by case: the mean difference with its interval, and Wilcoxon's signed-rank test.
+
+    Args:
+        first: summary.json that ingradient evaluate (or nnU-Net) wrote for the first run.
+        second: The same for the second run, on the same cases and labels.
+        score: Which score: Dice, IoU, and where they were asked for HD95, ASSD, NSD, lesion_F1 and others.
+        output: JSON file to write as well.
+        seed: Another seed, other resamples of the cases for the 95 % intervals.
+
+    Returns:
+        Both means, their difference, its interval and p, for each label.
+
+    Raises:
+        ComparisonError: If a file is not such a summary, or cases, labels or the score differ.
+    """
+    result = comparison.compare(Path(first), Path(second), np.random.default_rng(seed), score)
+    say(comparison_table(result))
+    if output is not None:
+        replace_file(Path(output), json.dumps(described(result), indent=2).encode())
+        say(f"\nWritten to {output}")
+    return result

@@ -1,0 +1,46 @@
+"""Arguments that may be files or objects: a store or its folder, a plan or its YAML file, paths."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.store.case_store import CaseStore
+
+AnyPath = str | Path
+AnyStore = str | Path | CaseStore
+AnyPlan = str | Path | Plan
+
+
+def open_store(store: AnyStore) -> CaseStore:
+    """Open the store of a folder; a store that is open already is given back.
+
+    Args:
+        store: Folder written by ``prepare``, or the store itself.
+
+    Raises:
+        StoreError: If there is no store of this version.
+    """
+    return store if isinstance(store, CaseStore) else CaseStore(Path(store))
+
+
+def open_plan(plan: AnyPlan) -> Plan:
+    """Read the plan of a file; a plan is given back.
+
+    Args:
+        plan: YAML file written by ``plan``, or the plan itself.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a plan.
+    """
+    return plan if isinstance(plan, Plan) else read_plan(Path(plan))
+
+
+def to_paths(files: AnyPath | Sequence[AnyPath]) -> list[Path]:
+    """Give a list of paths for one path or several.
+
+    >>> [path.name for path in to_paths("a.ckpt")]
+    ['a.ckpt']
+    """
+    return [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]

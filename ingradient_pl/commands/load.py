@@ -1,0 +1,49 @@
+"""Open a checkpoint as a :class:`Predictor` that segments arrays."""
+
+import torch
+
+from ingradient_pl.commands.inputs import AnyPath, to_paths
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.messages import UsageError
+from ingradient_pl.spec import TRUSTED
+
+
+def load(
+    checkpoint: AnyPath | list[AnyPath],
+    device: str | None = None,
+    step: float = 0.5,
+    window_batch: int | None = None,
+    mirror: bool = True,  # noqa: FBT001 - a switch of the command line
+    trust: list[str] | None = None,
+) -> Predictor:
+    """Open a checkpoint, or several whose answers are averaged, to predict arrays and files with.
+
+    Args:
+        checkpoint: File that training or import-nnunet wrote, or several.
+        device: cpu, cuda, cuda:1, mps; the best there is if not given.
+        step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
+            windows overlap by 1 - step.
+        window_batch: Windows that go through the network together; the fastest number if not given.
+        mirror: Whether to average over mirrored passes, along the axes that training mirrored.
+        trust: Packages outside this one whose classes the checkpoint may name, such as [monai].
+
+    Returns:
+        A predictor: ``predict(array, spacing)`` takes (channel, z, y, x) and mm, and gives (z, y, x).
+
+    Raises:
+        CheckpointError: If a file is not a checkpoint, or the files do not fit together.
+        UsageError: If ``step``, ``window_batch`` or ``device`` cannot be used.
+    """
+    model = checkpoints.read(to_paths(checkpoint), (*TRUSTED, *(trust or ())))
+    try:
+        return Predictor(model, device or best_device(), window_batch, step, None if mirror else ())
+    except ValueError as error:  # there is no such step or device
+        raise UsageError(str(error)) from error
+
+
+def best_device() -> str:
+    """Name the fastest device of this machine: cuda, mps or cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,58 @@
+"""Messages for people: summaries and remarks of the commands, on Python's logger ``ingradient_pl``.
+
+What is done goes to standard output, what failed to standard error. A program that wants silence says
+``logging.getLogger("ingradient_pl").setLevel("ERROR")``.
+"""
+
+import logging
+import sys
+
+from typing_extensions import override
+
+LOGGER = logging.getLogger("ingradient_pl")
+
+
+class UsageError(ValueError):
+    """Arguments that contradict each other or name what does not exist."""
+
+
+class Console(logging.Handler):
+    """Write to the standard streams as they are at that moment, so that notebooks and tests see it."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(self.format(record), file=stream)
+
+
+def say(text: object) -> None:
+    """Tell what was done or found."""
+    LOGGER.info("%s", text)
+
+
+def say_failure(text: object) -> None:
+    """Tell what could not be done; a command during which this was called ends with exit code 1."""
+    LOGGER.error("%s", text)
+
+
+class FailureCounter(logging.Filter):
+    """Count the failures that are said while it is attached.
+
+    Attributes:
+        failures: How many there were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 0
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.failures += record.levelno >= logging.ERROR
+        return True
+
+
+if not LOGGER.handlers:
+    LOGGER.addHandler(Console())
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False

@@ -1,0 +1,107 @@
+"""The names at the top of the package: lazy, documented, and the same as what the commands do."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from hydra.utils import instantiate
+from runs import composed
+
+import ingradient_pl as ip
+from ingradient_pl.lazy import attach
+
+WANTED = {"prepare", "plan", "predict", "evaluate", "compare", "export", "load", "CaseStore", "Plan", "Task"}
+WANTED |= {"Predictor", "Batch", "unet", "loss", "draws"}
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    line = "import sys, ingradient_pl; dir(ingradient_pl); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "numpy", "scipy", "hydra", "pytorch_lightning", "nibabel", "SimpleITK", "jsonargparse"}
+    assert not heavy & set(out.split())
+
+
+@pytest.mark.parametrize("name", ip.__all__)
+def test_each_name_is_there_documented_and_typed(name):
+    value = getattr(ip, name)
+    assert name in dir(ip)
+    assert len(inspect.getdoc(value)) > 30
+    assert len(repr(value)) < 200
+    call = value.__init__ if inspect.isclass(value) else value
+    hints = [hint for key, hint in inspect.get_annotations(call).items() if key != "return"]
+    assert hints or not inspect.isfunction(call) or inspect.isclass(value)
+
+
+def test_the_promised_names_are_there():
+    assert len(ip.__all__) >= 20
+    assert not WANTED - set(ip.__all__)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CaseStor", "Did you mean 'CaseStore'"),
+        ("Evaluate", "Did you mean 'evaluate'"),
+        ("RandomMotion", "now 'RandomAffine'"),
+        ("RandomBend", "now 'RandomElasticDeformation'"),
+        ("xyzzy", "it has Augment, Batch"),
+    ],
+)
+def test_an_unknown_name_gives_the_nearest_or_the_new_word(name, said):
+    with pytest.raises(AttributeError, match=f"no '{name}'.*{said}"):
+        getattr(ip, name)
+
+
+def test_a_package_without_such_a_name_says_what_it_has():
+    _, get, names = attach("ingradient_pl", {"UNet": "networks.unet"}, {"Net": "UNet"})
+    assert get("UNet") is ip.UNet
+    assert "UNet" in names()
+    with pytest.raises(AttributeError, match="it is now 'UNet'"):
+        get("Net")
+
+
+def test_what_a_plan_becomes_is_what_the_config_makes(quick, tmp_path):
+    config = composed(quick, tmp_path)
+    module, data = instantiate(config.module), instantiate(config.data)
+    assert ip.unet(data.plan).spec == module.network.spec
+    assert ip.draws(data.plan) == data.draws
+    loss = ip.loss(data.plan)
+    assert vars(loss.level_loss) | {"training": True} == vars(module.loss.level_loss) | {"training": True}
+    assert loss.weights == module.loss.weights
+
+
+def test_draws_is_a_function_and_a_package(phantom_plan):
+    import ingradient_pl.draws.training
+
+    plan = ip.read_plan(phantom_plan)
+    assert ip.draws(plan, seed=3) == ingradient_pl.draws.training.TrainingDraws(
+        plan.patch, plan.spacing, plan.batch_size, seed=3
+    )
+
+
+def test_from_phantoms_to_a_plan_in_python(tmp_path, capsys):
+    ip.phantoms(tmp_path / "raw", cases=4)
+    store = ip.prepare(tmp_path / "raw", tmp_path / "store", workers=1, progress=False)
+    assert len(store.cases) == 4
+    capsys.readouterr()
+    plan = ip.plan(store)
+    assert capsys.readouterr().out == ""
+    assert (
+        ip.plan(str(tmp_path / "store"), tmp_path / "plan.yaml")
+        == plan
+        == ip.read_plan(tmp_path / "plan.yaml")
+    )
+    assert "ingradient-train store=" in capsys.readouterr().out
+    labels = tmp_path / "raw" / "labelsTr"
+    scores = ip.evaluate(labels, labels)
+    assert {case.scores[1]["Dice"] for case in scores.cases} == {1.0}
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_case_that_cannot_be_prepared_is_said(tmp_path, capsys):
+    ip.phantoms(tmp_path / "raw", cases=3)
+    next((tmp_path / "raw" / "imagesTr").iterdir()).write_bytes(b"damaged")
+    store = ip.prepare(tmp_path / "raw", tmp_path / "store", workers=1, progress=False)
+    assert len(store.cases) == 2
+    assert "1 fault" in capsys.readouterr().err
