@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ingradient_pl.lazy import attach
 
 if TYPE_CHECKING:
+    from ingradient_pl.cli.python_run import train as train
     from ingradient_pl.commands.compare import compare as compare
     from ingradient_pl.commands.evaluate import evaluate as evaluate
     from ingradient_pl.commands.export import export as export
@@ -102,6 +103,7 @@ __all__, __getattr__, __dir__ = attach(
         "predict": "commands.predict",
         "prepare": "commands.prepare",
         "read_plan": "planning.plan_yaml",
+        "train": "cli.python_run",
         "unet": "planning.constructors",
         "write_plan": "planning.plan_yaml",
     },

@@ -11,8 +11,8 @@ from runs import composed
 import ingradient_pl as ip
 from ingradient_pl.lazy import attach
 
-WANTED = {"prepare", "plan", "predict", "evaluate", "compare", "export", "load", "CaseStore", "Plan", "Task"}
-WANTED |= {"Predictor", "Batch", "unet", "loss", "draws"}
+WANTED = {"prepare", "plan", "train", "predict", "evaluate", "compare", "export", "load", "CaseStore", "Plan"}
+WANTED |= {"Task", "Predictor", "Batch", "unet", "loss", "draws"}
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -1,0 +1,174 @@
+"""``ip.train``: what ``ingradient-train`` does, called from Python without a config in sight."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import initialize_config_dir, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
+
+from ingradient_pl.cli.overrides import quote
+from ingradient_pl.cli.run_folders import CONF, ROOT
+from ingradient_pl.cli.train import prepare_arguments
+from ingradient_pl.cli.train_config import train as train_config
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore
+from ingradient_pl.commands.load import load
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.messages import UsageError
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.store.case_store import CaseStore
+
+
+class Run(NamedTuple):
+    """A training run that ended.
+
+    Args:
+        folder: Where its checkpoints, logs and pictures are; ``train(resume=folder)`` goes on with it.
+        score: What a sweep would compare (``maximise``, else ``val/dice``); NaN where it was not logged.
+    """
+
+    folder: Path
+    score: float
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last state: its weights predict, and the run goes on from it."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def load(self, **options: Any) -> Predictor:
+        """Open its last checkpoint to predict with.
+
+        Args:
+            options: As of :func:`ingradient_pl.load`: ``device``, ``step``, ``mirror``, ...
+        """
+        return load(self.checkpoint, **options)
+
+
+def train(
+    store: AnyStore | None = None,
+    plan: AnyPlan | None = None,
+    output: AnyPath | None = None,
+    **overrides: Any,
+) -> Run:
+    """Train as ``ingradient-train store=STORE plan=PLAN KEY=VALUE`` does: the same run, to the weight.
+
+    Args:
+        store: Folder written by ``prepare``, or the store itself.
+        plan: YAML file written by ``plan``, or the plan itself.
+        output: Folder of the run; one named by the time, below ``outputs``, if not given.
+        overrides: Groups and keys of the config: ``recipe="fast"``, ``epochs=4``, ``trainer="cpu"``. Keys
+            inside others have two underscores for the dot, ``module__optimizer__lr=0.005``, or are given as
+            ``**{"module.optimizer.lr": 0.005}``. ``resume="RUN"`` goes on with a run.
+
+    Returns:
+        Its folder, checkpoint and score.
+
+    Raises:
+        UsageError: If there is no such key or group, or no plan.
+        ValueError: If store, plan and settings do not go together.
+        FileNotFoundError: If a file is not there.
+        Stopped: If the run was interrupted; the message says how to go on.
+    """
+    with tempfile.TemporaryDirectory() as folder, _plain_errors():
+        arguments = _write_arguments(store, plan, output, overrides, Path(folder))
+        prepared = prepare_arguments(arguments, Path(folder))
+        return _run(prepared)
+
+
+def _write_arguments(
+    store: AnyStore | None,
+    plan: AnyPlan | None,
+    output: AnyPath | None,
+    overrides: Mapping[str, Any],
+    folder: Path,
+) -> list[str]:
+    """Give the command line of ``ingradient-train`` that says the same."""
+    if isinstance(plan, Plan):
+        write_plan(folder / "plan.yaml", plan)
+        plan = folder / "plan.yaml"
+    given = {
+        "store": store.path if isinstance(store, CaseStore) else store,
+        "plan": plan,
+        "hydra.run.dir": output,
+    }
+    paths = [f"{key}={value}" for key, value in given.items() if value is not None]
+    keys = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
+    return [*paths, *keys]
+
+
+def write_value(value: Any) -> str:
+    """Write a value as Hydra reads it.
+
+    >>> write_value([1, 2.5, None]), write_value({"a": True}), write_value("a b")
+    ('[1,2.5,null]', '{a:true}', '"a b"')
+
+    Args:
+        value: None, a truth value, a number, a text, a path, or lists and mappings of these.
+
+    Raises:
+        UsageError: If it is none of these.
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (str, Path)):
+        return quote(str(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{write_value(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(map(write_value, value)) + "]"
+    raise UsageError(f"A config holds numbers, texts, lists and mappings; got {value!r}.")
+
+
+def _run(arguments: Sequence[str]) -> Run:
+    """Have Hydra compose the config and run it, as it does for the command."""
+    overrides = [argument for argument in arguments if not argument.startswith("--")]
+    places = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+    own = places.get("--config-path")
+    if own is not None:
+        overrides = [override for override in overrides if override not in (own, places["--config-name"])]
+    folders = list[Path]()
+
+    def job(config: Any) -> float:
+        folders.append(Path(config.trainer.default_root_dir))
+        return train_config(config)
+
+    opened = initialize_config_module(CONF, version_base="1.3") if own is None else None
+    with opened or initialize_config_dir(str(own), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        done = hydra.run(
+            config_name=places.get("--config-name", ROOT),
+            task_function=job,
+            overrides=overrides,
+            with_log_configuration=False,
+        )
+    score = done.return_value  # raises what the job raised
+    return Run(folders[0], float(score))
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise what a setting did wrong, and not what Hydra wraps it in; leave a Hydra around us as it was."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    with warnings.catch_warnings():
+        # Lightning 2.6 on torch >= 2.12: nothing a user can act on
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        try:
+            yield
+        except InstantiationException as error:
+            if isinstance(error.__cause__, (ValueError, OSError)):
+                raise error.__cause__ from error
+            raise ValueError(" ".join(str(error.__cause__ or error).split())) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(str(error)) from error
+        finally:
+            GlobalHydra.instance().hydra = outer
