@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.files import whole_file
 from ingradient_pl.images import itk, nifti, pairs
+from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, describe_difference
 
@@ -70,11 +71,13 @@ class Volume(NamedTuple):
         voxels: In the files' own data type.
         frame: Where they lie.
         source: What the way back needs.
+        remarks: What a user should know of the files, a sentence each; it begins with the file's name.
     """
 
     voxels: Num[np.ndarray, "channel z y x"]
     frame: Frame
     source: Header
+    remarks: tuple[str, ...] = ()
 
 
 def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int | None = None) -> Volume:
@@ -100,16 +103,17 @@ def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int |
     if pairs.is_pair(paths[0]):
         return _reorient(pairs.read_image(paths), orientation)
     first = _read_raw(paths[0], channels if len(paths) == 1 else None)
-    voxels = [first.voxels]
+    voxels, remarks = [first.voxels], list(first.remarks)
     for path in paths[1:]:
         other = _read_raw(path, None)
+        remarks += other.remarks
         apart = describe_difference(first, other)
         if apart:
             raise ImageError(
                 f"{path}: {apart} {paths[0]}. Channels of a case must lie on one grid: resample one."
             )
         voxels.append(other.voxels)
-    return _reorient(first._replace(voxels=_stack(voxels)), orientation)
+    return _reorient(first._replace(voxels=_stack(voxels), remarks=tuple(remarks)), orientation)
 
 
 def read_label(path: Path, orientation: str = "LPS", properties: Path | None = None) -> Volume:
@@ -172,8 +176,8 @@ def ending(path: Path) -> str:
 
 
 def _read_raw(path: Path, channels: int | None) -> RawImage:
-    if not path.exists():
-        raise ImageError(f"{path}: no such file. Is the path relative to another folder, or the link broken?")
+    if not path.is_dir() or nifti.readable(path):
+        check_regular(path)
     read: Callable[[Path, int | None], RawImage] = nifti.read if nifti.readable(path) else itk.read
     raw = read(path, channels)
     if raw.frame.shear > STEEPEST:
@@ -181,7 +185,8 @@ def _read_raw(path: Path, channels: int | None) -> RawImage:
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
             "boxes. Resample it to a rectangular grid."
         )
-    return raw._replace(voxels=check_finite(path, raw.voxels))
+    remarks = tuple(f"{path}: {remark}" for remark in raw.remarks)
+    return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
 
 
 def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:
@@ -196,7 +201,7 @@ def _reorient(raw: RawImage, orientation: str) -> Volume:
     turn = Reorientation.to(orientation, raw.frame)
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
     voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
-    return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header)
+    return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header, raw.remarks)
 
 
 def _as_integers(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:

@@ -1,16 +1,22 @@
 """The older library's cases: an npz with voxels and label beside a pickle with their place in the patient."""
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images import plain_pickle
+from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular, read_file
 from ingradient_pl.images.frame import IDENTITY, Frame
 from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, to_plain_dtype
+
+MOST = 64
+"""Numbers of a spacing, origin or direction: sixteen would do for a 4D image."""
 
 
 def is_pair(path: Path) -> bool:
@@ -60,19 +66,37 @@ def keys(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ImageError: If it is no npz.
     """
-    shapes = {}
+    return {name: shape for name, (shape, _) in _headers(path).items()}
+
+
+def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Give shape and bytes of every array, held against what the archive says of its entry."""
+    check_regular(path)
+    found = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as file:
-                    version = np.lib.format.read_magic(file)
-                    read = np.lib.format.read_array_header_1_0
-                    if version > (1, 0):
-                        read = np.lib.format.read_array_header_2_0
-                    shapes[name.removesuffix(".npy")] = read(file)[0]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            for entry in archive.infolist():
+                with archive.open(entry) as file:
+                    shape, dtype, begin = _array_header(file)
+                needed = math.prod(shape) * dtype.itemsize
+                if not dtype.hasobject and begin + needed != entry.file_size:
+                    held = entry.file_size - begin
+                    raise ValueError(f"'{entry.filename}' promises {needed} bytes of numbers and holds {held}")
+                if entry.file_size > STEEPEST * entry.compress_size + SURPLUS:
+                    raise ValueError(f"'{entry.filename}' promises more than its packed bytes can hold")
+                found[entry.filename.removesuffix(".npy")] = shape, needed
+    except Exception as error:  # zlib, zipfile, tokenize and others each have errors of their own
         raise ImageError(f"{path}: not a readable npz ({error}). Save or copy it again.") from error
-    return shapes
+    return found
+
+
+def _array_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version > (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype, file.tell()
 
 
 def array(path: Path, key: str) -> Any:
@@ -81,16 +105,15 @@ def array(path: Path, key: str) -> Any:
     Raises:
         ImageError: If it is not there or cannot be read.
     """
+    headers = _headers(path)
+    if key not in headers:
+        raise ImageError(
+            f"{path}: there is no '{key}' in it, only {sorted(headers)}. The image is 'x', the label is 'y'."
+        )
+    check_memory(path, headers[key][1])
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if key not in archive:
-                raise ImageError(
-                    f"{path}: there is no '{key}' in it, only {sorted(archive)}. "
-                    "The image is 'x', the label is 'y'."
-                )
             return archive[key]
-    except ImageError:
-        raise
     except Exception as error:
         cure = "Save it as an array of numbers." if "allow_pickle" in str(error) else "Save or copy it again."
         raise ImageError(f"{path}: '{key}' cannot be read ({error}). {cure}") from error
@@ -98,18 +121,32 @@ def array(path: Path, key: str) -> Any:
 
 def _frame(path: Path) -> Frame:
     try:
-        properties = plain_pickle.read(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file; each .npz needs a .pkl with its spacing.") from error
+        if not path.exists():
+            raise ImageError(f"{path}: no such file; each .npz needs a .pkl with its spacing.")
+        properties = plain_pickle.read(read_file(path, plain_pickle.LARGEST))
+    except ImageError:
+        raise
     except ValueError as error:
         raise ImageError(f"{path}: {error}. Write spacing, direction and origin as plain numbers.") from error
     if not isinstance(properties, Mapping) or "spacing" not in properties:
         raise ImageError(f"{path}: it must hold a dictionary with 'spacing', 'direction' and 'origin'.")
     try:
         spacing, origin, direction = (
-            np.ravel(np.asarray(properties.get(key, default), dtype=np.float64))
-            for key, default in (("spacing", None), ("origin", (0.0, 0.0, 0.0)), ("direction", IDENTITY))
+            _numbers(key, properties.get(key, default))
+            for key, default in (("spacing", ()), ("origin", (0.0, 0.0, 0.0)), ("direction", IDENTITY))
         )
         return Frame.of(spacing[:AXES][::-1], origin[:AXES], direction)
     except (TypeError, ValueError) as error:
         raise ImageError(f"{path}: {error} Correct 'spacing', 'direction' or 'origin'.") from error
+
+
+def _numbers(key: str, value: Any) -> NDArray[np.float64]:
+    """Give numbers as a flat array; lists within lists are looked at before NumPy multiplies them out."""
+    flat: list[Any] = []
+    for entry in value.ravel().tolist() if isinstance(value, np.ndarray) else value:
+        flat += entry if isinstance(entry, (list, tuple)) else [entry]
+        if len(flat) > MOST:
+            raise ValueError(f"'{key}' holds more than {MOST} numbers.")
+    if not all(isinstance(number, (int, float)) for number in flat):
+        raise ValueError(f"'{key}' holds something other than numbers.")
+    return np.array(flat, dtype=np.float64)

@@ -24,12 +24,14 @@ class RawImage(NamedTuple):
         voxels: Axes (channel, z, y, x) as stored, x fastest: as SimpleITK's GetArrayFromImage gives them.
         frame: Where they lie.
         block: The header as it stands in a NIfTI file; None for other formats.
+        remarks: What a user should know of the file, a sentence each.
     """
 
     path: Path
     voxels: NDArray[Any]
     frame: Frame
     block: bytes | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def describe_difference(first: RawImage, other: RawImage) -> str:
