@@ -121,8 +121,8 @@ def test_every_fault_is_reported_at_once(folders):
         evaluate(predictions, labels, TASK)
     lines = str(caught.value).splitlines()
     assert lines[0] == "3 of 3 cases cannot be scored:"
-    assert "(6, 7, 9) is not (6, 7, 8)" in lines[1]
-    assert "elsewhere in space (its corners up to 5 mm apart" in lines[2]
+    assert "(6, 7, 9) differs from (6, 7, 8)" in lines[1]
+    assert "differs (corners up to 5 mm apart" in lines[2]
     assert "must be integers" in lines[3]
 
 

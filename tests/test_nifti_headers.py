@@ -1,17 +1,21 @@
 """Headers of every kind, ours beside SimpleITK's answer; what differs on purpose is named here."""
 
 import gzip
+import json
 import os
 import zlib
 
 import made_nifti
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 from made_nifti import Header, qform, sform, write
 
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import bounded_files
 from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
+from ingradient_pl.store.build import build_store
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
 TABLE = made_nifti.table()
@@ -219,3 +223,35 @@ def test_what_is_no_file_is_not_opened(tmp_path, ending):
             read_volume([path])
         with pytest.raises(ImageError, match=rf"{path.name}: .*(regular file|DICOM)"):
             read_label(path)
+
+
+@pytest.mark.parametrize("values", [(0.9999999, 2.0000457), (0.9995, 1.0005), (-0.0003, 3)])
+def test_labels_that_rounding_touched_are_rounded_with_a_remark(tmp_path, values):
+    voxels = np.resize(np.array(values, np.float32), made_nifti.SHAPE)
+    path = tmp_path / "label.nii"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+    label = read_label(path, "stored")
+    np.testing.assert_array_equal(label.voxels[0].T, np.rint(voxels))
+    assert any("but for rounding" in remark and remark.startswith(f"{path}: ") for remark in label.remarks)
+
+
+@pytest.mark.parametrize("value", [0.99, 1.002, 0.5, 2.4999])
+def test_labels_that_are_no_integers_are_shown_in_full(tmp_path, value):
+    path = tmp_path / "label.nii"
+    nibabel.save(nibabel.Nifti1Image(np.full(made_nifti.SHAPE, value, np.float32), np.eye(4)), path)
+    with pytest.raises(ImageError, match=rf"210 voxels are not, e\.g\. {value}\d*\. Is this"):
+        read_label(path)
+
+
+def test_what_a_header_leaves_open_reaches_the_summary(tmp_path):
+    fields = {**qform(1), **sform(4), "xyzt_units": 3}
+    for folder, name in (("imagesTr", "a_0000"), ("labelsTr", "a")):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / f"{name}.nii", Header("", fields, dtype="<f4"))
+    labels = {"background": 0} | {f"l{value}": value for value in range(1, 120)}
+    described = {"channel_names": {"0": "MR"}, "labels": labels, "numTraining": 1, "file_ending": ".nii"}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    summary = str(build_store(read_source(tmp_path), tmp_path / "store", progress=False))
+    assert summary.count("micrometres") == 2
+    assert summary.count("disagree") == 2
+    assert "0.003" in summary

@@ -85,7 +85,7 @@ def test_faulty_cases_are_told_in_a_line_each_and_the_others_are_done(tmp_path, 
     report = save_cases(cases_predictor(), [cases[0], wrong, cases[2]], tmp_path / "out", say=told.append)
     assert [path.name for path in report.written] == ["case_2.nii.gz"]
     assert [failure.case for failure in report.failures] == ["case_0", "case_1"]
-    assert "the model wants 1" in report.failures[1].reason
+    assert "2 channels, where 1 are wanted" in report.failures[1].reason
     assert len(told) == 2
     assert all("\n" not in line for line in told)
 

@@ -1,10 +1,12 @@
 """What a data set consists of before any voxel is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingradient_pl.images.formats import ending
+from ingradient_pl.images import pairs
+from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
+from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.task import Task
 
 
@@ -47,6 +49,61 @@ class CaseFiles(NamedTuple):
     label: Path | None
     group: str
     split: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them: images first, then the label."""
+        return self.images if self.label is None else (*self.images, self.label)
+
+    def read_image(self, orientation: str, channels: Sequence[str]) -> Volume:
+        """Read the image, whatever kind of files it is in.
+
+        Args:
+            orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+            channels: Names of the channels that it must have.
+
+        Raises:
+            ImageError: If a file cannot be read, or the channels are not as many.
+        """
+        count = len(channels)
+        volume = read_volume(self.images, orientation, count if len(self.images) == 1 < count else None)
+        check_channels(self.images[0], volume, channels)
+        return volume
+
+    def read_label(self, orientation: str, image: Volume | None = None) -> Volume:
+        """Read the label; where ``image`` is given, it must lie on its grid.
+
+        Args:
+            orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+            image: The case's image in the same orientation.
+
+        Raises:
+            ImageError: If there is none, it cannot be read, or lies elsewhere.
+        """
+        if self.label is None:
+            raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
+        properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
+        label = read_label(self.label, orientation, properties)
+        apart = "" if image is None else describe_difference(image, label)
+        if apart:
+            raise ImageError(
+                f"{self.label}: {apart} its image {self.images[0]}. A label must lie on its image's grid: "
+                "resample it, or copy the image's header into it if only that is wrong."
+            )
+        return label
+
+
+def check_channels(path: Path, volume: Volume, channels: Sequence[str]) -> None:
+    """Hold the channels of an image against those that are wanted.
+
+    Raises:
+        ImageError: If they are not as many.
+    """
+    if len(volume.voxels) != len(channels):
+        raise ImageError(
+            f"{path}: the case has {len(volume.voxels)} channels, where {len(channels)} are wanted: "
+            f"{', '.join(channels)}, in this order. Correct 'channel_names', or the files."
+        )
 
 
 class Source(NamedTuple):

@@ -17,7 +17,6 @@ from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.images import pairs
-from ingradient_pl.images.formats import read_label
 from ingradient_pl.task import Task
 
 IMAGE = "image"
@@ -218,7 +217,6 @@ def _values(case: CaseFiles) -> set[int]:
     if case.label is None:
         return set()
     try:
-        properties = case.images[1] if pairs.is_pair(case.label) and len(case.images) > 1 else None
-        return set(np.unique(read_label(case.label, "stored", properties).voxels).tolist())
+        return set(np.unique(case.read_label("stored").voxels).tolist())
     except (OSError, ValueError):
         return set()  # the case is reported when it is prepared

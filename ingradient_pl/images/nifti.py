@@ -2,12 +2,13 @@
 
 import gzip
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.freesurfer.mghformat import MGHHeader
+from nibabel.freesurfer import mghformat
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
@@ -100,7 +101,8 @@ def _read_mgh(path: Path, channels: int | None) -> RawImage:
     def extent(start: bytes) -> Extent:
         if path.name.lower().endswith(".mgz") and len(start) < SIZE_MGH:
             raise ImageError(f"{path}: not an MGH file, though its name says so. Rename or convert it.")
-        header = _open(path, lambda: MGHHeader(start.ljust(SIZE_MGH + 20, b"\0")[: SIZE_MGH + 20]))
+        kind: Any = mghformat.MGHHeader
+        header = _open(path, lambda: kind(start.ljust(SIZE_MGH + 20, b"\0")[: SIZE_MGH + 20]))
         needed = SIZE_MGH + math.prod(map(int, header.get_data_shape())) * header.get_data_dtype().itemsize
         return Extent(needed, needed + SURPLUS)
 
@@ -241,7 +243,7 @@ def _affine_frame(path: Path, affine: Any) -> Frame:
         raise ImageError(f"{path}: {error} Repair its header.") from error
 
 
-def _open(path: Path, opening: Any) -> object:
+def _open(path: Path, opening: Callable[[], Any]) -> Any:
     try:
         return opening()
     except Exception as error:

@@ -81,12 +81,15 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
                 needed = math.prod(shape) * dtype.itemsize
                 if not dtype.hasobject and begin + needed != entry.file_size:
                     held = entry.file_size - begin
-                    raise ValueError(f"'{entry.filename}' promises {needed} bytes of numbers and holds {held}")
+                    raise ValueError(
+                        f"'{entry.filename}' promises {needed} bytes of numbers and holds {held}"
+                    )
                 if entry.file_size > STEEPEST * entry.compress_size + SURPLUS:
                     raise ValueError(f"'{entry.filename}' promises more than its packed bytes can hold")
                 found[entry.filename.removesuffix(".npy")] = shape, needed
     except Exception as error:  # zlib, zipfile, tokenize and others each have errors of their own
-        raise ImageError(f"{path}: not a readable npz ({error}). Save or copy it again.") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ImageError(f"{path}: not a readable npz ({reason}). Save or copy it again.") from error
     return found
 
 

@@ -1,7 +1,7 @@
 """What every reader of a file format gives, before axes are turned; and what is wrong with a file."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,23 +34,44 @@ class RawImage(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def describe_difference(first: RawImage, other: RawImage) -> str:
-    """Say in what two files' grids differ; empty where they are the same but for rounding."""
-    return _describe_difference(first.voxels.shape[1:], first.frame, other.voxels.shape[1:], other.frame)
+@runtime_checkable
+class OnGrid(Protocol):
+    """Voxels (channel, z, y, x) and where they lie: an image as stored, or a volume."""
+
+    @property
+    def voxels(self) -> NDArray[Any]:
+        """Axes (channel, z, y, x)."""
+
+    @property
+    def frame(self) -> Frame:
+        """Where they lie."""
 
 
-def _describe_difference(
-    shape: tuple[int, ...], frame: Frame, other_shape: tuple[int, ...], other: Frame
+def describe_difference(
+    first: OnGrid,
+    other: OnGrid,
+    same_space: bool = True,  # noqa: FBT001
 ) -> str:
-    if shape != other_shape:
-        return f"its shape (z, y, x) {other_shape} differs from {shape} of"
-    apart = frame.distance(other, shape)
-    if apart <= NEAR * min(frame.spacing):
+    """Say in what the grid of ``other`` differs from that of ``first``, before the first's name is written.
+
+    Args:
+        first: What it is held against.
+        other: What is looked at.
+        same_space: Whether both must lie at one place too; else equal shapes suffice.
+
+    Returns:
+        Half a sentence; empty where they are the same but for rounding.
+    """
+    shape, found = first.voxels.shape[1:], other.voxels.shape[1:]
+    if shape != found:
+        return f"its shape (z, y, x) {found} differs from {shape} of"
+    apart = first.frame.distance(other.frame, shape)
+    if not same_space or apart <= NEAR * min(first.frame.spacing):
         return ""
     for name in ("spacing", "origin", "direction"):
-        mine, its = getattr(frame, name), getattr(other, name)
-        if not np.allclose(mine, its, rtol=1e-4, atol=1e-4):
-            rounded = [tuple(round(number, 4) for number in numbers) for numbers in (its, mine)]
+        wanted, its = getattr(first.frame, name), getattr(other.frame, name)
+        if not np.allclose(wanted, its, rtol=1e-4, atol=1e-4):
+            rounded = [tuple(round(number, 4) for number in numbers) for numbers in (its, wanted)]
             return (
                 f"its {name} {rounded[0]} differs (corners up to {apart:.3g} mm apart) from {rounded[1]} of"
             )

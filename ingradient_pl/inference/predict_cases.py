@@ -15,11 +15,10 @@ from jaxtyping import UInt
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.datasets.records import CaseFiles, check_channels
 from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
-from ingradient_pl.images.raw_image import RawImage, describe_difference
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
@@ -173,17 +172,10 @@ def read_case(case: CaseFiles, task: Task, orientation: str) -> Volume:
     Raises:
         ImageError: If a file cannot be read or a channel is missing.
     """
-    channels = len(task.channels)
-    if is_stored(case.images[0]):
-        volume = stored_volume(case.images[0], orientation)
-    else:
-        promised = channels if len(case.images) == 1 < channels else None
-        volume = formats.read_volume(case.images, orientation, promised)
-    if len(volume.voxels) != channels:
-        raise ImageError(
-            f"{case.images[0]}: the case has {len(volume.voxels)} channels, the model wants {channels}: "
-            f"{', '.join(task.channels)}, in this order."
-        )
+    if not is_stored(case.images[0]):
+        return case.read_image(orientation, task.channels)
+    volume = stored_volume(case.images[0], orientation)
+    check_channels(case.images[0], volume, task.channels)
     return volume
 
 
@@ -229,6 +221,8 @@ def _answers(
             answer: Future[Any] = Future()
             try:
                 volume = current.result()
+                for remark in volume.remarks:
+                    say(f"{case.name}: {remark}")
                 maps = scratch(volume)
                 predictor, label = _predict(predictor, volume, maps, say)
                 answer = writer.submit(finish, case, volume, label, maps)
@@ -269,13 +263,7 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
     if is_stored(case.images[0]):
         kept: Label = stored_volume(case.images[0], orientation, "label").voxels[0]
         return kept
-    properties = case.images[1] if case.label.suffix == ".npz" and len(case.images) > 1 else None
-    read = formats.read_label(case.label, orientation, properties)
-    image = RawImage(case.images[0], volume.voxels, volume.frame)
-    apart = describe_difference(image, RawImage(case.label, read.voxels, read.frame))
-    if apart:
-        raise ImageError(f"{case.label}: {apart} its image {case.images[0]}.")
-    label: Label = read.voxels[0]
+    label: Label = case.read_label(orientation, volume).voxels[0]
     return label
 
 

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
 from ingradient_pl.images import formats
-from ingradient_pl.images.formats import ImageError, Volume
+from ingradient_pl.images.formats import ImageError
+from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
 from ingradient_pl.task import Task
 
@@ -28,9 +29,6 @@ It sees the box that holds the label in both, and no more.
 
 Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 """What is done to a segmentation (z, y, x) whose voxels have this size in mm."""
-
-NEAR = 0.1
-"""Two files share their space where no corner lies farther apart than this share of a voxel."""
 
 TABLE_SIZE = 4096
 VOXELS_AT_ONCE = 2**22
@@ -269,9 +267,10 @@ def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
         ours, theirs = formats.read_label(prediction), formats.read_label(reference)
     except ImageError as error:
         return str(error)
-    fault = _apart(ours, theirs, same_space=rules.same_space)
-    if fault:
-        return f"{prediction}: {fault} {reference}."
+    apart = describe_difference(theirs, ours, rules.same_space)
+    if apart:
+        hint = "" if "shape" in apart else " Compare voxel by voxel all the same with same_space false."
+        return f"{prediction}: {apart} {reference}.{hint}"
     found, truth = ours.voxels[0], theirs.voxels[0]
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
@@ -286,20 +285,6 @@ def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
     return CaseScores(name, prediction, reference, scores)
-
-
-def _apart(one: Volume, other: Volume, *, same_space: bool) -> str:
-    """Say why two label maps cannot be compared voxel by voxel; empty where they can."""
-    shapes = [volume.voxels.shape[1:] for volume in (one, other)]
-    if shapes[0] != shapes[1]:
-        return f"its shape (z, y, x) {shapes[0]} is not {shapes[1]}, that of"
-    distance = one.frame.distance(other.frame, shapes[0])
-    if same_space and distance > NEAR * min(other.frame.spacing):
-        return (
-            f"it lies elsewhere in space (its corners up to {distance:.3g} mm apart; compare voxel by voxel "
-            "all the same with same_space false) than"
-        )
-    return ""
 
 
 def _listed(what: str, faults: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """One case from its files to the bytes that the store keeps of it."""
 
 import io
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +8,8 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.geometry import Box
-from ingradient_pl.images import pairs
-from ingradient_pl.images.formats import Volume, read_label, read_volume
-from ingradient_pl.images.raw_image import ImageError, RawImage, describe_difference
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.store import measure_case as content
 from ingradient_pl.store.chunks import pack
 from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
@@ -38,7 +36,7 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     Raises:
         ImageError: If its files cannot be read, do not fit each other or do not fit the task.
     """
-    volume = _image(case, task, orientation)
+    volume = case.read_image(orientation, task.channels)
     label, warnings = _label(case, task, orientation, volume)
     found = content.find_content(volume.voxels)
     if found is None:
@@ -72,40 +70,22 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     return PreparedCase({**files, NUMBERS: _zip(numbers)}, described)
 
 
-def _image(case: CaseFiles, task: Task, orientation: str) -> Volume:
-    channels = len(task.channels)
-    volume = read_volume(case.images, orientation, channels if len(case.images) == 1 < channels else None)
-    if len(volume.voxels) != channels:
-        raise ImageError(
-            f"{case.images[0]}: it has {len(volume.voxels)} channels, the task {channels}: "
-            f"{', '.join(task.channels)}. Correct 'channel_names', or the file."
-        )
-    return volume
-
-
 def _label(
     case: CaseFiles, task: Task, orientation: str, volume: Volume
 ) -> tuple[NDArray[Any] | None, list[str]]:
+    warnings = list(volume.remarks)
     if case.label is None:
-        return None, []
-    properties = case.images[1] if pairs.is_pair(case.label) and len(case.images) > 1 else None
-    read = read_label(case.label, orientation, properties)
-    image, path = RawImage(case.images[0], volume.voxels, volume.frame), Path(case.label)
-    apart = describe_difference(image, RawImage(path, read.voxels, read.frame))
-    if apart:
-        raise ImageError(
-            f"{path}: {apart} its image {case.images[0]}. A label must lie on its image's grid: resample it, "
-            "or copy the image's header into it if only that is wrong."
-        )
+        return None, warnings
+    read = case.read_label(orientation, volume)
     label = read.voxels[0]
     values = np.flatnonzero(content.count_labels(label)).tolist()
     unknown = sorted(set(values) - set(task.values))
     if unknown:
         raise ImageError(
-            f"{path}: it holds {_some(unknown)}, which the task's labels do not name ({_some(task.values)}). "
-            "Name them in dataset.json, or correct the file."
+            f"{case.label}: it holds {_some(unknown)}, which the task's labels do not name "
+            f"({_some(task.values)}). Name them in dataset.json, or correct the file."
         )
-    return label, []
+    return label, warnings + [remark for remark in read.remarks if remark not in warnings]
 
 
 def _lost(case: CaseFiles, label: NDArray[Any], inside: NDArray[Any], found: content.Foreground) -> list[str]:
