@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ingradient_pl.optimizers.muon import Muon, muon_groups, orthogonal
+from ingradient_pl.optimizers.muon import Muon, muon_groups
+from ingradient_pl.optimizers.orthogonal import orthogonal
 from ingradient_pl.optimizers.parameters import Parameters
 
 

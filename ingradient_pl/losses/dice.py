@@ -7,9 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 from typing_extensions import override
 
+from ingradient_pl.kernels.dice_ce import SMALLEST
 from ingradient_pl.losses.soft_counts import SoftCounts
-
-SMALLEST = 1e-8
 
 
 def soft_dice(
@@ -43,10 +42,17 @@ def tversky(
     return (intersection + smooth) / (intersection + errors + smooth).clamp_min(SMALLEST)
 
 
+def is_summed_over_ranks() -> bool:
+    """Whether a batch is pooled over ranks: in training alone.
+
+    Without gradients (validation) ranks may hold unequal numbers of batches, and one would wait forever.
+    """
+    return torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()
+
+
 def _pooled(sums: SoftCounts) -> Tensor:
     batch = torch.stack([sums.intersection.sum(0), sums.predicted.sum(0), sums.true.sum(0)])
-    # Without gradients (validation) ranks may hold unequal numbers of batches, and one would wait forever
-    if torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized():
+    if is_summed_over_ranks():
         batch = _OverRanks.apply(batch)  # type: ignore[no-untyped-call]
     return batch[:, None]
 

@@ -7,7 +7,9 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.losses.dice import SMALLEST, soft_dice
+from ingradient_pl.kernels import dice_ce
+from ingradient_pl.kernels.dice_ce import SMALLEST
+from ingradient_pl.losses.dice import is_summed_over_ranks, soft_dice
 from ingradient_pl.losses.soft_counts import softmax_counts
 
 
@@ -59,9 +61,12 @@ class DiceCE(nn.Module):
     def forward(
         self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
     ) -> Float[Tensor, ""]:
+        first = 0 if self.background else 1
+        if dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
+            settings = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
+            return dice_ce.dice_ce(logits, label, self.class_weights, dice_ce.Settings(*settings))
         sums = softmax_counts(logits, label, self.ignore)
-        scores = soft_dice(sums, self.smooth, pooled=self.batch_dice)
-        overlap = scores[:, 0 if self.background else 1 :].mean()
+        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)[:, first:].mean()
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
         entropy = -(weights * sums.log).sum() / (weights * sums.true).sum().clamp_min(SMALLEST)
         return self.cross_entropy * entropy - self.dice * overlap

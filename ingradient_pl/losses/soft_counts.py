@@ -16,6 +16,8 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 from typing_extensions import override
 
+from ingradient_pl.kernels import dice_ce
+
 PART = 2**18
 """Values of logits that one thread of a CPU works on at a time: a step's buffers stay in its cache."""
 PART_ELSEWHERE = 2**22
@@ -53,6 +55,9 @@ def softmax_counts(
         label: Integers from 0 to the number of outputs, or ``ignore``.
         ignore: Integer of voxels that do not count; None if all do.
     """
+    if dice_ce.fits(logits):
+        intersection, predicted, true, log = dice_ce.class_sums(logits, label, ignore).unbind(1)
+        return SoftCounts(intersection, predicted, true.detach(), log)
     return SoftCounts(*_SoftmaxCounts.apply(logits, label, ignore))  # type: ignore[no-untyped-call]
 
 

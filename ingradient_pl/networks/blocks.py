@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from ingradient_pl.networks.norm import SLOPE, InstanceNorm
+from ingradient_pl.networks.norm import InstanceNorm
 
 Zyx = tuple[int, int, int]
 POINT: Zyx = (1, 1, 1)
@@ -43,11 +43,20 @@ class Convolution(nn.Module):
         self.dropout = dropout
 
     @override
-    def forward(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch width _ _ _"]:
-        features = self.conv(image)
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel z y x"],
+        shortcut: Float[Tensor, "batch width _ _ _"] | None = None,
+    ) -> Float[Tensor, "batch width _ _ _"]:
+        """Convolve and normalise; a ``shortcut`` is added before values are bent, which they then are."""
+        absorbed = self.conv.bias if self.norm.absorbs(image) else None
+        if absorbed is None:
+            features = self.conv(image)
+        else:  # adding it would read and write the features once more, its gradient read them
+            features = F.conv3d(image, self.conv.weight, None, self.conv.stride, self.conv.padding)
         if self.dropout:
             features = F.dropout3d(features, self.dropout, self.training)
-        normal: Tensor = self.norm(features)
+        normal: Tensor = self.norm(features, shortcut, absorbed)
         return normal
 
 
@@ -78,7 +87,8 @@ class ResidualBlock(nn.Module):
         shortcut = image if self.stride == POINT else F.avg_pool3d(image, self.stride, self.stride)
         if self.project is not None:
             shortcut = self.project(shortcut)
-        return F.leaky_relu(self.second(self.first(image)) + shortcut, SLOPE, inplace=True)
+        features: Tensor = self.second(self.first(image), shortcut)
+        return features
 
 
 class Head(nn.Conv3d):

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-EPSILON = 1e-5
+from ingradient_pl.kernels import norm
+from ingradient_pl.kernels.norm import EPSILON
+
 SLOPE = 1e-2
 VOXELS = (2, 3, 4)
 
@@ -30,15 +32,32 @@ class InstanceNorm(nn.Module):
         self.slope = SLOPE if activation else 1.0
 
     @override
-    def forward(self, features: Float[Tensor, "batch width z y x"]) -> Float[Tensor, "batch width z y x"]:
+    def forward(
+        self,
+        features: Float[Tensor, "batch width z y x"],
+        shortcut: Float[Tensor, "batch width z y x"] | None = None,
+        absorbed: Float[Tensor, " width"] | None = None,
+    ) -> Float[Tensor, "batch width z y x"]:
+        """Normalise; where a ``shortcut`` is given, add it before values are bent, which they then are.
+
+        ``absorbed`` is the bias of a convolution that left it out (:meth:`absorbs`): the norm would take it
+        off again.
+        """
+        slope = self.slope if shortcut is None else SLOPE
+        if self.absorbs(features):
+            return norm.instance_norm(
+                features, self.weight, self.bias, slope, shortcut=shortcut, absorbed=absorbed
+            )
         by_hand = features.is_cpu and features.dtype == torch.float32 and not torch.compiler.is_compiling()
-        if by_hand:
-            normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, self.slope)  # type: ignore[no-untyped-call]
-            return normal
-        # F.instance_norm is this with a check that refuses a single voxel, which the way above does not
-        settings = True, 0.0, EPSILON, torch.backends.cudnn.enabled
-        normal = torch.instance_norm(features, self.weight, self.bias, None, None, *settings)
-        return normal if self.slope == 1 else F.leaky_relu(normal, self.slope, inplace=True)
+        if not by_hand:
+            return norm.instance_norm_twin(features, self.weight, self.bias, slope, shortcut=shortcut)
+        bent = slope if shortcut is None else 1.0
+        normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, bent)  # type: ignore[no-untyped-call]
+        return normal if shortcut is None else F.leaky_relu_(normal + shortcut, slope)
+
+    def absorbs(self, features: Tensor) -> bool:
+        """Whether norm and activation run as fused kernels, which take a convolution's bias off unread."""
+        return norm.fits(features)
 
 
 class _CpuNorm(torch.autograd.Function):

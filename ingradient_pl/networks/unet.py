@@ -1,6 +1,6 @@
 """The UNet: image in, pyramid of logits out, finest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from ingradient_pl.kernels import norm
 from ingradient_pl.networks.blocks import POINT, Convolution, Head, ResidualBlock, Zyx
 from ingradient_pl.networks.norm import SLOPE
 
@@ -36,7 +37,8 @@ class UNet(nn.Module):
             weights do.
         dropout: Chance in [0, 1) that a feature map is dropped while training.
         channels_last: Whether voxels hold their channels side by side in memory, which changes the speed
-            alone; None does so on the CPU.
+            alone; None does so on the CPU and, where the fused norm can be used, on CUDA: there weights are
+            laid out likewise once, when they are moved.
 
     Raises:
         ValueError: If the entries do not fit each other.
@@ -102,8 +104,7 @@ class UNet(nn.Module):
         self, image: Float[Tensor, "batch channel z y x"], levels: int | None = None
     ) -> list[Float[Tensor, "batch output _ _ _"]]:
         """Give the logits of each level, finest first; only the ``levels`` finest, where asked."""
-        side_by_side = image.is_cpu if self.channels_last is None else self.channels_last
-        features = self.stem(_channels_last(image) if side_by_side else image)
+        features = self.stem(_channels_last(image) if self._side_by_side(image) else image)
         skips = []
         for stage in self.encoder:
             features = stage(features)
@@ -117,6 +118,17 @@ class UNet(nn.Module):
             if i < len(heads):
                 pyramid.append(heads[i](features))
         return pyramid[::-1]
+
+    def _side_by_side(self, image: Tensor) -> bool:
+        return image.is_cpu or norm.fits(image) if self.channels_last is None else self.channels_last
+
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "UNet":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for weight in self.parameters():  # else every step would lay them out anew, and their gradients back
+            if weight.is_cuda and weight.ndim == 2 + AXES and self._side_by_side(weight):
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+        return self
 
     def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
         """Give the logits of the finest level alone, which is all that prediction needs."""

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from ingradient_pl.kernels import matrices
+from ingradient_pl.optimizers.orthogonal import orthogonal, orthogonal_flat
 from ingradient_pl.optimizers.parameters import Parameters
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-SMALLEST = 1e-7
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -25,6 +24,10 @@ class Muon(Optimizer):
     far as it reaches, the same view is (width in, all that comes out): the matrix it applies to a voxel.
     Biases and norms go by AdamW, and so do kernels of one voxel that narrow: heads, whose outputs
     are no features (Jordan).
+
+    Where the fused products can be used (CUDA with Triton) the kernels of all groups are stepped together, in
+    a number of launches that does not grow with theirs. Nothing here asks the host to wait, and rates may be
+    tensors, so that a CUDA graph can hold a step.
 
     Args:
         params: :class:`Parameters` of a network, which are grouped by :func:`muon_groups`; or parameters,
@@ -72,6 +75,7 @@ class Muon(Optimizer):
             "betas": tuple(adam_betas),
             "eps": adam_eps,
             "adam_lr": adam_lr,
+            "capturable": True,  # torch then loads the count of steps to where the parameter is
         }
         super().__init__(muon_groups(params.network) if isinstance(params, Parameters) else params, defaults)
 
@@ -99,53 +103,115 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        together: dict[Any, list[tuple[Tensor, dict[str, Any]]]] = defaultdict(list)
         for group in self.param_groups:
             params = [param for param in group["params"] if param.grad is not None]
-            if params and group["muon"]:
-                self._step_kernels(params, group)
-            elif params:
+            if not group["muon"]:
                 self._step_others(params, group)
+                continue
+            flat = [param for param in params if matrices.fits(param) and _rows_outermost(param)]
+            if params:
+                self._decay(params, group)
+            for param in flat:
+                together[param.device, group["momentum"], group["steps"]].append((param, group))
+            taken = {id(param) for param in flat}
+            self._step_by_shape([param for param in params if id(param) not in taken], group)
+        for kernels in together.values():
+            self._step_flat(kernels)
         return loss
 
-    def _step_kernels(self, params: list[Tensor], group: dict[str, Any]) -> None:
+    def _decay(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+
+    def _ahead(self, params: list[Tensor], momentum: float) -> list[Tensor]:
+        """Take the gradients into the momentum, and give what lies ahead of it (Nesterov)."""
         grads = [cast("Tensor", param.grad) for param in params]
         buffers = [_state(self.state[param], "momentum_buffer", param) for param in params]
-        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_mul_(buffers, momentum)
         torch._foreach_add_(buffers, grads)
-        ahead = torch._foreach_add(grads, buffers, alpha=group["momentum"])
+        return list(torch._foreach_add(grads, buffers, alpha=momentum))
+
+    def _step_by_shape(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        if not params:
+            return
+        ahead = self._ahead(params, group["momentum"])
         alike = defaultdict(list)
         for i, update in enumerate(ahead):
             alike[update.shape].append(i)
-        if group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         for shape, places in alike.items():
-            matrices = torch.stack([ahead[i].flatten(1) for i in places])
-            directions = orthogonal(matrices, group["steps"]).to(matrices.dtype).unbind()
-            rows, columns = matrices.shape[1:]
-            widening = columns / rows if group["transposed"] else rows / columns
-            length = group["lr"] * math.sqrt(max(1, widening))
+            stacked = torch.stack([ahead[i].flatten(1) for i in places])
+            directions = orthogonal(stacked, group["steps"]).to(stacked.dtype).unbind()
+            length = group["lr"] * _widening(params[places[0]], group)
             updates = [direction.view(shape) for direction in directions]
+            if isinstance(length, Tensor):  # its number is not the host's to know
+                torch._foreach_mul_(updates, length)
+                length = 1.0
             torch._foreach_add_([params[i] for i in places], updates, alpha=-length)
 
+    def _step_flat(self, kernels: list[tuple[Tensor, dict[str, Any]]]) -> None:
+        """Step the kernels of several groups together, each as it lies in memory: a row for each output.
+
+        The order of a row's values may differ from layout to layout, which orthogonal directions do not mind.
+        """
+        params, group = [param for param, _ in kernels], kernels[0][1]
+        ahead = self._ahead(params, group["momentum"])
+        flat = torch.cat(
+            [_in_memory(_laid_out_as(one, param)) for one, param in zip(ahead, params, strict=True)]
+        )
+        layout, factors = self._flat_layout(kernels)
+        rates = [-one["lr"] * own for one, own in factors]
+        lengths = torch.cat(rates) if len(rates) > 1 else rates[0]
+        update = orthogonal_flat(flat, layout, lengths, group["steps"])
+        sizes = [param.numel() for param in params]
+        torch._foreach_add_([_in_memory(param) for param in params], torch.split(update, sizes))
+
+    def _flat_layout(
+        self, kernels: list[tuple[Tensor, dict[str, Any]]]
+    ) -> tuple[matrices.Layout, list[tuple[dict[str, Any], Tensor]]]:
+        """Give where matrices lie, and each group's factors; copied to the device the first time only."""
+        known: dict[Any, Any] = self.__dict__.setdefault("_layouts", {})  # not of the state that is saved
+        key = tuple((id(param), id(group)) for param, group in kernels)
+        if key not in known:
+            device = kernels[0][0].device
+            shapes = [(param.shape[0], param.shape[1:].numel()) for param, _ in kernels]
+            by_group: dict[int, tuple[dict[str, Any], list[float]]] = {}
+            for param, group in kernels:
+                by_group.setdefault(id(group), (group, []))[1].append(_widening(param, group))
+            factors = [(group, torch.tensor(own, device=device)) for group, own in by_group.values()]
+            known[key] = matrices.layout_of(shapes, device), factors
+        layout, held = known[key]
+        return layout, held
+
     def _step_others(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        grads = [cast("Tensor", param.grad) for param in params]
-        states = [self.state[param] for param in params]
-        means = [_state(state, "exp_avg", param) for state, param in zip(states, params, strict=True)]
-        squares = [_state(state, "exp_avg_sq", param) for state, param in zip(states, params, strict=True)]
-        for state in states:
-            state["step"] = state.get("step", 0) + 1
-        short, long = group["betas"]
-        torch._foreach_lerp_(means, grads, 1 - short)
-        torch._foreach_mul_(squares, long)
-        torch._foreach_addcmul_(squares, grads, grads, 1 - long)
-        kernels = [param for param in params if param.ndim > 1]
-        if group["weight_decay"] and kernels:
-            torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_div_(roots, [math.sqrt(1 - long ** state["step"]) for state in states])
-        torch._foreach_add_(roots, group["eps"])
-        lengths = [-group["lr"] / (1 - short ** state["step"]) for state in states]
-        torch._foreach_addcdiv_(params, means, roots, lengths)
+        """Step by AdamW, whose decay is for kernels alone."""
+        for decays in (True, False):
+            chosen = [param for param in params if (param.ndim > 1 and group["weight_decay"] > 0) == decays]
+            if not chosen:
+                continue
+            states = [self.state[param] for param in chosen]
+            means = [_state(state, "exp_avg", param) for state, param in zip(states, chosen, strict=True)]
+            squares = [
+                _state(state, "exp_avg_sq", param) for state, param in zip(states, chosen, strict=True)
+            ]
+            counts = [_count(state, param) for state, param in zip(states, chosen, strict=True)]
+            torch._foreach_add_(counts, 1)
+            short, long = group["betas"]
+            torch._fused_adamw_(
+                chosen,
+                [cast("Tensor", param.grad) for param in chosen],
+                means,
+                squares,
+                [],
+                counts,
+                lr=group["lr"],
+                beta1=short,
+                beta2=long,
+                weight_decay=group["weight_decay"] if decays else 0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 def muon_groups(network: nn.Module) -> list[dict[str, Any]]:
@@ -160,50 +226,6 @@ def muon_groups(network: nn.Module) -> list[dict[str, Any]]:
     return [{"params": params, "transposed": key} for key, params in apart.items() if params]
 
 
-def orthogonal(
-    matrices: Float[Tensor, "batch rows columns"], steps: int = 5
-) -> Float[Tensor, "batch rows columns"]:
-    """Bring all singular values near one (0.7 to 1.2) and leave the singular vectors.
-
-    Each iteration is X <- (a + b A + c A A) X with A = X X'. On a GPU it runs as it stands, in bfloat16. On
-    the CPU the small A is iterated instead of X, which is the same but for rounding (A <- P A P, and the
-    product of all P meets X once): a quarter of the work for kernels. A holds squares, so it wants true
-    32 bits: where matrix products were allowed to be coarser, it takes 64.
-    """
-    tall = matrices.shape[1] > matrices.shape[2]
-    wide = matrices.mT if tall else matrices
-    wide = wide / wide.flatten(1).norm(dim=1).clamp_min(SMALLEST)[:, None, None]
-    if wide.is_cpu:
-        fine = torch.get_float32_matmul_precision() == "highest"
-        near = _by_squares(wide.float() if fine else wide.double(), steps)
-    else:
-        near = _by_iteration(wide.bfloat16(), steps)
-    return near.mT.contiguous() if tall else near
-
-
-def _by_iteration(matrices: Tensor, steps: int) -> Tensor:
-    a, b, c = COEFFICIENTS
-    for _ in range(steps):
-        gram = matrices @ matrices.mT
-        turn = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        matrices = torch.baddbmm(matrices, turn, matrices, beta=a)
-    return matrices
-
-
-def _by_squares(matrices: Tensor, steps: int) -> Tensor:
-    a, b, c = COEFFICIENTS
-    gram = matrices @ matrices.mT
-    product = None
-    for step in range(steps):
-        turn = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        turn.diagonal(dim1=1, dim2=2).add_(a)
-        product = turn if product is None else turn @ product
-        if step < steps - 1:
-            gram = turn @ gram @ turn
-    assert product is not None  # steps >= 1
-    return product @ matrices
-
-
 def _is_kernel(param: Tensor) -> bool:
     """Whether it is a matrix between features; a kernel of one voxel that narrows is a head."""
     matrix = param.ndim > 1
@@ -216,3 +238,34 @@ def _state(state: dict[str, Any], name: str, param: Tensor) -> Tensor:
         state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
     found: Tensor = state[name]
     return found
+
+
+def _count(state: dict[str, Any], param: Tensor) -> Tensor:
+    """Give the number of steps done, on the parameter's device."""
+    found = state.get("step", 0)
+    if not isinstance(found, Tensor):
+        found = torch.tensor(float(found), dtype=torch.float32, device=param.device)
+    state["step"] = counted = found.to(param.device, torch.float32)
+    return counted
+
+
+def _widening(param: Tensor, group: dict[str, Any]) -> float:
+    """How much longer a kernel's step is for giving more than it takes."""
+    rows, columns = param.shape[0], param.shape[1:].numel()
+    return math.sqrt(max(1, columns / rows if group["transposed"] else rows / columns))
+
+
+def _rows_outermost(param: Tensor) -> bool:
+    """Whether the values of each output lie together in memory, without gaps."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    last = param.ndim in layouts and param.is_contiguous(memory_format=layouts[param.ndim])
+    return last or param.is_contiguous()
+
+
+def _laid_out_as(tensor: Tensor, param: Tensor) -> Tensor:
+    return tensor if tensor.stride() == param.stride() else torch.empty_like(param).copy_(tensor)
+
+
+def _in_memory(tensor: Tensor) -> Tensor:
+    """Give the values in the order they lie, as a view."""
+    return tensor.detach().as_strided((tensor.numel(),), (1,))

@@ -1,0 +1,1 @@
+"""Fused kernels for CUDA, each beside torch operators that compute the same."""

@@ -1,0 +1,94 @@
+"""Whether the fused kernels can be used, and which of them were switched off."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NAMESPACE = "ingradient"
+LIBRARY: Any = torch.library.Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
+"""Where the kernels stand as operators, so that torch can trace, count and compile around them."""
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+OLDEST = (7, 0)
+"""Compute capability from which Triton's programs run (Volta)."""
+
+_off: dict[str, str] = {}
+
+
+@functools.cache
+def triton_problem() -> str | None:
+    """Say what keeps Triton from being used, None if nothing does; warn where it is there but broken."""
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "triton":
+            warnings.warn(
+                f"Triton cannot be imported ({' '.join(str(error).split())}), so steps take torch's own "
+                "operators, which are slower. Install the Triton that this torch asks for.",
+                stacklevel=2,
+            )
+            return "it cannot be imported"
+        return "it is not installed"
+    return None
+
+
+def usable(kernel: str, tensor: Tensor) -> bool:
+    """Whether a fused kernel can take ``tensor``: on CUDA, or traced on the meta device as if it were there.
+
+    Args:
+        kernel: Its name, as :func:`switch_off` takes it.
+        tensor: What it would read.
+    """
+    if kernel in _off or tensor.dtype not in DTYPES or not (tensor.is_cuda or tensor.is_meta):
+        return False
+    return triton_problem() is None and (tensor.is_meta or _new_enough(tensor.device.index or 0))
+
+
+def switch_off(kernel: str, reason: str) -> None:
+    """Use torch's own operators instead of a fused kernel from now on.
+
+    Args:
+        kernel: ``norm``, ``dice_ce`` or ``matrices``.
+        reason: Why, for whoever asks later.
+    """
+    _off[kernel] = reason
+
+
+def switched_off() -> dict[str, str]:
+    """Kernels that are not used, and why."""
+    return dict(_off)
+
+
+def switch_on(kernel: str) -> None:
+    """Use a fused kernel again."""
+    _off.pop(kernel, None)
+
+
+@functools.cache
+def _new_enough(index: int) -> bool:
+    return torch.cuda.get_device_capability(index) >= OLDEST
+
+
+def define(schema: str, kernel: Callable[..., Any], shapes: Callable[..., Any]) -> None:
+    """Make an operator of a kernel: ``torch.ops.ingradient.NAME``.
+
+    Args:
+        schema: Name, arguments and answer, as torch writes them.
+        kernel: Launches it. On a CPU too, where Triton's interpreter runs it; nothing but tests comes there.
+        shapes: Gives answers of the right shape where nothing is computed (the meta device, tracing).
+    """
+    name = schema.partition("(")[0]
+    LIBRARY.define(schema)
+    for key in ("CUDA", "CPU"):
+        LIBRARY.impl(name, kernel, key)
+    torch.library.register_fake(f"{NAMESPACE}::{name}", shapes, lib=LIBRARY)
+
+
+def on_device_of(tensor: Tensor) -> Any:
+    """Make the GPU of ``tensor`` the current one, which Triton launches on; nothing where it is on none."""
+    context: Any = torch.cuda.device_of
+    return context(tensor)

@@ -1,0 +1,190 @@
+"""Sums over the voxels of a level, and soft Dice with cross entropy of them, in one kernel each."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from typing_extensions import override
+
+from ingradient_pl.kernels.availability import define, on_device_of, usable
+
+NAME = "dice_ce"
+MOST_CLASSES = 256
+SMALLEST = 1e-8
+"""What nothing is divided by less than."""
+PARTS = 1
+"""Parts of an image where nothing is computed, on the meta device."""
+
+
+class Settings(NamedTuple):
+    """Of soft Dice and cross entropy.
+
+    Args:
+        ignore: Integer of voxels that do not count; None if all do.
+        pooled: Whether Dice is taken over all images as if they were one.
+        first: First class that Dice counts.
+        smooth: Added above and below in Dice, in voxels.
+        entropy: Weight of the cross entropy.
+        dice: Weight of Dice.
+    """
+
+    ignore: int | None
+    pooled: bool
+    first: int
+    smooth: float
+    entropy: float
+    dice: float
+
+
+def fits(logits: Tensor) -> bool:
+    """Whether the kernels can take such logits: on CUDA with Triton, in 16 or 32 bits, of few classes."""
+    return logits.shape[1] <= MOST_CLASSES and usable(NAME, logits)
+
+
+def dice_ce(
+    logits: Float[Tensor, "batch class z y x"],
+    label: Integer[Tensor, "batch z y x"],
+    weights: Float[Tensor, " class"] | None,
+    settings: Settings,
+) -> Float[Tensor, ""]:
+    """Cross entropy minus soft Dice of a level, each with its weight: two kernels there, one back.
+
+    Args:
+        logits: On CUDA, in any layout whose voxels are one axis; else they are copied.
+        label: Integers of classes, or ``settings.ignore``; any strides.
+        weights: Of a voxel in the cross entropy by its class; None weighs all alike.
+        settings: Of both.
+    """
+    loss: Tensor = _DiceCE.apply(logits, label, weights, settings)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def class_sums(
+    logits: Float[Tensor, "batch class z y x"], label: Integer[Tensor, "batch z y x"], ignore: int | None
+) -> Float[Tensor, "batch 4 class"]:
+    """Overlap, predicted, true and log of each image and class, as ``losses.soft_counts`` defines them."""
+    found: Tensor = _ClassSums.apply(logits, label, ignore)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _DiceCE(torch.autograd.Function):
+    @override
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, label: Tensor, weights: Tensor | None, settings: Settings
+    ) -> Tensor:
+        sums = torch.ops.ingradient.class_sums(logits, label, settings.ignore)
+        loss, slopes = torch.ops.ingradient.dice_ce_finish(
+            sums, weights, settings.pooled, settings.first, settings.smooth, settings.entropy, settings.dice
+        )
+        ctx.save_for_backward(logits, label, slopes)
+        ctx.ignore = settings.ignore
+        answer: Tensor = loss
+        return answer
+
+    @override
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        logits, label, slopes = ctx.saved_tensors
+        slopes = slopes.expand(len(logits), -1, -1)
+        by_logits = torch.ops.ingradient.class_sums_backward(logits, label, slopes, gradients[0], ctx.ignore)
+        return by_logits, None, None, None
+
+
+class _ClassSums(torch.autograd.Function):
+    @override
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
+        ctx.save_for_backward(logits, label)
+        ctx.ignore = ignore
+        sums: Tensor = torch.ops.ingradient.class_sums(logits, label, ignore).sum(1)
+        return sums
+
+    @override
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        logits, label = ctx.saved_tensors
+        slopes = gradients[0][:, (0, 1, 3)].contiguous()
+        by_logits = torch.ops.ingradient.class_sums_backward(logits, label, slopes, None, ctx.ignore)
+        return by_logits, None, None
+
+
+def _voxels_as_one(logits: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+    """Give logits whose voxels follow each other at one step, and the steps of images, voxels and classes."""
+    edges, steps = logits.shape[:1:-1], logits.stride()[:1:-1]
+    step = next((step for edge, step in zip(edges, steps, strict=True) if edge > 1), 1)
+    wanted = step
+    for edge, found in zip(edges, steps, strict=True):
+        if edge > 1 and found != wanted:
+            logits = logits.contiguous()
+            return logits, (logits.stride(0), 1, logits.stride(1))
+        wanted *= edge
+    return logits, (logits.stride(0), step, logits.stride(1))
+
+
+def _sums(logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
+    from ingradient_pl.kernels import dice_ce_triton
+
+    images, classes = logits.shape[:2]
+    parts = dice_ce_triton.parts_of(images, label.shape[1:].numel(), classes)
+    out = logits.new_empty((images, parts, 4, classes), dtype=torch.float32)
+    with on_device_of(logits):
+        dice_ce_triton.sums(_voxels_as_one(logits), label, ignore, out)
+    return out
+
+
+def _sums_meta(logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
+    return logits.new_empty((logits.shape[0], PARTS, 4, logits.shape[1]), dtype=torch.float32)
+
+
+def _finish(
+    sums: Tensor,
+    weights: Tensor | None,
+    pooled: bool,  # noqa: FBT001
+    first: int,
+    smooth: float,
+    entropy: float,
+    dice: float,
+) -> tuple[Tensor, Tensor]:
+    from ingradient_pl.kernels import dice_ce_triton
+
+    out = _finish_meta(sums, weights, pooled)
+    with on_device_of(sums):
+        dice_ce_triton.finish(sums, weights, (first, smooth, SMALLEST, entropy, dice), pooled, out)
+    return out
+
+
+def _finish_meta(sums: Tensor, weights: Tensor | None, pooled: bool, *_: object) -> tuple[Tensor, Tensor]:  # noqa: FBT001
+    slopes = sums.new_empty((1 if pooled else sums.shape[0], 3, sums.shape[3]))
+    return sums.new_empty(()), slopes
+
+
+def _backward(
+    logits: Tensor, label: Tensor, slopes: Tensor, factor: Tensor | None, ignore: int | None
+) -> Tensor:
+    from ingradient_pl.kernels import dice_ce_triton
+
+    logits, strides = _voxels_as_one(logits)
+    out = torch.empty_strided(logits.shape, logits.stride(), dtype=logits.dtype, device=logits.device)
+    with on_device_of(logits):
+        dice_ce_triton.backward((logits, strides), label, ignore, (slopes, factor), out)
+    return out
+
+
+def _backward_meta(logits: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(logits)
+
+
+define("class_sums(Tensor logits, Tensor label, int? ignore) -> Tensor", _sums, _sums_meta)
+define(
+    "dice_ce_finish(Tensor sums, Tensor? weights, bool pooled, int first, float smooth, float entropy, "
+    "float dice) -> (Tensor, Tensor)",
+    _finish,
+    _finish_meta,
+)
+define(
+    "class_sums_backward(Tensor logits, Tensor label, Tensor slopes, Tensor? factor, int? ignore) -> Tensor",
+    _backward,
+    _backward_meta,
+)

@@ -1,0 +1,343 @@
+"""Soft Dice and cross entropy of a level in one pass there and one back, as Triton programs.
+
+One program goes through a part of an image's voxels with all their classes, in 32 bits. Parts are summed in
+their order, so that no sum depends on which program was first.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+TILE = 2048
+"""Logits that a program holds at a time."""
+PROGRAMS, MOST_PARTS = 1024, 256
+IMAGES, COMBINED = 4, 16
+"""Images and parts that are combined at a time."""
+FEW_CLASSES = 16
+
+
+@triton.jit
+def _shares(
+    logits,
+    marks,
+    ignore,
+    voxel,
+    count,
+    classes,
+    voxel_stride,
+    class_stride,
+    label_z,
+    label_y,
+    label_x,
+    edge_y,
+    edge_x,
+    CLASSES: tl.constexpr,
+    IGNORES: tl.constexpr,
+):
+    # Of some voxels: shares, their logarithms, where a class is true, and which values there are
+    column = tl.arange(0, CLASSES)
+    there = (voxel < count)[:, None] & (column < classes)[None, :]
+    place = logits + voxel.to(tl.int64)[:, None] * voxel_stride + column[None, :] * class_stride
+    values = tl.load(place, mask=there, other=float("-inf")).to(tl.float32)
+    x = voxel % edge_x
+    y = (voxel // edge_x) % edge_y
+    z = voxel // (edge_x * edge_y)
+    mark = tl.load(marks + z * label_z + y * label_y + x * label_x, mask=voxel < count, other=0).to(tl.int32)
+    counted = voxel < count
+    if IGNORES:
+        counted = counted & (mark != ignore)
+    top = tl.max(tl.where(there, values, float("-inf")), 1)
+    top = tl.where(voxel < count, top, 0.0)
+    shifted = tl.where(there, values - top[:, None], 0.0)
+    powers = tl.where(there, tl.exp(shifted), 0.0)
+    total = tl.where(voxel < count, tl.sum(powers, 1), 1.0)
+    valid = there & counted[:, None]
+    share = tl.where(valid, powers / total[:, None], 0.0)
+    log = shifted - tl.log(total)[:, None]
+    truth = valid & (mark[:, None] == column[None, :])
+    return share, log, truth, there
+
+
+@triton.jit(do_not_specialize=["voxels", "chunk", "ignore"])
+def _sums(
+    logits,
+    label,
+    out,
+    ignore,
+    voxels,
+    classes,
+    batch_stride,
+    voxel_stride,
+    class_stride,
+    label_batch,
+    label_z,
+    label_y,
+    label_x,
+    edge_y,
+    edge_x,
+    chunk,
+    VOXELS: tl.constexpr,
+    CLASSES: tl.constexpr,
+    IGNORES: tl.constexpr,
+):
+    image, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    source = logits + image * batch_stride
+    marks = label + image * label_batch
+    stop = tl.minimum((part + 1) * chunk, voxels)
+    overlap = tl.zeros((VOXELS, CLASSES), tl.float32)
+    predicted = tl.zeros((VOXELS, CLASSES), tl.float32)
+    true = tl.zeros((VOXELS, CLASSES), tl.float32)
+    logs = tl.zeros((VOXELS, CLASSES), tl.float32)
+    for begin in range(part * chunk, stop, VOXELS):
+        voxel = begin + tl.arange(0, VOXELS)
+        share, log, truth, _ = _shares(
+            source,
+            marks,
+            ignore,
+            voxel,
+            stop,
+            classes,
+            voxel_stride,
+            class_stride,
+            label_z,
+            label_y,
+            label_x,
+            edge_y,
+            edge_x,
+            CLASSES,
+            IGNORES,
+        )
+        overlap += tl.where(truth, share, 0.0)
+        predicted += share
+        true += tl.where(truth, 1.0, 0.0)
+        logs += tl.where(truth, log, 0.0)
+    column = tl.arange(0, CLASSES)
+    inside = column < classes
+    place = out + (image * tl.num_programs(1) + part) * (4 * classes) + column
+    tl.store(place, tl.sum(overlap, 0), mask=inside)
+    tl.store(place + classes, tl.sum(predicted, 0), mask=inside)
+    tl.store(place + 2 * classes, tl.sum(true, 0), mask=inside)
+    tl.store(place + 3 * classes, tl.sum(logs, 0), mask=inside)
+
+
+@triton.jit(do_not_specialize=["voxels", "chunk", "ignore"])
+def _backward(
+    logits,
+    label,
+    above,
+    slopes,
+    out,
+    ignore,
+    voxels,
+    classes,
+    batch_stride,
+    voxel_stride,
+    class_stride,
+    label_batch,
+    label_z,
+    label_y,
+    label_x,
+    edge_y,
+    edge_x,
+    slope_batch,
+    slope_kind,
+    slope_class,
+    chunk,
+    VOXELS: tl.constexpr,
+    CLASSES: tl.constexpr,
+    IGNORES: tl.constexpr,
+    SCALED: tl.constexpr,
+):
+    # With p a share, t its truth and i, s, l the slopes of overlap, predicted and log:
+    # d/dlog p = t (i p + l) + s p =: g, and through the softmax d/dlogit = g - p sum(g)
+    image, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    source = logits + image * batch_stride
+    target = out + image * batch_stride
+    marks = label + image * label_batch
+    stop = tl.minimum((part + 1) * chunk, voxels)
+    column = tl.arange(0, CLASSES)
+    inside = column < classes
+    own = slopes + image * slope_batch + column * slope_class
+    by_overlap = tl.load(own, mask=inside, other=0.0)
+    by_predicted = tl.load(own + slope_kind, mask=inside, other=0.0)
+    by_log = tl.load(own + 2 * slope_kind, mask=inside, other=0.0)
+    if SCALED:
+        factor = tl.load(above).to(tl.float32)
+        by_overlap *= factor
+        by_predicted *= factor
+        by_log *= factor
+    for begin in range(part * chunk, stop, VOXELS):
+        voxel = begin + tl.arange(0, VOXELS)
+        share, _, truth, there = _shares(
+            source,
+            marks,
+            ignore,
+            voxel,
+            stop,
+            classes,
+            voxel_stride,
+            class_stride,
+            label_z,
+            label_y,
+            label_x,
+            edge_y,
+            edge_x,
+            CLASSES,
+            IGNORES,
+        )
+        pull = (
+            tl.where(truth, by_overlap[None, :] * share + by_log[None, :], 0.0)
+            + by_predicted[None, :] * share
+        )
+        found = pull - share * tl.sum(pull, 1)[:, None]
+        place = target + voxel.to(tl.int64)[:, None] * voxel_stride + column[None, :] * class_stride
+        tl.store(place, found.to(out.dtype.element_ty), mask=there)
+
+
+@triton.jit(do_not_specialize=["images", "parts"])
+def _finish(
+    sums,
+    weights,
+    loss,
+    slopes,
+    images,
+    parts,
+    classes,
+    first,
+    smooth,
+    smallest,
+    entropy_weight,
+    dice_weight,
+    CLASSES: tl.constexpr,
+    IMAGES: tl.constexpr,
+    COMBINED: tl.constexpr,
+    POOLED: tl.constexpr,
+    WEIGHED: tl.constexpr,
+):
+    # One program: few numbers are left. Slopes are those of the loss, (image or one for all, 3, class)
+    column = tl.arange(0, CLASSES)
+    inside = column < classes
+    scored = inside & (column >= first)
+    weight = tl.where(inside, 1.0, 0.0)
+    if WEIGHED:
+        weight = tl.load(weights + column, mask=inside, other=0.0)
+    index, part_index = tl.arange(0, IMAGES), tl.arange(0, COMBINED)
+    all_overlap = tl.zeros((CLASSES,), tl.float32)
+    all_predicted = tl.zeros((CLASSES,), tl.float32)
+    all_true = tl.zeros((CLASSES,), tl.float32)
+    all_logs = tl.zeros((CLASSES,), tl.float32)
+    scores = tl.zeros((CLASSES,), tl.float32)
+    share = dice_weight / (classes - first)
+    for begin in range(0, images, IMAGES):
+        image = begin + index
+        overlap = tl.zeros((IMAGES, CLASSES), tl.float32)
+        predicted = tl.zeros((IMAGES, CLASSES), tl.float32)
+        true = tl.zeros((IMAGES, CLASSES), tl.float32)
+        logs = tl.zeros((IMAGES, CLASSES), tl.float32)
+        for start in range(0, parts, COMBINED):
+            part = start + part_index
+            row = image[:, None] * parts + part[None, :]
+            there = ((image < images)[:, None] & (part < parts)[None, :])[:, :, None] & inside[None, None, :]
+            place = sums + row[:, :, None] * (4 * classes) + column[None, None, :]
+            overlap += tl.sum(tl.load(place, mask=there, other=0.0), 1)
+            predicted += tl.sum(tl.load(place + classes, mask=there, other=0.0), 1)
+            true += tl.sum(tl.load(place + 2 * classes, mask=there, other=0.0), 1)
+            logs += tl.sum(tl.load(place + 3 * classes, mask=there, other=0.0), 1)
+        all_overlap += tl.sum(overlap, 0)
+        all_predicted += tl.sum(predicted, 0)
+        all_true += tl.sum(true, 0)
+        all_logs += tl.sum(logs, 0)
+        if not POOLED:
+            size = true + predicted + smooth
+            below = tl.maximum(size, smallest)
+            score = (2 * overlap + smooth) / below
+            own = (image < images)[:, None] & scored[None, :]
+            scores += tl.sum(tl.where(own, score, 0.0), 0)
+            by_overlap = tl.where(own, -share / images * 2 / below, 0.0)
+            by_predicted = tl.where(own & (size >= smallest), share / images * score / below, 0.0)
+            place = slopes + image[:, None] * (3 * classes) + column[None, :]
+            there = (image < images)[:, None] & inside[None, :]
+            tl.store(place, by_overlap, mask=there)
+            tl.store(place + classes, by_predicted, mask=there)
+    if POOLED:
+        size = all_true + all_predicted + smooth
+        below = tl.maximum(size, smallest)
+        score = (2 * all_overlap + smooth) / below
+        scores = tl.where(scored, score, 0.0)
+        tl.store(slopes + column, tl.where(scored, -share * 2 / below, 0.0), mask=inside)
+        by_predicted = tl.where(scored & (size >= smallest), share * score / below, 0.0)
+        tl.store(slopes + classes + column, by_predicted, mask=inside)
+    mass = tl.maximum(tl.sum(weight * all_true, 0), smallest)
+    entropy = -tl.sum(weight * all_logs, 0) / mass
+    dice = tl.sum(scores, 0) * share
+    if not POOLED:
+        dice = dice / images
+    tl.store(loss, entropy_weight * entropy - dice)
+    by_log = -entropy_weight * weight / mass
+    if POOLED:
+        tl.store(slopes + 2 * classes + column, by_log, mask=inside)
+    else:
+        for begin in range(0, images, IMAGES):
+            image = begin + index
+            place = slopes + image[:, None] * (3 * classes) + 2 * classes + column[None, :]
+            there = (image < images)[:, None] & inside[None, :]
+            tl.store(place, tl.broadcast_to(by_log[None, :], (IMAGES, CLASSES)), mask=there)
+
+
+def parts_of(images: int, voxels: int, classes: int) -> int:
+    """In how many parts the voxels of each image are summed."""
+    high = _tile(classes)["VOXELS"]
+    most = min(MOST_PARTS, triton.cdiv(PROGRAMS, images), triton.cdiv(voxels, high))
+    return int(triton.cdiv(voxels, triton.cdiv(voxels, most)))
+
+
+def sums(logits: tuple[Tensor, tuple[int, int, int]], label: Tensor, ignore: int | None, out: Tensor) -> None:
+    """Write overlap, predicted, true and log of each part; ``out`` is ``(images, parts, 4, classes)``."""
+    values, strides = logits
+    images, parts, _, classes = out.shape
+    voxels = label.shape[1:].numel()
+    chosen = {**_tile(classes), "IGNORES": ignore is not None}
+    numbers = 0 if ignore is None else ignore, voxels, classes, *strides, *label.stride(), *label.shape[2:]
+    _sums[(images, parts)](values, label, out, *numbers, triton.cdiv(voxels, parts), **chosen)
+
+
+def backward(
+    logits: tuple[Tensor, tuple[int, int, int]],
+    label: Tensor,
+    ignore: int | None,
+    slopes: tuple[Tensor, Tensor | None],
+    out: Tensor,
+) -> None:
+    """Write the gradient of the logits, where they lie; slopes are (image, 3, class) and a factor for all."""
+    (values, strides), (own, factor) = logits, slopes
+    images, _, classes = own.shape
+    voxels = label.shape[1:].numel()
+    parts = parts_of(images, voxels, classes)
+    chosen = {**_tile(classes), "IGNORES": ignore is not None, "SCALED": factor is not None}
+    numbers = 0 if ignore is None else ignore, voxels, classes, *strides, *label.stride(), *label.shape[2:]
+    tensors = values, label, own if factor is None else factor, own, out
+    _backward[(images, parts)](*tensors, *numbers, *own.stride(), triton.cdiv(voxels, parts), **chosen)
+
+
+def finish(
+    sums: Tensor,
+    weights: Tensor | None,
+    settings: tuple[int, float, float, float, float],
+    pooled: bool,  # noqa: FBT001
+    out: tuple[Tensor, Tensor],
+) -> None:
+    """Write the loss and its slopes by each image's sums.
+
+    Settings are the first class, what smoothes, the smallest divisor, and both weights.
+    """
+    images, parts, _, classes = sums.shape
+    tile = {"CLASSES": triton.next_power_of_2(classes), "COMBINED": COMBINED}
+    tile["IMAGES"] = IMAGES if classes <= FEW_CLASSES else 1
+    chosen = {**tile, "POOLED": pooled, "WEIGHED": weights is not None}
+    tensors = sums, sums if weights is None else weights, *out
+    _finish[(1,)](*tensors, images, parts, classes, *settings, **chosen)
+
+
+def _tile(classes: int) -> dict[str, int]:
+    wide = triton.next_power_of_2(classes)
+    return {"VOXELS": max(1, TILE // wide), "CLASSES": wide}

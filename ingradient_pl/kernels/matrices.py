@@ -1,0 +1,122 @@
+"""Products of many matrices of different sizes in one launch each, where they lie one after the other."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from ingradient_pl.kernels.availability import define, on_device_of, usable
+
+NAME = "matrices"
+SQUARE = 64
+"""Squares are padded with zeros to a multiple of this."""
+
+
+class Layout(NamedTuple):
+    """Where matrices lie in a flat tensor; rows are their smaller side.
+
+    Args:
+        table: Of each: first value, rows, columns, step from row to row, from column to column.
+        size: Edge of the squares that hold a product of each.
+        columns: Of the widest.
+        shapes: As they lie, row by row, (rows, columns), before the smaller side was taken.
+    """
+
+    table: Integer[Tensor, "matrix 5"]
+    size: int
+    columns: int
+    shapes: tuple[tuple[int, int], ...]
+
+
+def fits(tensor: Tensor) -> bool:
+    """Whether the kernels can read ``tensor``: 32 bits, on CUDA, with Triton."""
+    return tensor.dtype == torch.float32 and usable(NAME, tensor)
+
+
+def layout_of(shapes: Sequence[tuple[int, int]], device: torch.device) -> Layout:
+    """Describe matrices of these (rows, columns) that lie row by row, one after the other."""
+    table, start = [], 0
+    for rows, columns in shapes:
+        if rows <= columns:
+            table.append([start, rows, columns, columns, 1])
+        else:
+            table.append([start, columns, rows, 1, columns])
+        start += rows * columns
+    most, widest = max(entry[1] for entry in table), max(entry[2] for entry in table)
+    size = -(-most // SQUARE) * SQUARE
+    return Layout(torch.tensor(table, device=device), size, widest, tuple(shapes))
+
+
+def gram(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matrix size size"]:
+    """Give X X' of each matrix, in the corner of a square of zeros."""
+    found: Tensor = torch.ops.ingradient.matrices_gram(flat, layout.table, layout.size)
+    return found
+
+
+def multiply(
+    flat: Float[Tensor, " values"], layout: Layout, left: Float[Tensor, "matrix size size"]
+) -> Float[Tensor, " values"]:
+    """Give S X of each matrix X and its square S, where X lies."""
+    found: Tensor = torch.ops.ingradient.matrices_multiply(flat, layout.table, left, layout.columns)
+    return found
+
+
+def gram_twin(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matrix size size"]:
+    """Compute the same as :func:`gram` by torch's operators, a matrix at a time."""
+    out = flat.new_zeros(len(layout.shapes), layout.size, layout.size)
+    for square, matrix in zip(out, _small_side_first(flat, layout), strict=True):
+        square[: len(matrix), : len(matrix)] = matrix @ matrix.mT
+    return out
+
+
+def multiply_twin(
+    flat: Float[Tensor, " values"], layout: Layout, left: Float[Tensor, "matrix size size"]
+) -> Float[Tensor, " values"]:
+    """Compute the same as :func:`multiply` by torch's operators, a matrix at a time."""
+    out = torch.empty_like(flat)
+    pairs = zip(_small_side_first(out, layout), _small_side_first(flat, layout), strict=True)
+    for square, (target, matrix) in zip(left, pairs, strict=True):
+        target.copy_(square[: len(matrix), : len(matrix)] @ matrix)
+    return out
+
+
+def _small_side_first(flat: Tensor, layout: Layout) -> list[Tensor]:
+    parts = torch.split(flat, [rows * columns for rows, columns in layout.shapes])
+    matrices = [part.view(shape) for part, shape in zip(parts, layout.shapes, strict=True)]
+    return [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+
+
+def _gram_meta(flat: Tensor, table: Tensor, size: int) -> Tensor:
+    return flat.new_empty((table.shape[0], size, size))
+
+
+def _multiply_meta(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor:
+    return torch.empty_like(flat)
+
+
+def _gram(flat: Tensor, table: Tensor, size: int) -> Tensor:
+    from ingradient_pl.kernels import matrices_triton
+
+    out = _gram_meta(flat, table, size)
+    with on_device_of(flat):
+        matrices_triton.gram(flat, table, out)
+    return out
+
+
+def _multiply(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor:
+    from ingradient_pl.kernels import matrices_triton
+
+    out = torch.empty_like(flat)
+    with on_device_of(flat):
+        matrices_triton.multiply(flat, table, left.contiguous(), columns, out)
+    return out
+
+
+define("matrices_gram(Tensor flat, Tensor table, int size) -> Tensor", _gram, _gram_meta)
+define(
+    "matrices_multiply(Tensor flat, Tensor table, Tensor left, int columns) -> Tensor",
+    _multiply,
+    _multiply_meta,
+)

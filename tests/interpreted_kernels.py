@@ -1,0 +1,171 @@
+"""Each fused kernel beside its twin in 64 bits, in a process where Triton's interpreter runs the kernels.
+
+    TRITON_INTERPRET=1 python interpreted_kernels.py NAME
+
+prints a line of JSON for each case: its name, and by quantity the largest difference over the largest value.
+"""
+
+import itertools
+import json
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ingradient_pl.kernels import dice_ce, matrices, norm
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.losses.soft_counts import softmax_counts
+from ingradient_pl.optimizers.muon import Muon, muon_groups
+from ingradient_pl.optimizers.orthogonal import orthogonal, orthogonal_flat
+
+LAST = torch.channels_last_3d
+SHAPES = [(2, 5, 3, 4, 6), (1, 1, 2, 3, 4), (2, 32, 6, 8, 5), (3, 80, 2, 3, 2), (2, 4, 1, 1, 1)]
+
+
+def apart(found, expected):
+    largest = expected.abs().max().clamp_min(1e-3)
+    return ((found.double() - expected.double()).abs().max() / largest).item()
+
+
+def tell(case, **differences):
+    sys.stdout.write(json.dumps([case, differences]) + "\n")
+
+
+def leaves(*tensors):
+    return [None if one is None else one.detach().clone().requires_grad_() for one in tensors]
+
+
+def norms():
+    for shape, dtype, (slope, added) in itertools.product(
+        SHAPES, (torch.float32, torch.bfloat16, torch.float16), ((0.01, False), (1.0, False), (0.01, True))
+    ):
+        generator = torch.Generator().manual_seed(0)
+        features, shortcut, above = (torch.randn(shape, generator=generator).to(dtype) for _ in range(3))
+        features = (2 * features + 1).contiguous(memory_format=LAST)
+        weight, bias, absorbed = (torch.randn(shape[1], generator=generator) for _ in range(3))
+        ours = leaves(features, weight, bias, shortcut if added else None, absorbed)
+        x, w, b, r, a = ours
+        found = norm.instance_norm(x, w, b, slope, shortcut=r, absorbed=a)
+        found.backward(above)
+        exact = leaves(*(None if one is None else one.double() for one in ours[:4]))
+        expected = norm.instance_norm_twin(*exact[:3], slope, shortcut=exact[3])
+        expected.backward(above.double())
+        names = ["features", "weight", "bias", *(["shortcut"] if added else [])]
+        pairs = zip(names, ours, exact, strict=False)
+        assert not a.grad.any()
+        assert found.dtype == x.grad.dtype == dtype
+        assert norm.side_by_side(found)[0] is found, "the answer is laid out anew"
+        tell(
+            f"{shape} {dtype} {slope} {added}".replace("torch.", ""),
+            value=apart(found, expected),
+            **{name: apart(one.grad, other.grad) for name, one, other in pairs},
+        )
+    _norm_of_part_of_the_channels()
+    _norm_far_from_zero()
+
+
+def _norm_of_part_of_the_channels():
+    """As the gradient of a concatenation comes: some channels of a larger volume."""
+    whole = torch.randn(2, 12, 4, 5, 6).contiguous(memory_format=LAST)
+    assert norm.side_by_side(whole[:, 4:])[0].data_ptr() == whole[:, 4:].data_ptr(), "it was copied"
+    x, w, b = leaves(torch.randn(2, 8, 4, 5, 6), torch.randn(8), torch.randn(8))
+    norm.instance_norm(x, w, b, 0.01).backward(whole[:, 4:])
+    y, v, c = leaves(x.double(), w.double(), b.double())
+    norm.instance_norm_twin(y, v, c, 0.01).backward(whole[:, 4:].double())
+    tell("part of channels float32", features=apart(x.grad, y.grad), weight=apart(w.grad, v.grad))
+
+
+def _norm_far_from_zero():
+    features = torch.randn(2, 8, 12, 10, 20) + 100
+    one, zero = torch.ones(8), torch.zeros(8)
+    found = norm.instance_norm(features, one, zero, 1.0)
+    tell("mean of 100 spreads", value=apart(found, F.instance_norm(features.double())))
+
+
+def losses():
+    shapes = (7, 3, 2, 5, 4), (1, 5, 1, 7, 9), (2, 20, 2, 3, 4)
+    ways = (None, False, False), (2, True, False), (None, True, True), (2, False, True)
+    for shape, last, (ignore, pooled, weighed) in itertools.product(shapes, (True, False), ways):
+        generator = torch.Generator().manual_seed(0)
+        logits = 3 * torch.randn(shape, generator=generator)
+        logits = logits.contiguous(memory_format=LAST if last else torch.contiguous_format)
+        edges = [2 * edge for edge in shape[2:]]
+        label = torch.randint(0, shape[1], (shape[0], *edges), generator=generator, dtype=torch.uint8)
+        label = label[:, 1::2, 1::2, 1::2]
+        weights = (torch.rand(shape[1], generator=generator) + 0.5) if weighed else None
+        (ours,), (exact,) = leaves(logits), leaves(logits.double())
+        settings = dice_ce.Settings(ignore, pooled, 1, 1e-5, 0.7, 1.3)
+        found = dice_ce.dice_ce(ours, label, weights, settings)
+        (3 * found).backward()
+        options = {"cross_entropy": 0.7, "dice": 1.3, "class_weights": weights.tolist() if weighed else None}
+        expected = DiceCE(batch_dice=pooled, ignore=ignore, **options).double()(exact, label)
+        (3 * expected).backward()
+        case = f"{shape} last={last} ignore={ignore} pooled={pooled} weighed={weighed}"
+        tell(case, value=apart(found, expected), logits=apart(ours.grad, exact.grad))
+        if not pooled:
+            _sums(logits, label, ignore)
+
+
+def _sums(logits, label, ignore):
+    (ours,), (exact,) = leaves(logits), leaves(logits.double())
+    found = dice_ce.class_sums(ours, label, ignore)
+    expected = torch.stack(list(softmax_counts(exact, label, ignore)), 1)
+    above = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    (found * above).sum().backward()
+    (expected * above).sum().backward()
+    tell("sums", value=apart(found, expected), logits=apart(ours.grad, exact.grad))
+
+
+def products():
+    torch.manual_seed(0)
+    shapes = [(8, 27), (32, 27), (40, 70), (70, 100), (16, 16)]
+    layout = matrices.layout_of(shapes, torch.device("cpu"))
+    own = [torch.randn(shape) for shape in shapes]
+    flat = torch.cat([one.flatten() for one in own])
+    squares = torch.randn(len(shapes), layout.size, layout.size)
+    exact = flat.double(), squares.double()
+    tell(
+        "products",
+        gram=apart(matrices.gram(flat, layout), matrices.gram_twin(exact[0], layout)),
+        multiply=apart(
+            matrices.multiply(flat, layout, squares), matrices.multiply_twin(exact[0], layout, exact[1])
+        ),
+    )
+    lengths = torch.arange(1.0, 6.0)
+    found = orthogonal_flat(flat, layout, lengths).split([rows * columns for rows, columns in shapes])
+    pairs = zip(own, lengths, found, strict=True)
+    differences = [apart(one.view(x.shape) / length, orthogonal(x[None])[0]) for x, length, one in pairs]
+    tell("orthogonal", **{str(shape): one for shape, one in zip(shapes, differences, strict=True)})
+
+
+def muon():
+    def network():
+        torch.manual_seed(0)
+        parts = [nn.Conv3d(2, 4, 3, padding=1), nn.Conv3d(4, 8, 3, stride=2, padding=1)]
+        return nn.Sequential(*parts, nn.ConvTranspose3d(8, 4, 2, 2), nn.Conv3d(4, 3, 1))
+
+    def trained(net, **settings):
+        optimizer = Muon(muon_groups(net), weight_decay=0.1, **settings)
+        image = torch.randn(2, 2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(image).square().mean().backward()
+            optimizer.step()
+        return [param.detach() for param in net.parameters()]
+
+    expected = trained(network())
+    matrices.fits = lambda tensor: True
+    rates = {"lr": torch.tensor(0.02), "adam_lr": torch.tensor(1e-3)}
+    ways = {
+        "together": (network(), {}),
+        "channels last": (network().to(memory_format=LAST), {}),
+        "rates as tensors": (network(), rates),
+    }
+    for name, (net, settings) in ways.items():
+        found = trained(net, **settings)
+        tell(name, weights=max(apart(one, other) for one, other in zip(found, expected, strict=True)))
+
+
+if __name__ == "__main__":
+    {"norm": norms, "dice_ce": losses, "matrices": products, "muon": muon}[sys.argv[1]]()

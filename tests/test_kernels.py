@@ -1,0 +1,174 @@
+"""Fused kernels: torch's numbers in 64 bits, few launches, and off where they cannot run."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ingradient_pl.kernels import availability, norm
+from ingradient_pl.losses.deep_supervision import DeepSupervision
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.networks.norm import InstanceNorm
+from ingradient_pl.networks.unet import UNet
+from ingradient_pl.optimizers.muon import Muon
+from ingradient_pl.optimizers.parameters import Parameters
+
+needs_triton = pytest.mark.skipif(availability.triton_problem() is not None, reason="Triton is not installed")
+ROUNDING = {"float32": 5e-6, "bfloat16": 1e-2, "float16": 2e-3}
+
+
+def interpreted(name):
+    """What tests/interpreted_kernels.py says of a kernel."""
+    folder = Path(__file__).parent
+    told = subprocess.run(
+        [sys.executable, str(folder / "interpreted_kernels.py"), name],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(folder.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("norm", 40, 2e-5), ("dice_ce", 30, 2e-6), ("matrices", 2, 5e-6), ("muon", 3, 5e-4)],
+)
+def test_kernels_are_their_twins(name, least, most):
+    found = interpreted(name)
+    assert len(found) >= least
+    for case, differences in found:
+        bound = next((bound for dtype, bound in ROUNDING.items() if dtype in case), most)
+        assert max(differences.values()) < bound, (case, differences)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is launched on the meta device, views left out."""
+
+    FREE = ("empty", "detach", "_unsafe_view", "lift_fresh")
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        answer = func(*args, **(kwargs or {}))
+        schema = func._schema
+        view = any(one.alias_info is not None and not one.alias_info.is_write for one in schema.returns)
+        name = schema.name.partition("::")[2]
+        if not view and not any(word in name for word in self.FREE):
+            self.names.append(name)
+        return answer
+
+
+def planned():
+    """The network that is planned for Hippocampus, its loss, optimiser and a batch, on the meta device."""
+    with torch.device("meta"):
+        strides = [(1, 1, 1), *[(2, 2, 2)] * 3]
+        network = UNet(1, 3, (32, 64, 128, 256), strides, [(3, 3, 3)] * 4, [2] * 4, [2] * 3)
+        image = torch.empty(7, 1, 40, 56, 40)
+        label = torch.empty(7, 40, 56, 40, dtype=torch.uint8)
+    return network, DeepSupervision(DiceCE()), Muon(Parameters(network)), image, label
+
+
+def operations(network, loss, optimizer, image, label):
+    counts = {}
+    with Operations() as counted:
+        pyramid = network(image)
+    counts["forward"] = counted.names
+    with Operations() as counted:
+        value = loss(pyramid, label)
+    counts["loss"] = counted.names
+    with Operations() as counted:
+        value.backward()
+    counts["backward"] = counted.names
+    with Operations() as counted:
+        optimizer.step()
+    counts["optimizer"] = counted.names
+    return counts
+
+
+OURS = {"norm_moments", "norm_backward_sums", "class_sums", "class_sums_backward", "matrices_gram"}
+WAITS = {
+    "_local_scalar_dense",
+    "nonzero",
+    "item",
+    "masked_select",
+    "unique",
+    "_unique2",
+    "equal",
+    "is_nonzero",
+}
+
+
+@needs_triton
+def test_a_step_is_few_launches_and_waits_for_nothing():
+    step = planned()
+    operations(*step)  # state and layouts are made in the first
+    step[2].zero_grad()
+    counts = operations(*step)
+    assert len(counts["forward"]) + len(counts["backward"]) <= 160
+    assert len(counts["loss"]) + sum("class_sums" in name for name in counts["backward"]) <= 16
+    assert len(counts["optimizer"]) <= 40
+    assert not WAITS & {name for names in counts.values() for name in names}
+
+
+def test_a_step_by_torchs_operators_waits_for_nothing_either():
+    for kernel in ("norm", "dice_ce", "matrices"):
+        availability.switch_off(kernel, "a test")
+    try:
+        counts = operations(*planned())
+    finally:
+        for kernel in ("norm", "dice_ce", "matrices"):
+            availability.switch_on(kernel)
+    assert not OURS & {name for names in counts.values() for name in names}
+    assert not WAITS & {name for names in counts.values() for name in names}
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_the_norm_adds_a_shortcut_before_it_bends(added):
+    layer = InstanceNorm(4, activation=False)
+    features, shortcut = torch.randn(2, 2, 4, 3, 5, 6)
+    found = layer(features, shortcut if added else None)
+    normal = norm.instance_norm_twin(features.double(), layer.weight.double(), layer.bias.double(), 1.0)
+    expected = torch.nn.functional.leaky_relu(normal + shortcut, 0.01) if added else normal
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_triton_a_gpu_takes_torchs_operators(monkeypatch):
+    features = torch.empty(1, 4, 2, 2, 2, device="meta")
+    monkeypatch.setattr(availability, "triton_problem", lambda: "it is not installed")
+    assert not norm.fits(features)
+    assert InstanceNorm(4).to("meta")(features).shape == features.shape
+
+
+@pytest.mark.parametrize(
+    ("error", "warned"),
+    [(ModuleNotFoundError("No module named 'triton'", name="triton"), False), (ImportError("libcuda"), True)],
+)
+def test_a_broken_triton_is_told_of_and_a_missing_one_is_not(monkeypatch, error, warned):
+    def fail(name, *rest, **named):
+        if name == "triton":
+            raise error
+        return real(name, *rest, **named)
+
+    real = __import__
+    monkeypatch.setattr("builtins.__import__", fail)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert availability.triton_problem.__wrapped__() is not None
+    assert any("libcuda" in str(one.message) for one in caught) == warned
+
+
+def test_a_double_takes_torchs_operators():
+    assert not norm.fits(torch.empty(1, 4, 2, 2, 2, device="meta", dtype=torch.float64))
+    assert not norm.fits(torch.empty(1, 4, 2, 2, 2))
