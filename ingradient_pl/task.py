@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ingradient_pl.short_repr import short_repr
+
 BACKGROUND = 0
 
 
@@ -49,6 +51,9 @@ class Task:
         wrong = {name: v for name, v in labels.items() if not all(_is_label(one) for one in _integers(v))}
         if wrong:
             raise ValueError(f"Labels must be integers >= 0, or lists of them for regions; got {wrong}.")
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def described(self) -> dict[str, object]:

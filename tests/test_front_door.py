@@ -1,15 +1,21 @@
 """The names at the top of the package: lazy, documented, and the same as what the commands do."""
 
+import ast
+import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.utils import instantiate
 from runs import composed
 
 import ingradient_pl as ip
+from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.lazy import attach
+
+PACKAGE = Path(ip.__file__).parent
 
 WANTED = {"prepare", "plan", "train", "predict", "evaluate", "compare", "export", "load", "CaseStore", "Plan"}
 WANTED |= {"Task", "Predictor", "Batch", "unet", "loss", "draws"}
@@ -105,3 +111,65 @@ def test_a_case_that_cannot_be_prepared_is_said(tmp_path, capsys):
     store = ip.prepare(tmp_path / "raw", tmp_path / "store", workers=1, progress=False)
     assert len(store.cases) == 2
     assert "1 fault" in capsys.readouterr().err
+
+
+ROOMS = sorted(
+    f"ingradient_pl.{'.'.join(file.parent.relative_to(PACKAGE).parts)}".rstrip(".")
+    for file in PACKAGE.glob("**/__init__.py")
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_lists_what_it_offers_documented_and_as_its_types_say(room):
+    module = importlib.import_module(room)
+    assert module.__all__
+    source = ast.parse(Path(module.__file__).read_text())
+    typed = {
+        alias.name: node.module
+        for block in source.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        for alias in node.names
+    }
+    for name in module.__all__:
+        modules = not typed and room != "ingradient_pl.geometry"
+        value = importlib.import_module(f"{room}.{name}") if modules else getattr(module, name)
+        assert modules or name in dir(module)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert len(inspect.getdoc(value)) > 20, name
+        if typed and name != "draws":
+            assert vars(importlib.import_module(typed[name]))[name] is value, name
+            assert not (Path(module.__file__).parent / f"{name}.py").exists(), name
+
+
+def test_what_is_made_is_represented_on_a_line(quick, tmp_path, raw_phantoms, phantom_store, phantom_plan):
+    plan, store = ip.read_plan(phantom_plan), ip.CaseStore(phantom_store)
+    config = composed(quick, tmp_path)
+    data, module = instantiate(config.data), instantiate(config.module)
+    patch = next(iter(data.train_dataloader()))[0]
+    batch = data.prepare([patch])
+    case = next(iter(store.cases.values()))
+    model = Model([module.network], plan, store.task, "last.ckpt", (0, 1, 2), ("phantom_000",) * 100)
+    labels = raw_phantoms / "labelsTr"
+    scores = ip.evaluate(labels, labels)
+    made = [
+        plan,
+        store,
+        store.task,
+        data,
+        module,
+        module.network,
+        module.loss,
+        data.draws,
+        data.augment,
+        patch,
+    ]
+    made += [batch, case, store.read(case.name, ip.Box((0, 0, 0), (2, 2, 2))), model, ip.Predictor(model)]
+    made += [scores, *scores.cases, data.split, ip.Fingerprint.of_store(store), ip.Planner(), case.grid]
+    for value in made:
+        text = repr(value)
+        assert len(text) < 200, text
+        assert "\n" not in text
+        assert " object at 0x" not in text
+    assert "Conv3d" in str(module.network)
+    assert repr(store).endswith("6 cases, 1 channel, 2 labels, median 20×24×28 voxels of 1.5×1×1 mm)")

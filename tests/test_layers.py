@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
-    {"geometry", "spec", "files", "task", "messages", "lazy"},
+    {"geometry", "spec", "files", "task", "messages", "lazy", "short_repr"},
     {"kernels"},
     {"images"},
     {"datasets"},

@@ -22,6 +22,7 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 
 
@@ -35,6 +36,9 @@ class Run(NamedTuple):
 
     folder: Path
     score: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def checkpoint(self) -> Path:

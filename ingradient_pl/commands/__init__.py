@@ -1,1 +1,14 @@
-"""What each command does, as a function of the same name that takes paths or objects and returns objects."""
+"""What each command does: a module for each, with a function of its name, for paths or objects."""
+
+__all__ = [  # modules
+    "compare",
+    "evaluate",
+    "export",
+    "import_nnunet",
+    "load",
+    "phantoms",
+    "plan",
+    "postprocess",
+    "predict",
+    "prepare",
+]

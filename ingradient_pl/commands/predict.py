@@ -18,6 +18,7 @@ from ingradient_pl.inference.predict_cases import Failure, save_cases, score_cas
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Evaluation
 from ingradient_pl.metrics.evaluation_report import table
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.stored_cases import is_store, stored_cases
 from ingradient_pl.task import Task
@@ -40,6 +41,9 @@ class Predictions(NamedTuple):
     skipped: list[str]
     failures: list[Failure]
     evaluation: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def predict(  # noqa: PLR0913 - one argument an option

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
 from ingradient_pl.images.raw_image import describe_difference
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
 
 
@@ -26,6 +27,9 @@ class Fault(NamedTuple):
     case: str
     file: Path
     reason: str
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def __str__(self) -> str:
         reason = self.reason.removeprefix(f"{self.file}: ")
@@ -49,6 +53,9 @@ class CaseFiles(NamedTuple):
     label: Path | None
     group: str
     split: str | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -122,6 +129,9 @@ class Source(NamedTuple):
     faults: tuple[Fault, ...] = ()
     remarks: tuple[str, ...] = ()
     path: Path = Path()
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:

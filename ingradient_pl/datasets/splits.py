@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ingradient_pl.short_repr import short_repr
+
 TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
 SHOWN = 5
 
@@ -22,6 +24,9 @@ class Split(NamedTuple):
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def kept(self) -> tuple[str, ...]:

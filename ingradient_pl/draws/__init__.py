@@ -8,9 +8,34 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ingradient_pl.lazy import attach
+
 if TYPE_CHECKING:
-    from ingradient_pl.draws.planned import PlannedPatches
-    from ingradient_pl.draws.training import TrainingDraws
+    from ingradient_pl.draws.affine import RandomAffine as RandomAffine
+    from ingradient_pl.draws.elastic import RandomElasticDeformation as RandomElasticDeformation
+    from ingradient_pl.draws.oversampling import Chance as Chance
+    from ingradient_pl.draws.oversampling import FixedShare as FixedShare
+    from ingradient_pl.draws.oversampling import Oversampling as Oversampling
+    from ingradient_pl.draws.planned import PlannedPatches as PlannedPatches
+    from ingradient_pl.draws.planned import draws as draws
+    from ingradient_pl.draws.training import Candidate as Candidate
+    from ingradient_pl.draws.training import Draw as Draw
+    from ingradient_pl.draws.training import TrainingDraws as TrainingDraws
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Candidate": "draws.training",
+        "Chance": "draws.oversampling",
+        "Draw": "draws.training",
+        "FixedShare": "draws.oversampling",
+        "Oversampling": "draws.oversampling",
+        "RandomAffine": "draws.affine",
+        "RandomElasticDeformation": "draws.elastic",
+        "TrainingDraws": "draws.training",
+        "draws": "draws.planned",
+    },
+)
 
 
 class _CallablePackage(ModuleType):

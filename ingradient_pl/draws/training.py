@@ -13,6 +13,7 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.oversampling import FixedShare, Oversampling
 from ingradient_pl.geometry import AXES, Box, Grid, Millimetres, Voxels
+from ingradient_pl.short_repr import short_repr
 
 Coordinates = Mapping[int, NDArray[np.int32]]
 Numbers = tuple[float, ...]
@@ -43,6 +44,9 @@ class Candidate(NamedTuple):
     classes: tuple[int, ...]
     annotated: Callable[[], NDArray[np.int32] | None] | None = None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Draw(NamedTuple):
     """One patch of the run, before anything is read.
@@ -66,6 +70,9 @@ class Draw(NamedTuple):
     box: Box
     patch: Grid
     elastic: NDArray[np.float64] | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,9 @@ class TrainingDraws:
     margin: int = 8
     class_weights: Mapping[int, float] | None = None
     elastic: RandomElasticDeformation | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+__all__ = ["AXES", "Box", "Grid", "Millimetres", "Voxels"]
+
 AXES = 3
 Voxels = tuple[int, int, int]
 Millimetres = tuple[float, float, float]

@@ -13,6 +13,7 @@ from ingradient_pl.images import itk, nifti, pairs
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, describe_difference
+from ingradient_pl.short_repr import short_repr
 
 __all__ = [
     "Frame",
@@ -66,6 +67,9 @@ class Header(NamedTuple):
     turn: Reorientation
     block: bytes | None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Volume(NamedTuple):
     """A whole case as its files tell it, axes brought to the wanted orientation.
@@ -81,6 +85,9 @@ class Volume(NamedTuple):
     frame: Frame
     source: Header
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int | None = None) -> Volume:

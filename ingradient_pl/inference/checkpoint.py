@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import ingradient_pl
 from ingradient_pl.files import whole_file
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TARGET, TRUSTED, build, to_spec
 from ingradient_pl.task import Task
 
@@ -52,6 +53,9 @@ class Model(NamedTuple):
     mirror: tuple[int, ...]
     validation: tuple[str, ...] = ()
     previous: "Model | None" = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def inputs(self) -> int:

@@ -18,6 +18,7 @@ import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import finest
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import to_spec
 
 DESCRIPTION = "model.json"
@@ -43,6 +44,9 @@ class Exported(NamedTuple):
 
     files: list[Path]
     description: Path
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class Finest(nn.Module):

@@ -22,6 +22,7 @@ from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
 from ingradient_pl.task import Task
 
@@ -62,6 +63,9 @@ class SaveReport(NamedTuple):
     failures: list[Failure]
     seconds: float
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class ScoreReport(NamedTuple):
     """What a run over cases scored.
@@ -75,6 +79,9 @@ class ScoreReport(NamedTuple):
     evaluation: Evaluation
     failures: list[Failure]
     seconds: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def save_cases(  # noqa: PLR0913 - one argument an option of the run

@@ -15,6 +15,7 @@ from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.inference.sliding_window import FULL_BYTES, SlidingWindow, Tiling
 from ingradient_pl.inference.to_native import KeepProbabilities, LabelDecoder, NativeResampler
+from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
 
 VIEWS = {"cpu": 2}
@@ -65,6 +66,10 @@ class Predictor:
             raise ValueError(
                 f"The device '{self.device}' cannot be used: {error}. Try device=cpu."
             ) from error
+
+    def __repr__(self) -> str:
+        networks = len(self.model.networks)
+        return describe(self, {"networks": networks, "device": self.device, "plan": self.model.plan})
 
     def _stages(self) -> Iterator[Model]:
         model: Model | None = self.model

@@ -1,1 +1,21 @@
-"""The shell: hooks that call the core."""
+"""Lightning's part: the data module, the module, its callbacks and the training run."""
+
+from typing import TYPE_CHECKING
+
+from ingradient_pl.lazy import attach
+
+if TYPE_CHECKING:
+    from ingradient_pl.lightning.datamodule import SegmentationData as SegmentationData
+    from ingradient_pl.lightning.module import SegmentationModule as SegmentationModule
+    from ingradient_pl.lightning.stopped import Stopped as Stopped
+    from ingradient_pl.lightning.training import fit as fit
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "SegmentationData": "lightning.datamodule",
+        "SegmentationModule": "lightning.module",
+        "Stopped": "lightning.stopped",
+        "fit": "lightning.training",
+    },
+)

@@ -11,6 +11,7 @@ from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.short_repr import describe
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.intensity import Augment
@@ -64,6 +65,18 @@ class SegmentationData(pl.LightningDataModule):
         self.resume_position: dict[str, int] = {}
         _check_agreement(plan, self.store)
         _check_classes(draws, self.task)
+
+    @override
+    def __repr__(self) -> str:
+        return describe(
+            self,
+            {
+                "train": len(self.split.train),
+                "validation": len(self.split.validation),
+                "batches": self.batches,
+                "plan": self.plan,
+            },
+        )
 
     @property
     def batches(self) -> int:

@@ -15,6 +15,7 @@ from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.optimizers.parameters import Parameters
+from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.patch import Batch
 
 NETWORK = 5
@@ -53,6 +54,10 @@ class SegmentationModule(pl.LightningModule):
         self.interval, self.length_argument = interval, length_argument
         if compile:
             self.network.compile()  # in place, where torch.compile would wrap it and so rename its weights
+
+    @override
+    def __repr__(self) -> str:
+        return describe(self, {"network": self.network, "loss": self.loss})
 
     @override
     def setup(self, stage: str) -> None:

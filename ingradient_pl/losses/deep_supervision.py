@@ -7,6 +7,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
+from ingradient_pl.short_repr import describe
+
 
 class DeepSupervision(nn.Module):
     """Weighted sum of one loss over the levels of a pyramid.
@@ -32,6 +34,9 @@ class DeepSupervision(nn.Module):
             )
         self.level_loss = level_loss
         self.weights = None if weights is None else tuple(weights)
+
+    def __repr__(self) -> str:
+        return describe(self, {"level_loss": self.level_loss, "weights": self.weights})
 
     @override
     def forward(

@@ -7,6 +7,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
+from ingradient_pl.short_repr import describe
+
 
 class WeightedSum(nn.Module):
     """Several losses of one level as one: Dice and the hardest voxels, Tversky and focal, ...
@@ -27,6 +29,9 @@ class WeightedSum(nn.Module):
                 f"{len(losses)} losses need as many weights, and at least one; got {list(weights)}."
             )
         self.losses, self.weights = nn.ModuleList(losses), tuple(weights)
+
+    def __repr__(self) -> str:
+        return describe(self, {"losses": list(self.losses), "weights": self.weights})
 
     @override
     def forward(

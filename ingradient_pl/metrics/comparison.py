@@ -14,6 +14,7 @@ from scipy import stats
 from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import columns
+from ingradient_pl.short_repr import short_repr
 
 MEAN = "mean of labels"
 """Stands for the mean of each case's labels."""
@@ -65,6 +66,9 @@ class Comparison(NamedTuple):
     score: str
     rows: list[Difference]
     cases: int
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def compare(first: Path, second: Path, rng: np.random.Generator, score: str = "Dice") -> Comparison:

@@ -15,6 +15,7 @@ from ingradient_pl.images import formats
 from ingradient_pl.images.formats import ImageError
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
 
 Label = int | tuple[int, ...]
@@ -85,6 +86,9 @@ class CaseScores(NamedTuple):
     reference: Path
     scores: dict[Label, dict[str, float]]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Evaluation(NamedTuple):
     """What a comparison of two folders found.
@@ -98,6 +102,9 @@ class Evaluation(NamedTuple):
     labels: dict[Label, str]
     cases: list[CaseScores]
     skipped: list[str]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def evaluate(

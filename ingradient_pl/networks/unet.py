@@ -12,8 +12,11 @@ from typing_extensions import override
 from ingradient_pl.kernels import norm
 from ingradient_pl.networks.blocks import POINT, Convolution, Head, ResidualBlock, Zyx
 from ingradient_pl.networks.norm import SLOPE
+from ingradient_pl.short_repr import describe
 
 AXES = 3
+SHOWN = ("channels", "outputs", "widths", "strides", "residual")
+"""What stands in the representation of a network."""
 
 
 class UNet(nn.Module):
@@ -98,6 +101,14 @@ class UNet(nn.Module):
         )
         self.heads = nn.ModuleList(Head(widths[i], outputs, POINT) for i in range(levels))
         self.apply(_initialise)
+
+    def __repr__(self) -> str:
+        """Name channels, outputs, stages and parameters; ``print`` lists every layer."""
+        parameters = sum(weight.numel() for weight in self.parameters())
+        return describe(self, {**{name: self.spec[name] for name in SHOWN}, "parameters": parameters})
+
+    def __str__(self) -> str:
+        return super().__repr__()
 
     @override
     def forward(

@@ -8,6 +8,7 @@ import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
 from ingradient_pl.planning.intensity import Intensities
+from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 
@@ -44,6 +45,13 @@ class Fingerprint:
                 f"The task has {len(self.task.channels)} channels ({', '.join(self.task.channels)}), "
                 f"but intensities are given for {len(foreground)}. Give them for each, or for none."
             )
+
+    def __repr__(self) -> str:
+        cases, channels = len(self.grids), len(self.task.channels)
+        return (
+            f"Fingerprint({say_count(cases, 'case')}, {say_count(channels, 'channel')}, "
+            f"median {join_times(self.median_shape)} voxels of {join_times(self.median_spacing)} mm)"
+        )
 
     @classmethod
     def of(

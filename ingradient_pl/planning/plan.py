@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
+from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
 from ingradient_pl.transforms.sampling_matrices import Rule
 
@@ -98,6 +99,14 @@ class Plan:
         own["notes"] = {name: _as_settings(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
+
+    def __repr__(self) -> str:
+        spacing = "×".join("as it comes" if mm is None else f"{mm:g}" for mm in self.spacing)
+        return (
+            f"Plan(patch {join_times(self.patch)} voxels of {spacing} mm, batch of {self.batch_size}, "
+            f"{say_count(len(self.widths), 'stage')}, {say_count(self.channels, 'channel')}, "
+            f"{say_count(self.outputs, 'output')}{', residual' if self.residual else ''})"
+        )
 
     @property
     def rule(self) -> Rule:

@@ -16,6 +16,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.presets import DEFAULT, Preset
 from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule
 from ingradient_pl.planning.topology import Topology, topology
+from ingradient_pl.short_repr import describe
 
 LARGEST_EDGE = {2: 2048, 3: 256}
 """Edge in voxels of the square or cube whose content the first patch has, by axes; it only shrinks."""
@@ -74,6 +75,12 @@ class Planner:
     def __post_init__(self) -> None:
         if self.memory_gb is not None and not self.memory_gb > 0:
             raise ValueError(f"memory_gb is the memory of a GPU in gigabytes, got {self.memory_gb}.")
+
+    def __repr__(self) -> str:
+        gigabytes = self.preset.memory_gb if self.memory_gb is None else self.memory_gb
+        return describe(
+            self, {"spacing": self.spacing, "memory_gb": gigabytes, "residual": self.preset.residual}
+        )
 
     @property
     def gigabytes(self) -> float:

@@ -1,1 +1,27 @@
-"""The case store: every case once on disk, at its native grid and type, read box by box."""
+"""The case store: every case once on disk, at its native grid and data type, read box by box."""
+
+from typing import TYPE_CHECKING
+
+from ingradient_pl.lazy import attach
+
+if TYPE_CHECKING:
+    from ingradient_pl.store.build import build_store as build_store
+    from ingradient_pl.store.case_store import CaseStore as CaseStore
+    from ingradient_pl.store.case_store import StoredCase as StoredCase
+    from ingradient_pl.store.case_store import Voxels as Voxels
+    from ingradient_pl.store.metadata import StoreError as StoreError
+    from ingradient_pl.store.stored_cases import is_store as is_store
+    from ingradient_pl.store.summary import Summary as Summary
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "CaseStore": "store.case_store",
+        "StoreError": "store.metadata",
+        "StoredCase": "store.case_store",
+        "Summary": "store.summary",
+        "Voxels": "store.case_store",
+        "build_store": "store.build",
+        "is_store": "store.stored_cases",
+    },
+)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Integer, Num
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.short_repr import join_times, say_count, short_repr
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
@@ -25,6 +26,9 @@ OPEN = 64
 
 KEPT = 256
 """Cases whose statistics one process keeps in memory: 24 kB a channel."""
+
+NAMED = 60
+"""Letters of a path that are shown."""
 
 SAMPLED = 2**25
 """Bytes of sampled voxels that one process keeps: 120 kB a class of a case, more above a million voxels."""
@@ -61,6 +65,9 @@ class StoredCase(NamedTuple):
     labelled: bool
     dtype: str
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     @property
     def uncropped(self) -> tuple[int, int, int]:
         """Voxels of the case before the crop."""
@@ -79,6 +86,9 @@ class Voxels(NamedTuple):
     image: Num[np.ndarray, "channel z y x"]
     label: Integer[np.ndarray, "_ _ _"]
     body: Bool[np.ndarray, "z y x"] | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class CaseStore:
@@ -114,6 +124,16 @@ class CaseStore:
             name: self._case(name, self._plain(name)) for name in names or metadata.read_case_names(self.path)
         }
         self._fresh()
+
+    def __repr__(self) -> str:
+        counts = {"case": self.cases, "channel": self.task.channels, "label": self.task.foreground}
+        text = ", ".join(say_count(len(entries), noun) for noun, entries in counts.items())
+        if self.cases:
+            grids = [case.grid for case in self.cases.values()]
+            shape, spacing = (np.median([grid[part] for grid in grids], axis=0) for part in (0, 1))
+            text += f", median {join_times(shape)} voxels of {join_times(spacing)} mm"
+        path = str(self.path)
+        return f"CaseStore({path if len(path) < NAMED else '...' + path[-NAMED:]!r}: {text})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}

@@ -9,6 +9,7 @@ import numpy as np
 from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
+from ingradient_pl.short_repr import short_repr
 
 SHOWN = 20
 
@@ -42,6 +43,9 @@ class CaseRecord(NamedTuple):
     size: int
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Summary(NamedTuple):
     """What a preparation found and did.
@@ -61,6 +65,9 @@ class Summary(NamedTuple):
     warnings: tuple[str, ...]
     classes: dict[str, tuple[tuple[int, ...], int, int]]
     kept: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @classmethod
     def of(

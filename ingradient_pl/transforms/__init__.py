@@ -1,1 +1,63 @@
-"""Everything done to voxels after they reach the device."""
+"""Everything done to voxels on the device: normalise, resample, augment intensities."""
+
+from typing import TYPE_CHECKING
+
+from ingradient_pl.lazy import attach
+
+if TYPE_CHECKING:
+    from ingradient_pl.transforms.intensity import Augment as Augment
+    from ingradient_pl.transforms.intensity import BodyMask as BodyMask
+    from ingradient_pl.transforms.intensity import Brightness as Brightness
+    from ingradient_pl.transforms.intensity import Contrast as Contrast
+    from ingradient_pl.transforms.intensity import Gamma as Gamma
+    from ingradient_pl.transforms.intensity import GaussianBlur as GaussianBlur
+    from ingradient_pl.transforms.intensity import GaussianNoise as GaussianNoise
+    from ingradient_pl.transforms.intensity import Intensity as Intensity
+    from ingradient_pl.transforms.intensity import LowResolution as LowResolution
+    from ingradient_pl.transforms.intensity import OneOf as OneOf
+    from ingradient_pl.transforms.intensity_da5 import AdditiveBrightness as AdditiveBrightness
+    from ingradient_pl.transforms.intensity_da5 import BlankRectangles as BlankRectangles
+    from ingradient_pl.transforms.intensity_da5 import BrightnessGradient as BrightnessGradient
+    from ingradient_pl.transforms.intensity_da5 import LocalGamma as LocalGamma
+    from ingradient_pl.transforms.intensity_da5 import Sharpening as Sharpening
+    from ingradient_pl.transforms.normalise import CT as CT
+    from ingradient_pl.transforms.normalise import RGB01 as RGB01
+    from ingradient_pl.transforms.normalise import MinMax01 as MinMax01
+    from ingradient_pl.transforms.normalise import NoNormalisation as NoNormalisation
+    from ingradient_pl.transforms.normalise import Normaliser as Normaliser
+    from ingradient_pl.transforms.normalise import PercentileZScore as PercentileZScore
+    from ingradient_pl.transforms.normalise import ZScore as ZScore
+    from ingradient_pl.transforms.patch import Batch as Batch
+    from ingradient_pl.transforms.patch import Patch as Patch
+    from ingradient_pl.transforms.prepare_batch import Prepare as Prepare
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "AdditiveBrightness": "transforms.intensity_da5",
+        "Augment": "transforms.intensity",
+        "Batch": "transforms.patch",
+        "BlankRectangles": "transforms.intensity_da5",
+        "BodyMask": "transforms.intensity",
+        "Brightness": "transforms.intensity",
+        "BrightnessGradient": "transforms.intensity_da5",
+        "CT": "transforms.normalise",
+        "Contrast": "transforms.intensity",
+        "Gamma": "transforms.intensity",
+        "GaussianBlur": "transforms.intensity",
+        "GaussianNoise": "transforms.intensity",
+        "Intensity": "transforms.intensity",
+        "LocalGamma": "transforms.intensity_da5",
+        "LowResolution": "transforms.intensity",
+        "MinMax01": "transforms.normalise",
+        "NoNormalisation": "transforms.normalise",
+        "Normaliser": "transforms.normalise",
+        "OneOf": "transforms.intensity",
+        "Patch": "transforms.patch",
+        "PercentileZScore": "transforms.normalise",
+        "Prepare": "transforms.prepare_batch",
+        "RGB01": "transforms.normalise",
+        "Sharpening": "transforms.intensity_da5",
+        "ZScore": "transforms.normalise",
+    },
+)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ingradient_pl.short_repr import MOST
 from ingradient_pl.transforms.normalise import clip_
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.separable_filters import (
@@ -313,6 +315,10 @@ class Augment(torch.nn.Module):
         kept = [change for change in listed if change is not None]
         self.transforms = tuple(sorted(kept, key=lambda change: isinstance(change, BodyMask)))
         self.seed = seed
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(change).__name__ for change in self.transforms)
+        return f"Augment({shorten(names, MOST, placeholder=' ...')}, seed={self.seed})"
 
     def forward(self, batch: Batch) -> Batch:
         """Change ``batch.image`` in place."""

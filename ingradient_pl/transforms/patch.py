@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
+from ingradient_pl.short_repr import short_repr
 
 
 class Crop(NamedTuple):
@@ -134,6 +135,9 @@ class Patch(NamedTuple):
     terms: Float[Tensor, "channel 4"]
     sampling: Sampling
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Batch(NamedTuple):
     """What the network is trained on: normalised patches on the network's grid.
@@ -155,3 +159,6 @@ class Batch(NamedTuple):
     cases: list[str]
     numbers: list[int]
     augmentation: Float[Tensor, "batch parameter"] | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
