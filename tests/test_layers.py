@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
-    {"geometry", "spec", "files", "task", "messages", "lazy", "short_repr"},
+    {"messages", "lazy", "short_repr"},
+    {"geometry", "spec", "files", "task"},
     {"kernels"},
     {"images"},
     {"datasets"},
