@@ -1,6 +1,7 @@
 """How a function becomes a command: its arguments are the options, its docstring is the help."""
 
 import inspect
+import json
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -101,20 +102,57 @@ def _can_be_said(hint: Any) -> bool:
 
 
 def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
-    """Let ``--save-probabilities`` stand for ``--save_probabilities true``, and so each other switch.
+    """Let an option be said as people say it: dashes, bare switches, several words where a list is wanted.
 
-    >>> def command(resume: bool, window_batch: int): ...
-    >>> normalise_options(command, ["--resume", "--window-batch", "2"])
-    ['--resume=true', '--window_batch', '2']
+    ``--save-probabilities`` stands for ``--save_probabilities true``, ``--spacing 2,1,1`` and ``--spacing 2 1
+    1`` for ``--spacing [2,1,1]``, ``--checkpoint a.ckpt b.ckpt`` for a list of both.
+
+    >>> def command(resume: bool, window_batch: int, spacing: list[float] | None): ...
+    >>> normalise_options(command, ["--resume", "--window-batch", "2", "--spacing", "2,1", "1"])
+    ['--resume=true', '--window_batch', '2', '--spacing', '["2", "1", "1"]']
     """
-    options = inspect.signature(function).parameters
-    switches = {name for name, option in options.items() if option.annotation is bool}
+    hints = {name: option.annotation for name, option in inspect.signature(function).parameters.items()}
     out = []
-    for argument, after in zip(arguments, [*arguments, "--"][1:], strict=True):
-        name, given, value = argument.partition("=")
-        if name.startswith("--"):
-            name = f"--{name[2:].replace('-', '_')}"
-            if name[2:] in switches and not given and after.startswith("--"):
-                given, value = "=", "true"
-        out.append(f"{name}{given}{value}")
+    for name, values in _options(arguments):
+        hint = hints.get(name.removeprefix("--"))
+        if hint is bool and not values:
+            out.append(f"{name}=true")
+            continue
+        if name and values and _takes_list(hint):
+            values = [_listed(values, hint)]
+        if name and len(values) == 1 and values[0].startswith("-"):
+            out.append(f"{name}={values[0]}")
+        else:
+            out += ([name] if name else []) + values
     return out
+
+
+def _options(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Sort a command line into options with the words after each; words before the first have no option."""
+    found: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, given, value = argument.partition("=")
+            found.append(
+                (f"--{name[2:].replace('-', '_')}" if name != "--" else name, [value] if given else [])
+            )
+        elif found:
+            found[-1][1].append(argument)
+        else:
+            found.append(("", [argument]))
+    return found
+
+
+def _takes_list(hint: Any) -> bool:
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return any(get_origin(part) is list for part in parts)
+
+
+def _listed(values: Sequence[str], hint: Any) -> str:
+    """Give several words as one list; one word stays where it may be one thing, or is a list already."""
+    if len(values) == 1 and (values[0].lstrip().startswith("[") or str in get_args(hint)):
+        return values[0]
+    if len(values) == 1 and values[0] in ("null", "None"):
+        return values[0]
+    parts = [values] if str in get_args(hint) else [value.split(",") for value in values]
+    return json.dumps([part.strip() for entry in parts for part in entry if part.strip()])

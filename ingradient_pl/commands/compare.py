@@ -7,6 +7,7 @@ import numpy as np
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.files import replace_file
+from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import comparison
 from ingradient_pl.metrics.comparison import Comparison, comparison_table, described
@@ -30,6 +31,7 @@ def compare(
     Raises:
         ComparisonError: If a file is not such a summary, or cases, labels or the score differ.
     """
+    check_report(output, [Path(first), Path(second)])
     result = comparison.compare(Path(first), Path(second), np.random.default_rng(seed), score)
     say(comparison_table(result))
     if output is not None:

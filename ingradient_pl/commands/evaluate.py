@@ -1,12 +1,12 @@
 """``ingradient evaluate``: segmentations and labels -> scores per case and per label."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.datasets.sources import read_task
+from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
@@ -14,6 +14,7 @@ from ingradient_pl.metrics.evaluation_report import table, write_csv, write_summ
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.label_maps import labels_task
 from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
@@ -40,11 +41,12 @@ def evaluate(  # noqa: PLR0913 - one argument an option
 
     Args:
         predictions: Folder of segmentations, CASE.nii.gz each.
-        labels: Folder of reference labels with the same names.
+        labels: Reference labels with the same names: a folder of files, a raw data set, npz + pkl pairs, a
+            table, or a case store.
         output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case. None writes
             none.
         dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
-            beside the predictions or the labels.
+            beside the predictions, else what the labels tell, or the dataset.json beside them.
         csv: Table to write as well, a line for each case and label.
         complete: Whether a label without a prediction is a fault.
         same_space: Whether files must lie in the same place in mm, and not only have the same shape.
@@ -62,7 +64,10 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     Raises:
         FileNotFoundError: If a folder or the description is not there.
         EvaluationError: If files are missing or do not fit each other.
+        OutputError: If the report would replace a file that is read, or one of a data set.
     """
+    for report in (output, csv):
+        check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
     task = task_beside(Path(predictions), Path(labels), dataset)
     measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
@@ -74,34 +79,54 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
         write_csv(evaluation, Path(csv))
-    known = next(iter(evaluation.cases[0].scores.values()))
-    for name in SHOWN:
-        if name in known:
-            text = table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed))
-            say(f"{text}\n")
+    _say_scores(evaluation, seed)
     if output is not None:
         say(f"Written to {output}")
     return evaluation
 
 
+def _say_scores(evaluation: Evaluation, seed: int) -> None:
+    known = next(iter(evaluation.cases[0].scores.values()))
+    for name in SHOWN:
+        if name in known:
+            text = table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed))
+            say(f"{text}\n")
+    for remark in evaluation.remarks:
+        say(f"Note: {remark}")
+
+
 def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore | Task | None) -> Task:
-    """Find out what the integers of two folders of labels mean.
+    """Find out what the integers of predictions and of labels mean.
+
+    Args:
+        predictions: Folder of segmentations.
+        labels: Folder of label files, data set, pairs, table or store.
+        dataset: What tells it instead: a dataset.json, a store or its folder, or the task itself.
 
     Raises:
         FileNotFoundError: If a folder or the description is not there.
     """
-    for folder in (predictions, labels):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder}: check the path.")
+    for path in (predictions, labels):
+        if not path.exists():
+            raise FileNotFoundError(f"There is no folder {path}: check the path.")
     if isinstance(dataset, (CaseStore, Task)):
         return dataset.task if isinstance(dataset, CaseStore) else dataset
     if dataset is not None and Path(dataset).is_dir():
-        return CaseStore(Path(dataset)).task
+        return _task_of_folder(Path(dataset))
     beside = [folder / DESCRIPTION for folder in (predictions, labels, labels.parent)]
+    if dataset is None and not (predictions / DESCRIPTION).is_file():
+        own = labels_task(labels)
+        if own is not None:
+            return own
     found = Path(dataset) if dataset is not None else next((file for file in beside if file.is_file()), None)
     if found is None:
         raise FileNotFoundError(
             f"No {DESCRIPTION} beside {predictions} or {labels}: name the one that tells what the integers "
             f"mean with --dataset FILE."
         )
-    return task_of(json.loads(found.read_text(encoding="utf-8")), found.parent)
+    return read_task(found)
+
+
+def _task_of_folder(folder: Path) -> Task:
+    own = labels_task(folder)
+    return read_task(folder / DESCRIPTION) if own is None else own

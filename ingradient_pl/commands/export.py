@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from ingradient_pl.commands.inputs import AnyPath, to_paths
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.export import Exported, export_model, largest_difference
 from ingradient_pl.messages import say
@@ -36,7 +37,7 @@ def export(
         CheckpointError: If a file is not a checkpoint.
         ExportError: If a network cannot be written in this format.
     """
-    model = checkpoints.read(to_paths(checkpoint), (*TRUSTED, *(trust or ())))
+    model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     written = export_model(model, Path(output), format)
     say("\n".join(map(str, [*written.files, written.description])))
     if check:

@@ -1,5 +1,8 @@
 """Open a checkpoint as a :class:`Predictor` that segments arrays."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
 from ingradient_pl.commands.inputs import AnyPath, to_paths
@@ -7,6 +10,9 @@ from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
+
+LAST = Path("checkpoints") / "last.ckpt"
+"""Where a run keeps its newest checkpoint."""
 
 
 def load(
@@ -20,7 +26,7 @@ def load(
     """Open a checkpoint, or several whose answers are averaged, to predict arrays and files with.
 
     Args:
-        checkpoint: File that training or import-nnunet wrote, or several.
+        checkpoint: File that training or import-nnunet wrote, or a run's folder, or several.
         device: cpu, cuda, cuda:1, mps; the best there is if not given.
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
             windows overlap by 1 - step.
@@ -35,11 +41,37 @@ def load(
         CheckpointError: If a file is not a checkpoint, or the files do not fit together.
         UsageError: If ``step``, ``window_batch`` or ``device`` cannot be used.
     """
-    model = checkpoints.read(to_paths(checkpoint), (*TRUSTED, *(trust or ())))
+    model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     try:
         return Predictor(model, device or best_device(), window_batch, step, None if mirror else ())
     except ValueError as error:  # there is no such step or device
         raise UsageError(str(error)) from error
+
+
+def checkpoint_files(checkpoint: AnyPath | Sequence[AnyPath]) -> list[Path]:
+    """Give the file of each checkpoint; of a run's folder its last one.
+
+    Args:
+        checkpoint: Files, or folders of runs.
+
+    Raises:
+        CheckpointError: If a folder is not a run's, or the run has no checkpoint yet.
+    """
+    return [_of_folder(path) if path.is_dir() else path for path in to_paths(checkpoint)]
+
+
+def _of_folder(folder: Path) -> Path:
+    for file in (folder / LAST, folder / LAST.name):
+        if file.is_file():
+            return file
+    if (folder / "plans.json").is_file():
+        raise checkpoints.CheckpointError(
+            f"{folder} is a model folder of nnU-Net's: make a checkpoint of it with 'ingradient "
+            f"import-nnunet --model {folder} --output model.ckpt'."
+        )
+    raise checkpoints.CheckpointError(
+        f"{folder} is a folder without {LAST}: give a checkpoint's file, or the folder of a run."
+    )
 
 
 def best_device() -> str:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.datasets.phantom import write_phantoms
-from ingradient_pl.messages import say
+from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.phantom import WRITTEN_BY, write_phantoms
+from ingradient_pl.messages import UsageError, say
+
+MOST = 100_000
 
 
 def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0) -> Path:
@@ -18,7 +21,17 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
 
     Returns:
         The folder.
+
+    Raises:
+        UsageError: If the folder holds a data set that is not of phantoms, or the number is out of range.
     """
+    if not 1 <= cases <= MOST:
+        raise UsageError(f"--cases must be from 1 to {MOST}; got {cases}.")
+    held = Path(output) / DESCRIPTION
+    if held.is_file() and WRITTEN_BY not in held.read_text(encoding="utf-8", errors="replace"):
+        raise UsageError(
+            f"{output} holds a data set ({held}), which would be written over. Name another folder."
+        )
     write_phantoms(Path(output), cases, (28, 40, 40), (1.5, 1.0, 1.0), seed, channels)
     say(f"{cases} phantoms in {output}. Next: ingradient prepare --source {output} --store store")
     return Path(output)

@@ -6,6 +6,9 @@ from typing import Literal
 
 from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
 from ingradient_pl.commands.named_network import NamedNetwork
+from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.splits import describe_column_faults
+from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint
@@ -15,6 +18,7 @@ from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
+from ingradient_pl.store.case_store import CaseStore
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 
@@ -64,6 +68,7 @@ def plan(  # noqa: PLR0913 - one argument an option
         ValueError: If the data set has no such configuration.
     """
     case_store = open_store(store)
+    _say_split_faults(case_store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
     numbers = {name: value for name, value in given.items() if value is not None}
     if nnunet_plans is not None:
@@ -91,10 +96,19 @@ def plan(  # noqa: PLR0913 - one argument an option
     return _save_plan(result, output, case_store.path, "" if other is None else f" {other.override}")
 
 
+def _say_split_faults(store: CaseStore) -> None:
+    """Say now what training would refuse: a patient on both sides of the division that a table gave."""
+    cases = store.cases.values()
+    divided = {case.name: case.split for case in cases}
+    for fault in describe_column_faults(divided, {case.name: case.group for case in cases}):
+        say(f"Note: training will refuse this division of the cases: {fault}")
+
+
 def _save_plan(plan: Plan, output: AnyPath | None, store: Path, network: str = "") -> Plan:
     """Write and show a plan, and the line that trains with it, where there is a file to write."""
     if output is None:
         return plan
+    check_report(output, [store / DESCRIPTION])
     write_plan(Path(output), plan)
     say(as_yaml(plan))
     loss = "" if plan.regions is None else " loss@module.loss=regions"

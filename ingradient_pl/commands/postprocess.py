@@ -1,13 +1,19 @@
 """``ingradient postprocess``: segmentations -> without stray pieces and holes, by a learned list."""
 
-import shutil
 from pathlib import Path
 
 from ingradient_pl.commands.evaluate import DESCRIPTION, task_beside
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference import postprocess_folder
+from ingradient_pl.inference.answer_folder import (
+    check_report,
+    check_targets,
+    copy_description,
+    refuse_data_set,
+)
 from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
 from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.store.label_maps import label_files
 
 
 def postprocess(
@@ -27,7 +33,8 @@ def postprocess(
             it.
         learn: Whether to find out, by nnU-Net's rule, where keeping only the largest component raises Dice.
             Learn on cases that were kept from training.
-        labels: Folder of reference labels to learn from.
+        labels: Reference labels to learn from: a folder of files, a raw data set, npz + pkl pairs, a table,
+            or a case store.
         dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
             beside the predictions or the labels.
 
@@ -41,16 +48,21 @@ def postprocess(
     if learn:
         if labels is None:
             raise UsageError("Learning needs references: name their folder with --labels DIR.")
+        check_report(Path(output), [Path(predictions), Path(labels)])
         return _learn_steps(Path(predictions), Path(labels), Path(output), dataset)
     if postprocess is None:
         raise UsageError(
             "Name the steps with --postprocess FILE, or learn them with --learn true --labels DIR."
         )
     steps = read_steps(Path(postprocess))
+    check_targets(
+        [Path(output) / file.name for file in label_files(Path(predictions)).values()], [Path(predictions)]
+    )
+    refuse_data_set(Path(output))
     written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps)
     description = Path(predictions) / DESCRIPTION
     if description.is_file():
-        shutil.copyfile(description, Path(output) / DESCRIPTION)
+        copy_description(description, Path(output) / DESCRIPTION)
     say(f"{len(written)} cases written to {output}")
     if failures:
         say_failure("\n  ".join(map(str, [f"{len(failures)} cases failed:", *failures])))

@@ -1,27 +1,37 @@
 """``ingradient predict``: a checkpoint and images -> segmentations on the images' own grid."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.commands.load import load
+from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import images_only
-from ingradient_pl.files import replace_file
 from ingradient_pl.images import dicom_seg
+from ingradient_pl.inference.answer_folder import (
+    AnswerFolder,
+    check_targets,
+    identify,
+    input_files,
+    target_files,
+)
 from ingradient_pl.inference.case_pictures import write_pictures
 from ingradient_pl.inference.postprocess import read_steps
-from ingradient_pl.inference.predict_cases import Failure, save_cases, score_cases
+from ingradient_pl.inference.predict_cases import (
+    Failure,
+    SaveReport,
+    save_cases,
+    score_cases,
+)
+from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError, say, say_failure
-from ingradient_pl.metrics.evaluation import Evaluation
+from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.stored_cases import is_store, stored_cases
-from ingradient_pl.task import Task
 
 VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)
@@ -70,7 +80,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     nothing is written: each case is scored against its label (Dice).
 
     Args:
-        checkpoint: File that training or import-nnunet wrote; several ([a.ckpt, b.ckpt]) are averaged.
+        checkpoint: File that training or import-nnunet wrote, or a run's folder; several (a.ckpt b.ckpt) are
+            averaged.
         source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
             store, npz + pkl pairs, or a table of paths.
         output: Folder for the segmentations, CASE.nii.gz each.
@@ -88,7 +99,7 @@ def predict(  # noqa: PLR0913 - one argument an option
             map for each output in half precision, axes (output, z, y, x) as SimpleITK reads the image.
         part: Which of several parts of the cases is done here, from 0; for launchers, one part a job.
         parts: How many parts there are.
-        trust: Packages outside this one whose networks the checkpoint may name, such as [monai].
+        trust: Packages outside this one whose networks the checkpoint may name, such as monai.
 
     Returns:
         The files, or the scores, and the cases that failed.
@@ -97,6 +108,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         UsageError: If options contradict each other.
         CheckpointError: If a file is not a checkpoint, or the files do not fit together.
         SourceError: If the source is not a data set that can be read.
+        OutputError: If something of the user's would be written over.
     """
     _check_written(
         *(output, source),
@@ -115,21 +127,15 @@ def predict(  # noqa: PLR0913 - one argument an option
     if output is None:
         scored = score_cases(predictor, _labelled(cases), after=after, progress=sys.stderr.isatty(), say=say)
         say(table(scored.evaluation))
+        for remark in scored.evaluation.remarks:
+            say(f"Note: {remark}")
         result = Predictions([], [], [*unread, *scored.failures], scored.evaluation)
     else:
-        _describe(model.task, Path(output))
-        report = save_cases(
-            *(predictor, cases, Path(output)),
-            resume=resume,
-            after=after,
-            probabilities=save_probabilities,
-            dicom=dicom,
-            progress=True,
-            say=say,
-        )
-        say(f"{len(report.written)} cases written to {output} in {report.seconds:.1f} s")
-        if report.skipped:
-            say(f"{len(report.skipped)} cases were there already")
+        options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
+        answers = AnswerFolder(Path(output), model.task, identify(checkpoint_files(checkpoint)))
+        if pictures is not None:
+            check_targets([Path(pictures) / f"{case.name}.png" for case in cases], input_files(cases))
+        report = _write(predictor, cases, answers, options, after)
         if pictures is not None:
             failed = {failure.case for failure in report.failures}
             done = [case for case in cases if case.name not in failed and case.name not in report.skipped]
@@ -141,11 +147,23 @@ def predict(  # noqa: PLR0913 - one argument an option
     return result
 
 
-def _describe(task: Task, output: Path) -> None:
-    """Say beside the answers what their integers mean."""
-    output.mkdir(parents=True, exist_ok=True)
-    described = json.dumps(task.described, indent=2)
-    replace_file(output / "dataset.json", described.encode())  # other parts may write it too
+def _write(
+    predictor: Predictor,
+    cases: list[CaseFiles],
+    answers: AnswerFolder,
+    options: dict[str, bool],
+    after: Change | None,
+) -> SaveReport:
+    """Segment cases into a folder that holds nothing of the user's; write down what they are made from."""
+    targets = target_files(cases, answers.folder, dicom=options["dicom"])
+    for line in answers.begin(cases, targets, resume=options["resume"]):
+        say(line)
+    report = save_cases(predictor, cases, answers.folder, **options, after=after, progress=True, say=say)
+    answers.finish(targets)
+    say(f"{len(report.written)} cases written to {answers.folder} in {report.seconds:.1f} s")
+    if report.skipped:
+        say(f"{len(report.skipped)} cases were there already")
+    return report
 
 
 def _unreadable_cases(found: Source) -> list[Failure]:
@@ -158,7 +176,10 @@ def _unreadable_cases(found: Source) -> list[Failure]:
 def _labelled(cases: list[CaseFiles]) -> list[CaseFiles]:
     """Refuse cases without any label where nothing but their scores is wanted."""
     if not any(case.label for case in cases):
-        raise ValueError("No case has a label to be scored against: name a folder to write to, --output DIR.")
+        raise ValueError(
+            f"No case has a label to be scored against ({len(cases)} without): name a folder to write to, "
+            "--output DIR, or a source with labels (a store, a raw data set, pairs with 'y')."
+        )
     return cases
 
 

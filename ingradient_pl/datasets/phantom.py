@@ -13,6 +13,8 @@ from ingradient_pl.images.frame import Frame
 
 BACKGROUND_INTENSITY, BODY, ORGAN, LESION = 0, 300, 500, 800
 NOISE = 60
+WRITTEN_BY = "ingradient_pl phantoms"
+"""Tells a folder of phantoms, which may be written again, from a data set."""
 BODY_SHARE, ORGAN_SHARE, LESION_SHARE = 0.45, 0.24, 0.45
 
 
@@ -105,6 +107,7 @@ def write_phantoms(
         "labels": {"background": 0, "organ": 1, "lesion": 2},
         "numTraining": cases,
         "file_ending": ".nii.gz",
+        "written_by": WRITTEN_BY,
     }
     (folder / "dataset.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
     return folder

@@ -200,13 +200,28 @@ def task_of(described: Mapping[str, Any], folder: Path) -> Task:
         raise SourceError(f"{where}: {error}") from error
 
 
-def _description(folder: Path) -> dict[str, Any] | None:
-    file = folder / DESCRIPTION
+def read_task(file: Path) -> Task:
+    """Read the task of a ``dataset.json``.
+
+    Args:
+        file: nnU-Net's, the Medical Decathlon's, or one that was written beside predictions.
+
+    Raises:
+        SourceError: If it is not there, or something is missing or wrong in it.
+    """
+    described = _description(file.parent, file.name)
+    if described is None:
+        raise SourceError(f"{file}: no such file. Give a dataset.json or a case store.")
+    return task_of(described, file.parent)
+
+
+def _description(folder: Path, name: str = DESCRIPTION) -> dict[str, Any] | None:
+    file = folder / name
     if not file.is_file():
         return None
     try:
         plain = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
     if not isinstance(plain, dict):
         raise SourceError(f"{file}: it must hold an object with 'channel_names' and 'labels'.")

@@ -9,7 +9,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import formats
 from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.pictures import case_picture, write_png
-from ingradient_pl.store.stored_cases import is_stored, stored_volume
+from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.task import Task
 
 ORIENTATION = "LPS"
@@ -34,10 +34,9 @@ def write_pictures(
 def _write_picture(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
     image = torch.from_numpy(read_case(case, task, ORIENTATION).voxels[0]).float()
     shown = {"prediction": formats.read_label(prediction, ORIENTATION).voxels[0]}
-    if case.label is not None and is_stored(case.images[0]):
-        shown["truth"] = stored_volume(case.images[0], ORIENTATION, "label").voxels[0]
-    elif case.label is not None and case.label.suffix != ".npz":
-        shown["truth"] = formats.read_label(case.label, ORIENTATION).voxels[0]
+    truth = LabelMap.of(case)
+    if truth is not None:
+        shown["truth"] = truth.read(ORIENTATION).voxels[0]
     labels = [torch.from_numpy(label.astype("int64")) for label in shown.values()]
     path = folder / f"{case.name}.png"
     write_png(path, case_picture(image, labels, list(shown)))

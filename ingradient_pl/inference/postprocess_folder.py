@@ -8,8 +8,9 @@ from typing import NamedTuple
 from ingradient_pl.images import formats
 from ingradient_pl.inference.postprocess import LargestComponent, Step, Steps
 from ingradient_pl.inference.predict_cases import FAULTS, Failure
-from ingradient_pl.metrics.evaluation import Label, case_name, evaluate, label_files, scored_labels
+from ingradient_pl.metrics.evaluation import EvaluationError, Label, case_name, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_report import mean_of, scores
+from ingradient_pl.store.label_maps import LabelError, label_files
 from ingradient_pl.task import Task
 
 Dice = dict[Label, float]
@@ -57,7 +58,7 @@ def learn(predictions: Path, labels: Path, task: Task, workers: int = 2) -> Lear
 
     Args:
         predictions: Folder of segmentations of cases that were kept from training.
-        labels: Folder of their references.
+        labels: Their references, as for :func:`ingradient_pl.metrics.evaluation.evaluate`.
         task: What the integers mean.
         workers: Cases read at a time.
 
@@ -104,7 +105,10 @@ def process_folder(
     predictions, output = Path(predictions), Path(output)
     if predictions.resolve() == output.resolve():
         raise ValueError(f"{output} holds the predictions themselves. Name another folder for the answers.")
-    files = sorted(label_files(predictions).values())
+    try:
+        files = sorted(label_files(predictions).values())
+    except LabelError as error:
+        raise EvaluationError(str(error)) from error
 
     def process(file: Path) -> Path | Failure:
         try:

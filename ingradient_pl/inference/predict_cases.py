@@ -19,15 +19,14 @@ from ingradient_pl.datasets.records import CaseFiles, check_channels
 from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
+from ingradient_pl.inference.answer_folder import target_files
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
+from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
 from ingradient_pl.task import Task
-
-DEFAULT_ENDING = ".nii.gz"
-"""What is written where the source is no file of a known format: a DICOM series, an npz + pkl pair."""
 
 FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
 """What one case may raise without stopping the others."""
@@ -114,7 +113,7 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
     started, output = time.monotonic(), Path(output)
     output.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output)
-    targets = {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
+    targets = target_files(cases, output, dicom=dicom)
     maps = {case.name: output / f"{case.name}{ENDING}" for case in cases}
     whole = [case for case in cases if targets[case.name].is_file()] if resume else []
     skipped = [case.name for case in whole if not probabilities or maps[case.name].is_file()]
@@ -167,7 +166,8 @@ def score_cases(
         scores = {one: counts.named() for one, counts in agreement.items()}
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
-        return CaseScores(case.name, case.images[0], Path(case.label or ""), scores)
+        unnamed = unnamed_values(label, truth, task)
+        return CaseScores(case.name, case.images[0], Path(case.label or ""), scores, unnamed)
 
     answers, failures = _run(predictor, cases, score, say, progress=progress)
     return ScoreReport(Evaluation(labels, answers, []), failures, time.monotonic() - started)
@@ -272,12 +272,6 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
         return kept
     label: Label = case.read_label(orientation, volume).voxels[0]
     return label
-
-
-def _ending(case: CaseFiles, *, dicom: bool) -> str:
-    if dicom and not is_stored(case.images[0]) and dicom_seg.is_series(case.images[0]):
-        return dicom_seg.ENDING
-    return formats.ending(case.images[0]) or DEFAULT_ENDING
 
 
 def _line(error: BaseException) -> str:

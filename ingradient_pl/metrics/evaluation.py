@@ -12,10 +12,11 @@ from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
 from ingradient_pl.images import formats
-from ingradient_pl.images.formats import ImageError
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
+from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, integers_of, unnamed_values
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
 from ingradient_pl.task import Task
 
 Label = int | tuple[int, ...]
@@ -31,7 +32,9 @@ It sees the box that holds the label in both, and no more.
 Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 """What is done to a segmentation (z, y, x) whose voxels have this size in mm."""
 
-TABLE_SIZE = 4096
+FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
+"""What reading one case may raise."""
+
 VOXELS_AT_ONCE = 2**22
 
 
@@ -79,12 +82,14 @@ class CaseScores(NamedTuple):
         prediction: Its file.
         reference: The file it was held against.
         scores: For each label, numbers by name.
+        unnamed: Integers of the prediction, and of the reference, that the task does not name.
     """
 
     name: str
     prediction: Path
     reference: Path
     scores: dict[Label, dict[str, float]]
+    unnamed: Unnamed = ((), ())
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -106,6 +111,11 @@ class Evaluation(NamedTuple):
     def __repr__(self) -> str:
         return short_repr(self)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What makes the scores mean less than they seem: integers that nobody named."""
+        return describe_unnamed([(case.name, case.unnamed) for case in self.cases])
+
 
 def evaluate(
     predictions: Path,
@@ -125,7 +135,8 @@ def evaluate(
 
     Args:
         predictions: Folder of segmentations.
-        labels: Folder of references; those without a prediction are named in the answer.
+        labels: References: a folder of label files, a data set, npz + pkl pairs, a table or a case store;
+            those without a prediction are named in the answer.
         task: What the integers mean.
         measures: Further scores, such as surface distances.
         before: What is done to each prediction before it is scored, such as post-processing.
@@ -138,7 +149,7 @@ def evaluate(
     """
     scored = scored_labels(task)
     pairs, skipped = _pairs(Path(predictions), Path(labels), complete=complete)
-    rules = _Rules(list(scored), task.ignore, list(measures), same_space, before)
+    rules = _Rules(list(scored), task, list(measures), same_space, before)
     with ThreadPoolExecutor(workers) as pool:
         answers = list(pool.map(partial(_case, rules), pairs))
     faults = [answer for answer in answers if isinstance(answer, str)]
@@ -179,7 +190,7 @@ def counted(
         labels: What to count; several integers are taken together.
         ignore: Integer of the reference whose voxels count nowhere.
     """
-    values = np.union1d(_values(prediction), _values(reference))
+    values = np.union1d(integers_of(prediction), integers_of(reference))
     joint = _joint(values, prediction, reference)
     if ignore is not None:
         joint[values == ignore, :] = 0
@@ -198,36 +209,8 @@ def case_name(path: Path) -> str:
     return path.name[: len(path.name) - len(formats.ending(path))]
 
 
-def label_files(folder: Path) -> dict[str, Path]:
-    """Give the image files of a folder by the name of their case.
-
-    Raises:
-        EvaluationError: If there is no such folder or file, or a case is there in two formats.
-    """
-    if not folder.is_dir():
-        raise EvaluationError(f"There is no folder {folder}: check the path.")
-    files = sorted(
-        path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith(".")
-    )
-    if not files:
-        raise EvaluationError(
-            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to work on."
-        )
-    named = {case_name(path): path for path in files}
-    if len(named) < len(files):
-        twice = [str(path) for path in files if named[case_name(path)] != path]
-        raise EvaluationError(_listed(f"{folder} holds cases twice, in two formats", twice))
-    return named
-
-
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
-
-
-def _values(array: NDArray[np.integer]) -> NDArray[np.integer]:
-    if array.dtype.itemsize == 1:
-        return np.flatnonzero(np.bincount(array.reshape(-1).view(np.uint8), minlength=1))
-    return np.unique(array)
 
 
 def _joint(
@@ -247,13 +230,16 @@ def _joint(
 
 def _pairs(
     predictions: Path, labels: Path, *, complete: bool
-) -> tuple[list[tuple[str, Path, Path]], list[str]]:
-    ours, theirs = label_files(predictions), label_files(labels)
+) -> tuple[list[tuple[str, Path, LabelMap]], list[str]]:
+    try:
+        ours, theirs = label_files(predictions), find_labels(labels)
+    except LabelError as error:
+        raise EvaluationError(str(error)) from error
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
     faults = [f"{ours[name]} has no label in {labels}." for name in missing]
     if complete:
-        faults += [f"{theirs[name]} has no prediction in {predictions}." for name in skipped]
+        faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
     if faults:
         raise EvaluationError(_listed("Predictions and labels do not go together by name", faults))
     return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped
@@ -261,19 +247,20 @@ def _pairs(
 
 class _Rules(NamedTuple):
     labels: list[Label]
-    ignore: int | None
+    task: Task
     measures: list[Measure]
     same_space: bool
     before: Change | None
 
 
-def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
+def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     """Score one case, or say why it cannot be scored."""
-    name, prediction, reference = files
+    name, prediction, (reference, _) = files
     try:
-        ours, theirs = formats.read_label(prediction), formats.read_label(reference)
-    except ImageError as error:
-        return str(error)
+        ours, theirs = formats.read_label(prediction), files[2].read()
+    except FAULTS as error:
+        text = str(error)
+        return text if str(prediction) in text or str(reference) in text else f"{name}: {text}"
     apart = describe_difference(theirs, ours, rules.same_space)
     if apart:
         hint = "" if "shape" in apart else " Compare voxel by voxel all the same with same_space false."
@@ -281,17 +268,18 @@ def _case(rules: _Rules, files: tuple[str, Path, Path]) -> CaseScores | str:
     found, truth = ours.voxels[0], theirs.voxels[0]
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
-    agreement = counted(found, truth, rules.labels, rules.ignore)
+    ignore = rules.task.ignore
+    agreement = counted(found, truth, rules.labels, ignore)
     scores = {label: counts.named() for label, counts in agreement.items()}
     if rules.measures:
         boxes = shared_boxes(found, truth)
         for label in rules.labels:
             box = box_of(label if isinstance(label, tuple) else (label,), boxes)
-            seen = np.isin(truth[box], [] if rules.ignore is None else [rules.ignore], invert=True)
+            seen = np.isin(truth[box], [] if ignore is None else [ignore], invert=True)
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
-    return CaseScores(name, prediction, reference, scores)
+    return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task))
 
 
 def _listed(what: str, faults: Sequence[str]) -> str:

@@ -1,0 +1,289 @@
+"""Folders of segmentations: nothing of the user's is written over, and each tells what it was made from."""
+
+import contextlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.datasets.case_names import check_cases
+from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.files import is_special, replace_file
+from ingradient_pl.images import dicom_seg, formats
+from ingradient_pl.inference.probabilities import ENDING
+from ingradient_pl.messages import UsageError
+from ingradient_pl.store.stored_cases import is_store, is_stored
+from ingradient_pl.task import Task
+
+WRITTEN_BY, ANSWERS, MARK = "written_by", "answers", "ingradient_pl"
+"""Entries of ``dataset.json`` that tell a folder of answers from a data set."""
+
+PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+"""Folders of a raw data set."""
+
+CHUNK = 2**22
+
+DEFAULT_ENDING = ".nii.gz"
+"""What is written where the source is no file of a known format: a DICOM series, an npz + pkl pair."""
+
+_ANY_TASK = Task(("any",), {"any": 1})
+"""Stands where names alone are checked."""
+
+
+class OutputError(UsageError):
+    """Something of the user's would be written over; the message names it and the cure."""
+
+
+def target_files(cases: Sequence[CaseFiles], output: Path, *, dicom: bool = False) -> dict[str, Path]:
+    """Give the file of each case's answer, by the case's name.
+
+    Args:
+        cases: What is segmented.
+        output: Folder of the answers.
+        dicom: Whether a DICOM series is answered by a DICOM segmentation.
+
+    Raises:
+        ValueError: If two cases have one name, or a name cannot be a file's.
+    """
+    checked = check_cases(Source(_ANY_TASK, list(cases)))
+    if checked.faults:
+        raise ValueError("\n".join(map(str, checked.faults)))
+    return {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
+
+
+def _ending(case: CaseFiles, *, dicom: bool) -> str:
+    if dicom and not is_stored(case.images[0]) and dicom_seg.is_series(case.images[0]):
+        return dicom_seg.ENDING
+    return formats.ending(case.images[0]) or DEFAULT_ENDING
+
+
+def input_files(cases: Sequence[CaseFiles]) -> list[Path]:
+    """Give every file and folder that cases are read from.
+
+    Args:
+        cases: What is segmented.
+    """
+    found: list[Path] = []
+    for case in cases:
+        found += [*case.images, *([] if case.label is None else [case.label])]
+    return found
+
+
+def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse to write a file in the place of one that is read, or that is no plain file.
+
+    Args:
+        targets: Files that will be written.
+        inputs: Files and folders that are read: images, labels, series, descriptions.
+
+    Raises:
+        OutputError: If one is the other, by whatever path, or lies inside it.
+    """
+    read = {path.resolve(): path for path in inputs}
+    for target in targets:
+        place = target.resolve()
+        if place in read:
+            raise OutputError(f"{target} would replace {read[place]}, which is read. Name another folder.")
+        above = next((read[parent] for parent in place.parents if parent in read), None)
+        if above is not None:
+            raise OutputError(f"{target} would lie inside {above}, which is read. Name another folder.")
+        if is_special(target) or target.is_dir():
+            raise OutputError(f"{target} is no plain file: nothing is written there. Name another folder.")
+
+
+def check_report(report: str | Path | None, inputs: Sequence[Path]) -> None:
+    """Refuse to write a report or a plan over a file that is read, an image or a data set's description.
+
+    Args:
+        report: File that will be written, if any; a device such as ``/dev/null`` takes it.
+        inputs: Files that are read.
+
+    Raises:
+        OutputError: If it is one of them, or a file of a data set.
+    """
+    if report is None or is_special(Path(report)):
+        return
+    target = Path(report)
+    check_targets([target], inputs)
+    taken = target.exists() and (formats.ending(target) or target.name in (DESCRIPTION, "case.json"))
+    if taken or target.suffix in (".npz", ".pkl", ".ckpt", ".pth"):
+        raise OutputError(f"{target} is a file of a data set or a model, no report. Name another file.")
+
+
+class AnswerFolder:
+    """A folder for segmentations, described by a ``dataset.json`` of its own.
+
+    Args:
+        folder: Where the answers go; it is made.
+        task: What their integers mean.
+        model: What they come from, as :func:`identify` names it.
+    """
+
+    def __init__(self, folder: Path, task: Task, model: str = "") -> None:
+        self.folder, self.task, self.model = Path(folder), task, model
+
+    def begin(self, cases: Sequence[CaseFiles], targets: Mapping[str, Path], *, resume: bool) -> list[str]:
+        """Make the folder and write down what each answer will be made from.
+
+        Args:
+            cases: What will be segmented.
+            targets: The file of each case.
+            resume: Whether answers that are there already are left as they are.
+
+        Returns:
+            What to tell the user: answers that are made again although they are there.
+
+        Raises:
+            OutputError: If a file in the way is not an answer of ours to the very same source, or the
+                folder belongs to a data set.
+        """
+        maps = {case.name: self.folder / f"{case.name}{ENDING}" for case in cases}
+        check_targets([*targets.values(), *maps.values(), self.folder / DESCRIPTION], input_files(cases))
+        self._refuse_beside(cases)
+        refuse_data_set(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = []
+        with self._held() as held:
+            for case in cases:
+                wanted = {"sources": [str(file.resolve()) for file in case.images], "model": self.model}
+                there = held.get(case.name)
+                if there is None and maps[case.name].exists() and not resume:
+                    raise OutputError(
+                        f"{maps[case.name]} is there already. Name another folder, or delete it."
+                    )
+                if targets[case.name].is_file():
+                    told += self._judge(targets[case.name], there, wanted, resume=resume)
+                if not targets[case.name].is_file() or (there is not None and not resume):
+                    held[case.name] = wanted
+        return told
+
+    def finish(self, targets: Mapping[str, Path]) -> None:
+        """Write down how large the finished answers are, so that one cut short later is noticed."""
+        with self._held() as held:
+            for name, file in targets.items():
+                if name in held and file.is_file():
+                    held[name]["bytes"] = file.stat().st_size
+
+    def _refuse_beside(self, cases: Sequence[CaseFiles]) -> None:
+        """Refuse answers among the images and labels of a data set, which they would become part of."""
+        places = {file.resolve().parent for file in input_files(cases)}
+        if self.folder.resolve() in places and (len(cases) > 1 or self.folder.resolve().name in PARTS):
+            raise OutputError(
+                f"{self.folder} is the folder of images or labels. Name another for the answers."
+            )
+
+    def _judge(
+        self, target: Path, there: dict[str, Any] | None, wanted: dict[str, Any], *, resume: bool
+    ) -> list[str]:
+        """Decide about an answer that is there: leave it, make it again, or refuse."""
+        if there is None:
+            if resume:
+                return []
+            raise OutputError(
+                f"{target} is there already and was not written by 'ingradient predict'. Name another "
+                "folder, or delete it; --resume leaves out cases that are there."
+            )
+        if there.get("sources") != wanted["sources"]:
+            raise OutputError(
+                f"{target} is the answer to {', '.join(map(str, there.get('sources', [])))}, not to "
+                f"{', '.join(wanted['sources'])}. Name another folder, or one of the two differently."
+            )
+        size = target.stat().st_size
+        why = "it is of another model" if there.get("model") != self.model else ""
+        if not size or there.get("bytes", size) != size:
+            why = "it was cut short or changed since"
+        if not resume or not why:
+            return []
+        target.unlink()
+        return [f"{target} is made again: {why}."]
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[dict[str, Any]]:
+        """Give what is written down, to be changed; other processes that share the folder wait."""
+        file = self.folder / DESCRIPTION
+        with _alone(self.folder):
+            held = _read(file).get(ANSWERS, {}) if file.is_file() else {}
+            held = dict(held) if isinstance(held, dict) else {}
+            yield held
+            described = {**self.task.described, WRITTEN_BY: f"{MARK} predict", ANSWERS: held}
+            replace_file(file, json.dumps(described, indent=2, sort_keys=False).encode())
+
+
+def refuse_data_set(folder: Path) -> None:
+    """Refuse a folder that is a data set or a store for answers.
+
+    Args:
+        folder: Where answers shall go; it need not be there.
+
+    Raises:
+        OutputError: If its ``dataset.json`` is not one that was written beside answers.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder: segmentations need one. Name another.")
+    store = next((place for place in (folder.resolve(), *folder.resolve().parents) if is_store(place)), None)
+    if store is not None:
+        raise OutputError(f"{store} is a case store. Name another folder for the segmentations.")
+    file = folder / DESCRIPTION
+    if not file.is_file():
+        return
+    held = _read(file)
+    if not str(held.get(WRITTEN_BY, "")).startswith(MARK):
+        raise OutputError(
+            f"{file} describes a data set, not predictions of ours: nothing is written over it. Name "
+            "another folder for the segmentations."
+        )
+
+
+def copy_description(file: Path, target: Path) -> None:
+    """Write what a folder's integers mean beside answers made of its files.
+
+    Args:
+        file: The ``dataset.json`` of the folder that was read.
+        target: That of the answers.
+    """
+    held = {key: value for key, value in _read(file).items() if key != ANSWERS}
+    replace_file(target, json.dumps({**held, WRITTEN_BY: f"{MARK} postprocess"}, indent=2).encode())
+
+
+def identify(files: Sequence[Path]) -> str:
+    """Name a model by the check sums of its files.
+
+    Args:
+        files: Its checkpoints.
+    """
+    sums = []
+    for path in files:
+        found = 0
+        with path.open("rb") as file:
+            while part := file.read(CHUNK):
+                found = zlib.crc32(part, found)
+        sums.append(f"{found:08x}")
+    return "+".join(sums)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes, where the system can."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

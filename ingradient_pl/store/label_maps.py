@@ -1,0 +1,119 @@
+"""Label maps by the name of their case: from files of a folder, npz + pkl pairs, a table or a case store."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ingradient_pl.datasets.case_names import is_hidden
+from ingradient_pl.datasets.layouts import DESCRIPTION, holds_pairs
+from ingradient_pl.datasets.records import CaseFiles, strip_ending
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.images import formats, pairs
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases, stored_volume
+from ingradient_pl.task import Task
+
+
+class LabelError(ValueError):
+    """Labels that cannot be found; the message names the folder and what is wrong."""
+
+
+class LabelMap(NamedTuple):
+    """Where the label map of a case is.
+
+    Args:
+        path: Its file: an image, the npz of a pair, or the array of a stored case.
+        properties: The pkl of a pair.
+    """
+
+    path: Path
+    properties: Path | None = None
+
+    @classmethod
+    def of(cls, case: CaseFiles) -> "LabelMap | None":
+        """Give the label of a case as any source names it; None where it has none."""
+        if case.label is None:
+            return None
+        paired = pairs.is_pair(case.label) and len(case.images) > 1
+        return cls(case.label, case.images[1] if paired else None)
+
+    def read(self, orientation: str = "LPS") -> Volume:
+        """Read it: integers as its files have them, axes brought to an orientation.
+
+        Args:
+            orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+
+        Raises:
+            ImageError: If a file cannot be read as integers.
+            StoreError: If a stored case is damaged.
+        """
+        if is_stored(self.path.parent):
+            return stored_volume(self.path.parent, orientation, "label")
+        return formats.read_label(self.path, orientation, self.properties)
+
+
+def find_labels(path: Path) -> dict[str, LabelMap]:
+    """Find the label maps of a folder of label files, of a raw data set, of pairs, of a table or of a store.
+
+    Args:
+        path: The folder or table.
+
+    Raises:
+        LabelError: If there is nothing, no label in it, or a case is there twice.
+        SourceError: If a table or a data set cannot be understood.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise LabelError(f"There is no folder {path}: check the path.")
+    if is_store(path):
+        cases = stored_cases(path, CaseStore(path).task).cases
+    elif path.is_file() or holds_pairs(path) or _is_dataset(path):
+        cases = read_source(path).cases
+    else:
+        return {name: LabelMap(file) for name, file in label_files(path).items()}
+    found = {case.name: label for case in cases if (label := LabelMap.of(case)) is not None}
+    if not found:
+        raise LabelError(f"{path} holds {len(cases)} cases, none with a label.")
+    return found
+
+
+def label_files(folder: Path) -> dict[str, Path]:
+    """Give the image files of a folder by the name of their case.
+
+    Args:
+        folder: Of segmentations or labels, CASE.nii.gz each.
+
+    Raises:
+        LabelError: If there is no such folder or file, or a case is there in two formats.
+    """
+    if not folder.is_dir():
+        raise LabelError(f"There is no folder {folder}: check the path.")
+    files = sorted(path for path in folder.iterdir() if formats.ending(path) and not is_hidden(path))
+    if not files:
+        raise LabelError(
+            f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to work on."
+        )
+    named = {strip_ending(path): path for path in files}
+    if len(named) < len(files):
+        twice = [f"  - {path}" for path in files if named[strip_ending(path)] != path]
+        raise LabelError("\n".join([f"{folder} holds cases twice, in two formats:", *twice]))
+    return named
+
+
+def labels_task(path: Path) -> Task | None:
+    """Give the task that a store, a data set or pairs tell themselves; None where a folder tells none.
+
+    Args:
+        path: As for :func:`find_labels`.
+    """
+    path = Path(path)
+    if is_store(path):
+        return CaseStore(path).task
+    if path.is_file() or (path.is_dir() and (holds_pairs(path) or _is_dataset(path))):
+        return read_source(path).task
+    return None
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder is a data set as a whole: its description lies beside its folders, not its labels."""
+    return (folder / DESCRIPTION).is_file() and (folder / "labelsTr").is_dir()

@@ -1,0 +1,141 @@
+"""Pairs, stores, tables and data sets hold labels as well as a folder of files does."""
+
+import json
+import pickle
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from oracles import plan
+from runs import outcome
+
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.images.formats import read_label, read_volume
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.networks.unet import UNet
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.label_maps import LabelError, find_labels
+from ingradient_pl.task import Task
+
+TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
+SMALL = ((4, 8), ((1, 1, 1), (1, 2, 2)), ((3, 3, 3),) * 2, (1, 1), (1,))
+
+
+@pytest.fixture
+def everything(tmp_path):
+    """The same three phantoms in every layout, and predictions of them."""
+    raw = write_phantoms(tmp_path / "raw", 3, (10, 12, 14))
+    build_store(read_source(raw), tmp_path / "store", progress=False)
+    (tmp_path / "pairs").mkdir()
+    rows = ["case,image_0,label"]
+    for case in read_source(raw).cases:
+        volume = read_volume(case.images, "stored")
+        label = read_label(case.label, "stored").voxels[0]
+        np.savez(tmp_path / "pairs" / f"{case.name}.npz", x=volume.voxels, y=label)
+        frame = volume.frame
+        place = {"spacing": frame.spacing[::-1], "origin": frame.origin, "direction": frame.direction}
+        (tmp_path / "pairs" / f"{case.name}.pkl").write_bytes(pickle.dumps(place))
+        rows.append(f"{case.name},raw/imagesTr/{case.images[0].name},raw/labelsTr/{case.label.name}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    shutil.copytree(raw / "labelsTr", tmp_path / "predictions")
+    for file in sorted((tmp_path / "predictions").iterdir())[:1]:
+        image = nibabel.load(file)
+        voxels = np.roll(np.asarray(image.dataobj), 1, axis=2)
+        nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
+    (tmp_path / "predictions" / "dataset.json").write_text(json.dumps(TASK.described))
+    return tmp_path
+
+
+LABELS = ["raw/labelsTr", "raw", "store", "pairs", "table.csv"]
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_every_source_of_labels_gives_the_same_scores(monkeypatch, capsys, everything, labels):
+    found = {}
+    for given in ("raw/labelsTr", labels):
+        arguments = ["--predictions", everything / "predictions", "--labels", everything / given]
+        code, _, err = outcome(monkeypatch, capsys, "evaluate", *arguments, "--output", everything / "s.json")
+        assert code == 0, err
+        found[given] = json.loads((everything / "s.json").read_text())
+        assert found[given]["foreground_mean"]["Dice"] < 1
+        for case in found[given]["metric_per_case"]:
+            case.pop("reference_file")
+    assert found[labels] == found["raw/labelsTr"]
+
+
+@pytest.mark.parametrize("labels", ["raw", "store", "pairs", "table.csv"])
+def test_what_labels_mean_is_told_by_their_source(monkeypatch, capsys, everything, labels):
+    (everything / "predictions" / "dataset.json").unlink()
+    arguments = ["--predictions", everything / "predictions", "--labels", everything / labels]
+    code, said, err = outcome(monkeypatch, capsys, "evaluate", *arguments, "--output", everything / "s.json")
+    assert code == 0, err
+    assert ("organ" in said) == (labels in ("raw", "store"))
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_post_processing_is_learnt_from_every_source(monkeypatch, capsys, everything, labels):
+    arguments = ["--predictions", everything / "predictions", "--labels", everything / labels, "--learn"]
+    code, said, err = outcome(
+        monkeypatch, capsys, "postprocess", *arguments, "--output", everything / f"{len(labels)}.yaml"
+    )
+    assert code == 0, err
+    assert "all foreground" in said
+
+
+@pytest.mark.parametrize("source", ["raw", "store", "pairs", "table.csv"])
+def test_predictions_are_scored_against_the_labels_of_every_source(monkeypatch, capsys, everything, source):
+    torch.manual_seed(0)
+    checkpoint.write(everything / "model.ckpt", UNet(1, 3, *SMALL), plan(outputs=3), TASK)
+    arguments = [
+        "--checkpoint",
+        everything / "model.ckpt",
+        "--source",
+        everything / source,
+        "--device",
+        "cpu",
+    ]
+    code, said, err = outcome(monkeypatch, capsys, "predict", *arguments)
+    assert code == 0, err
+    assert said.count(": Dice organ") == 3
+
+
+@pytest.mark.parametrize("source", ["raw", "pairs"])
+def test_pictures_show_the_truth_of_every_source(monkeypatch, everything, source):
+    shown = []
+    monkeypatch.setattr(
+        "ingradient_pl.inference.case_pictures.case_picture",
+        lambda image, labels, names, *more: shown.append(names) or torch.zeros(3, 4, 4, dtype=torch.uint8),
+    )
+    cases = read_source(everything / source).cases
+    files = [everything / "predictions" / f"{case.name}.nii.gz" for case in cases]
+    write_pictures(cases, files, TASK, everything / "pictures")
+    assert shown == [["prediction", "truth"]] * 3
+
+
+@pytest.mark.parametrize(("where", "what"), [("predictions", "predictions"), ("raw/labelsTr", "references")])
+def test_integers_that_nobody_named_are_told(monkeypatch, capsys, everything, where, what):
+    file = sorted((everything / where).glob("*.nii.gz"))[1]
+    image = nibabel.load(file)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[voxels == 2] = 4
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
+    arguments = ["--predictions", everything / "predictions", "--labels", everything / "raw" / "labelsTr"]
+    code, said, _ = outcome(monkeypatch, capsys, "evaluate", *arguments, "--output", everything / "s.json")
+    assert code == 0
+    assert f"1 of the {what} hold the integer 4, which the task's labels do not name (phantom_001)" in said
+
+
+def test_labels_that_are_not_there_are_explained(everything):
+    (everything / "empty").mkdir()
+    for folder, words in ((everything / "no", "no folder"), (everything / "empty", "no image files")):
+        with pytest.raises(LabelError, match=words):
+            find_labels(folder)
+    table = everything / "unlabelled.csv"
+    table.write_text("case,image_0\na,raw/imagesTr/phantom_000_0000.nii.gz\n")
+    (everything / "dataset.json").write_text(json.dumps(TASK.described))
+    with pytest.raises(LabelError, match="holds 1 cases, none with a label"):
+        find_labels(table)
