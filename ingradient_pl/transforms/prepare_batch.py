@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from ingradient_pl.geometry import Box, Grid, Voxels
 from ingradient_pl.transforms.labels import resample_label, resample_nearest
 from ingradient_pl.transforms.normalise import clip_, limits, normalise
+from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
+from ingradient_pl.transforms.prepare_packed import prepare_packed
 from ingradient_pl.transforms.resample import resample
 
 
@@ -38,8 +40,14 @@ class Prepare(nn.Module):
         self.shape: Voxels = Grid.of(shape, (1.0, 1.0, 1.0)).shape
         self.masked = None if masked is None else tuple(masked)
 
-    def forward(self, patches: Sequence[Patch]) -> Batch:
-        """Make a batch of patches, which may differ in size, spacing and motion."""
+    def forward(self, patches: Sequence[Patch] | PackedBatch) -> Batch:
+        """Make a batch of patches, which may differ in size, spacing and motion.
+
+        Args:
+            patches: One by one, which is the fastest on the host; or packed, and all are prepared together.
+        """
+        if isinstance(patches, PackedBatch):
+            return prepare_packed(patches)
         masked = any(patch.body is not None for patch in patches) if self.masked is None else any(self.masked)
         image = torch.stack([self._image(patch) for patch in patches])
         label = torch.stack([self._label(patch) for patch in patches])

@@ -1,0 +1,100 @@
+"""``Packing``: lays the patches of a batch into one piece of memory, in groups; on the host."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from ingradient_pl.geometry import Voxels
+from ingradient_pl.transforms.normalise import limits
+from ingradient_pl.transforms.pack_group import GroupPacker
+from ingradient_pl.transforms.packed_batch import Layout, PackedBatch, PatchGroup
+from ingradient_pl.transforms.patch import AxisSampling, Interpolation, Patch, PlaneSampling
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Makes one piece of memory of patches, which a device uses as it lies.
+
+    Args:
+        shape: The network's input in voxels.
+        masked: Which channels are zero outside the body, as ``Prepare`` takes it.
+        label_order: Of the labels' interpolation: 1 linear, then the most weight; 0 nearest.
+        augment: Gives one row of random parameters for each patch number; None leaves them out.
+    """
+
+    shape: Voxels
+    masked: tuple[bool, ...] | None = None
+    label_order: int = 1
+    augment: Callable[[Sequence[int]], Float[np.ndarray, "patch parameter"]] | None = None
+
+    def __call__(self, patches: Sequence[Patch]) -> PackedBatch:
+        """Pack patches on the host."""
+        layout, batch = self.layout(patches)
+        buffer = torch.empty(layout.size, dtype=torch.uint8)
+        layout.write(buffer)
+        return batch._replace(buffer=buffer)
+
+    def layout(self, patches: Sequence[Patch]) -> tuple[Layout, PackedBatch]:
+        """Give every array of the batch its place; the batch's memory is still to be written."""
+        layout = Layout()
+        fields = {"limits": layout.add_array(np.stack([_limits(patch) for patch in patches]))}
+        numbers = [patch.number for patch in patches]
+        if self.augment is not None:
+            fields["augmentation"] = layout.add_array(self.augment(numbers))
+        masked = self._is_masked(patches)
+        if masked and self.masked is not None and not all(self.masked):
+            fields["free"] = layout.add_array(~np.array(self.masked))
+        label_dtype = _label_dtype(patches)
+        groups: list[PatchGroup] = []
+        for kind, places in _by_kind(patches).items():
+            packer = GroupPacker([patches[place] for place in places], layout, self.shape, kind)
+            groups.append(packer.pack(places, label_dtype, self.label_order, masked=masked))
+        dtype = torch.from_numpy(np.empty(0, label_dtype)).dtype
+        cases = [patch.case for patch in patches]
+        empty = torch.empty(0, dtype=torch.uint8)
+        return layout, PackedBatch(empty, tuple(groups), fields, self.shape, dtype, cases, numbers)
+
+    def _is_masked(self, patches: Sequence[Patch]) -> bool:
+        """Tell whether the batch says where the body is."""
+        if self.masked is None:
+            return any(patch.body is not None for patch in patches)
+        return any(self.masked)
+
+
+def _limits(patch: Patch) -> NDArray[np.float32]:
+    """Give the least and greatest normalised intensity of each channel, shape ``(channel, 2)``."""
+    return torch.stack(limits(patch.terms), dim=1).numpy()
+
+
+def _label_dtype(patches: Sequence[Patch]) -> Any:
+    """Give the type of the batch's labels: that of the store, but 32 bits for what torch hardly knows."""
+    dtypes = {patch.label.numpy().dtype for patch in patches}
+    found = np.result_type(*dtypes)
+    return np.dtype(np.int32) if found == np.uint16 else found
+
+
+def _by_kind(patches: Sequence[Patch]) -> dict[str, list[int]]:
+    """Divide patches by how they are resampled; plain crops go with others where that costs little."""
+    found: dict[str, list[int]] = {}
+    for place, patch in enumerate(patches):
+        found.setdefault(_kind(patch), []).append(place)
+    crops = found.get("gather", [])
+    if "separable" in found and all(_is_cheap(patches[place]) for place in crops):
+        found["separable"] = sorted(found["separable"] + found.pop("gather", []))
+    return found
+
+
+def _kind(patch: Patch) -> str:
+    if isinstance(patch.sampling, AxisSampling):
+        return "separable" if any(isinstance(a, Interpolation) for a in patch.sampling.axes) else "gather"
+    return "plane" if isinstance(patch.sampling, PlaneSampling) else "oblique"
+
+
+def _is_cheap(patch: Patch) -> bool:
+    """Tell whether matrices along axes are much smaller than the patch, so that it may go by them."""
+    return sum(count * count for count in patch.label.shape) * 8 < patch.label.numel()

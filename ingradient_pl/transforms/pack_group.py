@@ -1,0 +1,231 @@
+"""The arrays of patches that go the same way to the network's grid, laid side by side on the host."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingradient_pl.geometry import AXES, Box, Voxels
+from ingradient_pl.transforms.axis_tables import (
+    image_rows,
+    is_identity,
+    label_positions,
+    label_rows,
+    lay_into,
+    nearest_index,
+    stacked,
+)
+from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid
+from ingradient_pl.transforms.packed_batch import Field, Layout, PatchGroup
+from ingradient_pl.transforms.patch import (
+    Axis,
+    AxisSampling,
+    Interpolation,
+    Padding,
+    Patch,
+    PlaneSampling,
+)
+
+MOST_CLASSES = 16
+"""Labels told apart by one channel each; more are told apart by their neighbours' votes."""
+NEAREST, MANY = 0, -1
+NAMES = ("z", "y", "x")
+DIRECT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))
+"""Image types that travel as they are; others become 32 bit floats on the host."""
+
+
+class GroupPacker:
+    """Gives the arrays of a group of patches their places in a batch's memory.
+
+    Args:
+        patches: Of one kind.
+        layout: Of the batch.
+        shape: The network's input in voxels.
+        kind: As in :class:`PatchGroup`.
+    """
+
+    def __init__(self, patches: Sequence[Patch], layout: Layout, shape: Voxels, kind: str) -> None:
+        self.patches, self.layout, self.shape, self.kind = patches, layout, shape, kind
+        self.turned = kind in ("plane", "oblique")
+        self.fields: dict[str, Field] = {}
+        self.axes, self.paddings = zip(*(_straight(patch) for patch in patches), strict=True)
+        padded = any(any(padding) for one in self.paddings for padding in one)
+        self.images = [tuple(patch.image.shape[1:]) for patch in patches]
+        self.labels = [tuple(patch.label.shape) for patch in patches]
+        if kind == "gather":  # one index serves both
+            self.images = self.labels = [
+                tuple(map(max, *pair)) for pair in zip(self.images, self.labels, strict=True)
+            ]
+        slot = int(padded)  # a voxel beyond each label, for what lies outside the case
+        self.image_box = tuple(
+            max(counts) + (slot if kind == "gather" else 0) for counts in zip(*self.images, strict=True)
+        )
+        self.label_box = tuple(max(counts) + slot for counts in zip(*self.labels, strict=True))
+        if self.turned:  # both are read by one grid
+            straight = len(self.axes[0])
+            self.label_box = (*self.label_box[:straight], *self.image_box[straight:])
+
+    def pack(self, places: Sequence[int], label_dtype: Any, label_order: int, *, masked: bool) -> PatchGroup:
+        """Give all arrays their places, and say where they are."""
+        self._add_images(masked=masked)
+        vote = self._add_labels(label_dtype, label_order)
+        self._add("places", np.array(places, np.int64))
+        if self.kind == "gather":
+            self._add_offsets()
+            self._add_inside()
+            return PatchGroup(self.kind, tuple(places), self.fields, classes=NEAREST)
+        self._add_rows(vote)
+        if not self.turned:
+            self._add_offsets()
+        else:
+            self._add_turned()
+        sizes = [wanted / voxels for wanted, voxels in zip(self.shape, self.image_box, strict=True)]
+        order = tuple(sorted(range(AXES), key=lambda axis: sizes[axis]))
+        return PatchGroup(self.kind, tuple(places), self.fields, order, vote)
+
+    def _add(self, name: str, array: NDArray[Any]) -> None:
+        self.fields[name] = self.layout.add_array(array)
+
+    def _add_images(self, *, masked: bool) -> None:
+        n, channels = len(self.patches), self.patches[0].image.shape[0]
+        images = [patch.image.numpy() for patch in self.patches]
+        dtypes = {image.dtype for image in images}
+        dtype = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= set(DIRECT) else np.dtype(np.float32)
+        self._add("terms", np.stack([patch.terms.numpy() for patch in self.patches]))
+        self.fields["image"] = self.layout.add((n, channels, *self.image_box), dtype, lay_into(images))
+        if not masked:
+            return
+        if any(patch.body is not None for patch in self.patches):
+            bodies = [_body(patch) for patch in self.patches]
+            self.fields["body"] = self.layout.add((n, *self.image_box), np.bool_, lay_into(bodies))
+        inside = [_body(patch)[Box(patch.start, _three(patch.label.shape)).slices] for patch in self.patches]
+        self.fields["body_label"] = self.layout.add((n, *self.label_box), np.bool_, lay_into(inside))
+
+    def _add_labels(self, label_dtype: Any, label_order: int) -> int:
+        """Add the labels, and tell how they are interpolated: classes, ``NEAREST`` or ``MANY``."""
+        labels = [patch.label.numpy() for patch in self.patches]
+        vote, dtype, add = NEAREST, label_dtype, int(self.turned)  # turned: zero is outside
+        if label_order and (self.turned or any(_interpolated(axes) > 1 for axes in self.axes)):
+            labels, vote = self._few(labels, label_dtype)
+            dtype = np.dtype(np.uint8) if vote > 0 else label_dtype
+        if add and vote <= 0:
+            dtype = np.dtype(np.int32)
+        writer = lay_into(labels, add)
+        self.fields["label"] = self.layout.add((len(labels), *self.label_box), dtype, writer)
+        return vote
+
+    def _few(self, labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int]:
+        """Number the labels that occur from 0 where they are few; else leave them."""
+        least, most = min(int(label.min()) for label in labels), max(int(label.max()) for label in labels)
+        if least >= 0 and most < MOST_CLASSES:
+            return labels, most + 1
+        values = np.unique(np.concatenate([np.zeros(1, label_dtype), *map(np.unique, labels)]))
+        if len(values) > MOST_CLASSES:
+            return labels, MANY
+        self._add("values", values.astype(label_dtype))
+        return [np.searchsorted(values, label).astype(np.uint8) for label in labels], len(values)
+
+    def _add_rows(self, vote: int) -> None:
+        """Add the matrices of straight axes, but for those along which nothing changes."""
+        for axis in range(len(self.axes[0])):
+            name, count = NAMES[axis], self.shape[axis]
+            ways, paddings, first = self._along(axis)
+            if not all(is_identity(*way, self.image_box[axis]) for way in zip(ways, paddings, strict=True)):
+                pairs = zip(ways, self.images, strict=True)
+                rows = [image_rows(way, shape[axis]) for way, shape in pairs]
+                self._add(f"rows_{name}", stacked(rows, paddings, (count, self.image_box[axis])))
+            if all(is_identity(*way, self.label_box[axis]) for way in zip(ways, paddings, strict=True)):
+                continue
+            if vote > 0 and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
+                linear = [self.turned or _interpolated(axes) > 1 for axes in self.axes]
+                three = zip(ways, self.labels, linear, strict=True)
+                rows = [label_rows(way, shape[axis], linear=between) for way, shape, between in three]
+                self._add(f"label_rows_{name}", stacked(rows, paddings, (count, self.label_box[axis])))
+            if self.turned:
+                self._add(
+                    f"index_{name}", stacked([nearest_index(way) for way in ways], paddings, (count,), first)
+                )
+        if vote == MANY:
+            self._add_positions()
+
+    def _add_positions(self) -> None:
+        for axis in range(len(self.axes[0])):
+            ways, paddings, slot = self._along(axis)
+            moving = [_interpolated(axes) > 1 or self.turned for axes in self.axes]
+            at = [
+                label_positions(way) if between else nearest_index(way).astype(np.float32)
+                for way, between in zip(ways, moving, strict=True)
+            ]
+            self._add(f"at_{NAMES[axis]}", stacked(at, paddings, (self.shape[axis],), slot))
+
+    def _add_offsets(self) -> None:
+        """Add where in a label's memory the nearest voxel of each wanted lies, axis by axis."""
+        _, y, x = self.label_box
+        for axis, step in enumerate((y * x, x, 1)):
+            ways, paddings, slot = self._along(axis)
+            index = stacked([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
+            self._add(f"offset_{NAMES[axis]}", (index * step).reshape(_along_one(len(index), axis)))
+
+    def _add_inside(self) -> None:
+        """Add which voxels of the patches lie inside their cases, where not all do."""
+        z, y, x = (
+            stacked([np.ones(_length(w), bool) for w in ways], paddings, (count,))
+            for (ways, paddings, _), count in zip(map(self._along, range(AXES)), self.shape, strict=True)
+        )
+        self._add_mask(z, y, x)
+
+    def _add_turned(self) -> None:
+        first = AXES - len(self.patches[0].sampling.matrix)  # type: ignore[union-attr] # of a turned patch
+        add_grid(self._add, self.patches, self.image_box, self.shape)
+        add_averages(self._add, self.patches, self.image_box)
+        if self.kind == "oblique":
+            add_displacements(self._add, self.patches, self.image_box, self.shape)
+        z, y, x = (
+            np.array([np.arange(size) < shape[axis] for shape in self.images])
+            if axis >= first  # else slices, which matrices leave out where they lie outside
+            else np.ones((len(self.images), 1), bool)
+            for axis, size in enumerate(self.image_box)
+        )
+        self._add_mask(z, y, x)
+
+    def _add_mask(self, z: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> None:
+        """Add a mask as two arrays that broadcast, where it leaves something out."""
+        if not (z.all() and y.all() and x.all()):
+            self._add("inside_zy", (z[:, :, None] & y[:, None, :])[:, None, ..., None])
+            self._add("inside_x", x[:, None, None, None, :])
+
+    def _along(self, axis: int) -> tuple[list[Axis], list[Padding], list[int]]:
+        """Give the patches' ways along an axis, their padding, and the voxel that stands for outside."""
+        ways = [axes[axis] for axes in self.axes]
+        return ways, [one[axis] for one in self.paddings], [shape[axis] for shape in self.labels]
+
+
+def _straight(patch: Patch) -> tuple[tuple[Axis, ...], tuple[Padding, ...]]:
+    """Give the axes of a patch that no turn concerns, and their padding."""
+    way = patch.sampling
+    if isinstance(way, AxisSampling):
+        return way.axes, way.padding
+    return ((way.z,), (way.padding,)) if isinstance(way, PlaneSampling) else ((), ())
+
+
+def _interpolated(axes: Sequence[Axis]) -> int:
+    return sum(isinstance(axis, Interpolation) for axis in axes)
+
+
+def _length(axis: Axis) -> int:
+    return len(nearest_index(axis))
+
+
+def _along_one(count: int, axis: int) -> tuple[int, ...]:
+    return (count, *(-1 if other == axis else 1 for other in range(AXES)))
+
+
+def _body(patch: Patch) -> NDArray[np.bool_]:
+    """Give the voxels inside the patient on the image's; all of them where no body was stored."""
+    return np.ones(patch.image.shape[1:], bool) if patch.body is None else patch.body.numpy()
+
+
+def _three(shape: Sequence[int]) -> Voxels:
+    z, y, x = shape
+    return z, y, x

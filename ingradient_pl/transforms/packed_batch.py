@@ -1,0 +1,159 @@
+"""``PackedBatch``: all patches of a batch, and all numbers they need, in one piece of memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import override
+
+from ingradient_pl.geometry import Voxels
+from ingradient_pl.transforms.patch import Patch
+
+ALIGNED = 64
+"""Bytes that an array's place is a multiple of: what processors and devices copy fastest."""
+
+
+class Field(NamedTuple):
+    """Where an array lies in a batch's memory.
+
+    Args:
+        start: First byte.
+        stop: The byte after the last.
+        shape: Of the array.
+        dtype: Of its numbers.
+    """
+
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def view(self, memory: UInt8[Tensor, " bytes"]) -> Tensor:
+        """Give the array as it lies in ``memory``."""
+        return memory[self.start : self.stop].view(self.dtype).view(self.shape)
+
+
+class Layout:
+    """Arrays that will lie one after the other in memory; nothing is written before all have a place."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.writers: list[tuple[Field, Callable[[NDArray[Any]], None]]] = []
+
+    def add(self, shape: Sequence[int], dtype: Any, write: Callable[[NDArray[Any]], None]) -> Field:
+        """Give the next place to an array.
+
+        Args:
+            shape: Of the array.
+            dtype: NumPy's name of its type.
+            write: Called with the array, which holds what was there before.
+        """
+        kind = np.dtype(dtype)
+        start = -(-self.size // ALIGNED) * ALIGNED
+        stop = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        field = Field(start, stop, tuple(shape), torch.from_numpy(np.empty(0, kind)).dtype)
+        self.size = stop
+        self.writers.append((field, write))
+        return field
+
+    def add_array(self, array: NDArray[Any]) -> Field:
+        """Give the next place to an array that is there already."""
+        return self.add(array.shape, array.dtype, lambda place: np.copyto(place, array))
+
+    def write(self, memory: UInt8[Tensor, " bytes"]) -> None:
+        """Write all arrays into ``memory`` of ``size`` bytes."""
+        for field, write in self.writers:
+            write(field.view(memory).numpy())
+
+
+class PatchGroup(NamedTuple):
+    """Patches of a batch that are resampled by the same kernels.
+
+    Args:
+        kind: How: ``gather`` (voxels as they are), ``separable`` (matrices along axes), ``plane`` (turned
+            within slices) or ``oblique`` (turned in space, or bent).
+        places: Which patches of the batch.
+        fields: Its arrays by name.
+        order: Axes (0, 1, 2) in the order in which it costs least to multiply them.
+        classes: Labels told apart by one channel each; 0 where there are too many for that.
+    """
+
+    kind: str
+    places: tuple[int, ...]
+    fields: dict[str, Field]
+    order: tuple[int, ...] = (0, 1, 2)
+    classes: int = 0
+
+
+class PackedBatch(NamedTuple):
+    """A batch of patches before it is prepared, in one piece of memory.
+
+    Args:
+        buffer: All numbers.
+        groups: Patches that go the same way.
+        fields: Arrays of the whole batch by name.
+        shape: Of the network's input in voxels.
+        label_dtype: Of the labels of the batch.
+        cases: Name of each patch's case.
+        numbers: Number of each patch's draw.
+        copied: An event of the device that follows the copy of ``buffer``; None where none is under way.
+    """
+
+    buffer: UInt8[Tensor, " bytes"]
+    groups: tuple[PatchGroup, ...]
+    fields: dict[str, Field]
+    shape: Voxels
+    label_dtype: torch.dtype
+    cases: list[str]
+    numbers: list[int]
+    copied: Any = None
+
+    def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
+        """Give an array of a group, or of the batch, by name; None where there is none."""
+        field = (self.fields if group is None else group.fields).get(name)
+        return None if field is None else field.view(self.buffer)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "PackedBatch":
+        """Give the batch on a device: one copy, which the kernels that use it wait for."""
+        device = torch.device(device)
+        if self.copied is not None:
+            stream = torch.cuda.current_stream(self.buffer.device)
+            stream.wait_event(self.copied)
+            self.buffer.record_stream(stream)
+            return self._replace(copied=None).to(device, non_blocking=non_blocking)
+        return self._replace(buffer=self.buffer.to(device, non_blocking=non_blocking))
+
+    def sent_ahead(self, stream: Any) -> "PackedBatch":
+        """Begin the copy to a device on a ``stream`` of its own; :meth:`to` is still to be called."""
+        with torch.cuda.stream(stream):
+            buffer = self.buffer.to(stream.device, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record(stream)
+        return self._replace(buffer=buffer, copied=copied)
+
+
+class PatchList(list[Patch]):
+    """Patches on the host, prepared one by one there; sent to a device they become a :class:`PackedBatch`.
+
+    Args:
+        patches: In the order of the batch.
+        pack: Makes one piece of memory of them.
+    """
+
+    def __init__(self, patches: Sequence[Patch], pack: Callable[[Sequence[Patch]], PackedBatch]) -> None:
+        super().__init__(patches)
+        self.pack = pack
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "PatchList | PackedBatch":
+        """Give the patches where they are wanted."""
+        if torch.device(device).type == "cpu":
+            return self
+        return self.pack(self).to(device, non_blocking=non_blocking)
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PatchList, (list(self), self.pack)

@@ -1,0 +1,271 @@
+"""Preparation of all patches of a batch together: a number of kernels that does not grow with the patches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ingradient_pl.geometry import AXES
+from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
+from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.vote_packed import elect, vote_about
+
+NAMES = ("z", "y", "x")
+Image = Float[Tensor, "patch channel z y x"]
+
+
+def prepare_packed(packed: PackedBatch) -> Batch:
+    """Normalise, resample and stack the patches of a batch on the device they lie on.
+
+    What :class:`ingradient_pl.transforms.prepare_batch.Prepare` does patch by patch; each answer is that of
+    the patch alone, to rounding.
+    """
+    with _exact_products():
+        parts = [_Group(packed, group).prepare() for group in packed.groups]
+    image, label, body = (_assemble(packed, [part[i] for part in parts]) for i in range(AXES))
+    assert image is not None  # every group has both
+    assert label is not None
+    limits = packed.array("limits")
+    if limits is not None and any(group.kind != "gather" for group in packed.groups):
+        low, high = limits[..., None, None, None].unbind(2)
+        image = torch.clamp(image, low, high)
+    free = packed.array("free")
+    if body is not None:
+        body = body[:, None] if free is None else body[:, None] | free[:, None, None, None]
+    return Batch(image, label, body, packed.cases, packed.numbers, packed.array("augmentation"))
+
+
+def _assemble(packed: PackedBatch, parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Put what was made of groups in the order of the batch."""
+    found = [part for part in parts if part is not None]
+    if len(found) <= 1:
+        return found[0] if found else None
+    out = found[0].new_empty(len(packed.numbers), *found[0].shape[1:])
+    for group, part in zip(packed.groups, found, strict=True):
+        places = packed.array("places", group)
+        assert places is not None
+        out.index_copy_(0, places, part)
+    return out
+
+
+class _Group:
+    """One group of a batch on its device."""
+
+    def __init__(self, packed: PackedBatch, group: PatchGroup) -> None:
+        self.packed, self.group, self.shape = packed, group, packed.shape
+
+    def get(self, name: str) -> Tensor | None:
+        """Give an array of the group, or None."""
+        return self.packed.array(name, self.group)
+
+    def need(self, name: str) -> Tensor:
+        """Give an array that the group must have."""
+        found = self.get(name)
+        if found is None:
+            raise KeyError(f"A group of kind '{self.group.kind}' has no '{name}': it was packed otherwise.")
+        return found
+
+    def prepare(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Give image, label and body on the network's grid."""
+        if self.group.kind == "gather":
+            image, label, body = self._gather()
+        elif self.group.kind == "separable":
+            image, label, body = self._separable()
+        else:
+            image, label, body = self._turned()
+        return image, label.to(self.packed.label_dtype), body
+
+    # patches of voxels as they are, or the nearest
+
+    def _gather(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        offsets = self._offsets()
+        image = self.need("image")
+        body, inside = self.get("body_label"), self._inside()
+        taken = image.flatten(2).gather(2, offsets.flatten(1)[:, None].expand(-1, image.shape[1], -1))
+        out = self._normalised(taken.view(*image.shape[:2], *self.shape))
+        found = None if body is None else self._at(body, offsets)
+        if found is not None and self.get("body") is not None:
+            out.mul_(self._kept(found))
+        if inside is not None:
+            out.mul_(inside)
+        return out, self._at(self.need("label"), offsets), found
+
+    def _offsets(self) -> Tensor:
+        """Give where in memory the nearest voxel of a label lies, for each voxel wanted."""
+        return self.need("offset_z") + self.need("offset_y") + self.need("offset_x")
+
+    def _at(self, voxels: Tensor, offsets: Tensor) -> Tensor:
+        return voxels.flatten(1).gather(1, offsets.flatten(1)).view(offsets.shape)
+
+    def _inside(self) -> Tensor | None:
+        rows = self.get("inside_zy")
+        return None if rows is None else rows & self.need("inside_x")
+
+    def _normalised(self, image: Tensor) -> Image:
+        low, high, mean, std = self.need("terms")[..., None, None, None].unbind(2)
+        if not (
+            image.dtype.is_floating_point
+            or image.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32)
+        ):
+            image = image.float()
+        return torch.clamp(image, low, high).sub_(mean).div_(std)
+
+    def _kept(self, body: Tensor) -> Tensor:
+        """Give the mask by which images are multiplied: the body's, but for channels that ask for none."""
+        free = self.packed.array("free")
+        return body[:, None] if free is None else body[:, None] | free[:, None, None, None]
+
+    # patches that are resampled along axes
+
+    def _separable(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        image = self._normalised(self.need("image"))
+        body = self.get("body")
+        if body is not None:
+            image.mul_(self._kept(body))
+        image = self._multiply(image, "rows_", self.group.order)
+        label, body, offsets = self.need("label"), self.get("body_label"), self._offsets()
+        found = None if body is None else self._at(body, offsets)
+        nearest = self._at(label, offsets)
+        if self.group.classes > 0:
+            weights = self._multiply(self._classes(label, 0), "label_rows_", self.group.order)
+            return image, self._named(elect(weights, nearest)), found
+        if self.group.classes < 0:
+            at = tuple(_along(self.need(f"at_{name}"), axis) for axis, name in enumerate(NAMES))
+            return image, vote_about(label, at, nearest), found
+        return image, nearest, found
+
+    def _multiply(self, volume: Tensor, prefix: str, order: Sequence[int]) -> Tensor:
+        """Multiply axes by the matrices of each patch."""
+        for axis in order:
+            rows = self.get(f"{prefix}{NAMES[axis]}")
+            if rows is not None:
+                volume = multiply_patches(volume, axis, rows)
+        return volume
+
+    def _classes(self, label: Tensor, first: int) -> Image:
+        """Give one channel for each class: 1 where it is."""
+        classes = torch.arange(first, first + self.group.classes, device=label.device, dtype=label.dtype)
+        shape = (len(label), self.group.classes, *label.shape[1:])
+        out = torch.empty(shape, device=label.device, dtype=torch.float32)
+        return torch.eq(label[:, None], classes[:, None, None, None], out=out)
+
+    def _named(self, classes: Tensor) -> Tensor:
+        values = self.get("values")
+        return classes if values is None else values[classes]
+
+    # patches that are turned within slices or in space, or bent
+
+    def _turned(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        grid = self._grid()
+        image, label, body = self._normalised(self.need("image")), self.need("label"), self.get("body")
+        inside = self._inside()
+        if body is not None:
+            image.mul_(self._kept(body))
+        if inside is not None:
+            image.mul_(inside)
+        image = self._multiply(image, "average_", range(AXES))
+        if self.group.kind == "plane":
+            image = self._multiply(image, "rows_", (0,))
+        out = self._read(image, grid)
+        code = self._read(self._picked(label)[:, None].float(), grid, nearest=True)[:, 0]
+        body = self.get("body_label")
+        found = None
+        if body is not None:
+            found = self._read(self._picked(body)[:, None].float(), grid, nearest=True)[:, 0] > 0
+        return out, self._turned_label(label, grid, code), found
+
+    def _picked(self, voxels: Tensor) -> Tensor:
+        """Take the nearest slices, where turned patches are resampled along z."""
+        index = self.get("index_z")
+        if index is None:
+            return voxels
+        return voxels.gather(1, index[:, :, None, None].expand(-1, -1, *voxels.shape[2:]))
+
+    def _grid(self) -> Tensor:
+        """Give where each voxel is read, one plane for each of (x, y, z) or (x, y)."""
+        grid = self.need("grid_y") + self.need("grid_x")
+        if self.group.kind == "plane":
+            return grid
+        grid = grid + self.need("grid_z")
+        knots = self.get("knots")
+        return grid if knots is None else grid.add_(self._multiply(knots, "knot_rows_", range(AXES)))
+
+    def _read(self, volume: Tensor, grid: Tensor, *, nearest: bool = False) -> Tensor:
+        """Read a volume at a grid; slices of a volume at the grid of one."""
+        mode = "nearest" if nearest else "bilinear"
+        flat = volume.flatten(1, 2) if self.group.kind == "plane" else volume
+        out = F.grid_sample(flat, grid.movedim(1, -1), mode=mode, align_corners=False)
+        return out.view(*volume.shape[:2], *self.shape)
+
+    def _turned_label(self, label: Tensor, grid: Tensor, code: Tensor) -> Tensor:
+        """Elect each voxel's label; codes are labels and one, zero outside."""
+        inside = code > 0
+        if self.group.classes == 0:
+            return code.sub_(1).mul_(inside)
+        clamped = grid.clamp(self.need("first"), self.need("last"))
+        nearest = code.sub_(1).clamp_(min=0)
+        if self.group.classes < 0:
+            elected = vote_about(label, self._places(clamped, label), nearest.int() + 1) - 1
+            return elected.mul_(inside)
+        rows = self.get("label_rows_z")
+        weights = self._classes(label if rows is not None else self._picked(label), 1)
+        if rows is not None:
+            weights = multiply_patches(weights, 0, rows)
+        elected = elect(self._read(weights, clamped), nearest)
+        return self._named(elected).mul_(inside)
+
+    def _places(self, grid: Tensor, label: Tensor) -> tuple[Tensor, ...]:
+        """Give the places of a grid among the label's voxels, along (z, y, x)."""
+        sizes = torch.tensor(label.shape[:0:-1][: grid.shape[1]])
+        at = [
+            plane.mul(int(size) / 2).add_(int(size) / 2 - 0.5)
+            for plane, size in zip(grid.unbind(1), sizes.tolist(), strict=True)
+        ]
+        if self.group.kind != "plane":
+            return tuple(reversed(at))
+        z = self.get("at_z")
+        if z is None:
+            z = torch.arange(self.shape[0], device=grid.device, dtype=torch.float32).expand(len(grid), -1)
+        return (z[:, :, None, None], *(plane[:, None] for plane in reversed(at)))
+
+
+def _along(places: Tensor, axis: int) -> Tensor:
+    """Shape the places of each patch along one axis to broadcast."""
+    return places.view(len(places), *(-1 if other == axis else 1 for other in range(AXES)))
+
+
+def multiply_patches(
+    volume: Image, axis: int, rows: Float[Tensor, "patch out in"]
+) -> Float[Tensor, "patch channel _ _ _"]:
+    """Multiply one of (z, y, x) of every patch by a matrix of its own.
+
+    Args:
+        volume: Of all patches.
+        axis: 0, 1 or 2.
+        rows: Of each patch.
+    """
+    n, channels, *counts = volume.shape
+    if axis == AXES - 1:
+        out = torch.matmul(volume.flatten(2, 3), rows[:, None].transpose(2, 3))
+        return out.view(n, channels, *counts[:2], -1)
+    if axis == 0:
+        out = torch.matmul(rows[:, None], volume.flatten(3))
+        return out.view(n, channels, -1, *counts[1:])
+    return torch.matmul(rows[:, None, None], volume)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Multiply in full single precision, whatever the network may do: rows of ones must copy voxels."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

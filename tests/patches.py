@@ -1,0 +1,55 @@
+"""Patches of made-up cases, as they come from a store."""
+
+import numpy as np
+import torch
+
+from ingradient_pl.draws.affine import RandomAffine
+from ingradient_pl.draws.oversampling import FixedShare
+from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.geometry import Grid
+from ingradient_pl.transforms.patch import Patch
+from ingradient_pl.transforms.sampling_matrices import Rule, sampling, trim
+
+STILL = RandomAffine(rotation_p=0, scaling_p=0, mirror=(False, False, False))
+MIRRORED = RandomAffine(rotation_p=0, scaling_p=0, mirror_p=1.0)
+SCALED = RandomAffine(rotation_p=0, scaling_p=1)
+TURNED = RandomAffine(rotation_p=1, scaling_p=1, flat=False)
+FLAT = RandomAffine(rotation_p=1, scaling_p=1, flat=True)
+MIXED = RandomAffine(rotation_p=0.4, scaling_p=0.4, flat=False)
+
+
+def voxels_of(grid, classes=3, channels=1, dtype=np.int16, seed=0):
+    """An image with noise, and a label of blobs that hold ``classes`` integers."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(classes, size=[-(-count // 4) for count in grid.shape])
+    for axis, count in enumerate(grid.shape):
+        label = label.repeat(4, axis).take(range(1, count + 1) if count % 4 else range(count), axis)
+    image = rng.normal(100, 5, (channels, *grid.shape)) + 50 * label
+    return image.astype(dtype), label.astype(np.uint8 if classes <= 256 else np.uint16)
+
+
+def patch_of(number, native, shape, spacing, affine, *, image, label, body=None, rule=Rule(), elastic=None):  # noqa: B008
+    """Patch ``number`` of a run on one case."""
+    draws = TrainingDraws(
+        shape, spacing, affine=affine, elastic=elastic, oversampling=FixedShare(0.0), cases_per_batch=1
+    )
+    draw = draws.draw(number, [Candidate("case", native, {}, ())])
+    way = sampling(native, draw.box, draw.patch, draw.centre, draw.affine, rule, draw.elastic)
+    wanted = trim(way, draw.box)
+    cut = torch.from_numpy(image[(slice(None), *wanted.image.slices)].copy())
+    part = torch.from_numpy(label[wanted.label.slices].copy())
+    inside = None if body is None else torch.from_numpy(body[wanted.image.slices].copy())
+    mean, std = float(image.mean()), float(image.std())
+    terms = torch.tensor([[float(image.min()) + 5, float(image.max()) - 5, mean, std]] * len(image))
+    return Patch("case", number, cut, part, wanted.start, inside, terms, wanted.way)
+
+
+def some(native, shape, spacing, affines, *, classes=3, channels=1, dtype=np.int16, body=False, **how):
+    """One patch for each affine."""
+    native = Grid(*native) if not isinstance(native, Grid) else native
+    image, label = voxels_of(native, classes, channels, dtype)
+    inside = label > 0 if body else None
+    return [
+        patch_of(number, native, shape, spacing, affine, image=image, label=label, body=inside, **how)
+        for number, affine in enumerate(affines)
+    ]

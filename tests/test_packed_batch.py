@@ -1,0 +1,100 @@
+"""Patches of a batch prepared together are what each is alone."""
+
+import numpy as np
+import pytest
+from patches import FLAT, MIRRORED, MIXED, SCALED, STILL, TURNED, some
+from torch.testing import assert_close
+
+from ingradient_pl.draws.elastic import RandomElasticDeformation
+from ingradient_pl.transforms.pack_batch import Packing
+from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.sampling_matrices import Rule
+
+NATIVE = ((30, 44, 40), (2.0, 1.0, 1.2))
+SHAPE = (16, 24, 20)
+OWN = NATIVE[1]
+AFFINES = {
+    "still": [STILL] * 4,
+    "mirrored": [STILL, MIRRORED, MIRRORED],
+    "scaled": [SCALED] * 4,
+    "turned": [TURNED] * 4,
+    "in plane": [FLAT] * 4,
+    "mixed": [STILL, TURNED, MIRRORED, FLAT, SCALED, MIXED, FLAT, TURNED, STILL],
+}
+PLANS = {
+    "own grid": (NATIVE, SHAPE, OWN),
+    "resampled": (NATIVE, SHAPE, (1.5, 1.5, 1.5)),
+    "finer": (NATIVE, SHAPE, (1.0, 0.5, 0.7)),
+    "one axis": (NATIVE, SHAPE, (1.5, 1.0, 1.2)),
+    "separate z": (((12, 44, 40), (5.0, 1.0, 1.2)), SHAPE, (2.5, 1.3, 1.1)),
+    "kept z": (((12, 44, 40), (5.0, 1.0, 1.2)), (6, 24, 20), (None, 1.3, 1.1)),
+    "slices": (((12, 44, 40), (5.0, 1.0, 1.2)), (1, 24, 20), (5.0, 1.0, 1.2)),
+    "larger than the case": (((9, 20, 30), (2.0, 1.0, 1.2)), SHAPE, (1.6, 1.1, 1.2)),
+    "larger, own grid": (((9, 20, 30), (2.0, 1.0, 1.2)), SHAPE, OWN),
+}
+
+
+def check(patches, shape, masked=None, label_order=1, ties=1e-4):
+    """Hold the batch to its patches, one by one; returns the batch."""
+    prepare = Prepare(shape, masked, label_order)
+    packed = Packing(shape, None if masked is None else tuple(masked), label_order)(patches)
+    found, expected = prepare(packed), prepare(patches)
+    assert found.cases == expected.cases
+    assert found.numbers == expected.numbers
+    assert_close(found.image, expected.image, atol=2e-4, rtol=0)
+    assert found.label.dtype == expected.label.dtype
+    different = (found.label != expected.label).flatten(1).float().mean(1)
+    assert different.max() <= ties, different
+    if expected.body is None:
+        assert found.body is None
+    else:
+        assert found.body.shape == expected.body.shape
+        assert (found.body != expected.body).float().mean() <= 1e-4
+    return found
+
+
+@pytest.mark.parametrize("affines", AFFINES, ids=str)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_a_batch_is_its_patches(plan, affines):
+    native, shape, spacing = PLANS[plan]
+    check(some(native, shape, spacing, AFFINES[affines]), shape)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("classes", [2, 40, 300])
+@pytest.mark.parametrize("plan", ["resampled", "separate z", "larger than the case"])
+def test_labels_of_many_classes_and_of_none_interpolated(plan, classes, order):
+    native, shape, spacing = PLANS[plan]
+    check(some(native, shape, spacing, AFFINES["mixed"], classes=classes), shape, label_order=order)
+
+
+@pytest.mark.parametrize("masked", [[True, True], [True, False], None], ids=str)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_bodies_and_channels(plan, masked):
+    native, shape, spacing = PLANS[plan]
+    patches = some(native, shape, spacing, AFFINES["mixed"], channels=2, body=True)
+    assert check(patches, shape, masked).body is not None
+    some_bodies = [p if i % 2 else p._replace(body=None) for i, p in enumerate(patches)]
+    check(some_bodies, shape, masked)
+
+
+@pytest.mark.parametrize("plan", ["resampled", "separate z", "larger than the case"])
+def test_bent_and_averaged_patches(plan):
+    native, shape, spacing = PLANS[plan]
+    bend = RandomElasticDeformation((2.0, 6.0), p=0.5)
+    patches = some(native, shape, spacing, AFFINES["mixed"], elastic=bend)
+    coarse = tuple(mm * 2.7 for mm in spacing)
+    check(patches, shape, ties=3e-3)  # bent within slices, z lies just between voxels
+    averaged = some(native, shape, coarse, AFFINES["mixed"], rule=Rule(low_pass_above=1.5), elastic=bend)
+    check(averaged, shape, ties=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
+def test_images_of_all_types(dtype):
+    check(some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"], dtype=dtype), SHAPE)
+
+
+def test_patches_of_several_types_in_one_batch():
+    one = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"][:4])
+    other = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"], dtype=np.float32)[4:]
+    check(one + other, SHAPE)
