@@ -80,13 +80,14 @@ def test_bodies_and_channels(plan, masked):
 
 @pytest.mark.parametrize("plan", ["resampled", "separate z", "larger than the case"])
 def test_bent_and_averaged_patches(plan):
-    native, shape, spacing = PLANS[plan]
+    native, shape, _ = PLANS[plan]
+    spacing = (1.43, 1.27, 1.11)  # no slice that is bent in itself lies just between two
     bend = RandomElasticDeformation((2.0, 6.0), p=0.5)
     patches = some(native, shape, spacing, AFFINES["mixed"], elastic=bend)
     coarse = tuple(mm * 2.7 for mm in spacing)
-    check(patches, shape, ties=3e-3)  # bent within slices, z lies just between voxels
+    check(patches, shape)
     averaged = some(native, shape, coarse, AFFINES["mixed"], rule=Rule(low_pass_above=1.5), elastic=bend)
-    check(averaged, shape, ties=3e-3)
+    check(averaged, shape)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])

@@ -5,12 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from patches import MIRRORED, STILL, TURNED, some
 from patches_alike import flat
 from torch.utils.data import Dataset
 
-from ingradient_pl.loading.patches import PatchLoader, PatchNumbers
+from ingradient_pl.loading.patches import PatchFault, PatchLoader, PatchNumbers
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
+from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.patch import Crop, Interpolation, Patch
+from ingradient_pl.transforms.prepare_batch import Prepare
 
 
 class Told(NamedTuple):
@@ -103,7 +106,19 @@ def test_batches_that_are_kept_stay_as_they_were(workers):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_pinned_memory_holds_the_same():
-    loader = PatchLoader(Entries(), PatchNumbers(20, 0, 1), 2, workers=2)
+    loader = PatchLoader(Entries(), PatchNumbers(20, 0, 1), 2, workers=2, device=torch.device("cuda"))
     for batch in loader:
         assert all(patch.image.is_pinned() and patch.label.is_pinned() for patch in batch)
         assert all(same(patch, entry(patch.number, 20 + patch.number % 5)) for patch in batch)
+
+
+def test_a_worker_lays_out_a_batch_as_the_device_uses_it():
+    pack = Packing((8, 8, 8))
+    patches = some(((12, 14, 16), (1.0, 1.0, 1.0)), (8, 8, 8), (1.2, 1.2, 1.2), [STILL, TURNED, MIRRORED])
+    collate = SharedCollate(pack.layout)
+    (packed,), expected = sent(collate(patches)).open(), pack(patches)
+    assert packed[1:] == expected[1:]
+    assert Prepare((8, 8, 8))(packed).image.equal(Prepare((8, 8, 8))(expected).image)
+    faulty = sent(collate([patches[0], PatchFault("damaged")])).open()
+    assert faulty[1] == PatchFault("damaged")
+    assert faulty[0].case == "case"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from typing_extensions import override
 
 from ingradient_pl.datasets.splits import Fold
@@ -15,6 +16,8 @@ from ingradient_pl.short_repr import describe
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.intensity import Augment
+from ingradient_pl.transforms.pack_batch import Packing
+from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
 
@@ -124,7 +127,7 @@ class SegmentationData(pl.LightningDataModule):
         self.resume_position = dict(state_dict)
 
     @override
-    def on_after_batch_transfer(self, batch: list[Patch], dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: list[Patch] | PackedBatch, dataloader_idx: int) -> Batch:
         assert self.trainer is not None  # Lightning sets it before any hook
         prepared: Batch = self.prepare(batch)
         if self.trainer.training:
@@ -148,7 +151,13 @@ class SegmentationData(pl.LightningDataModule):
             )
         patches = CasePatches(self.store, self.plan, draws, names)
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
-        return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers)
+        pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order)
+        return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers, pack, self._device())
+
+    def _device(self) -> torch.device:
+        """Give where batches are used: the host, where no trainer says otherwise."""
+        strategy = getattr(self.trainer, "strategy", None)
+        return torch.device("cpu") if strategy is None else strategy.root_device
 
 
 def _check_agreement(plan: Plan, store: CaseStore) -> None:

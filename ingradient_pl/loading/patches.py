@@ -12,8 +12,12 @@ from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.transforms.pack_batch import Packing
+from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.sampling_matrices import sampling, trim
+
+CPU = torch.device("cpu")
 
 
 class CasePatches(Dataset[Patch]):
@@ -109,7 +113,11 @@ class PatchFault(NamedTuple):
 
 
 class PatchLoader(DataLoader[Patch]):
-    """Lists of patches, in the order of their numbers, which go on where a checkpoint left off.
+    """Batches of patches, in the order of their numbers, which go on where a checkpoint left off.
+
+    On the host a batch is a list of patches. For a CUDA device workers lay it out as one piece of memory,
+    whose copy to the device begins when the batch has come, on a stream of its own: while the device is
+    still at work on the batch before.
 
     Nothing is read before the first batch is asked for: Lightning makes the iterator before it tells the
     epoch, and workers would set out with the numbers of another.
@@ -119,20 +127,33 @@ class PatchLoader(DataLoader[Patch]):
         numbers: Of this rank.
         size: Patches of a batch on this rank.
         workers: Processes that read; 0 reads in the process that asks.
+        pack: Lays out the patches of a batch for a device; None leaves them a plain list.
+        device: Where batches are used.
 
     Raises:
         StoreError: While iterating, if a patch cannot be read; it names the case and the file.
     """
 
-    def __init__(self, patches: Dataset[Patch], numbers: PatchNumbers, size: int, workers: int) -> None:
+    def __init__(
+        self,
+        patches: Dataset[Patch],
+        numbers: PatchNumbers,
+        size: int,
+        workers: int,
+        pack: Packing | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self.pack, self.device = pack, device
+        on_cuda = device.type == "cuda"
+        collate = SharedCollate(pack.layout if pack is not None and on_cuda else None)
         super().__init__(
             _FaultsAsValues(patches),
             size,
             sampler=numbers,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=SharedCollate() if workers else list,  # patches differ in size: nothing to stack yet
+            pin_memory=on_cuda,
+            collate_fn=collate if workers else list,  # patches differ in size: nothing to stack yet
         )
         self.numbers, self.size = numbers, size
         self.batches = 0
@@ -147,14 +168,29 @@ class PatchLoader(DataLoader[Patch]):
         self.resume_position = dict(state)
 
     @override
-    def __iter__(self) -> Iterator[list[Patch]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[list[Patch] | PackedBatch]:  # type: ignore[override]
         again = self.resume_position.get("epoch") == self.numbers.epoch
         self.batches = self.resume_position["batches"] if again else 0
         self.resume_position = {}
         self.numbers.passed = self.batches * self.size
+        stream: Any = None
+        if self.device.type == "cuda":
+            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         for batch in super().__iter__():
             self.batches += 1
-            yield [_read(entry) for entry in (batch.open() if isinstance(batch, SharedBatch) else batch)]
+            yield self._arrived(batch.open() if isinstance(batch, SharedBatch) else batch, stream)
+
+    def _arrived(self, entries: list[Any], stream: Any) -> list[Patch] | PackedBatch:
+        """Give a batch as it is used, or say what went wrong with it."""
+        if self.pack is None:
+            return [_read(entry) for entry in entries]
+        if not isinstance(entries[0], PackedBatch):
+            patches = PatchList([_read(entry) for entry in entries], self.pack)
+            if stream is None:
+                return patches
+            entries = [self.pack(patches, pinned=True)]
+        packed: PackedBatch = entries[0]
+        return packed if stream is None else packed.sent_ahead(stream)
 
 
 class _FaultsAsValues(Dataset[Any]):

@@ -32,10 +32,10 @@ class Packing:
     label_order: int = 1
     augment: Callable[[Sequence[int]], Float[np.ndarray, "patch parameter"]] | None = None
 
-    def __call__(self, patches: Sequence[Patch]) -> PackedBatch:
-        """Pack patches on the host."""
+    def __call__(self, patches: Sequence[Patch], *, pinned: bool = False) -> PackedBatch:
+        """Pack patches on the host, where asked into memory that a CUDA device reads by itself."""
         layout, batch = self.layout(patches)
-        buffer = torch.empty(layout.size, dtype=torch.uint8)
+        buffer = torch.empty(layout.size, dtype=torch.uint8, pin_memory=pinned)
         layout.write(buffer)
         return batch._replace(buffer=buffer)
 

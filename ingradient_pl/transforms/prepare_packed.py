@@ -247,14 +247,20 @@ def multiply_patches(
         axis: 0, 1 or 2.
         rows: Of each patch.
     """
-    n, channels, *counts = volume.shape
+    n, channels, z, y, x = volume.shape
     if axis == AXES - 1:
-        out = torch.matmul(volume.flatten(2, 3), rows[:, None].transpose(2, 3))
-        return out.view(n, channels, *counts[:2], -1)
+        factors = _spread(rows, n, channels).transpose(1, 2)
+        return torch.bmm(volume.reshape(n * channels, z * y, x), factors).view(n, channels, z, y, -1)
     if axis == 0:
-        out = torch.matmul(rows[:, None], volume.flatten(3))
-        return out.view(n, channels, -1, *counts[1:])
-    return torch.matmul(rows[:, None, None], volume)
+        slices = volume.reshape(n * channels, z, y * x)
+        return torch.bmm(_spread(rows, n, channels), slices).view(n, channels, -1, y, x)
+    slices = volume.reshape(n * channels * z, y, x)
+    return torch.bmm(_spread(rows, n, channels * z), slices).view(n, channels, z, -1, x)
+
+
+def _spread(rows: Tensor, n: int, count: int) -> Tensor:
+    """Give a matrix to each of ``count`` products of a patch."""
+    return rows[:, None].expand(-1, count, -1, -1).reshape(n * count, *rows.shape[1:])
 
 
 @contextmanager
