@@ -20,6 +20,9 @@ MEMORY = ("dev", "shm")
 LONG, ENDING = 120, 20
 """Bytes of a name that is kept in that of an unfinished file; letters kept of a longer one's end."""
 
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that does not take more; such errors name no file."""
+
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed runs left behind in a folder; those still running keep theirs."""
@@ -52,14 +55,19 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Give a name to write under, with the same ending; what was written takes ``path``'s place on leaving.
 
     The folder is made where there is none. Nothing is left of a write that fails.
 
+    Args:
+        path: Of the file.
+        sync: Whether it must be on the disk before it takes the older file's place: a power cut then leaves
+            the one or the other.
+
     Raises:
         OSError: If ``path`` is a device, a pipe or a folder, which no file may replace; if the disk does not
-            take it.
+            take it, with the name of the file.
     """
     if is_special(path) or path.is_dir():
         raise OSError(errno.EINVAL, "it is no plain file and cannot be replaced by one", str(path))
@@ -67,7 +75,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = _unfinished(path)
     try:
         yield temporary
+        if sync:
+            _on_disk(temporary)
         temporary.replace(path)
+        if sync:
+            _on_disk(path.parent)
+    except OSError as error:
+        if error.filename is None and error.errno in REFUSED:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,6 +120,18 @@ def remove_folder(folder: Path) -> None:
         aside.unlink(missing_ok=True)
     else:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _on_disk(path: Path) -> None:
+    """Wait until a file, or a folder's list of its files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some file systems cannot be asked for a folder
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _unfinished(path: Path) -> Path:

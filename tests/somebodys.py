@@ -1,6 +1,10 @@
-"""Stands for a package of somebody else that holds a network, and knows nothing of ours."""
+"""Stands for a package of somebody else that holds a network (it knows nothing of ours) and a normaliser."""
+
+from dataclasses import dataclass
 
 from torch import nn
+
+from ingradient_pl.transforms.normalise import Normaliser
 
 
 class Net(nn.Sequential):
@@ -13,3 +17,8 @@ class Net(nn.Sequential):
             nn.ReLU(),
             nn.Conv3d(width, outputs, 1),
         )
+
+
+@dataclass(frozen=True)
+class Halved(Normaliser):
+    """Intensities divided by two."""

@@ -2,8 +2,10 @@
 
 import sys
 
+import pytest
 import torch
 import yaml
+from runs import outcome
 
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli import train as train_entry
@@ -67,6 +69,34 @@ def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
     (written,) = tmp_path.glob("**/*.ckpt")
     assert torch.load(written, weights_only=True)["global_step"] == 2
     assert checkpoint.read(written).plan.patch == (16, 16, 16)
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("a program ran",)
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+@pytest.mark.parametrize("given", ["file", "http", "s3", "registry", "weights_only"])
+def test_a_checkpoint_brings_no_program_and_comes_over_no_network(
+    monkeypatch, capsys, tmp_path, phantom_store, phantom_plan, command, given
+):
+    torch.save({"state_dict": {}, "evil": Harmful()}, tmp_path / "evil.ckpt")
+    paths = {
+        "http": "http://127.0.0.1:9/evil.ckpt",
+        "s3": "s3://bucket/evil.ckpt",
+        "registry": "registry:evil",
+    }
+    settings = config_of(phantom_store, phantom_plan, tmp_path)
+    settings["ckpt_path"] = paths.get(given, str(tmp_path / "evil.ckpt"))
+    if given == "weights_only":
+        settings["weights_only"] = False
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(settings))
+    code, out, err = outcome(monkeypatch, capsys, command, "--config", tmp_path / "fit.yaml")
+    assert code == 1, err
+    assert "a program ran" not in out + err
+    assert "Traceback" not in err
+    assert "not opened" in err if given in ("file", "weights_only") else "is an address" in err
 
 
 def test_a_hydra_run_and_its_lightning_config_end_with_the_same_weights(

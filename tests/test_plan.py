@@ -44,6 +44,9 @@ PLAN = Plan(
 )
 
 
+ZSCORE = "ingradient_pl.transforms.normalise.ZScore"
+
+
 @pytest.fixture
 def changed(tmp_path):
     def write(**entries):
@@ -117,6 +120,43 @@ def test_numbers_of_numpy_become_plain_ones():
             {"normalisation": [{"_target_": "ingradient_pl.transforms.normalise.ZScore", "mask": 1}] * 3},
             "'normalisation' cannot be used:.*mask",
         ),
+        (
+            {"normalisation": [{"_target_": ZSCORE, "masked": "false"}] * 3},
+            "'masked'.*true or false.*'false'",
+        ),
+        (
+            {"normalisation": [{"_target_": "ingradient_pl.task.Task"}] * 3},
+            "Task' is a class, but no Normaliser",
+        ),
+        ({"residual": "false"}, "'residual'.*true or false.*'false'"),
+        ({"residual": 0}, "'residual'.*true or false.*0"),
+        ({"residual": None}, "'residual'.*true or false.*None"),
+        ({"batch_dice": "no way"}, "'batch_dice'.*true or false.*'no way'"),
+        ({"ignore": "x"}, "'ignore'.*whole number or null.*'x'"),
+        ({"ignore": True}, "'ignore'.*whole number or null.*True"),
+        ({"previous_stage": 5}, "'previous_stage'.*text or null.*5"),
+        ({"orientation": 3}, "'orientation'.*text.*3"),
+        ({"separate_z_above": "3"}, "'separate_z_above'.*number.*'3'"),
+        ({"separate_z_above": True}, "'separate_z_above'.*number.*True"),
+        ({"low_pass_above": "never"}, "'low_pass_above'.*number or null.*'never'"),
+        ({"transpose": [True, False, 2]}, "'transpose'.*True"),
+        ({"transpose": "012"}, "'transpose'.*'012'"),
+        ({"spacing": [True, 1.0, 1.0]}, "'spacing'.*True"),
+        ({"spacing": "111"}, "'spacing'.*1"),
+        ({"regions": [1, 2]}, "'regions'.*1"),
+        ({"regions": "none"}, "'regions'.*'none'"),
+        ({"notes": "text"}, "'notes'.*'text'"),
+        ({"notes": [1]}, r"'notes'.*\[1\]|'notes'.*\(1,\)"),
+        ({"notes": None}, "'notes'.*None"),
+        ({"channels": "3"}, "'channels'.*'3'"),
+        ({"channels": 3.0}, r"'channels'.*3\.0"),
+        ({"widths": "33"}, "'widths'.*'3'"),
+        ({"widths": None}, "widths|iterable"),
+        ({"blocks": [10_000_000, 1, 1]}, "'blocks'.*at most 100"),
+        ({"batch_size": 10**30}, "'batch_size'.*at most"),
+        ({"patch": {"z": 1}}, "'patch'"),
+        ({"kernels": [[3, 3, 3], 3, 3]}, "'kernels'|iterable"),
+        ({"normalisation": 5}, "'normalisation'|iterable"),
         ({"_target_": "ingradient_pl.task.Task"}, "is no plan: it needs the line"),
     ],
 )

@@ -1,6 +1,7 @@
 """A whole run of the shipped config on phantoms: what it leaves behind, and that it can be resumed."""
 
 import csv
+import zipfile
 
 import pytest
 import pytorch_lightning as pl
@@ -10,6 +11,7 @@ from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.checkpoint_file import MARK
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,7 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
     assert 0 <= score <= 1
     for name in ("best", "last"):
         model = checkpoint.read(tmp_path / "checkpoints" / f"{name}.ckpt")
+        assert zipfile.ZipFile(model.origin).comment.startswith(MARK)  # with check sums
         assert model.plan.patch == (16, 16, 16)
         assert list(model.task.foreground) == ["organ", "lesion"]
         assert model.mirror == (0, 1, 2)

@@ -1,7 +1,6 @@
 """What is typed behind ``ingradient-train`` -> overrides that Hydra reads as they were meant, and flags."""
 
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from hydra.errors import HydraException
+
+from ingradient_pl.messages import UsageError
+from ingradient_pl.spec import TRUSTED
 
 PATHS = ("store", "source", "data.store", "data.split.file", "resume")
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
@@ -24,6 +26,7 @@ VALUED = (
     *("-cd", "--config-dir", "-i", "--info", "--experimental-rerun"),
 )
 SWEPT = ("-m", "--multirun")
+NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
 def quote(text: str) -> str:
@@ -79,6 +82,23 @@ def find(overrides: Sequence[str], name: str) -> str | None:
 def without(overrides: Sequence[str], *names: str) -> list[str]:
     """Leave out what was typed for some keys."""
     return [override for override in overrides if _parts(override)[0] not in names]
+
+
+def parse_trust(overrides: Sequence[str]) -> list[str]:
+    """Give the packages beside ours that ``trust=[PACKAGE,...]`` names on the command line.
+
+    >>> parse_trust(["seed=1", "trust=[mine,monai.networks]"])
+    ['mine', 'monai.networks']
+
+    Raises:
+        UsageError: If it is not such a list.
+    """
+    told = find(overrides, "trust") or ""
+    names = [name.strip(" '\"") for name in told.strip(" []").split(",")]
+    wrong = [name for name in names if name and not NAME.fullmatch(name)]
+    if wrong:
+        raise UsageError(f"trust= takes names of packages, such as trust=[my_package]; got '{wrong[0]}'.")
+    return [name for name in names if name]
 
 
 def _parts(override: str) -> tuple[str, str, str]:
@@ -201,7 +221,7 @@ def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
     for i, file in enumerate(files):
         name = _option(file.stem)
         names.append(name if name not in names else f"{name}_{i}")
-        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml")
+        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
     rest = without(overrides, *PLANS)
     return with_searched([*rest, f"plan={','.join(names)}"], folder)
 
@@ -213,14 +233,16 @@ def _plans(overrides: Sequence[str]) -> list[str]:
     return names if all(Path(name).suffix in ENDINGS for name in names) else []
 
 
-def copy_plan(file: Path, copy: Path) -> None:
-    """Copy a plan, or say what is wrong with it."""
-    from ingradient_pl.planning.plan_yaml import read_plan  # it brings torch along, which takes seconds
+def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
+    """Write what a plan holds as a config of plain values, or say what is wrong with it."""
+    from ingradient_pl.planning.plan_yaml import (
+        as_config,
+        read_plan,
+    )  # it brings torch along, which takes seconds
 
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
-    read_plan(file)
-    shutil.copyfile(file, copy)
+    copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
 
 
 def _option(stem: str) -> str:

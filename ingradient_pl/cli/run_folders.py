@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ingradient_pl.cli.overrides import find, is_sweep, quote, read_paths, without
+from ingradient_pl.cli.overrides import find, is_sweep, parse_trust, quote, read_paths, without
 
 CONF, ROOT = "ingradient_pl.conf", "train"
 LAST = Path("checkpoints") / "last.ckpt"
@@ -86,16 +86,21 @@ def refuse_models(folder: Path) -> None:
         )
 
 
-def with_run(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+def with_run(overrides: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:
     """Make ``resume=RUN`` (the folder of a run) go on with that run: its config, its folder, its last epoch.
 
     A path to a checkpoint file is left alone: it starts a new run from that file.
+
+    Args:
+        overrides: As typed.
+        folder: For a copy of the config, which is a stranger's until it has been looked at.
 
     Returns:
         Overrides, and flags that tell Hydra where the config is.
 
     Raises:
         FileNotFoundError: If the folder holds no run, or the run no checkpoint yet.
+        ValueError: If its config could do anything but train in this folder.
     """
     told = find(overrides, "resume")
     if told is None or told == "null":
@@ -113,7 +118,23 @@ def with_run(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             raise FileNotFoundError(f"{run} cannot be resumed: it has no {file.relative_to(run)}.")
     there = [f"hydra.run.dir={quote(str(run))}", f"hydra.output_subdir={TOLD.as_posix()}"]
     rest = [*without(overrides, "resume"), f"resume={quote(str(last))}", *there, "hydra/job_logging=stdout"]
-    return rest, ["--config-path", str(config.parent), "--config-name", "config"]
+    return rest, [
+        "--config-path",
+        str(_checked_copy(config, run, overrides, folder)),
+        "--config-name",
+        "config",
+    ]
+
+
+def _checked_copy(config: Path, run: Path, overrides: Sequence[str], folder: Path) -> Path:
+    """Give a folder in which the config of a run lies once more, looked at."""
+    from ingradient_pl.cli.foreign_config import read_foreign_config  # it brings torch along
+
+    text = read_foreign_config(config, run, parse_trust(overrides), without(overrides, "resume"))
+    copy = folder / "resumed" / "config.yaml"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(text, encoding="utf-8")
+    return copy.parent
 
 
 def _near(path: Path) -> Path:

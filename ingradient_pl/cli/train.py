@@ -82,11 +82,11 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: As typed.
-        folder: For copies of the plans.
+        folder: For copies of the plans and of a resumed run's config.
     """
     told, flags = read_arguments(arguments)
     overrides = quote_paths(told, swept=is_sweep(flags))
-    overrides, there = with_run(with_plans(overrides, folder))
+    overrides, there = with_run(with_plans(overrides, folder), folder)
     runs = all(flag in RUNS for flag in flags) and not os.environ.get("LOCAL_RANK")
     if runs and not there:
         overrides = with_folder(overrides, flags)

@@ -1,12 +1,13 @@
 """Train what a composed config describes: every group is one constructor, called here."""
 
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
+from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 
 
@@ -22,6 +23,7 @@ def train(config: DictConfig) -> float:
             "and name it: plan=plan.yaml"
         )
     _check_counts(config)
+    check_kinds(config_values(config))
     seed_everything(config.seed)
     data = instantiate(config.data)
     module = instantiate(config.module)
@@ -33,6 +35,12 @@ def train(config: DictConfig) -> float:
 def instantiate_group(group: DictConfig | None) -> list[Any]:
     """Make what a group names; null switches the group or one of its entries off."""
     return [made for made in instantiate(group or {}).values() if made is not None]
+
+
+def config_values(config: DictConfig) -> dict[str, Any]:
+    """Give what a config says as plain values, references as they are written."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    return cast(dict[str, Any], plain)
 
 
 def _check_counts(config: DictConfig) -> None:

@@ -1,14 +1,19 @@
 """The network that a configuration file names, for planners that have to try it on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 from torch import nn
+
+from ingradient_pl.lightning.targets import check_kind
+from ingradient_pl.plain_values import PlainValueError, entries, is_worked_out, parse_yaml
+from ingradient_pl.spec import TARGET
 
 SHIPPED = "ingradient_pl.conf"
 GROUP = "network"
@@ -53,6 +58,28 @@ class NamedNetwork:
             )
         return shipped[self.name].read_text(encoding="utf-8")
 
+    @property
+    def checked(self) -> Mapping[str, Any]:
+        """What the file says, as plain values that name networks and refer to the plan, and no more.
+
+        Raises:
+            ValueError: If it is no YAML, or does anything else; nothing was called.
+        """
+        try:
+            plain = parse_yaml(self.text)
+        except PlainValueError as error:
+            raise ValueError(f"{self.name} does not describe a network: {error}.") from error
+        if not isinstance(plain, Mapping) or TARGET not in plain:
+            raise ValueError(f"{self.name} does not describe a network: it needs a line '{TARGET}: CLASS'.")
+        for name, value in entries(plain):
+            if isinstance(value, str) and is_worked_out(value):
+                raise ValueError(
+                    f"{self.name}: '{name}' is {value[:200]!r}; it may refer to entries, and no more."
+                )
+            if name.rpartition(".")[2] == TARGET:
+                check_kind(f"{self.name}: '{name}'", value, nn.Module)
+        return plain
+
     def __call__(self, channels: int, outputs: int, patch: tuple[int, ...]) -> nn.Module:
         """Make it.
 
@@ -60,7 +87,7 @@ class NamedNetwork:
             ValueError: If it is built from what a planner is still to decide.
         """
         plan = {"channels": channels, "outputs": outputs, "patch": list(patch)}
-        config = OmegaConf.create({"plan": plan, GROUP: yaml.safe_load(self.text)})
+        config = OmegaConf.create({"plan": plan, GROUP: self.checked})
         try:
             network = instantiate(config[GROUP], _convert_="all")
         except InterpolationResolutionError as error:

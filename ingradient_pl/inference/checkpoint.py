@@ -1,35 +1,30 @@
 """Checkpoints: all that prediction needs in one file, which nothing it contains can turn into a program."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import ingradient_pl
-from ingradient_pl.files import whole_file
+from ingradient_pl.inference.checkpoint_file import OURS, PREVIOUS, first_lines, write_content
+from ingradient_pl.inference.checkpoint_file import CheckpointError as CheckpointError
+from ingradient_pl.inference.checkpoint_file import read_content as read_content
+from ingradient_pl.inference.checkpoint_network import build_network
+from ingradient_pl.plain_values import check_plain
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import OWN_TARGET, build_plan
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.spec import TARGET, TRUSTED, build, to_spec
+from ingradient_pl.spec import TARGET, TRUSTED, build, check_types, to_spec
 from ingradient_pl.task import Task
 
-Record = TypeVar("Record", Plan, Task)
-
 FORMAT = 1
-OURS = "ingradient"
-PREVIOUS = "previous"
 AGREED = (
     *("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation"),
     *("separate_z_above", "low_pass_above", "previous_stage"),
 )
 """What the plans of checkpoints that predict together must have in common."""
-
-
-class CheckpointError(ValueError):
-    """A file that cannot be used as a checkpoint; the message says why and what to do."""
 
 
 class Model(NamedTuple):
@@ -162,8 +157,7 @@ def write(
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     mirrored = _mirror_axes(plan) if mirror is None else mirror
     model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
-    with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
-        torch.save(_stage(model), file)
+    write_content(Path(path), _stage(model))
 
 
 def _stage(model: Model) -> dict[str, Any]:
@@ -186,17 +180,35 @@ def _mirror_axes(plan: Plan) -> list[int]:
     return [axis for axis, voxels in enumerate(plan.patch) if voxels > 1]
 
 
+class _Description:
+    """Types of what a checkpoint tells beside plan and task, for :func:`check_types`."""
+
+    def __init__(
+        self,
+        format: int,
+        version: str,
+        network: Mapping[str, object] | None,
+        networks: int,
+        plan: Mapping[str, object],
+        task: Mapping[str, object],
+        validation: Sequence[str],
+        mirror: Sequence[Literal[0, 1, 2]],
+    ) -> None: ...
+
+
 def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model:
     own = found[OURS]
     _check_format(path, own)
     before = _model(found[PREVIOUS], f"{path} (stage before)", trusted) if PREVIOUS in found else None
     try:
-        plan, task = _record(Plan, own["plan"]), _record(Task, own["task"])
-        networks = [
-            _network(own, found["state_dict"], fold, trusted) for fold in range(own.get("networks", 1))
-        ]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} cannot be used: {_first_lines(error)}") from error
+        check_plain(own)
+        check_types(_Description, own)
+        plan = build_plan({**own["plan"], TARGET: OWN_TARGET}, "its plan", trusted)
+        task = build({**own["task"], TARGET: f"{Task.__module__}.{Task.__qualname__}"}, kind=Task)
+        weights, folds = found["state_dict"], range(own.get("networks", 1))
+        networks = [build_network(own["network"], weights, _prefix(fold), trusted) for fold in folds]
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be used: {first_lines(error)}") from error
     if (plan.channels, plan.outputs) != (len(task.channels), task.outputs):
         raise CheckpointError(
             f"{path}: its plan has {plan.channels} channels and {plan.outputs} outputs, but its task has "
@@ -207,61 +219,6 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
     return Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
 
 
-def _record(kind: type[Record], plain: Mapping[str, Any]) -> Record:
-    """Build a plan or a task, whatever class the file itself names."""
-    return kind(**{name: build(value) for name, value in plain.items() if name != TARGET})
-
-
-def read_content(path: Path) -> Mapping[str, Any]:
-    """Open a checkpoint without running anything in it, and give all it holds.
-
-    Raises:
-        CheckpointError: If it is none of ours.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}: check the path.")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(
-            f"{path} is no checkpoint of PyTorch's file format, or was cut short while being copied."
-        )
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_why_not_opened(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint, or was cut short while being copied ({_first_lines(error)})."
-        ) from error
-    if not _is_ours(found):
-        raise CheckpointError(
-            f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
-            "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
-        )
-    return found
-
-
-def _is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
-    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
-        return False
-    return PREVIOUS not in found or _is_ours(found[PREVIOUS])
-
-
-def _why_not_opened(path: Path, error: Exception) -> str:
-    """Say why a file that is pickled was not opened."""
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        pickled = archive.read(pickles[0]) if pickles else b""
-    if b"network_weights" in pickled and b"trainer_name" in pickled:
-        return (
-            f"{path} is a checkpoint of nnU-Net. Bring the model along first: "
-            f"ingradient import-nnunet --model {path.parent.parent} --output model.ckpt"
-        )
-    return (
-        f"{path} holds more than tensors and plain values, and opening it could run a program it brings "
-        f"({_first_lines(error)}). It is not opened. Write the checkpoint anew from the training run."
-    )
-
-
 def _check_format(path: str, own: Mapping[str, Any]) -> None:
     found, version = own.get("format"), own.get("version", "of unknown version")
     if not isinstance(found, int) or found > FORMAT:
@@ -269,23 +226,6 @@ def _check_format(path: str, own: Mapping[str, Any]) -> None:
             f"{path} has format {found}, written by ingradient_pl {version}; this is "
             f"{ingradient_pl.__version__}, which reads up to format {FORMAT}. Update ingradient_pl."
         )
-
-
-def _network(
-    own: Mapping[str, Any], weights: Mapping[str, Tensor], fold: int, trusted: Sequence[str]
-) -> nn.Module:
-    if own["network"] is None:
-        raise ValueError(
-            "its network could not be written down while training. Give the network's class an attribute "
-            "'recipe' (its '_target_' and its arguments) and train again."
-        )
-    prefix = _prefix(fold)
-    network = build(own["network"], trusted)
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"its network is a {type(network).__name__}, not a torch.nn.Module.")
-    kept = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    network.load_state_dict(kept)
-    return network.eval()
 
 
 def _join_folds(models: Sequence[Model]) -> Model:
@@ -344,8 +284,3 @@ def _check_alike(first: Model, other: Model) -> None:
                 f"{other.origin} cannot predict together with {first.origin}: its {name} is {two}, of the "
                 f"other {one}."
             )
-
-
-def _first_lines(error: Exception, longest: int = 300) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= longest else f"{text[:longest]} ..."

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.lesions import components
+from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.spec import TRUSTED, build, to_spec
 
 Labels = UInt[np.ndarray, "z y x"]
@@ -140,10 +141,10 @@ def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:
         PostprocessError: If it is no such list, or an entry cannot be built.
     """
     try:
-        plain = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        plain = read_yaml(Path(path))
     except OSError as error:
         raise PostprocessError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except yaml.YAMLError as error:
+    except PlainValueError as error:
         raise PostprocessError(f"{path} is no YAML: {error}") from error
     if not isinstance(plain, list) or not all(isinstance(entry, Mapping) for entry in plain):
         raise PostprocessError(
@@ -151,7 +152,8 @@ def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:
             f"their arguments below; it holds {type(plain).__name__}."
         )
     try:
-        steps = build(plain, trusted)
+        own = tuple(__name__ if package == "ingradient_pl" else package for package in trusted)
+        steps = build(plain, own, Callable)  # type: ignore[arg-type]  # issubclass takes it: it has __call__
     except (TypeError, ValueError, KeyError) as error:
         raise PostprocessError(f"{path}: {error}") from error
     idle = [type(step).__name__ for step in steps if not callable(step)]

@@ -33,9 +33,10 @@ def external_network(
         TypeError: If it is no network, or an argument no plain value.
     """
     plain = {spec.TARGET: target, **spec.to_spec(dict(arguments or {}))}
-    network = spec.build(plain, trusted=[target.partition(".")[0]])
-    if not isinstance(network, nn.Module):
+    trusted = [target.partition(".")[0]]
+    if not issubclass(spec.find_class(target, trusted, object), nn.Module):
         raise TypeError(f"'{target}' is no network: it must be a class derived from torch.nn.Module.")
+    network = spec.build(plain, trusted, nn.Module)
     return ExternalNetwork(network, json.dumps(plain), flat=flat, levels=levels)
 
 

@@ -10,11 +10,22 @@ import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.short_repr import join_times, say_count
+from ingradient_pl.spec import check_types
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
 from ingradient_pl.transforms.sampling_matrices import Rule
 
 Zyx = tuple[int, int, int]
 T = TypeVar("T")
+
+LARGEST = {"blocks": 100, "decoder_blocks": 100, "kernels": 100}
+MOST = 100_000
+"""The largest count that an entry of a plan may hold, in whatever it counts; stages and kernels have less."""
+
+TYPED = (
+    *("residual", "batch_dice", "transpose", "orientation", "separate_z_above", "low_pass_above", "ignore"),
+    *("regions", "previous_stage", "notes"),
+)
+"""Entries whose type is looked at as it stands; the others have checks that say more."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Plan:
     __no_type_check__ = True  # tests check types too, and would come before our own messages
 
     def __post_init__(self) -> None:
+        check_types(Plan, {name: getattr(self, name) for name in TYPED})
         own = vars(self)  # YAML knows lists only, planners compute with NumPy's numbers: both end here
         own["spacing"] = _zyx("spacing", [None if mm is None else _length(mm) for mm in self.spacing])
         own["patch"] = _zyx("patch", _counts("patch", self.patch))
@@ -95,7 +107,7 @@ class Plan:
             (own[name],) = _counts(name, [getattr(self, name)])
         if self.regions is not None:
             own["regions"] = tuple(_counts("regions", region) for region in self.regions)
-        own["normalisation"] = tuple(self.normalisation)
+        own["normalisation"] = tuple(_checked(one) for one in self.normalisation)
         own["notes"] = {name: _as_settings(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
@@ -172,16 +184,27 @@ class Plan:
         return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
 
 
+def _checked(normaliser: Any) -> Any:
+    """Refuse settings of a normaliser that are of another type than it says."""
+    if isinstance(normaliser, Normaliser) and dataclasses.is_dataclass(normaliser):
+        check_types(type(normaliser), vars(normaliser))
+    return normaliser
+
+
 def _length(mm: Any) -> float:
-    if not isinstance(mm, (int, float, np.number)) or not 0 < mm < math.inf:
+    if isinstance(mm, bool) or not isinstance(mm, (int, float, np.number)) or not 0 < mm < math.inf:
         raise ValueError(f"'spacing' of a plan needs positive numbers in mm, or null; got {mm}.")
     return float(mm)
 
 
 def _counts(name: str, entries: Sequence[Any]) -> tuple[int, ...]:
     whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in entries]
-    if not all(whole) or min(entries, default=1) < 1:
-        raise ValueError(f"'{name}' of a plan needs whole numbers of at least 1; got {list(entries)}.")
+    largest = LARGEST.get(name, MOST)
+    if not all(whole) or min(entries, default=1) < 1 or max(entries, default=1) > largest:
+        raise ValueError(
+            f"'{name}' of a plan needs whole numbers of at least 1 and at most {largest}; "
+            f"got {list(entries)}."
+        )
     return tuple(int(one) for one in entries)
 
 

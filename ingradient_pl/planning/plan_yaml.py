@@ -1,15 +1,17 @@
 """A plan as a YAML file: a config node for training, readable and changeable by people."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ingradient_pl.files import replace_file
+from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import TARGET, TRUSTED, build, to_spec
+from ingradient_pl.transforms.normalise import Normaliser
 
 OWN_TARGET = f"{Plan.__module__}.{Plan.__qualname__}"
 FIELDS = {field.name: field for field in dataclasses.fields(Plan)}
@@ -63,6 +65,37 @@ def as_yaml(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def as_config(plan: Plan, origin: str) -> str:
+    """Give a plan as a config, for a program that would work out what stands in ``${...}``.
+
+    Args:
+        plan: What to write.
+        origin: What the plan was read from, for messages.
+
+    Raises:
+        ValueError: If a text of the plan could be taken for more than text.
+    """
+    for text in _texts(to_spec(plan)):
+        if "${" in text or text == "???":
+            raise ValueError(
+                f"{origin}: a plan is data, and its text {text[:200]!r} would be worked out by the config it "
+                "becomes a part of. Write it without '${' and '???'."
+            )
+    return as_yaml(plan)
+
+
+def _texts(plain: Any) -> Iterator[str]:
+    """Give every text in plain values, keys included."""
+    if isinstance(plain, Mapping):
+        for key, value in plain.items():
+            yield from (str(key), *_texts(value))
+    elif isinstance(plain, (list, tuple)):
+        for value in plain:
+            yield from _texts(value)
+    elif isinstance(plain, str):
+        yield plain
+
+
 def _lines(name: str, entry: Any) -> list[str]:
     """Write one entry: what holds lists or is a mapping goes over several lines, all else on one."""
     if isinstance(entry, Mapping) and entry:
@@ -79,34 +112,52 @@ def _inline(entry: Any) -> str:
     return str(text).removesuffix("...\n").rstrip("\n")
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a plan's file; it can name classes of this package only, and run nothing.
+def read_plan(path: Path, trusted: Sequence[str] = TRUSTED) -> Plan:
+    """Read a plan's file: data, of which nothing runs; the only classes that it can name are normalisers.
+
+    Args:
+        path: The file.
+        trusted: Packages whose normalisers it may name; add the one your own lives in.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no YAML or no plan; the message names the file and the entry.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"There is no plan {path}: write one with `ingradient plan`.")
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}. Correct it there.") from error
-    _check_entries(path, entries)
+        entries = read_yaml(path)
+    except PlainValueError as error:
+        raise ValueError(f"{path} is no YAML of a plan: {error}. Correct it there.") from error
+    return build_plan(entries, str(path), trusted)
+
+
+def build_plan(entries: Any, origin: str, trusted: Sequence[str] = TRUSTED) -> Plan:
+    """Make a plan of what a file holds.
+
+    Args:
+        entries: A mapping of the plan's entries, and of '_target_' to the name of its class.
+        origin: What the entries are of, for messages.
+        trusted: Packages whose normalisers may be named.
+
+    Raises:
+        ValueError: If it is no plan; the message names the origin and the entry.
+    """
+    _check_entries(origin, entries)
     built = {}
     for name, entry in entries.items():
         try:
-            built[name] = build(entry, TRUSTED)
+            built[name] = build(entry, trusted, Normaliser)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: '{name}' cannot be used: {error}") from error
+            raise ValueError(f"{origin}: '{name}' cannot be used: {error}") from error
     try:
         return Plan(**{name: entry for name, entry in built.items() if name != TARGET})
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{origin}: {error}") from error
 
 
-def _check_entries(path: Path, entries: Any) -> None:
+def _check_entries(path: str, entries: Any) -> None:
     if not isinstance(entries, Mapping) or entries.get(TARGET) != OWN_TARGET:
         raise ValueError(
             f"{path} is no plan: it needs the line '{TARGET}: {OWN_TARGET}'. "

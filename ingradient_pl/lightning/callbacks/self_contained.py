@@ -7,14 +7,19 @@ from torch import nn
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint import read_description
+from ingradient_pl.lightning.checkpoint_io import use_whole_files
 from ingradient_pl.lightning.datamodule import SegmentationData
 
 
 class SelfContained(pl.Callback):
-    """Write into each checkpoint what network, plan and task it belongs to, as plain values.
+    """Write into each checkpoint what network, plan and task it belongs to, as plain values; write it whole.
 
     A network without a recipe trains all the same; its checkpoint then says so when it is asked to predict.
     """
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        use_whole_files(trainer)  # before a checkpoint is opened
 
     @override
     def on_save_checkpoint(

@@ -1,0 +1,154 @@
+"""The config of a run that is resumed, read as a stranger's file: it builds what training builds, no more.
+
+A config is a program: Hydra calls what its targets name, and OmegaConf works out what stands in ``${...}``.
+Whoever writes one may do so; whoever resumes a run that came from elsewhere has not read it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ingradient_pl.cli.overrides import NAME
+from ingradient_pl.lightning.targets import is_safe
+from ingradient_pl.plain_values import PlainValueError, entries, is_worked_out, read_yaml
+from ingradient_pl.spec import TARGET
+
+OUTPUT = "${hydra:runtime.output_dir}"
+OUTSIDE = "ingradient_pl.networks.external.external_network"
+WRITERS = ("callbacks", "logger", "trainer")
+"""Groups whose paths are written to."""
+
+NOT_OF_A_RUN = ("defaults", "hydra")
+
+
+def read_foreign_config(file: Path, run: Path, trusted: Sequence[str], told: Sequence[str] = ()) -> str:
+    """Read the config of a run, and refuse what could do anything but train in its folder.
+
+    Args:
+        file: The config that the run left.
+        run: Its folder, below which all that it writes must lie.
+        trusted: Packages beside ours whose classes it may name.
+        told: What the command line says: an entry that it says anew is the user's own, and is not looked at.
+
+    Returns:
+        The config as YAML.
+
+    Raises:
+        ValueError: If an entry names what is not trusted, works out anything but other entries, or writes
+            elsewhere; the message gives the entry and the cure. Nothing was run.
+    """
+    try:
+        plain = read_yaml(file)
+    except PlainValueError as error:
+        raise ValueError(f"{file} is not the config of a run: {error}.") from error
+    if not isinstance(plain, dict) or any(name in plain for name in NOT_OF_A_RUN):
+        raise ValueError(
+            f"{file} is not the config of a run: it must be a mapping without {' or '.join(NOT_OF_A_RUN)}."
+        )
+    own = [entry.lstrip("+~").partition("=")[0] for entry in told]
+    checked = [(name, value) for name, value in entries(plain) if not _is_said(name, own)]
+    for name, value in checked:
+        _check_text(file, name, value)
+        if name.rpartition(".")[2] == TARGET:
+            _check_target(file, name, value, trusted)
+            _check_outside(file, name, plain, trusted)
+    _check_paths(file, run, plain, own)
+    return OmegaConf.to_yaml(OmegaConf.create(plain))
+
+
+def _is_said(name: str, own: Sequence[str]) -> bool:
+    return any(name == said or name.startswith(f"{said}.") for said in own)
+
+
+def _check_text(file: Path, name: str, value: Any) -> None:
+    if isinstance(value, str) and is_worked_out(value):
+        raise ValueError(
+            f"{file}: '{name}' is {value[:200]!r}, which is worked out when it is read, and could run "
+            f"or fetch something. Say it anew where you know it: {name}=VALUE"
+        )
+
+
+def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError(f"{file}: '{name}' is {value!r}, which is no name of a class.")
+    if value in _shipped() or _is_of(value, trusted) or is_safe(value):
+        return
+    package = value.partition(".")[0]
+    raise ValueError(
+        f"{file}: '{name}' is '{value}', which is not among what training builds, so it is not called. If "
+        f"you know this run and its author, resume it with trust=[{package}]."
+    )
+
+
+def _is_of(target: str, packages: Sequence[str]) -> bool:
+    return any(target.startswith(f"{package}.") for package in packages)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> frozenset[str]:
+    """Give all targets that the shipped config names."""
+    found: set[str] = set()
+    folders = [resources.files("ingradient_pl.conf")]
+    while folders:
+        for entry in folders.pop().iterdir():
+            if entry.is_dir():
+                folders.append(entry)
+            elif entry.name.endswith(".yaml"):
+                found |= set(re.findall(rf"{TARGET}: ([\w.]+)", entry.read_text(encoding="utf-8")))
+    return frozenset(found)
+
+
+def _check_outside(file: Path, name: str, plain: Mapping[str, Any], trusted: Sequence[str]) -> None:
+    """Hold the class that a network of another package is made of to the packages that are trusted."""
+    node: Any = plain
+    for part in name.split(".")[:-1]:
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    if node[TARGET] == OUTSIDE and not _is_of(str(node.get("target")), trusted):
+        package = str(node.get("target")).partition(".")[0]
+        raise ValueError(
+            f"{file}: '{name}' makes a '{node.get('target')}', which is not of a trusted package, so it is "
+            f"not called. If you know this run and its author, resume it with trust=[{package}]."
+        )
+
+
+def _check_paths(file: Path, run: Path, plain: Mapping[str, Any], own: Sequence[str]) -> None:
+    """Refuse to write anywhere but below the run's folder."""
+    for name, value in entries(_worked_out(file, run, plain)):
+        group = name.partition(".")[0]
+        if group in WRITERS and isinstance(value, str) and not _is_said(name, own) and _leaves(value, run):
+            raise ValueError(
+                f"{file}: '{name}' is '{value}', outside the run's folder {run}, where it would write. If "
+                f"that is meant, say it anew: {name}='{value}'"
+            )
+
+
+def _leaves(value: str, run: Path) -> bool:
+    path = Path(value)
+    if "://" in value or value.startswith("~"):
+        return True
+    if not path.is_absolute() and ".." not in path.parts:
+        return False
+    return not (run / path).resolve().is_relative_to(run.resolve())
+
+
+def _worked_out(file: Path, run: Path, plain: Mapping[str, Any]) -> Any:
+    """Give the config with every entry that refers to another replaced by it."""
+
+    def settle(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: settle(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [settle(entry) for entry in value]
+        text = value.replace(OUTPUT, str(run).replace("$", "")) if isinstance(value, str) else value
+        return re.sub(r"\$\{(hydra|now):[^${}]*\}", "x", text) if isinstance(text, str) else text
+
+    try:
+        return OmegaConf.to_container(OmegaConf.create(settle(plain)), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{file} is not the config of a run: {' '.join(str(error).split())}") from error

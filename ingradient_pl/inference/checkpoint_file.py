@@ -1,0 +1,250 @@
+"""A checkpoint as a file: written whole, held by check sums, and opened without running anything in it.
+
+PyTorch's format is a zip archive that keeps the CRC-32 of each of its entries, which PyTorch itself never
+looks at. The rest of the file (names, lengths, order of the entries) has a CRC-32 of its own in the archive's
+comment. So each byte is covered, and a save reads none of its weights twice.
+"""
+
+import os
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, TypeGuard, cast
+
+import torch
+
+from ingradient_pl.files import remove_leftovers, whole_file
+
+OURS = "ingradient"
+PREVIOUS = "previous"
+
+END, END_BYTES = b"PK\x05\x06", 22
+LOCAL, LOCAL_BYTES = b"PK\x03\x04", 30
+MARK = b"ingradient:crc32:"
+SEAL_BYTES = len(MARK) + 8
+AT_ONCE = 2**20
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used as a checkpoint; the message says why and what to do."""
+
+
+def write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what a checkpoint holds, with check sums; the file appears whole, and on the disk, or not at all.
+
+    Args:
+        path: Where to. What killed runs left beside it is removed.
+        content: Tensors and plain values.
+
+    Raises:
+        OSError: If the disk does not take it; an older file is left as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
+    with whole_file(path, sync=True) as temporary, temporary.open("w+b") as file:
+        writer = _Writer(file)
+        torch.save(content, cast(IO[bytes], writer))
+        if writer.error is not None:
+            raise writer.error
+        _seal(file)
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """Open a checkpoint of ours without running anything in it, and give all it holds.
+
+    Raises:
+        CheckpointError: If it is none of ours, or damaged.
+    """
+    found = load(path, mmap=True)
+    if not _is_ours(found):
+        raise CheckpointError(
+            f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
+            "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
+        )
+    return found
+
+
+def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> Any:
+    """Open a file of PyTorch that holds tensors and plain values, after its check sums.
+
+    Args:
+        path: The file; an address (``http://``, ``s3://``) is refused.
+        map_location: Where tensors go, in the words of ``torch.load``.
+        mmap: Whether weights are read as they are needed.
+
+    Raises:
+        CheckpointError: If it is no such file, is damaged, or holds anything else; nothing was run.
+    """
+    check_sums(path)
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_why_not_opened(Path(path), error)) from error
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint, or was cut short while being copied ({first_lines(error)})."
+        ) from error
+
+
+def check_sums(path: Path | str) -> None:
+    """Read a checkpoint's file from end to end and hold it against its check sums.
+
+    Raises:
+        CheckpointError: If it is no file of PyTorch's format, or a byte of it is not what was written.
+    """
+    check_address(path)
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}: check the path.")
+    try:
+        whole = zipfile.is_zipfile(path)
+    except PermissionError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}): ask for permission to.") from error
+    except zipfile.BadZipFile:
+        whole = True  # a damaged one: the reason follows
+    if not whole:
+        raise CheckpointError(
+            f"{path} is no checkpoint of PyTorch's file format, or was cut short while being copied."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            wrong = _damage(archive, file)
+    except (zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
+        wrong = first_lines(error)
+    except (RuntimeError, struct.error, OverflowError, zlib.error) as error:
+        wrong = first_lines(error)
+    if wrong:
+        raise CheckpointError(
+            f"{path} is damaged: it is not what was written ({wrong}). Copy it again, or take another "
+            "checkpoint of the run."
+        )
+
+
+def check_address(path: Any) -> None:
+    """Refuse a checkpoint that would come over a network.
+
+    Raises:
+        CheckpointError: If ``path`` is an address.
+    """
+    if "://" in str(path) or "::" in str(path) or str(path).startswith("registry:"):
+        raise CheckpointError(
+            f"{path} is an address, and checkpoints are opened from files only: download it first."
+        )
+
+
+def first_lines(error: BaseException, longest: int = 300) -> str:
+    """Give the beginning of what an error says, on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
+class _Writer:
+    """A file as ``torch.save`` writes to it: what the disk refuses is told afterwards.
+
+    PyTorch ends the process where an error meets its own writer while it tidies up.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write, unless that failed before."""
+        if self.error is None:
+            try:
+                self.file.write(content)
+            except OSError as error:
+                self.error = error
+        return memoryview(content).nbytes
+
+    def flush(self) -> None:
+        """Do nothing: the file is flushed when it is whole."""
+
+
+def _seal(file: IO[bytes]) -> None:
+    """Put the check sum of all that is no entry's content into the archive's comment."""
+    end = file.seek(-END_BYTES, os.SEEK_END)
+    last = file.read()
+    file.seek(end)
+    file.write(last[:20] + struct.pack("<H", SEAL_BYTES))
+    file.write(MARK + b"0" * 8)
+    file.flush()
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        found = _skeleton(archive, file)
+    file.seek(-8, os.SEEK_END)
+    file.write(found)
+
+
+def _damage(archive: zipfile.ZipFile, file: IO[bytes]) -> str | None:
+    """Say what of a file is not as it was written; None where all is."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(0, size - END_BYTES - 2**16)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(END)
+    comment = tail[at + END_BYTES :]
+    if at < 0 or struct.unpack("<H", tail[at + 20 : at + END_BYTES])[0] != len(comment):
+        return "its end is not where it should be"
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            return f"'{entry.filename}' is packed, which PyTorch never does"
+    broken = archive.testzip()
+    if broken is not None:
+        return f"the check sum of '{broken}' does not fit"
+    if comment and (not comment.startswith(MARK) or comment[len(MARK) :] != _skeleton(archive, file)):
+        return "the check sum of its directory does not fit"
+    return None
+
+
+def _skeleton(archive: zipfile.ZipFile, file: IO[bytes]) -> bytes:
+    """Give the CRC-32 of all but the contents of entries, as eight hexadecimal digits."""
+    found, position = 0, 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        file.seek(entry.header_offset)
+        header = file.read(LOCAL_BYTES)
+        if header[:4] != LOCAL or entry.header_offset < position:
+            raise ValueError(f"'{entry.filename}' does not begin where the directory says")
+        name, extra = struct.unpack("<HH", header[26:])
+        begin = entry.header_offset + LOCAL_BYTES + name + extra
+        found = _crc(file, position, begin, found)
+        position = begin + entry.compress_size
+    size = file.seek(0, os.SEEK_END)
+    return b"%08x" % _crc(file, position, max(position, size - 8), found)
+
+
+def _crc(file: IO[bytes], begin: int, end: int, found: int) -> int:
+    file.seek(begin)
+    left = end - begin
+    while left > 0:
+        part = file.read(min(left, AT_ONCE))
+        if not part:
+            raise ValueError("it ends before its directory says")
+        found, left = zlib.crc32(part, found), left - len(part)
+    return found
+
+
+def _is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
+        return False
+    return PREVIOUS not in found or _is_ours(found[PREVIOUS])
+
+
+def _why_not_opened(path: Path, error: Exception) -> str:
+    """Say why a file that is pickled was not opened."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        pickled = archive.read(pickles[0]) if pickles else b""
+    if b"network_weights" in pickled and b"trainer_name" in pickled:
+        return (
+            f"{path} is a checkpoint of nnU-Net. Bring the model along first: "
+            f"ingradient import-nnunet --model {path.parent.parent} --output model.ckpt"
+        )
+    return (
+        f"{path} holds more than tensors and plain values, and opening it could run a program it brings "
+        f"({first_lines(error)}). It is not opened. Write the checkpoint anew from the training run."
+    )

@@ -1,0 +1,212 @@
+"""Plain values (numbers, text, lists, mappings) out of YAML and JSON files, within bounds; nothing runs.
+
+A file of two kilobytes can unfold to terabytes by what it shares, and one of a hundred to a nesting that no
+program survives. Size, nesting and the unfolded number of entries are looked at before anything is made.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST_YAML = 4 * 2**20
+"""Bytes; a plan has two thousand."""
+
+LARGEST_JSON = 64 * 2**20
+"""Bytes: lists of a hundred thousand cases fill some twenty million."""
+
+DEEPEST = 64
+"""Levels of lists and mappings inside each other."""
+
+MOST_ENTRIES = 200_000
+"""Of a YAML file or a description inside a checkpoint, all that is shared counted as often as it is named."""
+
+REFERENCE = re.compile(
+    r"\$\{(\.*[\w.]+|hydra:[\w.]+|now:[^${}]*|oc\.select:[\w.]+,(null|true|false|[\d.]+))\}"
+)
+"""What a config may say of its other entries, and of the run's folder and time; OmegaConf can do far more."""
+
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class PlainValueError(ValueError):
+    """A file that is damaged, out of bounds, or holds more than plain values; the message is a reason."""
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of plain values.
+
+    Args:
+        path: The file; a pipe or a folder is refused.
+
+    Raises:
+        PlainValueError: If it is no YAML, holds anything but plain values, names a key twice or is out of
+            bounds; the message gives the reason, and the caller the file.
+        OSError: If it cannot be read.
+    """
+    return parse_yaml(_text(path, LARGEST_YAML))
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML of plain values; see :func:`read_yaml`."""
+    try:
+        _check_nesting(text)
+        value = yaml.load(text, _Loader)  # a loader derived from the safe one
+    except PlainValueError:
+        raise
+    except yaml.YAMLError as error:
+        raise PlainValueError(" ".join(str(error).split())) from error
+    except (ValueError, RecursionError, TypeError) as error:  # 2001-99-99, a list as a key
+        raise PlainValueError(f"{type(error).__name__}: {error}") from error
+    check_plain(value)
+    return value
+
+
+def read_json(path: Path, encoding: str = "utf-8") -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file; a pipe or a folder is refused.
+        encoding: Of its text; ``utf-8-sig`` takes a byte order mark as well.
+
+    Raises:
+        PlainValueError: If it is no JSON or out of bounds; the message gives the reason, the caller the file.
+        OSError: If it cannot be read.
+    """
+    return parse_json(_text(path, LARGEST_JSON, encoding))
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; see :func:`read_json`."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise PlainValueError("it nests lists and mappings too deep") from error
+    except ValueError as error:
+        raise PlainValueError(str(error)) from error
+
+
+def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:
+    """Refuse what is not made of plain values, or unfolds to more than a bound; nothing is unfolded for it.
+
+    Args:
+        value: Of a file that somebody else may have written.
+        most: Entries to allow, those of shared parts counted as often as the parts are named.
+
+    Raises:
+        PlainValueError: If it is so; the message gives the reason.
+    """
+    entries, _ = _measure(value, {}, 0)
+    if entries > most:
+        raise PlainValueError(
+            f"it unfolds to {entries:.3g} entries by naming the same parts again; {most} are taken"
+        )
+
+
+def entries(plain: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every value that is no container, with its dotted name."""
+    if isinstance(plain, Mapping):
+        for key, value in plain.items():
+            yield from entries(value, f"{name}.{key}".lstrip("."))
+    elif isinstance(plain, list):
+        for i, value in enumerate(plain):
+            yield from entries(value, f"{name}.{i}")
+    else:
+        yield name, plain
+
+
+def is_worked_out(text: str) -> bool:
+    """Whether OmegaConf would do more with a text than look up another entry.
+
+    >>> is_worked_out("${plan.patch}"), is_worked_out("${oc.env:HOME}"), is_worked_out("${${a}:b}")
+    (False, True, True)
+    """
+    return "${" in REFERENCE.sub("", text)
+
+
+def _measure(value: Any, known: dict[int, tuple[int, int] | None], depth: int) -> tuple[int, int]:
+    """Count entries and levels of a value, each shared part once; ``known`` holds None for what is begun."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return 1, 0
+    if not isinstance(value, (Mapping, list, tuple)):
+        raise PlainValueError(
+            f"it holds a {type(value).__name__} ({str(value)[:60]}), which is no plain value"
+        )
+    if depth > DEEPEST:
+        raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
+    if id(value) not in known:
+        known[id(value)] = None
+        parts = list(value.values()) if isinstance(value, Mapping) else list(value)
+        _check_keys(value)
+        found = [_measure(part, known, depth + 1) for part in parts]
+        known[id(value)] = (
+            1 + sum(count for count, _ in found),
+            1 + max((level for _, level in found), default=0),
+        )
+    measured = known[id(value)]
+    if measured is None:
+        raise PlainValueError("a part of it contains itself")
+    if depth + measured[1] > DEEPEST + 1:
+        raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
+    return measured
+
+
+def _check_keys(value: Any) -> None:
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, (str, int, float, bool))]
+        if odd:
+            raise PlainValueError(f"it has a key that is no text: {str(odd[0])[:60]}")
+
+
+def _check_nesting(text: str) -> None:
+    """Look at YAML's nesting event by event, before a parser goes down into it."""
+    depth = 0
+    for event in yaml.parse(text, SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
+
+
+class _Loader(SafeLoader):  # type: ignore[misc]
+    """Safe, and it neither merges mappings (which unfolds) nor lets a key stand twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise PlainValueError(
+                    f"line {key.start_mark.line + 1} merges mappings by '<<': write the keys out"
+                )
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise PlainValueError(f"line {key.start_mark.line + 1} names '{key.value}' a second time")
+            seen.add(name)
+        made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return made
+
+
+def _construct_map(loader: Any, node: Any) -> Any:
+    made: dict[Any, Any] = {}
+    yield made
+    made.update(loader.construct_mapping(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+
+
+def _text(path: Path, largest: int, encoding: str = "utf-8") -> str:
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise PlainValueError("it is a folder, a pipe or a device and no file")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise PlainValueError(f"it has more than {largest} bytes, {math.ceil(largest / 2**20)} MiB")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise PlainValueError(f"it is no text in {encoding} ({error})") from error

@@ -1,0 +1,77 @@
+"""What somebody may write into a file so that it runs, writes, deletes or tells something when it is read."""
+
+import json
+
+
+def targets(folder):
+    """Mappings that a config would build; each leaves ``folder/canary`` or removes ``folder/kept``."""
+    canary, kept = str(folder / "canary"), str(folder / "kept")
+    touch = ["touch", canary]
+    external = "ingradient_pl.networks.external.external_network"
+    return {
+        "popen": {"_target_": "subprocess.Popen", "args": touch},
+        "run": {"_target_": "subprocess.run", "_args_": [touch]},
+        "system": {"_target_": "os.system", "_args_": [f"touch {canary}"]},
+        "posix": {"_target_": "posix.system", "_args_": [f"touch {canary}"]},
+        "eval": {"_target_": "builtins.eval", "_args_": [f"open({canary!r}, 'w')"]},
+        "open": {"_target_": "builtins.open", "file": canary, "mode": "w"},
+        "handler": {"_target_": "logging.FileHandler", "filename": canary},
+        "rmtree": {"_target_": "shutil.rmtree", "path": kept},
+        "partial": {"_target_": "functools.partial", "_args_": ["os.system", f"touch {canary}"]},
+        "hydra": {"_target_": "hydra.utils.call", "config": {"_target_": "subprocess.Popen", "args": touch}},
+        "ours writes": {"_target_": "ingradient_pl.files.replace_file", "path": canary, "content": "x"},
+        "ours deletes": {"_target_": "ingradient_pl.files.remove_folder", "folder": kept},
+        "ours phantoms": {"_target_": "ingradient_pl.datasets.phantom.write_phantoms", "folder": canary},
+        "ours through": {"_target_": "ingradient_pl.files.shutil.rmtree", "path": kept},
+        "external popen": {"_target_": external, "target": "subprocess.Popen", "arguments": {"args": touch}},
+        "external file": {
+            "_target_": external,
+            "target": "logging.FileHandler",
+            "arguments": {"filename": canary},
+        },
+        "external call": {
+            "_target_": external,
+            "target": "os.system",
+            "arguments": {"command": f"touch {canary}"},
+        },
+        "torch load": {"_target_": "torch.load", "f": str(folder / "evil.pt"), "weights_only": False},
+        "numpy load": {"_target_": "numpy.load", "file": str(folder / "evil.npy"), "allow_pickle": True},
+        "hub": {"_target_": "torch.hub.load", "repo_or_dir": str(folder), "model": "evil", "source": "local"},
+        "a resolved name": {"_target_": "${oc.decode:subprocess.Popen}", "args": touch},
+    }
+
+
+def texts(folder):
+    """Strings that OmegaConf would work out, by name."""
+    popen = json.dumps({"_target_": "subprocess.Popen", "args": ["touch", str(folder / "canary")]})
+    inner = "${oc.decode:'" + popen.replace("'", "") + "'}"
+    return {
+        "create": "${oc.create:" + inner + "}",
+        "decode": inner,
+        "environment": "${oc.env:SECRET_OF_A_TEST}",
+        "escaped": "\\${oc.env:SECRET_OF_A_TEST}",
+        "escaped twice": "\\\\${oc.env:SECRET_OF_A_TEST}",
+        "inside": "a data set of ${oc.env:SECRET_OF_A_TEST} cases",
+        "a name made of names": "${${plan.orientation}.env:SECRET_OF_A_TEST}",
+        "select": "${oc.select:plan.none,${oc.env:SECRET_OF_A_TEST}}",
+        "dictionary": "${oc.dict.values:plan}",
+        "deprecated": "${oc.deprecated:plan}",
+    }
+
+
+def places(folder, outside):
+    """Entries of a run's config that write elsewhere, by name of the entry."""
+    checkpoint = "pytorch_lightning.callbacks.ModelCheckpoint"
+    return {
+        "callbacks.best.dirpath": str(outside),
+        "callbacks.best.filename": "../../../canary",
+        "callbacks.mine": {"_target_": checkpoint, "dirpath": f"{folder}/../{outside.name}"},
+        "callbacks.other": {"_target_": checkpoint, "dirpath": "${written}"},
+        "callbacks.remote": {"_target_": checkpoint, "dirpath": "s3://bucket/run"},
+        "callbacks.home": {"_target_": checkpoint, "dirpath": "~/canary"},
+        "trainer.default_root_dir": str(outside),
+        "logger.csv.save_dir": str(outside),
+        "logger.tensorboard.name": "../../../canary",
+        "logger.wandb": {"_target_": "pytorch_lightning.loggers.WandbLogger", "save_dir": str(folder)},
+        "logger.mlflow": {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://x.y"},
+    }

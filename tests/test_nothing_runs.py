@@ -1,0 +1,265 @@
+"""Nothing that a file says runs, writes or deletes: payloads through every kind of file that is read."""
+
+import copy
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import payloads
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from tiny_models import TASK, network, plan
+
+from ingradient_pl.cli.foreign_config import read_foreign_config
+from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.commands.named_network import NamedNetwork
+from ingradient_pl.images.formats import read_volume
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.postprocess import read_steps
+from ingradient_pl.planning.plan_yaml import read_plan, write_plan
+from ingradient_pl.spec import to_spec
+
+TARGETS = sorted(payloads.targets(Path("folder")))
+TEXTS = sorted(payloads.texts(Path("folder")))
+ZSCORE = "ingradient_pl.transforms.normalise.ZScore"
+
+
+@pytest.fixture
+def ground(tmp_path, monkeypatch):
+    """A folder to harm; afterwards it is as it was."""
+    monkeypatch.setenv("SECRET_OF_A_TEST", "the secret")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("kept")
+    torch.save(Harmful(str(tmp_path / "canary")), tmp_path / "evil.pt")
+    np.save(tmp_path / "evil.npy", np.array([Harmful(str(tmp_path / "canary"))]), allow_pickle=True)
+    (tmp_path / "hubconf.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\ndef evil(): pass\n")
+    yield tmp_path
+    assert not (tmp_path / "canary").exists()
+    assert (tmp_path / "kept" / "file").read_text() == "kept"
+
+
+class Harmful:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def written(path, plain):
+    path.write_text(yaml.safe_dump(plain))
+    return path
+
+
+@pytest.mark.parametrize("place", ["normalisation", "notes", "previous_stage", "spacing", "an entry"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_plan_builds_normalisers_and_nothing_else(ground, name, place):
+    payload = payloads.targets(ground)[name]
+    plain = to_spec(plan())
+    plain[place] = {"normalisation": [payload], "notes": {"a": payload}, "spacing": [payload, 1, 1]}.get(
+        place, payload
+    )
+    with pytest.raises(ValueError, match=r"plan\.yaml"):
+        with_plans([f"plan={written(ground / 'plan.yaml', plain)}"], ground / "configs")
+
+
+@pytest.mark.parametrize("place", ["notes", "deep notes", "previous_stage", "orientation"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_of_a_plan_is_worked_out(ground, name, place):
+    text = payloads.texts(ground)[name]
+    plain = to_spec(plan())
+    notes = {"notes": {"a": text}, "deep notes": {"a": [{"b": text}]}}.get(place)
+    plain.update({place: text} if notes is None else {"notes": notes})
+    file = written(ground / "plan.yaml", plain)
+    with pytest.raises(ValueError, match=r"plan\.yaml"):
+        with_plans([f"plan={file}"], ground / "configs")
+    if notes:
+        assert read_plan(file).notes == {
+            "a": text if place == "notes" else ({"b": text},)
+        }  # as data it may be
+
+
+def test_what_hydra_reads_is_the_checked_plan_and_not_the_file(ground):
+    file = ground / "plan.yaml"
+    write_plan(file, plan())
+    file.write_text(f"# @package hydra\n{file.read_text()}")
+    with_plans([f"plan={file}"], ground / "configs")
+    copied = (ground / "configs" / "plan" / "plan.yaml").read_text()
+    assert "@package" not in copied
+    assert yaml.safe_load(copied) == to_spec(plan())
+
+
+def test_a_normaliser_of_ones_own_is_built_where_its_package_is_trusted(ground):
+    plain = {**to_spec(plan()), "normalisation": [{"_target_": "somebodys.Halved"}]}
+    file = written(ground / "plan.yaml", plain)
+    with pytest.raises(ValueError, match=r"somebodys\.Halved.* not in a trusted package"):
+        with_plans([f"plan={file}"], ground / "refused")
+    with_plans([f"plan={file}", "trust=[somebodys]"], ground / "configs")
+    net = {**plain, "normalisation": [{"_target_": "somebodys.Net", "channels": 1, "outputs": 1}]}
+    with pytest.raises(ValueError, match="no Normaliser"):
+        with_plans([f"plan={written(ground / 'net.yaml', net)}", "trust=somebodys"], ground / "other")
+
+
+def run_config(run):
+    """What a run leaves behind, in short."""
+    folder = "${hydra:runtime.output_dir}"
+    return {
+        "data": {
+            "_target_": "ingradient_pl.lightning.datamodule.SegmentationData",
+            "store": "/a/store",
+            "plan": "${plan}",
+        },
+        "module": {
+            "_target_": "ingradient_pl.lightning.module.SegmentationModule",
+            "network": {"_target_": "ingradient_pl.networks.unet.UNet", "channels": "${plan.channels}"},
+            "loss": {
+                "_target_": "ingradient_pl.losses.dice_ce.DiceCE",
+                "ignore": "${oc.select:plan.ignore,null}",
+            },
+            "optimizer": {"_target_": "torch.optim.RMSprop", "_partial_": True},
+            "scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "_partial_": True},
+        },
+        "callbacks": {
+            "best": {
+                "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+                "dirpath": f"{folder}/checkpoints",
+            },
+            "timer": {"_target_": "pytorch_lightning.callbacks.Timer"},
+        },
+        "logger": {
+            "csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": folder},
+            "tensorboard": {"_target_": "pytorch_lightning.loggers.TensorBoardLogger", "save_dir": folder},
+        },
+        "trainer": {
+            "_target_": "pytorch_lightning.Trainer",
+            "default_root_dir": folder,
+            "accelerator": "cpu",
+        },
+        "plan": to_spec(plan()),
+        "written": "/somewhere/else",
+        "seed": 0,
+    }
+
+
+def with_entry(plain, name, value):
+    changed = copy.deepcopy(plain)
+    node = changed
+    *parts, last = name.split(".")
+    for part in parts:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return changed
+
+
+def read(ground, plain, *told, trusted=()):
+    run = ground / "run"
+    run.mkdir(exist_ok=True)
+    return read_foreign_config(written(run / "config.yaml", plain), run, trusted, told)
+
+
+def test_the_config_of_a_run_is_read_as_it_was_written(ground):
+    plain = run_config(ground / "run")
+    assert OmegaConf.to_container(OmegaConf.create(read(ground, plain))) == plain
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "data",
+        "module.network",
+        "module.loss",
+        "callbacks.mine",
+        "logger.mine",
+        "trainer.plugins",
+        "plan.notes.a",
+    ],
+)
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_resumed_run_builds_only_what_training_does(ground, name, place):
+    plain = with_entry(run_config(ground / "run"), place, payloads.targets(ground)[name])
+    with pytest.raises(ValueError, match=rf"config.yaml: '{place}"):
+        read(ground, plain)
+
+
+@pytest.mark.parametrize(
+    "place", ["seed", "data.store", "callbacks.mine", "plan.notes.a", "module.network.channels"]
+)
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_of_a_resumed_run_is_worked_out(ground, name, place):
+    plain = with_entry(run_config(ground / "run"), place, payloads.texts(ground)[name])
+    with pytest.raises(ValueError, match=rf"config.yaml: '{place}' is "):
+        read(ground, plain)
+
+
+@pytest.mark.parametrize("name", sorted(payloads.places(Path("folder"), Path("folder"))))
+def test_a_resumed_run_writes_in_its_folder_alone(ground, name):
+    value = payloads.places(ground / "run", ground / "kept")[name]
+    plain = with_entry(run_config(ground / "run"), name, value)
+    with pytest.raises(ValueError, match=rf"config.yaml: '{name}"):
+        read(ground, plain)
+
+
+@pytest.mark.parametrize("entry", ["defaults", "hydra"])
+def test_a_resumed_run_pulls_in_no_other_config(ground, entry):
+    with pytest.raises(ValueError, match="not the config of a run"):
+        read(ground, {**run_config(ground / "run"), entry: [{"override /callbacks": "evil"}]})
+
+
+def test_what_the_command_line_says_again_or_trusts_is_the_users_own(ground):
+    plain = run_config(ground / "run")
+    elsewhere = with_entry(plain, "callbacks.best.dirpath", str(ground / "kept"))
+    assert read(ground, elsewhere, f"callbacks.best.dirpath={ground / 'kept'}", "seed=1")
+    mine = with_entry(plain, "callbacks.mine", {"_target_": "somebodys.Net"})
+    with pytest.raises(ValueError, match=r"trust=\[somebodys\]"):
+        read(ground, mine)
+    assert read(ground, mine, trusted=["somebodys"])
+    outside = {"_target_": "ingradient_pl.networks.external.external_network", "target": "somebodys.Net"}
+    with pytest.raises(ValueError, match=r"trust=\[somebodys\]"):
+        read(ground, with_entry(plain, "module.network", outside))
+    assert read(ground, with_entry(plain, "module.network", outside), trusted=["somebodys"])
+
+
+@pytest.mark.parametrize("place", ["network", "normalisation", "notes", "task"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_checkpoint_builds_networks_and_normalisers_and_nothing_else(ground, name, place):
+    payload = payloads.targets(ground)[name]
+    own = checkpoint.read_description(network(), plan(), TASK)
+    changes = {
+        "network": payload,
+        "normalisation": [payload],
+        "notes": {"a": payload},
+        "task": {"a": payload},
+    }
+    entry = (
+        own["ingradient"] if place == "network" else own["ingradient"]["task" if place == "task" else "plan"]
+    )
+    entry["notes" if place == "task" else place] = changes[place]
+    torch.save({"state_dict": {}, **own}, ground / "x.ckpt")
+    with pytest.raises(checkpoint.CheckpointError, match=r"x\.ckpt"):
+        checkpoint.read(ground / "x.ckpt")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_steps_and_networks_of_a_file_build_no_more(ground, name):
+    payload = payloads.targets(ground)[name]
+    with pytest.raises(ValueError, match=r"steps\.yaml"):
+        read_steps(written(ground / "steps.yaml", [payload]))
+    with pytest.raises(Exception, match=r"net\.yaml|is no network|no class|cannot be found|trusted"):
+        NamedNetwork(str(written(ground / "net.yaml", payload)))(1, 2, (8, 8, 8))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", ["pkl", "npz"])
+def test_arrays_and_their_properties_bring_no_objects(ground, kind, protocol):
+    harmful = Harmful(str(ground / "canary"))
+    properties = {"spacing": (1.0, 1.0, 1.0), **({"x": harmful} if kind == "pkl" else {})}
+    (ground / "a.pkl").write_bytes(pickle.dumps(properties, protocol))
+    array = np.array([harmful]) if kind == "npz" else np.zeros((2, 2, 2))
+    stream = io.BytesIO()
+    np.savez(stream, data=array)
+    (ground / "a.npz").write_bytes(stream.getvalue())
+    with pytest.raises(ValueError, match=r"a\.(pkl|npz)"):
+        read_volume([ground / "a.npz"])
