@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.case_names import describe_twins, is_hidden
 from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
-from ingradient_pl.images import pairs
+from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
@@ -239,7 +239,7 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
     if holds_pairs(folder):
         return pairs_layout(folder)
     found = find_images(folder, "")
-    if not found and any(folder.glob("*.dcm")):
+    if dicom.holds_series(folder) and not any(path.is_file() for _, path in found):
         return Layout([_case(folder.name, (folder,))])
     if not any(CHANNEL.match(stem) for stem, _ in found):
         return Layout([_case(stem, (path,)) for stem, path in found])

@@ -22,7 +22,7 @@ from ingradient_pl.datasets.layouts import (
     raw_layout,
 )
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
-from ingradient_pl.images import pairs
+from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
@@ -86,7 +86,7 @@ def images_only(path: Path, task: Task) -> Source:
         SourceError: If there is none, or the source names its channels in another order than the task.
     """
     path = Path(path)
-    if path.is_file() and (ending(path) or pairs.is_pair(path)):
+    if path.is_file() and (ending(path) or pairs.is_pair(path) or dicom.readable(path)):
         return check_cases(_single_file(path, task))
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
@@ -131,7 +131,7 @@ def _series(name: str, folder: Path) -> list[tuple[str, tuple[Path, ...]]]:
     """Find the folders of DICOM series in a folder, however deep; where there are several, all are named."""
     entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry)]
     inside = [entry for entry in entries if entry.is_dir()]
-    if len(inside) < len(entries) or not inside:
+    if dicom.holds_series(folder) or not inside:
         return [(name, (folder,))]
     found = []
     for entry in inside:

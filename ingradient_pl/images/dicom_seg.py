@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import ingradient_pl
 from ingradient_pl.files import whole_file
-from ingradient_pl.images import itk
+from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.task import Task
@@ -82,7 +82,7 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
     highdicom, pydicom = _package("highdicom"), _package("pydicom")
     stored = np.ascontiguousarray(volume.source.turn.undo(label))
     slices = [
-        _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in itk.series_files(source)
+        _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in dicom.series_files(source)
     ]
     if len(slices) != len(stored):
         raise ImageError(

@@ -9,7 +9,7 @@ from jaxtyping import Num
 from numpy.typing import NDArray
 
 from ingradient_pl.files import whole_file
-from ingradient_pl.images import itk, nifti, pairs
+from ingradient_pl.images import dicom, itk, nifti, pairs
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, describe_difference
@@ -190,8 +190,7 @@ def ending(path: Path) -> str:
 def _read_raw(path: Path, channels: int | None) -> RawImage:
     if not path.is_dir() or nifti.readable(path):
         check_regular(path)
-    read: Callable[[Path, int | None], RawImage] = nifti.read if nifti.readable(path) else itk.read
-    raw = read(path, channels)
+    raw = _reader(path)(path, channels)
     if raw.frame.shear > STEEPEST:
         raise ImageError(
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
@@ -199,6 +198,12 @@ def _read_raw(path: Path, channels: int | None) -> RawImage:
         )
     remarks = tuple(f"{path}: {remark}" for remark in raw.remarks)
     return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
+
+
+def _reader(path: Path) -> Callable[[Path, int | None], RawImage]:
+    if nifti.readable(path):
+        return nifti.read
+    return dicom.read if path.is_dir() or (not ending(path) and dicom.readable(path)) else itk.read
 
 
 def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:

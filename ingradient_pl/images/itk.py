@@ -1,4 +1,4 @@
-"""NRRD, MetaImage, DICOM series and whatever else SimpleITK reads."""
+"""NRRD, MetaImage and whatever else SimpleITK reads."""
 
 import locale
 import threading
@@ -19,12 +19,12 @@ _LOCALE = threading.Lock()
 
 
 def read(path: Path, channels: int | None) -> RawImage:
-    """Read a file or a folder that holds one DICOM series; ``channels`` as for NIfTI.
+    """Read a file; ``channels`` as for NIfTI.
 
     Raises:
         ImageError: If it cannot be read, or is not what ``channels`` promises.
     """
-    image: Any = _series(path) if path.is_dir() else _file(path)
+    image: Any = _file(path)
     voxels = to_plain_dtype(path, SimpleITK.GetArrayFromImage(image))
     while image.GetDimension() > AXES and image.GetSize()[-1] == 1 and channels in (None, 1):
         extract: Any = SimpleITK.Extract
@@ -64,7 +64,7 @@ def _frame(path: Path, image: Any) -> Frame:
 
 
 @contextmanager
-def _locale_kept() -> Iterator[None]:
+def keep_locale() -> Iterator[None]:
     """Undo what the DICOM reader does to the process: the locale becomes C, and Python's files ASCII."""
     with _LOCALE:  # the locale is the process's: of two readers the second would keep what the first broke
         before = locale.setlocale(locale.LC_ALL)
@@ -76,38 +76,10 @@ def _locale_kept() -> Iterator[None]:
 
 def _file(path: Path) -> object:
     try:
-        with _locale_kept():
+        with keep_locale():
             return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         raise ImageError(
             f"{path}: it cannot be read ({reason}). Save it as .nii.gz, .nrrd or .mha."
         ) from error
-
-
-def series_files(path: Path) -> list[str]:
-    """Give the files of the one DICOM series in a folder, in the order of the slices read from it.
-
-    Raises:
-        ImageError: If the folder holds no series, or several.
-    """
-    reader: Any = SimpleITK.ImageSeriesReader
-    with _locale_kept():
-        series = reader.GetGDCMSeriesIDs(str(path))
-    if len(series) != 1:
-        raise ImageError(
-            f"{path}: a folder must hold the files of one DICOM series; found {len(series)}"
-            f"{': ' + ', '.join(series) if series else ''}. Keep one series in a folder."
-        )
-    with _locale_kept():
-        return list(reader.GetGDCMSeriesFileNames(str(path), series[0]))
-
-
-def _series(path: Path) -> object:
-    files = series_files(path)
-    try:
-        with _locale_kept():
-            return SimpleITK.ReadImage(files)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ImageError(f"{path}: the DICOM series cannot be read ({reason}).") from error

@@ -1,0 +1,164 @@
+"""DICOM series and single files: one even stack of slices by their headers, pixels by SimpleITK."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import SimpleITK
+from numpy.typing import NDArray
+
+from ingradient_pl.images.bounded_files import check_memory
+from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, read_slices
+from ingradient_pl.images.dicom_stack import Stack, stack
+from ingradient_pl.images.itk import keep_locale
+from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+
+ZERO = "Zero-valued spacing"
+"""What ITK says of a header whose SpacingBetweenSlices is zero; the distance is known from the places."""
+
+LARGEST_VALUE = 8
+"""Bytes of a voxel at most."""
+
+
+def readable(path: Path) -> bool:
+    """Whether a path is for this module: a folder, or a file that is DICOM."""
+    return path.is_dir() or is_dicom_file(path)
+
+
+def holds_series(folder: Path) -> bool:
+    """Whether DICOM files lie in the folder itself."""
+    return any(is_dicom_file(file) for file in _files(folder))
+
+
+def read(path: Path, channels: int | None) -> RawImage:
+    """Read a folder that holds one series, or one file: a multi-frame object, a lone slice.
+
+    Slices are ordered by position along their normal; slope and intercept of each are applied, and where they
+    differ between slices the voxels are float32.
+
+    Raises:
+        ImageError: If it is not one even, complete stack of grey slices, or cannot be read.
+    """
+    found = _find(path)
+    if channels not in (None, 1):
+        raise ImageError(
+            f"{path}: a DICOM series has one channel, {channels} are promised. Name a series for each one."
+        )
+    check_memory(path, len(found.slices) * int(np.prod(found.slices[0].shape)) * LARGEST_VALUE)
+    voxels = to_plain_dtype(path, _pixels(path, found.slices))
+    wanted = (len(found.slices), *found.slices[0].shape)
+    if voxels.shape != wanted:
+        raise ImageError(
+            f"{path}: its pixels have shape {voxels.shape}, its headers promise {wanted}. Is a slice "
+            "damaged? Copy or export it again."
+        )
+    return RawImage(path, voxels[None], found.frame, remarks=found.remarks)
+
+
+def series_files(path: Path) -> list[str]:
+    """Give the files of the one DICOM series in a folder, in the order of the slices read from it.
+
+    Raises:
+        ImageError: If the folder holds no series, several, or one that is no even stack.
+    """
+    return list(dict.fromkeys(str(one.file) for one in _find(path).slices))
+
+
+def _find(path: Path) -> Stack:
+    slices = _series(path) if path.is_dir() else read_slices(path)
+    if not slices:
+        raise ImageError(
+            f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices."
+        )
+    return stack(path, slices, _same)
+
+
+def _series(folder: Path) -> list[Slice]:
+    found: dict[str, list[Slice]] = {}
+    for file in _files(folder):
+        try:
+            slices = read_slices(file)
+        except ImageError as error:
+            raise ImageError(f"{folder}: {file.name}{str(error).removeprefix(str(file))}") from error
+        for one in slices:
+            found.setdefault(one.series[0], []).append(one)
+    if len(found) != 1:
+        named = [f"{slices[0].series[1] or uid} ({len(slices)} slices)" for uid, slices in found.items()]
+        raise ImageError(
+            f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
+            f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."
+        )
+    return next(iter(found.values()))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and not file.is_dir()]
+
+
+def _same(first: Slice, other: Slice) -> bool:
+    """Whether two slices hold the same values; they are read only where they share a place."""
+    try:
+        mine, its = (_pixels(one.file, [one]) for one in (first, other))
+    except ImageError:
+        return False
+    return bool(np.array_equal(mine, its))
+
+
+def _pixels(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
+    """Read planes in the given order, slopes applied."""
+    files = list(dict.fromkeys(one.file for one in slices))
+    several = any(one.frame for one in slices) or len(slices) > len(files)
+    if several and len(files) > 1:
+        raise ImageError(f"{path}: it holds several multi-frame files. Keep one in a folder.")
+    if len({(one.scale, one.stored) for one in slices}) == 1:
+        voxels = _read(path, slices)
+    elif several:
+        voxels = _unpack(slices)
+    else:
+        voxels = np.concatenate([_read(path, [one]) for one in slices])
+    return voxels if len({one.scale for one in slices}) == 1 else voxels.astype(np.float32)
+
+
+def _read(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
+    """Read planes of equal slopes by SimpleITK, which knows every compression."""
+    files = list(dict.fromkeys(str(one.file) for one in slices))
+    try:
+        with keep_locale():
+            image: Any = SimpleITK.ReadImage(files if len(files) > 1 else files[0])
+    except RuntimeError as error:
+        if ZERO in str(error):
+            return _unpack(slices)
+        if len(files) > 1:
+            for one in slices:
+                _read(Path(f"{path}: {one.name}"), [one])  # names the slice at fault
+        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
+        raise ImageError(
+            f"{path}: the DICOM series cannot be read ({reason}). Is a slice damaged? Export it again."
+        ) from error
+    voxels: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    voxels = voxels if voxels.ndim > 2 else voxels[None]  # noqa: PLR2004
+    frames = [one.frame for one in slices]
+    return voxels[frames] if len(files) == 1 and frames != list(range(len(voxels))) else voxels
+
+
+def _unpack(slices: Sequence[Slice]) -> NDArray[Any]:
+    """Read planes by pydicom, each with its own slope."""
+    planes, opened = [], {}
+    for one in slices:
+        try:
+            if one.file not in opened:
+                opened = {one.file: pydicom.dcmread(one.file).pixel_array}
+        except Exception as error:
+            raise ImageError(
+                f"{one.file}: its frames have several slopes, or a spacing of zero, and its pixels cannot be "
+                f"unpacked here ({error}). Save it uncompressed, or as NIfTI."
+            ) from error
+        stored = opened[one.file]
+        plane = stored if stored.ndim == 2 else stored[one.frame]  # noqa: PLR2004
+        spare = one.stored[0] - one.stored[1]  # bits that may hold an overlay
+        planes.append((plane << spare >> spare) * one.scale[0] + one.scale[1])
+    values = np.stack(planes)
+    whole = all(float(number).is_integer() for one in slices for number in one.scale)
+    return values.astype(np.int64) if whole else values.astype(np.float32)

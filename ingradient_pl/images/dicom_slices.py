@@ -1,0 +1,232 @@
+"""DICOM headers, read once: where each slice (or frame of a multi-frame object) lies and how it is stored."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+
+from ingradient_pl.images.bounded_files import check_regular
+from ingradient_pl.images.raw_image import ImageError
+
+ENDINGS = (".dcm", ".dicom", ".ima")
+"""What names of DICOM files end in, where they end in anything; small letters or capitals."""
+
+PREAMBLE = 128
+DIRECTORY = "1.2.840.10008.1.3.10"
+"""Class of a DICOMDIR, which lists files and is none of them."""
+
+NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+"""Transfer syntaxes whose pixels are not compressed."""
+
+PALETTE = "PALETTE COLOR"
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+"""How a hospital writes names and dates is not ours to mend; a warning for each slice hides what matters."""
+
+TIMES = (
+    "EchoTime",
+    "EchoNumbers",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "InversionTime",
+    "ComplexImageComponent",
+)
+"""What differs between volumes that are no one volume."""
+
+TAGS = [
+    *(
+        "SOPClassUID",
+        "SeriesInstanceUID",
+        "SeriesDescription",
+        "InstanceNumber",
+        "ImageType",
+        "Rows",
+        "Columns",
+    ),
+    *("NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+    *("GridFrameOffsetVector", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *TIMES,
+]
+
+
+class Slice(NamedTuple):
+    """One plane of a series as its header tells it.
+
+    Args:
+        file: Where it is.
+        frame: Which of the file's planes.
+        series: UID of the series, and what it is called.
+        position: Centre of its first pixel in mm (x, y, z), towards Left, Posterior, Superior.
+        orientation: Directions (x, y, z) along a row and along a column.
+        spacing: Between rows and between columns, in mm.
+        thickness: Of the slice in mm.
+        shape: Rows and columns.
+        stored: Bits and sign of its pixels.
+        scale: Slope and intercept that make values of them.
+        kind: ``ImageType``.
+        times: Echo, time point and what else tells volumes apart.
+    """
+
+    file: Path
+    frame: int
+    series: tuple[str, str]
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    thickness: float | None
+    shape: tuple[int, int]
+    stored: tuple[int, int, int]
+    scale: tuple[float, float]
+    kind: tuple[str, ...]
+    times: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.file.name}, frame {self.frame + 1}" if self.frame else self.file.name
+
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """Unit vectors along a row and a column, and the normal, as rows; (x, y, z)."""
+        row, column = (
+            np.array(part) / np.linalg.norm(part) for part in np.reshape(self.orientation or (), (2, 3))
+        )
+        return np.stack([row, column, np.cross(row, column)])
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file is DICOM by its name, or by the four letters that stand in front."""
+    if path.suffix.lower() in ENDINGS:
+        return True
+    if not path.is_file():  # a pipe is not opened
+        return False
+    with path.open("rb") as file:
+        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+
+
+def read_slices(file: Path) -> list[Slice]:
+    """Give the planes of a file; none where it is no image (a report, a DICOMDIR, notes beside the slices).
+
+    Raises:
+        ImageError: If its name says that it is DICOM and it is not, or its header cannot be read.
+    """
+    size = check_regular(file)
+    header, begin = _header(file)
+    if header is None or header.get("SOPClassUID") == DIRECTORY or not header.get("Rows"):
+        return []
+    try:
+        _check_pixels(file, header, size - begin)
+        frames = header.get("PerFrameFunctionalGroupsSequence")
+        if frames:
+            shared = [*(header.get("SharedFunctionalGroupsSequence") or [])][:1]
+            return [_slice(file, number, header, [frame, *shared]) for number, frame in enumerate(frames)]
+        count = int(header.get("NumberOfFrames") or 1)
+        offsets = _numbers(header.get("GridFrameOffsetVector"))
+        first = _slice(file, 0, header, [])
+        return [first] if count == 1 else list(_frames(first, count, offsets))
+    except ImageError:
+        raise
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise ImageError(f"{file}: its header cannot be read ({reason}). Copy or export it again.") from error
+
+
+def _header(file: Path) -> tuple[Any, int]:
+    """Give a file's header, None where it is not DICOM, and where its pixels begin."""
+    named = file.suffix.lower() in ENDINGS
+    try:
+        with file.open("rb") as opened:
+            header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(TAGS), force=named)
+            begin = opened.tell()
+    except InvalidDicomError:
+        return None, 0
+    except Exception as error:  # a damaged header fails in many ways
+        raise ImageError(f"{file}: it cannot be read as DICOM ({error}). Copy or export it again.") from error
+    if not len(header):
+        raise ImageError(f"{file}: not DICOM, though its name says so. Copy it again, or take it away.")
+    return header, begin
+
+
+def _check_pixels(file: Path, header: Any, size: int) -> None:
+    """Refuse colours, and pixels that were cut off: a reader may fill what is missing with zeros."""
+    if int(header.get("SamplesPerPixel") or 1) > 1 or header.get("PhotometricInterpretation") == PALETTE:
+        raise ImageError(
+            f"{file}: its pixels are colours ({header.get('PhotometricInterpretation')}). Save each channel, "
+            "or their mean, as a grey image."
+        )
+    bits = (
+        int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1) * header.BitsAllocated
+    )
+    if getattr(header.file_meta, "TransferSyntaxUID", NATIVE[0]) in NATIVE and bits // 8 > size:
+        raise ImageError(
+            f"{file}: it is truncated: its header promises {bits // 8} bytes of pixels, {size} are there. "
+            f"Copy or export it again."
+        )
+
+
+def _frames(first: Slice, count: int, offsets: Sequence[float] | None) -> Iterator[Slice]:
+    """Planes of a multi-frame object that tells distances only (doses), or nothing of them (cine)."""
+    for frame in range(count):
+        position = None
+        if offsets is not None and len(offsets) == count and first.position and first.orientation:
+            shift = first.axes[2] * (offsets[frame] - offsets[0])
+            position = tuple((np.array(first.position) + shift).tolist())
+        yield first._replace(frame=frame, position=position)
+
+
+def _slice(file: Path, frame: int, header: Any, groups: Sequence[Any]) -> Slice:
+    def find(name: str, *sequences: str) -> Any:
+        """Look in the frame's own groups, then in those of all frames, then in the header."""
+        for group in groups:
+            for sequence in sequences:
+                for item in group.get(sequence) or []:
+                    if (value := item.get(name)) is not None:
+                        return value
+        return header.get(name)
+
+    measures, scaling = "PixelMeasuresSequence", "PixelValueTransformationSequence"
+    content = ("FrameContentSequence", "MREchoSequence", "MRDiffusionSequence", "MRImageFrameTypeSequence")
+    thickness = _numbers(find("SliceThickness", measures))
+    slope, intercept = find("RescaleSlope", scaling), find("RescaleIntercept", scaling)
+    times = ((name, find(name, *content)) for name in TIMES)
+    return Slice(
+        file=file,
+        frame=frame,
+        series=(str(header.get("SeriesInstanceUID", "")), str(header.get("SeriesDescription", ""))),
+        position=_numbers(find("ImagePositionPatient", "PlanePositionSequence"), 3),
+        orientation=_numbers(find("ImageOrientationPatient", "PlaneOrientationSequence"), 6),
+        spacing=_numbers(find("PixelSpacing", measures), 2) or _numbers(header.get("ImagerPixelSpacing"), 2),
+        thickness=thickness[0] if thickness else None,
+        shape=(int(header.Rows), int(header.Columns)),
+        stored=(int(header.BitsAllocated), int(header.BitsStored), int(header.PixelRepresentation)),
+        scale=(1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
+        kind=tuple(str(word) for word in _several(header.get("ImageType"))),
+        times=tuple((name, str(value)) for name, value in times if value is not None),
+    )
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return list(value) if hasattr(value, "__iter__") else [value]
+
+
+def _numbers(value: Any, count: int | None = None) -> tuple[float, ...] | None:
+    """Give the numbers of an element; None where it is empty.
+
+    Raises:
+        ValueError: If it holds another count of them, or one that is not finite.
+    """
+    made = tuple(float(number) for number in _several(value))
+    if not made:
+        return None
+    if (count is not None and len(made) != count) or not np.isfinite(made).all():
+        raise ValueError(f"{count} numbers are wanted, got {list(made)}")
+    return made
