@@ -1,6 +1,7 @@
 """SegmentationData: from a case store to batches on the device, and who trains on which case."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytorch_lightning as pl
 import torch
 from typing_extensions import override
 
-from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.datasets.resumed_split import resume_split
+from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
@@ -22,6 +25,8 @@ from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
 
 FIRST_FOLD = Fold()
+SPLIT = "split"
+"""Where the data module's state in a checkpoint says who trained and who validated."""
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -119,12 +124,37 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.loader is None else self.loader.state_dict()
+        position = {} if self.loader is None else self.loader.state_dict()
+        sides = {name: list(cases) for name, cases in self.split._asdict().items()}
+        return {**position, SPLIT: {**sides, "fold": asdict(self.fold)}}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # The loader has an own state, which Lightning 2.6 forgets where the length of the run was asked for
-        self.resume_position = dict(state_dict)
+        self.resume_position = {key: value for key, value in state_dict.items() if key != SPLIT}
+        if SPLIT in state_dict:
+            self._keep_split(state_dict[SPLIT])
+
+    def _keep_split(self, before: Mapping[str, Any]) -> None:
+        """Leave everybody on the side where the run had them.
+
+        Raises:
+            ValueError: If the config divides the cases in another way than the run did.
+        """
+        told = asdict(self.fold)
+        changed = [key for key, value in before["fold"].items() if key in told and told[key] != value]
+        if changed:
+            was = " ".join(f"data.split.{key}={before['fold'][key]}" for key in changed)
+            raise ValueError(
+                f"The run was trained with {was.replace('None', 'null')}, and a resumed run keeps its "
+                "split: else it would validate on cases that it was trained on. Say the same, or start a "
+                "new run."
+            )
+        side = Split(tuple(before["train"]), tuple(before["validation"]))
+        resumed = resume_split(side, self.split, self.store.cases)
+        self.split = resumed.split
+        for line in resumed.told():
+            tell(line)
 
     @override
     def on_after_batch_transfer(self, batch: list[Patch] | PackedBatch, dataloader_idx: int) -> Batch:

@@ -8,9 +8,12 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import nn
+from torch.optim import Optimizer
 from typing_extensions import override
 
 from ingradient_pl.inference.to_native import LabelDecoder
+from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
+from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.losses.compatibility import check_loss
@@ -67,7 +70,8 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
-        return [SelfContained()]  # whoever trains this gets checkpoints that predict on their own
+        # whoever trains this gets checkpoints that predict on their own, and runs that know what they are
+        return [SelfContained(), RunRecord(), ChangedSettings()]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:
@@ -103,12 +107,20 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(Parameters(self.network))
-        length = {} if self.length_argument is None else {self.length_argument: self._length()}
-        scheduler = self.scheduler(optimizer, **length)
+        scheduler = self.make_scheduler(optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": LRSchedulerConfigType(scheduler=scheduler, interval=self.interval),
         }
+
+    def make_scheduler(self, optimizer: Optimizer) -> Any:
+        """Make the schedule of the whole run, at its first step.
+
+        Raises:
+            ValueError: If the schedule has a length and the run has none.
+        """
+        length = {} if self.length_argument is None else {self.length_argument: self._length()}
+        return self.scheduler(optimizer, **length)
 
     def _length(self) -> int:
         """Give the length of the whole run in what the schedule counts."""

@@ -1,5 +1,6 @@
 """CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
 
+import hashlib
 import io
 import os
 import threading
@@ -195,6 +196,14 @@ class CaseStore:
         """Give all that is written about a case: native frame, crop, source files."""
         self._known(name)
         return self._plain(name)
+
+    def check_sum(self) -> str:
+        """Give a SHA-256 of all descriptions: it differs where cases, labels or their files differ."""
+        files = [self.path / metadata.CASES / name / metadata.CASE for name in sorted(self.cases)]
+        digest = hashlib.sha256()
+        for file in (self.path / metadata.DATASET, *files):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
 
     def _fresh(self) -> None:
         self._process, self._lock = os.getpid(), threading.RLock()

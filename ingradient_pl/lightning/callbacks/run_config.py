@@ -1,13 +1,17 @@
 """A resumed run's config: what it was told this time takes the old one's place once it trains."""
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
+import yaml
 from typing_extensions import override
 
-CONFIG = Path(".hydra")
-TOLD = CONFIG / "resumed"
-"""Where the config of a run that is resumed waits until it trains."""
+from ingradient_pl.files import replace_file
+from ingradient_pl.lightning.run_files import LAST, OVERRIDES, TOLD
+
+REQUEUED = "hpc_ckpt_*.ckpt"
+"""What Lightning saves where a cluster stops a run, and prefers to any other checkpoint ever after."""
 
 
 class RunConfig(pl.Callback):
@@ -17,6 +21,28 @@ class RunConfig(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         told = Path(trainer.default_root_dir) / TOLD
         if trainer.is_global_zero and told.is_dir():
-            for file in told.iterdir():
-                file.replace(told.parent / file.name)
-            told.rmdir()
+            keep_config(told)
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        run = Path(trainer.default_root_dir)
+        last = run / LAST
+        for file in run.glob(REQUEUED) if trainer.is_global_zero and last.is_file() else ():
+            if file.stat().st_mtime < last.stat().st_mtime:
+                file.unlink(missing_ok=True)
+
+
+def keep_config(told: Path) -> None:
+    """Put a waiting config in its place; of the overrides, the earlier ones stay as well."""
+    before = _overrides(told.parent / OVERRIDES.name)
+    for file in told.iterdir():
+        file.replace(told.parent / file.name)
+    told.rmdir()
+    now = [entry for entry in _overrides(told.parent / OVERRIDES.name) if not entry.startswith("resume=")]
+    joined = [*before, *(entry for entry in now if entry not in before)]
+    replace_file(told.parent / OVERRIDES.name, yaml.safe_dump(joined, allow_unicode=True).encode())
+
+
+def _overrides(file: Path) -> list[str]:
+    found: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return list(found or ())

@@ -1,0 +1,81 @@
+"""Who trains and who validates in a run that is resumed: as before, whatever joined the data set since."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ingradient_pl.datasets.splits import Divisible, Split
+
+SHOWN = 5
+
+
+class Resumed(NamedTuple):
+    """The split of a resumed run.
+
+    Args:
+        split: Who trains and who validates from now on.
+        joined: Cases that have joined since, and train or validate now.
+        gone: Cases that trained or validated and are not in the data set any more, or have lost their label.
+    """
+
+    split: Split
+    joined: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    def told(self) -> list[str]:
+        """Say what is other than before, in whole sentences; empty where nothing is."""
+        told = []
+        if self.joined:
+            new = set(self.joined)
+            train, validation = (len(new & set(side)) for side in self.split)
+            told.append(
+                f"{len(self.joined)} cases joined the data set since the run began ({_some(self.joined)}): "
+                f"{train} train, {validation} validate. All others stay on their side."
+            )
+        if self.gone:
+            told.append(
+                f"{len(self.gone)} cases of the run are no longer in the store, or without a label: "
+                f"{_some(self.gone)}."
+            )
+        return told
+
+
+def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) -> Resumed:
+    """Keep everybody on their side; who joined goes where the division would put it, unless it may not.
+
+    A patient stays on one side: a new case of a patient that trained never validates, and the reverse.
+
+    Args:
+        before: The run's split.
+        fresh: How the data set would be divided now.
+        cases: All cases there are, by name.
+
+    Raises:
+        ValueError: If none of the run's cases is left on a side.
+    """
+    there = {name for name, case in cases.items() if case.labelled}
+    known = {*before.train, *before.validation}
+    joined = sorted({*fresh.train, *fresh.validation} - known)
+    train, validation = (set(side) & there for side in before)
+    if not train or not validation:
+        raise ValueError(
+            f"The store holds none of the {len(before.train)} cases that the run was trained on "
+            f"({_some(before.train)}), or none that it validated on: it is another data set. "
+            "resume= goes on with the same one; start a new run for this."
+        )
+    everybody = not before.kept
+    held = {cases[name].group for name in validation - train}
+    trained = {cases[name].group for name in train}
+    for name in joined:
+        validates = cases[name].group in held or (
+            name in set(fresh.validation) and cases[name].group not in trained
+        )
+        if everybody or not validates:
+            train.add(name)
+        if everybody or validates:
+            validation.add(name)
+    split = Split(tuple(sorted(train)), tuple(sorted(validation)))
+    return Resumed(split, tuple(joined), tuple(sorted(known - there)))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,110 @@
+"""What a run is: split, data, plan, length, seed, versions, device, in its folder and its checkpoints."""
+
+import json
+import os
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from typing_extensions import override
+
+from ingradient_pl.inference.checkpoint import OURS
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
+from ingradient_pl.provenance import code_state, device_name, versions
+from ingradient_pl.spec import to_spec
+
+HISTORY = "before"
+"""What was recorded of the run until it was resumed."""
+
+
+class RunRecord(pl.Callback):
+    """Write ``run.json`` into the run's folder, and the same under ``run`` into each checkpoint.
+
+    It holds the split by case names, the store with its check sum, the plan, the length, the seed, versions,
+    git state and device; and, once the run is over, how it ended and what it reached.
+    """
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {}
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        run = Path(trainer.default_root_dir)
+        before = read_record(run) if trainer.is_global_zero else {}
+        history = [*before.pop(HISTORY, ()), before] if before else []
+        known = {"state": RUNNING, "began": _now(), **describe_run(trainer, pl_module)}
+        if history:
+            known[HISTORY] = [_shortened(entry) for entry in history]
+        self.record = json.loads(json.dumps(known))  # plain values: checkpoints hold no others
+        self._write(trainer)
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.record:
+            checkpoint.setdefault(OURS, {})["run"] = self.record
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end(trainer, FINISHED)
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if self.record:
+            told = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
+            self._end(trainer, STOPPED if told else FAILED)
+
+    def _end(self, trainer: pl.Trainer, state: str) -> None:
+        self.record |= {"state": state, "ended": _now(), "epochs_done": trainer.current_epoch}
+        self.record["steps_done"] = trainer.global_step
+        self.record["scores"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            write_record(Path(trainer.default_root_dir), self.record)
+
+
+def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    """Give what there is to know of a run before its first step, as plain values."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    steps = trainer.estimated_stepping_batches
+    known = {
+        "versions": {**versions(), "pytorch_lightning": version("pytorch-lightning")},
+        "git": code_state(),
+        "device": {
+            "name": device_name(module.device),
+            "type": module.device.type,
+            "processes": trainer.world_size,
+            "precision": str(trainer.precision),
+        },
+        "seed": None if seed is None else int(seed),
+        "length": {
+            "epochs": trainer.max_epochs,
+            "batches_per_epoch": trainer.num_training_batches,
+            "steps": None if steps == float("inf") else int(steps),
+        },
+    }
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if isinstance(data, SegmentationData):
+        known |= {
+            "store": {"path": str(data.store.path.absolute()), "sha256": data.store.check_sum()},
+            "split": {name: list(cases) for name, cases in data.split._asdict().items()},
+            "plan": to_spec(data.plan),
+        }
+    return known
+
+
+def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of what is past what is long and stays as it was."""
+    return {key: value for key, value in entry.items() if key not in ("plan", "split", HISTORY)}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
