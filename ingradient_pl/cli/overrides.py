@@ -14,8 +14,9 @@ from ingradient_pl.spec import TRUSTED
 
 PATHS = ("store", "source", "data.store", "data.split.file", "resume")
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
+TRAINER = "trainer."
+"""Keys of Lightning's Trainer: any of its arguments, whether the config names it or not."""
 SEARCHED = "hydra.searchpath"
-PLANS = ("plan",)
 ENDINGS = (".yaml", ".yml")
 SWITCHES = (
     *("-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "--resolve"),
@@ -27,6 +28,8 @@ VALUED = (
 )
 SWEPT = ("-m", "--multirun")
 NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+AUTO = "auto"
+"""``resume=auto``: go on with the run in the folder, or start it."""
 
 
 def quote(text: str) -> str:
@@ -111,7 +114,8 @@ def _parts(override: str) -> tuple[str, str, str]:
 def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
     """Quote what keys that take paths were told, and make those that exist absolute.
 
-    A run can then be resumed from any folder, and no name of a folder is taken for Hydra's grammar.
+    A run can then be resumed from any folder, and no name of a folder is taken for Hydra's grammar. Keys of
+    the trainer get the ``++`` that Hydra wants for those which the config does not name.
 
     Args:
         overrides: As typed.
@@ -126,6 +130,8 @@ def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
         if key in PATHS or key in FOLDERS:
             written = write_paths(value, _absolute if key in PATHS else str, swept=swept)
             override = f"{prefix}{key}={written}"
+        elif key.startswith(TRAINER) and not prefix:
+            override = f"++{override}"
         out.append(override)
     return out
 
@@ -138,7 +144,7 @@ def write_paths(value: str, change: Callable[[str], str] = str, *, swept: bool =
         change: Applied to each path.
         swept: Whether commas divide the values of a sweep.
     """
-    if value in ("", "null", "???") or ("${" in value and not Path(value).exists()):
+    if value in ("", "null", "???", AUTO) or ("${" in value and not Path(value).exists()):
         return value
     meant = read_paths(value, swept=swept)
     written = ",".join(quote(change(path)) for path in meant)
@@ -200,10 +206,16 @@ def _absolute(path: str) -> str:
 
 
 def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Name plans as :func:`name_plans` does, and let Hydra find the copies in ``folder``."""
+    named = name_plans(overrides, folder)
+    return with_searched(named, folder) if (folder / "plan").is_dir() else named
+
+
+def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
     """Make each ``plan=FILE.yaml[,FILE.yaml]`` an option of the config group ``plan``.
 
-    Plans are copied into ``folder``, which joins Hydra's search path: so any key of a plan can be overridden
-    or swept, and child processes of the run find it too.
+    Plans are copied into ``folder``, for Hydra's search path: so any key of a plan can be overridden or
+    swept, and child processes of the run find it too.
 
     Args:
         overrides: As typed.
@@ -222,8 +234,7 @@ def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
         name = _option(file.stem)
         names.append(name if name not in names else f"{name}_{i}")
         copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
-    rest = without(overrides, *PLANS)
-    return with_searched([*rest, f"plan={','.join(names)}"], folder)
+    return [*without(overrides, "plan"), f"plan={','.join(names)}"]
 
 
 def _plans(overrides: Sequence[str]) -> list[str]:

@@ -1,22 +1,43 @@
-"""The folders of runs and sweeps: where Hydra will put them, which are taken, and how one is resumed."""
+"""The folders of runs and sweeps: where Hydra will put them, which are taken, and who writes there."""
 
+import os
 import shlex
-from collections.abc import Sequence
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ingradient_pl.cli.overrides import find, is_sweep, parse_trust, quote, read_paths, without
+from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths, with_searched, without
+from ingradient_pl.cli.run_settings import same_settings
+from ingradient_pl.cli.sweep_files import write_sweep
+from ingradient_pl.lightning.run_files import LAST, TOLD
+from ingradient_pl.messages import UsageError
 
 CONF, ROOT = "ingradient_pl.conf", "train"
-LAST = Path("checkpoints") / "last.ckpt"
-CONFIG = Path(".hydra")
-TOLD = CONFIG / "resumed"
 MODELS = ("*.ckpt", "checkpoints/*.ckpt")
+OWN = ".hydra"
+"""Below a run or a sweep: its config, and copies of its plans."""
+BY_TIME = "${now:"
+RANKS = ("LOCAL_RANK", "RANK", "SLURM_PROCID")
+
+
+def is_first_rank() -> bool:
+    """Whether no other process of this run has a lower rank: folders are the first one's affair."""
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
+
+
+def is_requeued() -> bool:
+    """Whether SLURM has started this job before."""
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
 
 
 def compose_config(overrides: Sequence[str], *, swept: bool = False) -> DictConfig:
@@ -30,28 +51,62 @@ def compose_config(overrides: Sequence[str], *, swept: bool = False) -> DictConf
         )
 
 
-def with_folder(overrides: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """Name the folder of a new run or sweep once and for all, and make it.
+def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) -> list[str]:
+    """Name the folder of a run or sweep once and for all, make it, and put copies of its plans there.
 
-    A name that is made from the time is made unlike all others; one that somebody chose has to be free.
+    A folder named by the time gets a name unlike all others; one that somebody chose has to be free, or what
+    lies there has to be what ``resume`` goes on with.
+
+    Args:
+        overrides: Of a new run; plans are named as :func:`ingradient_pl.cli.overrides.name_plans` does.
+        flags: Of Hydra.
+        copies: Where the copies of the plans are so far.
 
     Raises:
         FileExistsError: If a run has left its model there.
+        UsageError: If ``resume=auto`` has no folder to look into.
     """
-    kind = "sweep" if is_sweep(flags) else "run"
-    key = f"hydra.{kind}.dir"
-    config = compose_config(overrides, swept=kind == "sweep")
+    swept = is_sweep(flags)
+    key = "hydra.sweep.dir" if swept else "hydra.run.dir"
+    planned = (copies / "plan").is_dir()
+    config = compose_config(with_searched(overrides, copies) if planned else overrides, swept=swept)
+    folder, by_time = _resolve(config, key), BY_TIME in OmegaConf.to_yaml(config.hydra[key.split(".")[1]])
+    if by_time:
+        folder = _choose(folder, config, overrides, key)
+    rest = [*without(overrides, key), f"{key}={quote(str(folder))}"]
+    if swept:
+        write_sweep(folder, without(overrides, key, "resume"))
+        rest = [*without(rest, "resume", "hydra.output_subdir"), f"hydra.output_subdir={TOLD.as_posix()}"]
+    else:
+        rest = take_folder(folder, rest, config)
+    if planned:
+        shutil.copytree(copies / "plan", folder / OWN / "plan", dirs_exist_ok=True)
+        rest = with_searched(rest, folder / OWN)
+    return rest
+
+
+def _resolve(config: DictConfig, key: str) -> Path:
     before = HydraConfig.instance().cfg
     try:
         HydraConfig.instance().set_config(config)
-        folder = Path(str(OmegaConf.select(config, key))).absolute()
+        return Path(os.path.abspath(str(OmegaConf.select(config, key))))  # noqa: PTH100 - without '..'
     finally:
         HydraConfig.instance().cfg = before
-    if "${now:" in OmegaConf.to_yaml(config.hydra[kind]):
-        folder = claim(folder)
-    elif kind == "run":
-        refuse_models(folder)
-    return [*without(overrides, key), f"{key}={quote(str(folder))}"]
+
+
+def _choose(folder: Path, config: DictConfig, overrides: Sequence[str], key: str) -> Path:
+    """Make a folder that is named by the time; within a job of SLURM its name is that of job and line."""
+    job = os.environ.get("SLURM_JOB_ID")
+    again = find(overrides, "resume") == AUTO or is_requeued()
+    if job:
+        plain: Any = OmegaConf.to_container(config.hydra[key.split(".")[1]], resolve=False)
+        line = zlib.crc32(" ".join(sorted(without(overrides, "resume"))).encode())
+        folder = Path(plain["dir"].split(BY_TIME)[0]).absolute() / f"slurm-{job}-{line:08x}"
+        if again and folder.is_dir():
+            return folder
+    elif again:
+        raise UsageError(f"resume=auto needs a folder that is the same each time: {key}=DIR")
+    return claim(folder)
 
 
 def claim(folder: Path) -> Path:
@@ -65,6 +120,34 @@ def claim(folder: Path) -> Path:
             number += 1
         else:
             return chosen
+
+
+def take_folder(folder: Path, overrides: Sequence[str], config: DictConfig) -> list[str]:
+    """Say what becomes of a run's folder: a new run, or one that goes on with what is there.
+
+    Args:
+        folder: Of the run.
+        overrides: What was told; ``resume=auto`` becomes the checkpoint, or null.
+        config: What they compose to.
+
+    Raises:
+        FileExistsError: If a new run would write over the model of another one.
+    """
+    told = find(overrides, "resume")
+    last, found = folder / LAST, models(folder)
+    goes_on = told == AUTO or (told in (None, "null") and is_requeued())
+    if found and told not in (None, "null", AUTO):
+        file = Path(read_paths(str(told))[0]).absolute()
+        goes_on = file.is_relative_to(folder)
+        last = file if goes_on else last
+        goes_on = goes_on or same_settings(folder, config, ignored=())
+    if found and not (goes_on and last.is_file()):
+        refuse_models(folder)
+    rest = without(overrides, "resume") if goes_on else list(overrides)
+    if found:
+        rest = [*without(rest, "hydra.output_subdir"), f"hydra.output_subdir={TOLD.as_posix()}"]
+        return [*rest, f"resume={quote(str(last))}"]
+    return rest
 
 
 def models(folder: Path) -> list[Path]:
@@ -81,62 +164,32 @@ def refuse_models(folder: Path) -> None:
     found = models(folder)
     if found:
         raise FileExistsError(
-            f"{_near(folder)} holds a run already ({_near(found[0])}). Go on with it: "
-            f"{shlex.quote(f'resume={_near(folder)}')}; or choose another folder."
+            f"{near(folder)} holds a run already ({near(found[0])}). Go on with it: "
+            f"{shlex.quote(f'resume={near(folder)}')}; or choose another folder."
         )
 
 
-def with_run(overrides: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:
-    """Make ``resume=RUN`` (the folder of a run) go on with that run: its config, its folder, its last epoch.
-
-    A path to a checkpoint file is left alone: it starts a new run from that file.
-
-    Args:
-        overrides: As typed.
-        folder: For a copy of the config, which is a stranger's until it has been looked at.
-
-    Returns:
-        Overrides, and flags that tell Hydra where the config is.
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; whoever dies lets go of it.
 
     Raises:
-        FileNotFoundError: If the folder holds no run, or the run no checkpoint yet.
-        ValueError: If its config could do anything but train in this folder.
+        FileExistsError: If another process is at work there.
     """
-    told = find(overrides, "resume")
-    if told is None or told == "null":
-        return list(overrides), []
-    run = Path(read_paths(told)[0]).absolute()
-    if not run.exists():
-        raise FileNotFoundError(
-            f"There is nothing to resume at {run}: name the folder of a run or a checkpoint."
-        )
-    if not run.is_dir():
-        return list(overrides), []
-    config, last = run / CONFIG / "config.yaml", run / LAST
-    for file in (config, last):
-        if not file.is_file():
-            raise FileNotFoundError(f"{run} cannot be resumed: it has no {file.relative_to(run)}.")
-    there = [f"hydra.run.dir={quote(str(run))}", f"hydra.output_subdir={TOLD.as_posix()}"]
-    rest = [*without(overrides, "resume"), f"resume={quote(str(last))}", *there, "hydra/job_logging=stdout"]
-    return rest, [
-        "--config-path",
-        str(_checked_copy(config, run, overrides, folder)),
-        "--config-name",
-        "config",
-    ]
+    lock = FileLock(folder / OWN / "lock")
+    (folder / OWN).mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise FileExistsError(
+            f"Another process is training in {near(folder)}. Wait for its end, or choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _checked_copy(config: Path, run: Path, overrides: Sequence[str], folder: Path) -> Path:
-    """Give a folder in which the config of a run lies once more, looked at."""
-    from ingradient_pl.cli.foreign_config import read_foreign_config  # it brings torch along
-
-    text = read_foreign_config(config, run, parse_trust(overrides), without(overrides, "resume"))
-    copy = folder / "resumed" / "config.yaml"
-    copy.parent.mkdir(parents=True)
-    copy.write_text(text, encoding="utf-8")
-    return copy.parent
-
-
-def _near(path: Path) -> Path:
+def near(path: Path) -> Path:
     """Name a path from here, where it lies below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,9 +1,11 @@
 """What a sweep leaves behind: one table of all its runs, the best first."""
 
 import csv
+import io
 import json
 import math
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from ingradient_pl.files import replace_file
+
 SCORE = Path(".hydra") / "score.json"
 TABLE = "runs.csv"
+REASON = "error.txt"
 
 
 class Run(NamedTuple):
@@ -38,39 +43,64 @@ class SweepTable(Callback):
         folder = Path(config.hydra.runtime.output_dir)
         if not (folder / SCORE.parent).is_dir():  # the run was told to leave no config behind
             return
-        done = job_return.status == JobStatus.COMPLETED and isinstance(job_return.return_value, float)
-        score = job_return.return_value if done and math.isfinite(job_return.return_value) else None
-        told = {"overrides": list(job_return.overrides or ()), config.maximise: score}
-        (folder / SCORE).write_text(json.dumps(told), encoding="utf-8")
-        if config.hydra.mode == RunMode.MULTIRUN:
-            _keep(config)
-            if job_return.status == JobStatus.FAILED:
-                print(f"The run in {folder} failed; the sweep goes on.", file=sys.stderr)
+        keep_score(folder, config.maximise, job_return)
+        swept = config.hydra.mode == RunMode.MULTIRUN
+        sweep = Path(config.hydra.sweep.dir) if swept else folder.parent
+        if swept or (sweep / TABLE).is_file():
+            keep_table(sweep, config.maximise)
+        if swept and job_return.status == JobStatus.FAILED:
+            print(f"The run in {folder} failed; the sweep goes on. {keep_reason(folder)}", file=sys.stderr)
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        runs = _keep(config)
-        if not runs:
-            return
-        shown = [_columns(config), *((run.folder, run.overrides, _format_score(run.score)) for run in runs)]
-        widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
-        for line in shown:
-            print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
-        print(f"Kept in {Path(config.hydra.sweep.dir) / TABLE}")
+        sweep = Path(config.hydra.sweep.dir)
+        if keep_table(sweep, config.maximise):
+            show_table(sweep)
 
 
-def _keep(config: DictConfig) -> list[Run]:
+def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
+    """Leave in a run's folder what it was told and what it reached, or why it failed."""
+    done = job.status == JobStatus.COMPLETED
+    reached = job.return_value if done else None
+    score = reached if isinstance(reached, float) and math.isfinite(reached) else None
+    file = folder / SCORE
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    told = before.get("overrides") or [str(entry).lstrip("+") for entry in job.overrides or ()]
+    file.write_text(json.dumps({"overrides": told, metric: score}), encoding="utf-8")
+    (folder / REASON).unlink(missing_ok=True)
+    if not done:
+        error = job._return_value  # the property raises it
+        (folder / REASON).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+
+
+def keep_reason(folder: Path) -> str:
+    """Give the last line of why a run failed."""
+    lines = (folder / REASON).read_text(encoding="utf-8").strip().splitlines()
+    return f"{lines[-1]} (more in {folder / REASON})"
+
+
+def show_table(sweep: Path) -> None:
+    """Print the table of a sweep's runs."""
+    file = sweep / TABLE
+    if not file.is_file():
+        return
+    with file.open(newline="", encoding="utf-8") as opened:
+        columns, *rows = list(csv.reader(opened))
+    shown = [columns, *([*entries, _format_score(float(score))] for *entries, score in rows)]
+    widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
+    for line in shown:
+        print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+    print(f"Kept in {file}")
+
+
+def keep_table(sweep: Path, metric: str) -> list[Run]:
     """Write the table of the runs so far, the best first, and give them."""
-    sweep = Path(config.hydra.sweep.dir)
-    runs = sorted(read_runs(sweep, config.maximise), key=lambda run: (math.isnan(run.score), -run.score))
+    runs = sorted(read_runs(sweep, metric), key=lambda run: (math.isnan(run.score), -run.score))
     if runs:
-        with (sweep / TABLE).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([_columns(config), *runs])
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([("run", "told", metric), *runs])
+        replace_file(sweep / TABLE, text.getvalue().encode())
     return runs
-
-
-def _columns(config: DictConfig) -> tuple[str, str, str]:
-    return "run", "told", str(config.maximise)
 
 
 def read_runs(sweep: Path, metric: str) -> list[Run]:

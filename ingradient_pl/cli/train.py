@@ -1,14 +1,12 @@
 """``ingradient-train``: one run, or ``-m`` for a sweep, composed by Hydra; help comes without torch."""
 
-import json
-import math
 import os
-import subprocess
+import shlex
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import hydra
@@ -19,9 +17,23 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, fail, plain_errors
-from ingradient_pl.cli.overrides import is_sweep, quote_paths, read_arguments, with_plans
-from ingradient_pl.cli.run_folders import with_folder, with_run
-from ingradient_pl.cli.sweep_table import SCORE
+from ingradient_pl.cli.overrides import (
+    AUTO,
+    find,
+    is_sweep,
+    name_plans,
+    quote,
+    quote_paths,
+    read_arguments,
+    read_paths,
+    with_plans,
+    without,
+)
+from ingradient_pl.cli.resume import with_run, with_sweep
+from ingradient_pl.cli.run_folders import hold_folder, is_first_rank, is_requeued, near, with_folder
+from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
+from ingradient_pl.cli.sweep_table import show_table
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
 
 COMMAND = "ingradient-train"
@@ -33,29 +45,13 @@ RUNS = ("-m", "--multirun", "-r", "--run")
 
 @hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")
 def _job(config: DictConfig) -> float:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from ingradient_pl.cli.sweep_job import train_job
+
+        return train_job(config)
     from ingradient_pl.cli.train_config import train
 
-    swept = HydraConfig.get().mode == RunMode.MULTIRUN
-    return _apart(config) if swept and config.trainer.get("strategy", "auto") != "auto" else train(config)
-
-
-def _apart(config: DictConfig) -> float:
-    """Train one job of a sweep in a process of its own, where it starts its ranks as any single run does.
-
-    A rank is started with its parent's command line, which would be the sweep's; and the parent of one job
-    is no good for the next: Lightning leaves the ranks' environment behind in it.
-
-    Raises:
-        ChildProcessError: If it fails.
-    """
-    told, folder = HydraConfig.get().overrides, HydraConfig.get().runtime.output_dir
-    paths = [entry for entry in told.hydra if entry.startswith("hydra.searchpath=")]
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", *told.task, *paths, f"hydra.run.dir={folder}"]
-    code = subprocess.run(line, check=False).returncode
-    if code:
-        raise ChildProcessError(f"The run in {folder} ended with exit code {code}: see what it said above.")
-    score = json.loads((Path(folder) / SCORE).read_text(encoding="utf-8"))[config.maximise]
-    return math.nan if score is None else float(score)
+    return train(config)
 
 
 def main() -> None:
@@ -63,18 +59,34 @@ def main() -> None:
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND), _errors_as_they_are():
+        sweep = None
+        sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
         try:
             sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(folder))
-            _job()
-        except InstantiationException as error:
-            if isinstance(error.__cause__, (ValueError, OSError)):
-                raise error.__cause__ from error
-            fail(COMMAND, ValueError(" ".join(str(error.__cause__ or error).split())))
-        except (HydraException, OmegaConfBaseException) as error:
-            fail(COMMAND, error, MISUSED)
+            sweep = sweep_folder(sys.argv[1:])
+            with _held(sys.argv[1:]):
+                _job()
         except Stopped as stopped:
             print(f"{COMMAND}: {stopped}", file=sys.stderr)
+            if sweep is not None:
+                again = shlex.quote(f"resume={near(sweep)}")
+                print(f"The sweep was stopped. Go on with it: {again}", file=sys.stderr)
             sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+        except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
+            if sweep is not None:
+                show_table(sweep)
+            _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    """Leave with one line and the exit code of what went wrong; what is no user's mistake goes on."""
+    if isinstance(error, InstantiationException):
+        if isinstance(error.__cause__, (ValueError, OSError)):
+            raise error.__cause__ from error
+        fail(COMMAND, ValueError(explain_instantiation(error)))
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        fail(COMMAND, ValueError(explain_override(error)), MISUSED)
+    raise error
 
 
 def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
@@ -82,15 +94,47 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: As typed.
-        folder: For copies of the plans and of a resumed run's config.
+        folder: For copies of the plans until the run's own folder is known.
     """
     told, flags = read_arguments(arguments)
     overrides = quote_paths(told, swept=is_sweep(flags))
-    overrides, there = with_run(with_plans(overrides, folder), folder)
-    runs = all(flag in RUNS for flag in flags) and not os.environ.get("LOCAL_RANK")
-    if runs and not there:
-        overrides = with_folder(overrides, flags)
+    if is_first_rank() and not all(flag in RUNS for flag in flags):  # something is shown, nothing trained
+        overrides, there = with_run(with_plans(overrides, folder), folder)
+        return [*overrides, *there, *flags]
+    overrides, flags = with_sweep(overrides, flags)
+    overrides, there = with_run(overrides, folder)
+    if not is_first_rank():
+        overrides = _of_rank(with_plans(overrides, folder), folder)
+    elif not there:
+        overrides = with_folder(name_plans(overrides, folder), flags, folder)
     return [*overrides, *there, *flags]
+
+
+def _of_rank(overrides: list[str], folder: Path) -> list[str]:
+    """Let a further rank write no config, and nothing at all where the first one chooses the folder."""
+    chosen = find(overrides, "hydra.run.dir") or quote(str(folder / "rank"))
+    rest = without(overrides, "hydra.run.dir", "hydra.output_subdir")
+    if find(rest, "resume") == AUTO or is_requeued():
+        last = Path(read_paths(chosen)[0]).absolute() / LAST
+        rest = [*without(rest, "resume"), f"resume={quote(str(last)) if last.is_file() else 'null'}"]
+    return [*rest, f"hydra.run.dir={chosen}", "hydra.output_subdir=null"]
+
+
+def sweep_folder(arguments: list[str]) -> Path | None:
+    """Give the folder of the sweep that a prepared line starts; None where it starts none."""
+    overrides, flags = read_arguments(arguments)
+    told = find(overrides, "hydra.sweep.dir") if is_sweep(flags) else None
+    return None if told is None else Path(read_paths(told)[0])
+
+
+def _held(arguments: list[str]) -> AbstractContextManager[None]:
+    """Hold the folder of the run, or of the sweep, that a prepared line starts."""
+    overrides, flags = read_arguments(arguments)
+    key = "hydra.sweep.dir" if is_sweep(flags) else "hydra.run.dir"
+    told = find(overrides, key)
+    if told is None or not is_first_rank():
+        return nullcontext()
+    return hold_folder(Path(read_paths(told)[0]))
 
 
 @contextmanager

@@ -1,14 +1,20 @@
 """Train what a composed config describes: every group is one constructor, called here."""
 
+import shlex
+import shutil
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.cli.failures import UsageError
+from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
+from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
+from ingradient_pl.messages import say
 
 
 def train(config: DictConfig) -> float:
@@ -22,8 +28,12 @@ def train(config: DictConfig) -> float:
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
         )
+    _check_objects(config)
     _check_counts(config)
     check_kinds(config_values(config))
+    run = Path(config.trainer.default_root_dir)
+    if config.resume == str(run / LAST) and is_finished(run, config.epochs):
+        return _done(run, config)
     seed_everything(config.seed)
     data = instantiate(config.data)
     module = instantiate(config.module)
@@ -32,9 +42,38 @@ def train(config: DictConfig) -> float:
     return fit(trainer, module, data, config.resume, config.maximise)
 
 
+def _done(run: Path, config: DictConfig) -> float:
+    """Say that a run is over, and give what it reached."""
+    record = read_record(run)
+    told = shlex.quote(f"resume={run}")
+    say(
+        f"{run} is finished: {record['epochs_done']} epochs were trained. To train on, ask for more: {told} "
+        f"epochs={2 * record['epochs_done']}"
+    )
+    shutil.rmtree(run / TOLD, ignore_errors=True)
+    return float(record["scores"].get(config.maximise, float("nan")))
+
+
 def instantiate_group(group: DictConfig | None) -> list[Any]:
     """Make what a group names; null switches the group or one of its entries off."""
-    return [made for made in instantiate(group or {}).values() if made is not None]
+    described = {
+        name: entry
+        for name, entry in (group or {}).items()
+        if not isinstance(entry, DictConfig) or "_target_" in entry  # an option of what another option lacks
+    }
+    return [made for made in (instantiate(entry) for entry in described.values()) if made is not None]
+
+
+def _check_objects(config: DictConfig) -> None:
+    """Refuse a text in the place of an object: it was meant to choose an option of a group."""
+    inside = {place: f"{group}@{place}" for group, place in NESTED.items()}
+    for place in (*inside, "data", "module", "trainer", "callbacks", "logger", "plan"):
+        found = OmegaConf.select(config, place)
+        if isinstance(found, str):
+            raise UsageError(
+                f"{place}={found} puts a text where the config describes an object. To choose an option: "
+                f"{inside.get(place, place)}={found}"
+            )
 
 
 def config_values(config: DictConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One training run: a trainer fits a module to data, and whoever stops it learns how to go on."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,8 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
-
-LAST = Path("checkpoints") / "last.ckpt"
-"""Where a run keeps the state that it is resumed from."""
 
 
 def seed_everything(seed: int) -> None:
@@ -36,19 +35,14 @@ def fit(
 
     Raises:
         Stopped: If the run was told to stop before its end.
-        ValueError: If the checkpoint holds no state of a training, or Lightning refuses the settings.
+        ValueError: If nothing can be trained from the checkpoint, or Lightning refuses the settings.
     """
-    if resume is not None and "optimizer_states" not in checkpoint.read_content(Path(resume)):
-        raise ValueError(
-            f"{resume} holds a model, but no state of its training (it was imported, perhaps): it can "
-            "predict, but not be trained further by resume=."
-        )
+    if resume is not None:
+        check_resumable(Path(resume), trainer.max_epochs)
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
-        run, epoch = trainer.default_root_dir, trainer.current_epoch
-        told = f"The run was stopped in epoch {epoch} (from 0). Go on with it: resume={run}"
-        raise Stopped(told, by_signal=trainer.received_sigterm) from asked
+        raise Stopped(_how_to_go_on(trainer), by_signal=trainer.received_sigterm) from asked
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
@@ -57,6 +51,41 @@ def fit(
         _print(f"Trained, {metric} {float(found):.4f}. The model: {last}; its scores:")
         _print(f"  ingradient predict --checkpoint {last} --source DATASET --only validation")
     return float(found)
+
+
+def check_resumable(file: Path, epochs: int | None) -> None:
+    """Refuse a checkpoint from which nothing can be trained.
+
+    Args:
+        file: The checkpoint.
+        epochs: How many the whole run shall have; None or -1 for no end.
+
+    Raises:
+        ValueError: If it holds no state of a training, or has trained so long already.
+    """
+    found = checkpoint.read_content(file)
+    if "optimizer_states" not in found:
+        raise ValueError(
+            f"{file} holds a model, but no state of its training (it was imported, perhaps): it can "
+            "predict, but not be trained further by resume=."
+        )
+    done = found["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if epochs is not None and 0 <= epochs <= done:
+        raise ValueError(
+            f"{file} has trained {done} epochs, and epochs={epochs} are asked for: there is nothing left to "
+            f"train. Ask for more: epochs={max(2 * done, 1)}"
+        )
+
+
+def _how_to_go_on(trainer: pl.Trainer) -> str:
+    run, done = Path(trainer.default_root_dir), trainer.current_epoch
+    if not (run / LAST).is_file():
+        return (
+            f"The run was stopped before its first checkpoint: there is nothing in {run} to go on with. "
+            "Start it again."
+        )
+    told = shlex.quote(f"resume={run}")
+    return f"The run was stopped after {done} whole epochs. Go on with it: {told}"
 
 
 def _print(text: str) -> None:

@@ -1,0 +1,108 @@
+"""What Hydra refuses, said with the nearest right name: keys, options, classes and their arguments."""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+UNKNOWN_KEY = re.compile(r"Could not override '([^'@]+)'|Key '([^']+)' is not in struct")
+UNKNOWN_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
+OPTIONS = re.compile(r"^\t(\S+)$", re.MULTILINE)
+UNKNOWN_TARGET = re.compile(r"Error (?:locating target|loading) '([^']+)'")
+UNKNOWN_ARGUMENT = re.compile(
+    r"Error in call to target '([^']+)'.*unexpected keyword argument '([^']+)'", re.DOTALL
+)
+MANY = 400
+NESTED = {
+    "network": "module.network",
+    "loss": "module.loss",
+    "optimizer": "module.optimizer",
+    "scheduler": "module.scheduler",
+    "draws": "data.draws",
+    "augment": "data.augment",
+}
+"""Groups that stand inside another group, and where."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Give ``Did you mean X?`` with a space before it, or nothing where no name is near.
+
+    >>> nearest("recipee", ["recipe", "seed"])
+    ' Did you mean recipe?'
+    """
+    found = difflib.get_close_matches(name, list(names), 1, 0.6)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def explain_override(error: Exception) -> str:
+    """Say in one line what is wrong with an override, and which name is the nearest right one."""
+    said = " ".join(str(error).split())
+    option = UNKNOWN_OPTION.search(str(error))
+    if option:
+        group, name = option[1].split("/")[-1], option[2]
+        options = OPTIONS.findall(str(error))
+        return f"There is no {group}={name}; there are {', '.join(options)}.{nearest(name, options)}"
+    key = UNKNOWN_KEY.search(str(error))
+    if key:
+        name = next(filter(None, key.groups()))
+        return f"There is no key or group '{name}'.{_nearest_key(name)} ({said})"
+    return said
+
+
+def explain_instantiation(error: Exception) -> str:
+    """Say in one line why an object of the config cannot be made."""
+    said = str(error)
+    argument = UNKNOWN_ARGUMENT.search(said)
+    if argument:
+        target, name = argument.groups()
+        return f"{target} has no argument '{name}'.{nearest(name, _arguments(target))}"
+    target = UNKNOWN_TARGET.search(said)
+    if target:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        return f"There is no {target[1]}.{nearest(target[1], _siblings(target[1]))}{cause}"
+    return " ".join(str(error.__cause__ or error).split())[:MANY]
+
+
+def _nearest_key(name: str) -> str:
+    from ingradient_pl.cli.run_folders import compose_config
+
+    try:
+        plain: Any = OmegaConf.to_container(compose_config([]), resolve=False)
+    except HydraException:
+        return ""
+    keys = {key for key in _keys(plain) if not key.startswith("hydra.")}
+    if name in NESTED:
+        return f" Did you mean {name}@{NESTED[name]}?"
+    return nearest(name, keys) or nearest(name.split(".")[-1], keys)
+
+
+def _keys(node: Any, name: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        inner = f"{name}.{key}" if name else str(key)
+        yield inner
+        yield from _keys(value, inner)
+
+
+def _arguments(target: str) -> list[str]:
+    try:
+        return list(inspect.signature(get_object(target)).parameters)
+    except (HydraException, ValueError, TypeError, ImportError):
+        return []
+
+
+def _siblings(target: str) -> list[str]:
+    """Give what the longest part of a dotted name that can be imported holds."""
+    parts = target.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        return [f"{module.__name__}.{name}" for name in dir(module) if not name.startswith("_")]
+    return []

@@ -1,0 +1,113 @@
+"""One job of a sweep: skipped where it is done, gone on with where it was begun, else trained."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from ingradient_pl.cli.overrides import quote
+from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
+from ingradient_pl.cli.run_settings import differences, shown
+from ingradient_pl.cli.sweep_table import SCORE
+from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.callbacks.run_config import keep_config
+from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished
+from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.messages import say
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+def train_job(config: DictConfig) -> float:
+    """Train what one job of a sweep was told, or go on with it; give its score.
+
+    Raises:
+        FileExistsError: If its folder holds a run with other settings, or another process is at work there.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    take_up(folder, config)
+    if config.resume is not None and is_finished(folder, config.epochs):
+        return train(config)  # which says that it is done
+    if config.trainer.get("strategy", "auto") != "auto":
+        return _apart(config, folder)
+    with hold_folder(folder):
+        return train(config)
+
+
+def take_up(folder: Path, config: DictConfig) -> None:
+    """Have ``config`` go on with what its folder holds.
+
+    Raises:
+        FileExistsError: If that is a run with other settings, or without a state to go on from.
+    """
+    if not models(folder):
+        if (folder / TOLD).is_dir():
+            keep_config(folder / TOLD)
+        return
+    if not (folder / CONFIG).is_file() or not (folder / LAST).is_file():
+        refuse_models(folder)
+    other = differences(folder, config)
+    if other:
+        raise FileExistsError(
+            f"{near(folder)} holds a run with other settings ({shown(other)}), and it is not written over. "
+            "Choose another folder: hydra.sweep.dir=DIR"
+        )
+    with open_dict(config):
+        config.resume = str(folder / LAST)
+    say(f"Going on with {near(folder)}.")
+
+
+def _apart(config: DictConfig, folder: Path) -> float:
+    """Train in a process of its own, which starts its ranks as any single run does.
+
+    A rank is started with its parent's command line, which would be the sweep's; and the parent of one job
+    is no good for the next: Lightning leaves the ranks' environment behind in it.
+
+    Raises:
+        ChildProcessError: If it fails.
+        Stopped: If it was told to stop.
+    """
+    told = HydraConfig.get().overrides
+    paths = [entry for entry in told.hydra if entry.startswith("hydra.searchpath=")]
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *told.task, *paths]
+    line.append(f"hydra.run.dir={quote(str(folder))}")
+    if config.resume is not None:
+        line.append(f"resume={quote(str(config.resume))}")
+    code = _run(line)
+    if code in (INTERRUPTED, TERMINATED, -signal.SIGINT, -signal.SIGTERM):
+        raise Stopped("The sweep was stopped.", by_signal=code in (TERMINATED, -signal.SIGTERM))
+    if code:
+        raise ChildProcessError(f"The run in {folder} ended with exit code {code}: see what it said above.")
+    score = json.loads((folder / SCORE).read_text(encoding="utf-8"))[config.maximise]
+    return math.nan if score is None else float(score)
+
+
+def _run(line: list[str]) -> int:
+    """Run a process to its end, whoever is interrupted meanwhile; hand SIGTERM on."""
+    process = subprocess.Popen(line)
+    with _handing_on(process):
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the child was interrupted, too, and says so by its exit code
+                continue
+
+
+@contextmanager
+def _handing_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    def hand_on(number: int, frame: Any) -> None:
+        process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
