@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from ingradient_pl.inference.checkpoint import OURS
+from ingradient_pl.inference.checkpoint_file import OURS
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
 from ingradient_pl.provenance import code_state, device_name, versions
