@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ingradient_pl.commands.compare import compare as compare
     from ingradient_pl.commands.evaluate import evaluate as evaluate
     from ingradient_pl.commands.export import export as export
+    from ingradient_pl.commands.export_nnunet import export_nnunet as export_nnunet
     from ingradient_pl.commands.import_nnunet import import_nnunet as import_nnunet
     from ingradient_pl.commands.load import load as load
     from ingradient_pl.commands.phantoms import phantoms as phantoms
@@ -94,6 +95,7 @@ __all__, __getattr__, __dir__ = attach(
         "draws": "draws.planned",
         "evaluate": "commands.evaluate",
         "export": "commands.export",
+        "export_nnunet": "commands.export_nnunet",
         "import_nnunet": "commands.import_nnunet",
         "load": "commands.load",
         "loss": "planning.constructors",

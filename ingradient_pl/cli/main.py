@@ -16,6 +16,7 @@ COMMANDS = {
     "postprocess": "segmentations -> without stray pieces and holes; --learn true finds out what helps",
     "export": "a checkpoint -> its networks for other programs, as torch.export or ONNX files",
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
+    "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
     "lightning-config": "store, plan and overrides -> a config for the next three",
     "fit": "train by a LightningCLI config (ingradient-train is the Hydra way)",
     "validate": "validate a checkpoint by a LightningCLI config",

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from ingradient_pl.networks.blocks import POINT, Convolution, ResidualBlock
 from ingradient_pl.networks.unet import UNet
 
+VOLUME_KERNEL = 5
+"""Axes of the kernel of a 3D convolution."""
 WRAPPED = ("module.", "_orig_mod.")
 """What distributed training and compilation put before every name."""
 
@@ -46,6 +48,45 @@ def nnunet_weights(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Te
             )
         found[ours] = weight
     return found
+
+
+def to_nnunet_weights(network: UNet, *, flat: bool = False) -> dict[str, Tensor]:
+    """Name the weights of ``network`` as nnU-Net's PlainConvUNet or ResidualEncoderUNet holds them.
+
+    nnU-Net registers each convolution and norm twice and the encoder again inside the decoder: a strict load
+    wants every name. Heads of levels that are not supervised here become zero; no prediction uses them.
+
+    Args:
+        network: Plain or residual UNet.
+        flat: Whether nnU-Net's network is two-dimensional: kernels then lose their axis of one voxel.
+
+    Returns:
+        nnU-Net's ``network_weights``, on the CPU in float32.
+    """
+    own = {name: weight.detach().cpu().float() for name, weight in network.state_dict().items()}
+    named: dict[str, Tensor] = {}
+    for ours, theirs in nnunet_names(network):
+        weight = own[ours]
+        named[theirs] = weight.squeeze(2) if flat and weight.ndim == VOLUME_KERNEL else weight.contiguous()
+    last = len(network.decoder) - 1
+    for stage in range(len(network.decoder)):
+        above = named[f"decoder.transpconvs.{stage}.bias"]
+        outputs = own["heads.0.bias"].shape[0]
+        head = f"decoder.seg_layers.{stage}"
+        kernel = named[f"decoder.seg_layers.{last}.weight"].shape[2:]
+        named.setdefault(f"{head}.weight", own["heads.0.weight"].new_zeros(outputs, len(above), *kernel))
+        named.setdefault(f"{head}.bias", own["heads.0.bias"].new_zeros(outputs))
+    named |= {alias: weight for name, weight in named.items() for alias in _registered_again(name)}
+    return named | {
+        f"decoder.{name}": weight for name, weight in named.items() if name.startswith("encoder.")
+    }
+
+
+def _registered_again(name: str) -> Iterator[str]:
+    for part, number in (("conv", 0), ("norm", 1)):
+        before, found, after = name.rpartition(f".{part}.")
+        if found:
+            yield f"{before}.all_modules.{number}.{after}"
 
 
 def nnunet_names(network: UNet) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,39 @@
+"""``ingradient export-nnunet``: a checkpoint -> a model folder that nnU-Net predicts with."""
+
+from pathlib import Path
+
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.messages import say
+from ingradient_pl.nnunet import export as nnunet_export
+from ingradient_pl.spec import TRUSTED
+
+
+def export_nnunet(
+    checkpoint: AnyPath | list[AnyPath], output: AnyPath, trust: list[str] | None = None
+) -> Path:
+    """Write a trained model as nnU-Net 2 keeps its own, for every tool that takes models of nnU-Net.
+
+    Args:
+        checkpoint: Checkpoint, or several whose answers nnU-Net shall average: each becomes a fold.
+        output: Folder to make, with plans.json, dataset.json and fold_0 and so on.
+        trust: Further packages whose classes the checkpoint may name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If nnU-Net has no network, normalisation or resampling that gives the same answer.
+    """
+    files = checkpoint if isinstance(checkpoint, list) else [checkpoint]
+    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    folder = Path(output)
+    remarks = nnunet_export.export_nnunet(model, folder)
+    for remark in remarks:
+        say(f"Note: {remark}")
+    say(
+        f"{len(model.networks)} fold(s) written to {folder}. Predict:\n"
+        f"nnUNetv2_predict_from_modelfolder -m {folder} -i IMAGES -o OUTPUT "
+        f"-f {' '.join(str(fold) for fold in range(len(model.networks)))}"
+    )
+    return folder
