@@ -1,11 +1,14 @@
 """SegmentationModule: a network, its loss, its optimiser and schedule, under Lightning's hooks."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
@@ -16,8 +19,11 @@ from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.graph import graph_problem, make_graph
+from ingradient_pl.lightning.precision import check_precision
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.optimizers.parameters import Parameters
+from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.patch import Batch
 
@@ -38,6 +44,9 @@ class SegmentationModule(pl.LightningModule):
             where it has none.
         compile: Whether the network is compiled on its first step. Weights keep their names, so
             checkpoints predict and resume without it.
+        graph: Whether a training step is recorded on its first batch and replayed as one launch (a CUDA
+            graph): "auto" where it can be, with a line that says why where it cannot on a GPU; True tries
+            with networks of other packages too, and refuses where it cannot; False never.
     """
 
     def __init__(
@@ -50,8 +59,12 @@ class SegmentationModule(pl.LightningModule):
         length_argument: str | None = None,
         *,
         compile: bool = False,
+        graph: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
+        self.graph = graph
+        self._graph: StepGraph | None = None
+        self._replays = False  # whether the batch at hand is stepped by it
         self.network, self.loss = network, loss
         self.optimizer, self.scheduler = optimizer, scheduler
         self.interval, self.length_argument = interval, length_argument
@@ -64,6 +77,7 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def setup(self, stage: str) -> None:
+        check_precision(self.trainer.precision)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
             _check_agreement(self.loss, data)
@@ -82,20 +96,65 @@ class SegmentationModule(pl.LightningModule):
         self._seed = torch.initial_seed()  # what seed_everything set, the same on all ranks
 
     @override
+    def on_train_start(self) -> None:
+        problem = "module.graph=false"
+        if self.graph is not False:
+            found = graph_problem(self.trainer, self.network, any_network=self.graph is True)
+            if found is None:
+                self._graph = make_graph(self.trainer, self.network, self.loss)
+                return
+            problem = found
+        self._without_graph(problem, told=self.graph is True or self.device.type == "cuda")
+
+    @override
+    def on_fit_end(self) -> None:
+        self._graph = None  # and the memory it holds
+
+    @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._replays = self._prepare_graph(batch)
         # Dropout depends on seed and patches alone, as these do: a resumed run drops what it would have
         torch.manual_seed(_mixed(self._seed, batch.numbers[0]))
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        pyramid = self.network(batch.image)
-        loss = self.loss(pyramid, batch.label)
+        if self._replays and self._graph is not None:
+            outputs = self._graph(batch.image, batch.label)
+            loss, pyramid = outputs.loss.clone(), outputs.pyramid
+        else:
+            pyramid = as_pyramid(self.network(batch.image))
+            loss = self.loss(pyramid, batch.label)
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch.cases))
-        return {"loss": loss, "pyramid": [level.detach() for level in pyramid]}  # callbacks look at it
+        if not self._is_looked_at(batch_idx):
+            return {"loss": loss}  # logits that nobody looks at would stay until the next step
+        return {"loss": loss, "pyramid": [level.detach() for level in pyramid]}
+
+    @override
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        if not self._replays:  # what is replayed has been there and back
+            super().backward(loss, *args, **kwargs)
+
+    @override
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        if not self._replays:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    @override
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: torch.optim.Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        if self._replays and optimizer_closure is not None:
+            optimizer_closure()
+        else:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        pyramid = self.network(batch.image)
+        pyramid = as_pyramid(self.network(batch.image))
         loss = self.loss(pyramid, batch.label)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.cases), sync_dist=True)
         return {"loss": loss, "pyramid": pyramid}
@@ -122,6 +181,38 @@ class SegmentationModule(pl.LightningModule):
         length = {} if self.length_argument is None else {self.length_argument: self._length()}
         return self.scheduler(optimizer, **length)
 
+    def _prepare_graph(self, batch: Batch) -> bool:
+        """Record the step where it is not yet; tell whether this batch is stepped by the record."""
+        if self._graph is None or not self._graph.takes(batch.image, batch.label):
+            return False
+        try:
+            self._graph.prepare(batch.image, batch.label)
+        except GraphError as error:
+            self._graph = None
+            self._without_graph(str(error), told=True)
+        return self._graph is not None
+
+    def _without_graph(self, problem: str, *, told: bool) -> None:
+        """Go on without a record of the step, or refuse where one was asked for.
+
+        Raises:
+            ValueError: If ``module.graph=true``.
+        """
+        if self.graph is True:
+            raise ValueError(
+                f"module.graph=true, but a training step cannot be recorded: {problem}. Set "
+                "module.graph=auto to train without where it cannot."
+            )
+        if told:
+            rank_zero_warn(
+                f"Training steps are launched one kernel at a time, not as a CUDA graph: {problem}"
+            )
+
+    def _is_looked_at(self, batch_idx: int) -> bool:
+        """Whether a callback may look at the logits of a training batch."""
+        known = [getattr(one, "looks_at", None) for one in self.trainer.callbacks]  # type: ignore[attr-defined]
+        return any(looks is not None and looks(self.trainer, batch_idx) for looks in known)
+
     def _length(self) -> int:
         """Give the length of the whole run in what the schedule counts."""
         steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
@@ -133,6 +224,11 @@ class SegmentationModule(pl.LightningModule):
                 "module.length_argument=null"
             )
         return int(length)
+
+
+def as_pyramid(given: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Give logits as a list of levels, finest first; a network that gives them bare has one level."""
+    return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
 def _mixed(seed: int, number: int) -> int:

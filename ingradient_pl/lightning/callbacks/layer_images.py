@@ -52,12 +52,17 @@ class LayerImages(pl.Callback):
     ) -> None:
         self._show("val", trainer, outputs, batch, batch_idx)
 
-    def _show(self, stage: str, trainer: pl.Trainer, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def looks_at(self, trainer: pl.Trainer, batch_idx: int) -> bool:
+        """Whether a picture of this batch is due, for which its logits must be kept."""
         epoch = trainer.current_epoch
         last = trainer.max_epochs is not None and epoch == trainer.max_epochs - 1
         due = batch_idx == 0 and (epoch % self.every_n_epochs == 0 or last) and not trainer.sanity_checking
-        if not due or not trainer.is_global_zero or not isinstance(outputs, Mapping):
+        return due and trainer.is_global_zero
+
+    def _show(self, stage: str, trainer: pl.Trainer, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if not self.looks_at(trainer, batch_idx) or not isinstance(outputs, Mapping):
             return
+        epoch = trainer.current_epoch
         pyramid = [level[0].float() for level in outputs["pyramid"]]
         names, written = _outputs(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
         picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names, written)
