@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ingradient_pl.planning.planner import Planner as Planner
     from ingradient_pl.store.case_store import CaseStore as CaseStore
     from ingradient_pl.task import Task as Task
-    from ingradient_pl.transforms.intensity import Augment as Augment
+    from ingradient_pl.transforms.augment import Augment as Augment
     from ingradient_pl.transforms.patch import Batch as Batch
     from ingradient_pl.transforms.patch import Patch as Patch
 
@@ -68,7 +68,7 @@ RETIRED = {
 __all__, __getattr__, __dir__ = attach(
     __name__,
     {
-        "Augment": "transforms.intensity",
+        "Augment": "transforms.augment",
         "Batch": "transforms.patch",
         "Box": "geometry",
         "CaseStore": "store.case_store",

@@ -12,7 +12,8 @@ from runs import composed
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
-from ingradient_pl.transforms.intensity import GaussianBlur, _is_range
+from ingradient_pl.transforms.intensity import GaussianBlur
+from ingradient_pl.transforms.intensity_base import is_range
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -73,7 +74,7 @@ def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_pat
         with pytest.raises(InstantiationException, match=r"'sigma' of GaussianNoise is a range.*got"):
             instantiate(config.data)
     for wrong in (0.1, ("a", "b"), (0, 1, 2), (float("nan"), 1.0), None):
-        assert not _is_range(wrong, 0)
+        assert not is_range(wrong, 0)
 
 
 def test_the_shipped_margin_is_the_codes(quick, tmp_path):

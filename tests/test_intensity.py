@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch.testing import assert_close
 
+from ingradient_pl.transforms.augment import NNUNET, Augment
 from ingradient_pl.transforms.intensity import (
-    NNUNET,
-    Augment,
     BodyMask,
     Brightness,
     Contrast,
@@ -29,6 +28,7 @@ from ingradient_pl.transforms.intensity_da5 import (
     LocalGamma,
     Sharpening,
     bump,
+    bump_curves,
 )
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.separable_filters import about_one, blur_rows, coarse_rows
@@ -136,15 +136,17 @@ def test_a_constant_image_stays_finite(transform):
 
 
 def test_factors_are_as_often_below_one_as_above():
-    rng = np.random.default_rng(0)
-    drawn = np.array([about_one(rng, (0.7, 1.5)) for _ in range(20_000)])
+    numbers = np.random.default_rng(0).random((20_000, 2))
+    drawn = about_one(numbers, (0.7, 1.5))
     assert drawn.min() >= 0.7
     assert drawn.max() <= 1.5
     assert (drawn < 1).mean() == pytest.approx(0.5, abs=0.015)
     assert drawn.mean() == pytest.approx((0.85 + 1.25) / 2, abs=0.01)
     second = 0.5 * ((1 - 0.7**3) / (3 * 0.3) + (1.5**3 - 1) / (3 * 0.5))
     assert (drawn**2).mean() == pytest.approx(second, abs=0.02)
-    assert {about_one(rng, (1.0, 1.0)) for _ in range(5)} == {1.0}
+    assert set(about_one(numbers, (1.0, 1.0))) == {1.0}
+    assert about_one(numbers, (1.2, 1.5)).min() >= 1.2
+    assert about_one(numbers, (0.5, 0.8)).max() <= 1.0
 
 
 def test_noise_has_the_moments_of_nnunets():
@@ -302,18 +304,20 @@ def test_gradients_go_up_as_often_as_down_and_local_gammas_darken_as_often_as_th
     assert np.mean(np.array(rises) > 0) == pytest.approx(0.5, abs=0.1)
 
 
+def bumps(count, shape, centre):
+    numbers = np.random.default_rng(0).random((count, 6))
+    return bump(torch.from_numpy(bump_curves(numbers, shape, centre)).float(), shape)
+
+
 def test_bumps_are_narrow_or_as_wide_as_the_patch():
-    rng = np.random.default_rng(0)
-    means = [float(bump(torch.zeros(1, 24, 24, 24), rng, (0.5, 0.5)).mean()) for _ in range(200)]
+    means = bumps(200, (24, 24, 24), (0.5, 0.5)).mean((1, 2, 3)).tolist()
     # a Gaussian a sixth of the patch wide fills 7 % of it, one of the patch's own width 60 %
     assert 0.06 < min(means) < 0.12
     assert 0.55 < max(means) < 0.62
 
 
 def test_a_bump_runs_from_zero_to_one():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        found = bump(images(1, 1)[0], rng, (-0.5, 1.5))
+    for found in bumps(20, SHAPE, (-0.5, 1.5)):
         assert found.min() == pytest.approx(0, abs=1e-5)
         assert found.max() == pytest.approx(1, abs=1e-5)
 

@@ -47,7 +47,7 @@ def config_of(store, plan, folder):
             "plan": shape,
             "draws": {"patch": shape["patch"], "spacing": shape["spacing"], "batch_size": 2},
             "augment": {
-                "class_path": "ingradient_pl.transforms.intensity.Augment",
+                "class_path": "ingradient_pl.transforms.augment.Augment",
                 "init_args": {
                     "transforms": [{"class_path": "ingradient_pl.transforms.intensity.GaussianNoise"}],
                     "seed": 0,

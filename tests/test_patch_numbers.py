@@ -10,7 +10,7 @@ from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.loading.patches import PatchNumbers
 from ingradient_pl.planning.plan_yaml import read_plan
-from ingradient_pl.transforms.intensity import Augment
+from ingradient_pl.transforms.augment import Augment
 
 
 @pytest.fixture

@@ -11,9 +11,18 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
-from ingradient_pl.transforms import labels
+from ingradient_pl.transforms import (
+    channel_intensity,
+    counter_noise,
+    intensity,
+    intensity_da5,
+    labels,
+    reductions,
+    separable_filters,
+)
 from ingradient_pl.transforms import resample as resample_module
-from ingradient_pl.transforms.intensity import NNUNET, Augment, BodyMask, GaussianNoise
+from ingradient_pl.transforms.augment import NNUNET, Augment
+from ingradient_pl.transforms.intensity import BodyMask, GaussianNoise
 from ingradient_pl.transforms.intensity_da5 import DA5
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.patch import AxisSampling, Interpolation, ObliqueSampling, Patch, PlaneSampling
@@ -216,6 +225,9 @@ def test_many_labels_as_16_bit_come_through():
     assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
 
 
+AUGMENTATION = (channel_intensity, counter_noise, intensity, intensity_da5, reductions, separable_filters)
+
+
 class Sleepless(TorchDispatchMode):
     """Refuses whatever makes the host wait for a device, or gives a shape that only the device knows."""
 
@@ -243,7 +255,7 @@ def test_no_device_is_waited_for(transforms, inside, flat, monkeypatch):
     turned = PlaneSampling if flat else ObliqueSampling
     assert {type(patch.sampling) for patch in patches} == {AxisSampling, turned}
     expected = Prepare(SHAPE)(patches)
-    for unit in (resample_module, labels):
+    for unit in (resample_module, labels, *AUGMENTATION):
         monkeypatch.setattr(unit, "on_host", lambda voxels: False)
     for name in ("cpu", "numpy", "tolist", "item"):
         monkeypatch.setattr(torch.Tensor, name, fetched)

@@ -8,10 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.geometry import AXES, Grid
+from ingradient_pl.geometry import AXES, Grid, is_flat
 
-FLAT_ABOVE = 3.0
-"""A patch this many times longer than its first axis moves within its slices only (nnU-Net's dummy 2D)."""
 NARROW_ABOVE = 1.5
 HALF_TURN = 180.0
 NARROW_TURN = 15.0
@@ -92,7 +90,7 @@ class RandomAffine:
 
     def is_flat(self, patch: Grid) -> bool:
         """Tell whether ``patch`` moves within its slices only."""
-        return max(patch.shape) / patch.shape[0] > FLAT_ABOVE if self.flat is None else self.flat
+        return is_flat(patch.shape) if self.flat is None else self.flat
 
     def _degrees(self, patch: Grid) -> tuple[float, float]:
         if not self.is_flat(patch):

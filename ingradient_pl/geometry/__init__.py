@@ -9,6 +9,18 @@ AXES = 3
 Voxels = tuple[int, int, int]
 Millimetres = tuple[float, float, float]
 
+FLAT_ABOVE = 3.0
+"""A patch this many times longer than its first axis is flat (nnU-Net's dummy 2D)."""
+
+
+def is_flat(shape: Sequence[int]) -> bool:
+    """Tell whether a patch is so flat that what happens to it happens within its slices.
+
+    >>> is_flat((16, 48, 48)), is_flat((16, 49, 48))
+    (False, True)
+    """
+    return max(shape) / shape[0] > FLAT_ABOVE
+
 
 class Grid(NamedTuple):
     """A box of space cut into voxels.

@@ -18,7 +18,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
-from ingradient_pl.transforms.intensity import Augment
+from ingradient_pl.transforms.augment import Augment
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
@@ -181,7 +181,8 @@ class SegmentationData(pl.LightningDataModule):
             )
         patches = CasePatches(self.store, self.plan, draws, names)
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
-        pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order)
+        augment = None if repeated else self.augment.draw  # what validates is left as it is
+        pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment)
         return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers, pack, self._device())
 
     def _device(self) -> torch.device:

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 from ingradient_pl.lazy import attach
 
 if TYPE_CHECKING:
-    from ingradient_pl.transforms.intensity import Augment as Augment
+    from ingradient_pl.transforms.augment import Augment as Augment
+    from ingradient_pl.transforms.augment import BatchTransform as BatchTransform
+    from ingradient_pl.transforms.channel_intensity import ChannelIntensity as ChannelIntensity
     from ingradient_pl.transforms.intensity import BodyMask as BodyMask
     from ingradient_pl.transforms.intensity import Brightness as Brightness
     from ingradient_pl.transforms.intensity import Contrast as Contrast
     from ingradient_pl.transforms.intensity import Gamma as Gamma
     from ingradient_pl.transforms.intensity import GaussianBlur as GaussianBlur
     from ingradient_pl.transforms.intensity import GaussianNoise as GaussianNoise
-    from ingradient_pl.transforms.intensity import Intensity as Intensity
     from ingradient_pl.transforms.intensity import LowResolution as LowResolution
     from ingradient_pl.transforms.intensity import OneOf as OneOf
+    from ingradient_pl.transforms.intensity_base import Intensity as Intensity
     from ingradient_pl.transforms.intensity_da5 import AdditiveBrightness as AdditiveBrightness
     from ingradient_pl.transforms.intensity_da5 import BlankRectangles as BlankRectangles
     from ingradient_pl.transforms.intensity_da5 import BrightnessGradient as BrightnessGradient
@@ -35,18 +37,20 @@ __all__, __getattr__, __dir__ = attach(
     __name__,
     {
         "AdditiveBrightness": "transforms.intensity_da5",
-        "Augment": "transforms.intensity",
+        "Augment": "transforms.augment",
         "Batch": "transforms.patch",
+        "BatchTransform": "transforms.augment",
         "BlankRectangles": "transforms.intensity_da5",
         "BodyMask": "transforms.intensity",
         "Brightness": "transforms.intensity",
         "BrightnessGradient": "transforms.intensity_da5",
         "CT": "transforms.normalise",
+        "ChannelIntensity": "transforms.channel_intensity",
         "Contrast": "transforms.intensity",
         "Gamma": "transforms.intensity",
         "GaussianBlur": "transforms.intensity",
         "GaussianNoise": "transforms.intensity",
-        "Intensity": "transforms.intensity",
+        "Intensity": "transforms.intensity_base",
         "LocalGamma": "transforms.intensity_da5",
         "LowResolution": "transforms.intensity",
         "MinMax01": "transforms.normalise",

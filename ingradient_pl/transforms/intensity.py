@@ -1,103 +1,46 @@
 """Random changes of intensity on the device: nnU-Net's set, each usable alone."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from textwrap import shorten
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
-from ingradient_pl.short_repr import MOST
+from ingradient_pl.geometry import is_flat
+from ingradient_pl.transforms.augmentation_table import Drawn
+from ingradient_pl.transforms.channel_intensity import (
+    Additive,
+    BatchedIntensity,
+    ChannelIntensity,
+    Uniforms,
+    Volumes,
+)
+from ingradient_pl.transforms.counter_noise import normal_noise
+from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
 from ingradient_pl.transforms.normalise import clip_
-from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.reductions import means, ranges, take_moments_
+from ingradient_pl.transforms.resample import on_host
 from ingradient_pl.transforms.separable_filters import (
     Range,
     about_one,
-    apply_filter,
+    apply_matrices,
     blur_rows,
-    choose_channels,
     coarse_rows,
-    noise_like,
+    matrices_of,
+    within,
 )
 
-Images = Float[Tensor, "batch channel z y x"]
-Image = Float[Tensor, "channel z y x"]
-
-FLAT_ABOVE = 3.0
 SMALLEST = 1e-7
-SIGNED = ("centre",)
-"""Ranges that may lie below zero."""
-INTENSITIES = 1
-"""The stream of random numbers that is the augmentation's; the draws' are others."""
-
-
-class Intensity:
-    """What every change is: a frozen dataclass of settings, called with a batch.
-
-    Whether a patch is changed is decided on the host from the patch's own random numbers, so that patches
-    left alone cost nothing, what happens to one does not depend on the others, and no device is waited for.
-    The image is changed in place.
-    """
-
-    p: float = 1.0
-
-    def __call__(
-        self,
-        image: Images,
-        rngs: Sequence[np.random.Generator],
-        body: Bool[Tensor, "batch #channel z y x"] | None = None,
-    ) -> Images:
-        """Change ``image`` in place, each patch with probability ``p``.
-
-        Args:
-            image: Normalised patches.
-            rngs: Random numbers of each patch.
-            body: Voxels inside the patient, for those that ask.
-
-        Returns:
-            The same tensor.
-        """
-        for patch, rng in zip(image, rngs, strict=True):
-            if rng.random() < self.p:
-                self.change(patch, rng)
-        return image
-
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        """Change one patch in place."""
-        raise NotImplementedError
-
-    def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            name, value = field.name, getattr(self, field.name)
-            if isinstance(value, list):  # YAML knows lists only
-                value = tuple(value)
-                object.__setattr__(self, name, value)
-            if field.type == Range and not _is_range(value, -math.inf if name in SIGNED else 0):
-                raise ValueError(
-                    f"'{name}' of {type(self).__name__} is a range, [smallest, largest], of finite numbers"
-                    f"{'' if name in SIGNED else ' of at least 0'}; got {value!r}."
-                )
-            if (name == "p" or name.endswith("_p")) and not 0 <= value <= 1:
-                raise ValueError(
-                    f"'{name}' of {type(self).__name__} is a probability in [0, 1], got {value}. "
-                    "A percentage? Divide it by 100."
-                )
-
-
-def _is_range(value: Any, least: float) -> bool:
-    """Tell whether a setting is two ascending finite numbers, none below ``least``."""
-    match value:
-        case (int() | float() as low, int() | float() as high):
-            return least <= low <= high < math.inf and low > -math.inf
-    return False
+AXES = (0, 1, 2)
+Values = Float[Tensor, "row value"]
+Parameters = Float32[np.ndarray, "row value"]
 
 
 @dataclass(frozen=True)
-class GaussianNoise(Intensity):
+class GaussianNoise(Additive):
     """Add noise, independent in each voxel.
 
     Args:
@@ -108,13 +51,22 @@ class GaussianNoise(Intensity):
     sigma: Range = (0.0, 0.1)
     p: float = 0.1
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        sigma = float(rng.uniform(*self.sigma))
-        patch.add_(noise_like(patch, rng), alpha=sigma)
+    numbers: ClassVar[int] = 3
+    shared: ClassVar[int] = 1
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        keys = (numbers[:, 1:] * 2.0**32).astype(np.uint32)
+        keys[:, 1] |= 1  # odd
+        sigmas = within(numbers[:, :1], self.sigma) * 2**0.5
+        return np.concatenate([sigmas.astype(np.float32), keys.view(np.float32)], 1)
+
+    def addend(self, shape: Sequence[int], values: Values) -> Volumes:
+        noise = normal_noise(values[:, 1:].view(torch.int32), int(np.prod(shape)))
+        return noise.mul_(values[:, :1]).view(len(values), *shape)
 
 
 @dataclass(frozen=True)
-class GaussianBlur(Intensity):
+class GaussianBlur(ChannelIntensity):
     """Blur, each axis of each channel by its own width.
 
     Args:
@@ -129,15 +81,19 @@ class GaussianBlur(Intensity):
     together: bool = False
     p: float = 0.2
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            sigmas = np.full(3, rng.uniform(*self.sigma)) if self.together else rng.uniform(*self.sigma, 3)
-            rows = [blur_rows(n, sigma) for n, sigma in zip(channel.shape[1:], sigmas, strict=True)]
-            apply_filter(channel, rows)
+    numbers: ClassVar[int] = 3
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        sigmas = within(numbers[:, [0, 0, 0]] if self.together else numbers, self.sigma)
+        rows = [[blur_rows(shape[axis], line[axis]) for axis in _long(shape)] for line in sigmas]
+        return matrices_of(rows, [shape[axis] for axis in _long(shape)])
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        return apply_matrices(volumes, values, _long(volumes.shape[1:]))
 
 
 @dataclass(frozen=True)
-class Brightness(Intensity):
+class Brightness(ChannelIntensity):
     """Multiply each channel by a factor.
 
     Args:
@@ -150,13 +106,22 @@ class Brightness(Intensity):
     channel_p: float = 1.0
     p: float = 0.15
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            channel.mul_(about_one(rng, self.factor))
+    numbers: ClassVar[int] = 2
+    identity: ClassVar[float] = 1.0
+
+    @property
+    def fuses(self) -> str | None:
+        return "linear"
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        return about_one(numbers, self.factor).astype(np.float32)[:, None]
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        return volumes.mul_(_each(values))
 
 
 @dataclass(frozen=True)
-class Contrast(Intensity):
+class Contrast(ChannelIntensity):
     """Stretch each channel about its mean.
 
     Args:
@@ -171,18 +136,27 @@ class Contrast(Intensity):
     keep_range: bool = True
     p: float = 0.15
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            factor = about_one(rng, self.factor)
-            mean = channel.mean()
-            ends = channel.aminmax() if self.keep_range else None
-            channel.mul_(factor).add_(mean * (1 - factor))
-            if ends is not None:
-                clip_(channel, *ends)
+    numbers: ClassVar[int] = 2
+
+    @property
+    def fuses(self) -> str | None:
+        return "linear"
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        return (1 - about_one(numbers, self.factor)).astype(np.float32)[:, None]
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        to_mean, mean = _each(values).to(volumes.dtype), means(volumes)
+        ends = ranges(volumes) if self.keep_range else None
+        if on_host(volumes):
+            volumes.mul_(1 - to_mean).add_(mean * to_mean)
+            return volumes if ends is None else clip_(volumes, *ends)
+        volumes.lerp_(mean, to_mean)  # leaves voxels exactly as they are where that is zero
+        return volumes if ends is None else volumes.clamp_(*ends)
 
 
 @dataclass(frozen=True)
-class LowResolution(Intensity):
+class LowResolution(ChannelIntensity):
     """Look as if the scan had been coarser: take every so many voxels, then interpolate linearly.
 
     Args:
@@ -197,19 +171,24 @@ class LowResolution(Intensity):
     flat: bool | None = None
     p: float = 0.25
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        shape = patch.shape[1:]
-        flat = max(shape) / shape[0] > FLAT_ABOVE if self.flat is None else self.flat
-        for channel in choose_channels(patch, rng, self.channel_p):
-            factor = float(rng.uniform(*self.factor))
-            counts = [max(1, round(voxels * factor)) for voxels in shape]
-            if flat:
-                counts[0] = shape[0]
-            apply_filter(channel, [coarse_rows(n, count) for n, count in zip(shape, counts, strict=True)])
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        axes = self._axes(shape)
+        rows = [
+            [coarse_rows(shape[axis], max(1, round(shape[axis] * factor))) for axis in axes]
+            for factor in within(numbers[:, 0], self.factor).tolist()
+        ]
+        return matrices_of(rows, [shape[axis] for axis in axes])
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        return apply_matrices(volumes, values, self._axes(volumes.shape[1:]))
+
+    def _axes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        flat = is_flat(shape) if self.flat is None else self.flat
+        return tuple(axis for axis in _long(shape) if axis or not flat)
 
 
 @dataclass(frozen=True)
-class Gamma(Intensity):
+class Gamma(ChannelIntensity):
     """Bend the grey scale by a power; mean and deviation are restored.
 
     Args:
@@ -226,23 +205,42 @@ class Gamma(Intensity):
     keep_moments: bool = True
     p: float = 0.3
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            self._bend(channel, about_one(rng, self.gamma))
+    numbers: ClassVar[int] = 2
+    identity: ClassVar[float] = 1.0
 
-    def _bend(self, channel: Image, gamma: float) -> None:
-        mean = channel.mean()
-        length = torch.linalg.vector_norm(channel.sub_(mean))  # torch.var takes fifty times as long on a CPU
-        low, high = channel.aminmax()
-        zero, span = (high, low - high) if self.inverted else (low, high - low)
-        one = torch.where(span.abs() < SMALLEST, torch.full_like(span, SMALLEST), span)
-        channel.sub_(zero).div_(one).clamp_(min=0).pow_(gamma)
-        if not self.keep_moments:
-            channel.mul_(span).add_(zero + mean)
-            return
-        length_now = torch.linalg.vector_norm(channel.sub_(channel.mean()))
-        shortest = SMALLEST * channel.numel() ** 0.5
-        channel.mul_((length / length_now.clamp(min=shortest)).copysign(span)).add_(mean)
+    @property
+    def fuses(self) -> str | None:
+        """Bends follow each other without the moments' being restored in between, which changes nothing."""
+        return "power" if self.keep_moments else None
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        return about_one(numbers, self.gamma).astype(np.float32)[:, None]
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        return self.apply_all([self], volumes, [values])
+
+    @classmethod
+    def apply_all(
+        cls,
+        changes: Sequence[ChannelIntensity],
+        volumes: Volumes,
+        values: Sequence[Float[Tensor, "row _"]],
+    ) -> Volumes:
+        """Bend by several powers: each leaves the ends where they are, so the next needs no new range."""
+        gammas = [change for change in changes if isinstance(change, Gamma)]
+        mean, std, now = take_moments_(volumes)
+        low, high = ranges(volumes)
+        inverted = gammas[0].inverted
+        zero, span = (high, low - high) if inverted else (low, high - low)
+        span = span.clamp(max=-SMALLEST) if inverted else span.clamp(min=SMALLEST)
+        volumes = volumes.sub_(zero).div_(span)
+        for change, gamma in zip(gammas, values, strict=True):
+            if change.inverted != inverted:  # what is rounded must not fall below zero, or has no power
+                volumes, inverted = (1 - volumes).clamp_(min=0), change.inverted
+            volumes.pow_(_each(gamma))
+        if not gammas[0].keep_moments:
+            return volumes.mul_(span).add_(zero + (mean - now))
+        return _restore(volumes, mean, -std if inverted else std)
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,7 @@ class BodyMask(Intensity):
 
 
 @dataclass(frozen=True)
-class OneOf(Intensity):
+class OneOf(BatchedIntensity):
     """One of several changes, each as likely; then its own probability counts.
 
     Args:
@@ -277,53 +275,49 @@ class OneOf(Intensity):
         super().__post_init__()
         object.__setattr__(self, "changes", tuple(self.changes))
 
+    def batched(self) -> tuple[ChannelIntensity, ...] | None:
+        found: list[ChannelIntensity] = []
+        for change in self.changes:
+            parts = change.batched() if isinstance(change, BatchedIntensity) else None
+            if parts is None:
+                return None
+            found += parts
+        return tuple(found)
+
+    def count_numbers(self, channels: int) -> int:
+        return 2 + sum(change.count_numbers(channels) for change in self._batched_changes())
+
+    def draw(self, numbers: Uniforms, channels: int, shape: Sequence[int]) -> list[Drawn]:
+        chosen = np.where(numbers[:, 0] < self.p, (numbers[:, 1] * len(self.changes)).astype(int), -1)
+        found, start = [], 2
+        for at, change in enumerate(self._batched_changes()):
+            stop = start + change.count_numbers(channels)
+            for rows, values in change.draw(numbers[:, start:stop], channels, shape):
+                kept = chosen[rows // channels] == at
+                found.append(Drawn(rows[kept], values[kept]))
+            start = stop
+        return found
+
     def change(self, patch: Image, rng: np.random.Generator) -> None:
         self.changes[int(rng.integers(len(self.changes)))](patch[None], [rng])
 
-
-NNUNET: tuple[Intensity, ...] = (
-    GaussianNoise(),
-    GaussianBlur(),
-    Brightness(),
-    Contrast(),
-    LowResolution(),
-    Gamma(inverted=True, p=0.1),
-    Gamma(),
-    BodyMask(),
-)
-"""nnU-Net's order and probabilities."""
+    def _batched_changes(self) -> list[BatchedIntensity]:
+        return [change for change in self.changes if isinstance(change, BatchedIntensity)]
 
 
-class Augment(torch.nn.Module):
-    """Change the intensities of a batch, one change after another.
+def _long(shape: Sequence[int]) -> tuple[int, ...]:
+    """Give the axes of more than one voxel: there is nothing to filter along the others."""
+    return tuple(axis for axis in AXES if shape[axis] > 1)
 
-    What happens to a patch depends on the seed and the patch's number alone, so that it is the same however
-    the patches are spread over ranks and batches.
 
-    Args:
-        transforms: The changes, in this order but for :class:`BodyMask`, which comes last: what is outside
-            the body stays zero, whatever is added to a config's list. By name, where a config gives names;
-            None switches one off.
-        seed: The run's.
-    """
+def _each(values: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1 1 1"]:
+    return values[:, :, None, None]
 
-    def __init__(
-        self, transforms: Sequence[Intensity] | Mapping[str, Intensity | None] = NNUNET, seed: int = 0
-    ) -> None:
-        super().__init__()
-        listed = transforms.values() if isinstance(transforms, Mapping) else transforms
-        kept = [change for change in listed if change is not None]
-        self.transforms = tuple(sorted(kept, key=lambda change: isinstance(change, BodyMask)))
-        self.seed = seed
 
-    def __repr__(self) -> str:
-        names = ", ".join(type(change).__name__ for change in self.transforms)
-        return f"Augment({shorten(names, MOST, placeholder=' ...')}, seed={self.seed})"
-
-    def forward(self, batch: Batch) -> Batch:
-        """Change ``batch.image`` in place."""
-        rngs = [np.random.default_rng([self.seed, number, INTENSITIES]) for number in batch.numbers]
-        image = batch.image
-        for transform in self.transforms:
-            image = transform(image, rngs, batch.body)
-        return batch._replace(image=image)
+def _restore(volumes: Volumes, mean: Tensor, std: Tensor) -> Volumes:
+    """Give volumes the mean and the deviation that they had; a negative deviation inverts them."""
+    _, std_now, mean_now = take_moments_(volumes)
+    ratio = std / std_now.clamp(min=SMALLEST)
+    if on_host(volumes):
+        return volumes.mul_(ratio).add_(mean)
+    return torch.addcmul(torch.addcmul(mean, mean_now, ratio, value=-1), volumes, ratio)

@@ -1,29 +1,42 @@
 """More random changes of intensity: those of nnU-Net's heavier recipe (DA5) that its plain one lacks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float32, Float64
+from scipy.special import ndtri
 from torch import Tensor
 
+from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms, Volumes
 from ingradient_pl.transforms.intensity import (
     BodyMask,
     Contrast,
     Gamma,
     GaussianBlur,
     GaussianNoise,
-    Intensity,
     LowResolution,
     OneOf,
 )
-from ingradient_pl.transforms.separable_filters import Image, Range, choose_channels, to_device_of
+from ingradient_pl.transforms.intensity_base import Intensity
+from ingradient_pl.transforms.reductions import ranges
+from ingradient_pl.transforms.resample import on_host
+from ingradient_pl.transforms.separable_filters import Range, within
 
 SMALLEST = 1e-7
 HALF = 0.5
+BUMP = 6
+"""Random numbers that a bump needs: width and place along each axis."""
+BOX = 6
+"""Numbers of a box: the first voxel and the length along each axis."""
+Values = Float[Tensor, "row value"]
+Parameters = Float32[np.ndarray, "row value"]
 
 
 @dataclass(frozen=True)
-class AdditiveBrightness(Intensity):
+class AdditiveBrightness(ChannelIntensity):
     """Add one number to each channel.
 
     Args:
@@ -36,13 +49,20 @@ class AdditiveBrightness(Intensity):
     channel_p: float = 0.5
     p: float = 0.1
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            channel.add_(float(rng.normal(0, self.sigma)))
+    @property
+    def fuses(self) -> str | None:
+        return "linear"
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        normal = ndtri(np.maximum(numbers, 2.0**-53))  # zero would be infinitely far out
+        return np.asarray(self.sigma * normal, np.float32)
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        return volumes.add_(values[:, :, None, None])
 
 
 @dataclass(frozen=True)
-class Sharpening(Intensity):
+class Sharpening(ChannelIntensity):
     """Sharpen: add what each voxel differs by from its six neighbours.
 
     Args:
@@ -55,17 +75,21 @@ class Sharpening(Intensity):
     channel_p: float = 0.5
     p: float = 0.2
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            strength, before = float(rng.uniform(*self.strength)), channel.clone()
-            for dim, count in enumerate(channel.shape[1:], 1):
-                rise = before.narrow(dim, 1, count - 1) - before.narrow(dim, 0, count - 1)
-                channel.narrow(dim, 1, count - 1).add_(rise, alpha=strength)
-                channel.narrow(dim, 0, count - 1).sub_(rise, alpha=strength)
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        return within(numbers, self.strength).astype(np.float32)
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        before, strength = volumes.clone(), values[:, :, None, None]
+        for dim, count in enumerate(volumes.shape[1:], 1):
+            rise = before.narrow(dim, 1, count - 1) - before.narrow(dim, 0, count - 1)
+            rise.mul_(strength)
+            volumes.narrow(dim, 1, count - 1).add_(rise)
+            volumes.narrow(dim, 0, count - 1).sub_(rise)
+        return volumes
 
 
 @dataclass(frozen=True)
-class BlankRectangles(Intensity):
+class BlankRectangles(ChannelIntensity):
     """Replace boxes by the mean of what is in them.
 
     Args:
@@ -80,19 +104,36 @@ class BlankRectangles(Intensity):
     channel_p: float = 0.5
     p: float = 0.4
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        shape = np.array(patch.shape[1:])
-        for channel in choose_channels(patch, rng, self.channel_p):
-            for _ in range(rng.integers(int(self.count[0]), int(self.count[1]) + 1)):
-                edges = np.maximum(1, np.round(rng.uniform(*self.share, 3) * shape)).astype(int)
-                start = rng.integers(0, shape - edges + 1)
-                z, y, x = (slice(first, first + edge) for first, edge in zip(start, edges, strict=True))
-                box = channel[:, z, y, x]
-                box.copy_(box.mean())
+    @property
+    def numbers(self) -> int:  # type: ignore[override]
+        """Of a channel: how many boxes, and each box's lengths and place."""
+        return 1 + BOX * int(self.count[1])
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        fewest, most = (int(end) for end in self.count)
+        counts = fewest + (numbers[:, :1] * (most + 1 - fewest)).astype(int)
+        share, place = np.split(numbers[:, 1:].reshape(len(numbers), most, BOX), 2, axis=2)
+        lengths = np.maximum(1, np.round(within(share, self.share) * shape))
+        start = np.floor(place * (np.array(shape) - lengths + 1))
+        lengths[np.arange(most) >= counts] = 0
+        return np.concatenate([start, lengths], 2).astype(np.float32).reshape(len(numbers), BOX * most)
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        boxes = values.reshape(len(values), -1, BOX).unbind(1)
+        if on_host(volumes) and len(volumes) == 1:
+            for box in boxes:
+                _blank(volumes, *box[0].int().tolist())
+            return volumes
+        for box in boxes:
+            inside = _inside(volumes.shape[1:], box)
+            total = (volumes * inside).sum((1, 2, 3), keepdim=True, dtype=torch.float32)
+            mean = total / box[:, 3:].prod(1).clamp(min=1)[:, None, None, None]
+            volumes = torch.where(inside, mean.to(volumes.dtype), volumes)
+        return volumes
 
 
 @dataclass(frozen=True)
-class BrightnessGradient(Intensity):
+class BrightnessGradient(Additive):
     """Add a wide bump somewhere in or beside the patch, as coils and fields do.
 
     Args:
@@ -107,15 +148,21 @@ class BrightnessGradient(Intensity):
     channel_p: float = 0.5
     p: float = 0.3
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            sign = -1 if rng.random() < HALF else 1
-            height = sign * float(rng.uniform(*self.strength))
-            channel.add_(bump(channel, rng, self.centre), alpha=height)
+    numbers: ClassVar[int] = 2 + BUMP
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        height = within(numbers[:, 1], self.strength) * np.where(numbers[:, 0] < HALF, -1, 1)
+        z = shape[0]
+        found = bump_curves(numbers[:, 2:], shape, self.centre)
+        found[:, : z + 1] *= height[:, None]  # the curve along z, and the height of the bump's foot
+        return found.astype(np.float32)
+
+    def addend(self, shape: Sequence[int], values: Values) -> Volumes:
+        return bump(values, shape)
 
 
 @dataclass(frozen=True)
-class LocalGamma(Intensity):
+class LocalGamma(ChannelIntensity):
     """Bend the grey scale by a power, most where a wide bump is highest.
 
     Args:
@@ -132,13 +179,70 @@ class LocalGamma(Intensity):
     channel_p: float = 0.5
     p: float = 0.3
 
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        for channel in choose_channels(patch, rng, self.channel_p):
-            gamma = float(rng.uniform(*(self.brighter if rng.random() < HALF else self.darker)))
-            low, high = channel.aminmax()
-            span = (high - low).clamp(min=SMALLEST)
-            share = channel.sub_(low).div_(span)
-            share.lerp_(share.pow(gamma), bump(channel, rng, self.centre)).mul_(span).add_(low)
+    numbers: ClassVar[int] = 2 + BUMP
+
+    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
+        brighter, darker = (within(numbers[:, 1], ends) for ends in (self.brighter, self.darker))
+        gamma = np.where(numbers[:, 0] < HALF, brighter, darker)
+        curves = bump_curves(numbers[:, 2:], shape, self.centre)
+        return np.concatenate([gamma[:, None], curves], 1).astype(np.float32)
+
+    def apply(self, volumes: Volumes, values: Values) -> Volumes:
+        low, high = ranges(volumes)
+        span = (high - low).clamp(min=SMALLEST)
+        share = volumes.sub_(low).div_(span).clamp_(min=0)
+        bent = share.pow(values[:, :1, None, None])
+        where = bump(values[:, 1:], volumes.shape[1:])
+        return share.lerp_(bent.to(share.dtype), where.to(share.dtype)).mul_(span).add_(low)
+
+
+def bump_curves(numbers: Uniforms, shape: Sequence[int], centre: Range) -> Float64[np.ndarray, "row value"]:
+    """Draw Gaussians from 0 to 1, between a sixth and the whole of the patch wide along each axis.
+
+    Args:
+        numbers: Uniform numbers, :data:`BUMP` of each bump.
+        shape: Voxels along (z, y, x).
+        centre: Range of where it lies along each axis, as a share of the patch's length.
+
+    Returns:
+        Of each: the height of its foot, then the curves along z, y and x; the bump is their product less
+        the foot.
+    """
+    exponents = []
+    for axis, voxels in enumerate(shape):
+        width = np.exp(within(numbers[:, 2 * axis], (np.log(max(1, voxels // 6)), np.log(max(1, voxels)))))
+        offset = np.arange(voxels) + HALF - (within(numbers[:, 2 * axis + 1], centre) * voxels)[:, None]
+        exponents.append(-((offset / width[:, None]) ** 2) / 2)
+    low, high = (sum(end(line, axis=1) for line in exponents) for end in (np.min, np.max))
+    foot = np.exp(low - high)[:, None]  # of a bump whose highest voxel is one
+    z, y, x = (np.exp(line - line.max(1, keepdims=True)) for line in exponents)
+    scale = np.maximum(1 - foot, SMALLEST)
+    return np.concatenate([foot / scale, z / scale, y, x], 1)
+
+
+def bump(values: Values, shape: Sequence[int]) -> Volumes:
+    """Make bumps of what :func:`bump_curves` gave."""
+    foot, z, y, x = torch.split(values, [1, *shape], dim=1)
+    plane = y[:, :, None] * x[:, None, :]
+    product: Volumes = z[:, :, None, None] * plane[:, None]
+    return product.sub_(foot[:, :, None, None])
+
+
+def _blank(volumes: Volumes, *box: int) -> None:
+    z, y, x = (slice(start, start + voxels) for start, voxels in zip(box[:3], box[3:], strict=True))
+    inside = volumes[:, z, y, x]
+    if inside.numel():
+        inside.copy_(inside.mean())
+
+
+def _inside(shape: Sequence[int], box: Float[Tensor, "row 6"]) -> Tensor:
+    """Tell which voxels lie in a box of each row."""
+    found = []
+    for axis, voxels in enumerate(shape):
+        offset = torch.arange(voxels, device=box.device) - box[:, axis, None]
+        found.append((offset >= 0) & (offset < box[:, axis + 3, None]))
+    z, y, x = found
+    return z[:, :, None, None] & y[:, None, :, None] & x[:, None, None]
 
 
 DA5: tuple[Intensity, ...] = (
@@ -161,16 +265,3 @@ DA5: tuple[Intensity, ...] = (
     BodyMask(),
 )
 """nnU-Net's heavier recipe, without its median filter; its second gamma, inverted by mistake, is not."""
-
-
-def bump(channel: Image, rng: np.random.Generator, centre: Range) -> Float[Tensor, "1 z y x"]:
-    """Give a Gaussian from 0 to 1, between a sixth and the whole of the patch wide along each axis."""
-    curves = []
-    for count in channel.shape[1:]:
-        width = np.exp(rng.uniform(np.log(max(1, count // 6)), np.log(max(1, count))))
-        at = (np.arange(count) + 0.5 - rng.uniform(*centre) * count) / width
-        curves.append(-(at**2) / 2)
-    low, high = (sum(end(curve) for curve in curves) for end in (np.min, np.max))
-    bottom = np.exp(low - high)  # of a bump whose highest voxel is one
-    z, y, x = (to_device_of(np.exp(curve - curve.max()), channel) for curve in curves)
-    return (z[None, :, None, None] * y[:, None] * x).sub_(bottom).div_(max(1 - bottom, SMALLEST))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Int32
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import Voxels
@@ -24,13 +24,13 @@ class Packing:
         shape: The network's input in voxels.
         masked: Which channels are zero outside the body, as ``Prepare`` takes it.
         label_order: Of the labels' interpolation: 1 linear, then the most weight; 0 nearest.
-        augment: Gives one row of random parameters for each patch number; None leaves them out.
+        augment: Draws the augmentation of patches by number, channels and shape; None leaves it out.
     """
 
     shape: Voxels
     masked: tuple[bool, ...] | None = None
     label_order: int = 1
-    augment: Callable[[Sequence[int]], Float[np.ndarray, "patch parameter"]] | None = None
+    augment: Callable[[Sequence[int], int, Sequence[int]], Int32[np.ndarray, " word"]] | None = None
 
     def __call__(self, patches: Sequence[Patch], *, pinned: bool = False) -> PackedBatch:
         """Pack patches on the host, where asked into memory that a CUDA device reads by itself."""
@@ -44,8 +44,10 @@ class Packing:
         layout = Layout()
         fields = {"limits": layout.add_array(np.stack([_limits(patch) for patch in patches]))}
         numbers = [patch.number for patch in patches]
+        drawn = None
         if self.augment is not None:
-            fields["augmentation"] = layout.add_array(self.augment(numbers))
+            drawn = self.augment(numbers, len(patches[0].image), self.shape)
+            fields["augmentation"] = layout.add_array(drawn)
         masked = self._is_masked(patches)
         if masked and self.masked is not None and not all(self.masked):
             fields["free"] = layout.add_array(~np.array(self.masked))
@@ -57,7 +59,7 @@ class Packing:
         dtype = torch.from_numpy(np.empty(0, label_dtype)).dtype
         cases = [patch.case for patch in patches]
         empty = torch.empty(0, dtype=torch.uint8)
-        return layout, PackedBatch(empty, tuple(groups), fields, self.shape, dtype, cases, numbers)
+        return layout, PackedBatch(empty, tuple(groups), fields, self.shape, dtype, cases, numbers, drawn)
 
     def _is_masked(self, patches: Sequence[Patch]) -> bool:
         """Tell whether the batch says where the body is."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -100,6 +100,7 @@ class PackedBatch(NamedTuple):
         label_dtype: Of the labels of the batch.
         cases: Name of each patch's case.
         numbers: Number of each patch's draw.
+        drawn: The augmentation that was drawn for them, which the host reads as well; None where none was.
         copied: An event of the device that follows the copy of ``buffer``; None where none is under way.
     """
 
@@ -110,6 +111,7 @@ class PackedBatch(NamedTuple):
     label_dtype: torch.dtype
     cases: list[str]
     numbers: list[int]
+    drawn: Int32[np.ndarray, " word"] | None = None
     copied: Any = None
 
     def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.transforms.augmentation_table import AugmentationTable
 
 
 class Crop(NamedTuple):
@@ -149,8 +150,8 @@ class Batch(NamedTuple):
             one for each where only some are zero outside: the others' holds every voxel.
         cases: Name of each patch's case.
         numbers: Number of each patch's draw.
-        augmentation: One row of random parameters for each patch, drawn with the patch from its number; None
-            where they have yet to be drawn.
+        augmentation: What :meth:`~ingradient_pl.transforms.augment.Augment.draw` gave for these numbers; None
+            where it has yet to be drawn.
     """
 
     image: Float[Tensor, "batch channel z y x"]
@@ -158,7 +159,7 @@ class Batch(NamedTuple):
     body: Bool[Tensor, "batch #channel z y x"] | None
     cases: list[str]
     numbers: list[int]
-    augmentation: Float[Tensor, "batch parameter"] | None = None
+    augmentation: AugmentationTable | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)

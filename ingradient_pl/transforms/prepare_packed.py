@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.vote_packed import elect, vote_about
@@ -35,7 +36,9 @@ def prepare_packed(packed: PackedBatch) -> Batch:
     free = packed.array("free")
     if body is not None:
         body = body[:, None] if free is None else body[:, None] | free[:, None, None, None]
-    return Batch(image, label, body, packed.cases, packed.numbers, packed.array("augmentation"))
+    sent = packed.array("augmentation")
+    table = None if packed.drawn is None or sent is None else AugmentationTable(packed.drawn, sent)
+    return Batch(image, label, body, packed.cases, packed.numbers, table)
 
 
 def _assemble(packed: PackedBatch, parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -1,53 +1,92 @@
-"""What changes of intensity are made of: choices on the host, matrices along axes, noise on the device."""
+"""Filters as one matrix along each axis: Gaussian blur and low resolution, for many volumes at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.transforms.resample import multiply_slices
+from ingradient_pl.transforms.resample import multiply_slices, on_host
 from ingradient_pl.transforms.spline import linear_rows, resized_positions
 
 Range = tuple[float, float]
-Image = Float[Tensor, "channel z y x"]
 Rows = NDArray[np.float64]
+Volumes = Float[Tensor, "row z y x"]
 
 HALF = 0.5
-SEEDS = 2**63 - 1
 
 
-def choose_channels(patch: Image, rng: np.random.Generator, share: float) -> Iterator[Image]:
-    """Give each channel with probability ``share``, as a view that keeps the channel's axis."""
-    for channel in range(patch.shape[0]):
-        if rng.random() < share:
-            yield patch[channel : channel + 1]
+def within(numbers: Float64[np.ndarray, "*_"], ends: Range) -> Float64[np.ndarray, "*_"]:
+    """Make uniform numbers in [0, 1) uniform in a range."""
+    low, high = ends
+    return low + (high - low) * numbers
 
 
-def about_one(rng: np.random.Generator, factor: Range) -> float:
-    """Draw a factor as often from below 1 as from above, uniform in either part."""
+def about_one(numbers: Float64[np.ndarray, "row 2"], factor: Range) -> Float64[np.ndarray, " row"]:
+    """Make two uniform numbers a factor, as often below 1 as above, uniform in either part."""
     low, high = factor
-    if rng.random() < HALF and low < 1:
-        return float(rng.uniform(low, min(1.0, high)))
-    return float(rng.uniform(max(low, 1.0), max(high, 1.0)))
-
-
-def noise_like(patch: Tensor, rng: np.random.Generator) -> Tensor:
-    """Give standard normal noise, drawn on the device from a seed drawn on the host."""
-    generator = torch.Generator(patch.device).manual_seed(int(rng.integers(SEEDS)))
-    return torch.empty_like(patch).normal_(generator=generator)
-
-
-def apply_filter(channel: Image, rows: Sequence[Rows | None]) -> None:
-    """Multiply each axis by its matrix, in place; None leaves an axis alone."""
-    volume = multiply_slices(
-        channel, [None if matrix is None else to_device_of(matrix, channel) for matrix in rows]
+    below = (numbers[:, 0] < HALF) & (low < 1)
+    return np.where(
+        below,
+        within(numbers[:, 1], (low, min(1.0, high))),
+        within(numbers[:, 1], (max(low, 1.0), max(high, 1.0))),
     )
-    if volume is not channel:
-        channel.copy_(volume)
+
+
+def matrices_of(rows: Sequence[Sequence[Rows | None]], shape: Sequence[int]) -> Float32[np.ndarray, "row _"]:
+    """Lay the matrices of several volumes side by side, a line a volume.
+
+    Args:
+        rows: The matrix of each axis of ``shape`` for each volume; None leaves an axis alone.
+        shape: Lengths of the axes that are filtered.
+    """
+    found = np.empty((len(rows), sum(voxels**2 for voxels in shape)), np.float32)
+    for line, matrices in zip(found, rows, strict=True):
+        start = 0
+        for voxels, matrix in zip(shape, matrices, strict=True):
+            line[start : start + voxels**2] = (np.eye(voxels) if matrix is None else matrix).ravel()
+            start += voxels**2
+    return found
+
+
+def apply_matrices(
+    volumes: Volumes, values: Float[Tensor, "row value"], axes: Sequence[int]
+) -> Float[Tensor, "row z y x"]:
+    """Multiply axes of each volume by matrices of its own.
+
+    Args:
+        volumes: What is filtered; it is left as it is.
+        values: Matrices that :func:`matrices_of` laid side by side.
+        axes: Which of (z, y, x) they are for, ascending.
+    """
+    matrices, start = {}, 0
+    for axis in axes:
+        voxels = volumes.shape[axis + 1]
+        own = values[:, start : start + voxels**2].to(volumes.dtype)
+        matrices[axis] = own.view(len(own), voxels, voxels)
+        start += voxels**2
+    if on_host(volumes) and len(volumes) == 1:
+        return multiply_slices(volumes, [_unless_identity(matrices.get(axis)) for axis in range(3)])
+    return _rotate_through(volumes, matrices)
+
+
+def _unless_identity(matrix: Float[Tensor, "1 n n"] | None) -> Float[Tensor, "n n"] | None:
+    return None if matrix is None or bool((matrix[0].diagonal() == 1).all()) else matrix[0]
+
+
+def _rotate_through(volumes: Volumes, matrices: Mapping[int, Float[Tensor, "row _ _"]]) -> Volumes:
+    """Multiply the last axis and put it first, until every axis came: nothing is transposed."""
+    order = [0, 1, 2]
+    for axis in sorted(matrices, reverse=True):
+        at = order.index(axis) + 1
+        lines = volumes.movedim(at, -1)  # the last already, but where an axis behind it was left alone
+        rest = lines.shape[1:-1]
+        product = matrices[axis].bmm(lines.flatten(1, -2).transpose(1, 2))
+        volumes = product.view(*product.shape[:2], *rest)
+        order = [axis, *order[: at - 1], *order[at:]]
+    return volumes.permute(0, *(order.index(axis) + 1 for axis in range(3)))
 
 
 def blur_rows(voxels: int, sigma: float) -> Rows | None:
@@ -75,9 +114,3 @@ def coarse_rows(voxels: int, count: int) -> Rows | None:
     rows = np.zeros((voxels, voxels))
     rows[:, left] = linear_rows(count, resized_positions(count, voxels))
     return rows
-
-
-def to_device_of(numbers: Rows, like: Tensor) -> Tensor:
-    """Send numbers to where ``like`` is, without waiting."""
-    host = torch.from_numpy(numbers).to(like.dtype)
-    return (host.pin_memory() if like.is_cuda else host).to(like.device, non_blocking=True)

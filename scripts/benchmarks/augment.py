@@ -11,7 +11,7 @@ from peers import Peer
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.losses.deep_supervision import downsample_label
-from ingradient_pl.transforms.intensity import Augment
+from ingradient_pl.transforms.augment import Augment
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
 from ingradient_pl.transforms.sampling_matrices import sampling, trim

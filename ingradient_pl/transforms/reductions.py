@@ -1,0 +1,42 @@
+"""Mean, deviation and range of each volume of a batch, as fast as each kind of device gives them.
+
+All answers have the shape (row, 1, 1, 1).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ingradient_pl.transforms.resample import on_host
+
+Volumes = Float[Tensor, "row z y x"]
+Numbers = Float[Tensor, "row 1 1 1"]
+SPACE = (1, 2, 3)
+
+
+def means(volumes: Volumes) -> Numbers:
+    """Give the mean of each volume."""
+    return volumes.mean(SPACE, keepdim=True)
+
+
+def ranges(volumes: Volumes) -> tuple[Numbers, Numbers]:
+    """Give the smallest and the largest voxel of each volume."""
+    if on_host(volumes) and len(volumes) == 1:  # along a dimension a CPU takes ten times as long
+        ends = volumes.aminmax()
+        return ends.min.view(1, 1, 1, 1), ends.max.view(1, 1, 1, 1)
+    low, high = volumes.flatten(1).aminmax(dim=1)
+    return low.view(-1, 1, 1, 1), high.view(-1, 1, 1, 1)
+
+
+def take_moments_(volumes: Volumes) -> tuple[Numbers, Numbers, Numbers]:
+    """Give mean and standard deviation of each volume, and what its mean is now.
+
+    A CPU subtracts the mean in place, since :func:`torch.var` takes fifty times as long there; elsewhere the
+    volumes are left alone.
+    """
+    if not on_host(volumes):
+        std, mean = torch.std_mean(volumes, SPACE, correction=0, keepdim=True)
+        return mean, std, mean
+    mean = means(volumes)
+    length = torch.linalg.vector_norm(volumes.sub_(mean), dim=SPACE, keepdim=True)
+    return mean, length / volumes[0].numel() ** 0.5, torch.zeros_like(mean)
