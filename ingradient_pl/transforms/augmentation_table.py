@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Float32, Int32, Int64
 from torch import Tensor
 
+from ingradient_pl.short_repr import short_repr
+
 WORDS_OF_INT64 = 2
 ALIGNED = 4
 """Words that the values of a change start at a multiple of: 16 bytes, what products of matrices want."""
@@ -28,6 +30,9 @@ class AugmentationTable(NamedTuple):
 
     host: Int32[np.ndarray, " word"]
     device: Int32[Tensor, " word"]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class Drawn(NamedTuple):
