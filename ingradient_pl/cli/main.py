@@ -5,6 +5,7 @@ import sys
 
 from ingradient_pl import __version__
 from ingradient_pl.cli.failures import MISUSED
+from ingradient_pl.cli.working_directory import join_working_directory
 
 COMMANDS = {
     "phantoms": "nothing -> a data set of synthetic patients, to try the other commands on",
@@ -36,6 +37,7 @@ DEFAULTS = {"plan": {"output": "plan.yaml"}, "evaluate": {"output": "summary.jso
 
 def main() -> None:
     """Console entry: find the command's module and hand it the rest of the line."""
+    join_working_directory()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())

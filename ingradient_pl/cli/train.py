@@ -33,6 +33,7 @@ from ingradient_pl.cli.resume import with_run, with_sweep
 from ingradient_pl.cli.run_folders import hold_folder, is_first_rank, is_requeued, near, with_folder
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
+from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
 
@@ -56,6 +57,7 @@ def _job(config: DictConfig) -> float:
 
 def main() -> None:
     """Console entry: quote paths, make ``plan=FILE`` and ``resume=RUN`` words that Hydra knows, then run."""
+    join_working_directory()
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND), _errors_as_they_are():

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
-from ingradient_pl.metrics.evaluation_report import table, write_csv, write_summary
+from ingradient_pl.metrics.evaluation_report import HEADLINE, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
@@ -18,7 +19,8 @@ from ingradient_pl.store.label_maps import labels_task
 from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
-"""Scores that get a table; all of them are in the files."""
+COUNTS = ("IoU", "FP", "TP", "FN", "TN", "n_pred", "n_ref", "lesions_ref", "lesions_pred", "lesions_found")
+"""Scores without a table; all of them are in the files."""
 
 DESCRIPTION = "dataset.json"
 
@@ -36,6 +38,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     lesions: bool = False,  # noqa: FBT001
     overlap: float = 0.0,
     seed: int = 0,
+    measures: list[str | Measure] | None = None,
 ) -> Evaluation:
     """Score every segmentation of a folder against the label file of the same name.
 
@@ -57,6 +60,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         overlap: Share of a lesion, in [0, 1), of which more must be covered for it to count as found; 0 asks
             for one voxel.
         seed: Another seed, other resamples of the cases for the 95 % intervals.
+        measures: Further scores by dotted name, such as [my_package.Volume]: a class or function that takes
+            prediction and reference (z, y, x) and the voxels' size in mm, and gives numbers by name.
 
     Returns:
         Scores of each case and label.
@@ -69,11 +74,12 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     for report in (output, csv):
         check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
     task = task_beside(Path(predictions), Path(labels), dataset)
-    measures: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
+    chosen: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
-        measures.append(LesionDetection(overlap))
+        chosen.append(LesionDetection(overlap))
+    chosen += [make(one, "a measure") if isinstance(one, str) else one for one in measures or ()]
     evaluation = evaluations.evaluate(
-        *(Path(predictions), Path(labels), task), measures=measures, complete=complete, same_space=same_space
+        *(Path(predictions), Path(labels), task), measures=chosen, complete=complete, same_space=same_space
     )
     if output is not None:
         write_summary(evaluation, Path(output), np.random.default_rng(seed))
@@ -87,10 +93,10 @@ def evaluate(  # noqa: PLR0913 - one argument an option
 
 def _say_scores(evaluation: Evaluation, seed: int) -> None:
     known = next(iter(evaluation.cases[0].scores.values()))
-    for name in SHOWN:
-        if name in known:
-            text = table(evaluation, name, cases=name == SHOWN[0], rng=np.random.default_rng(seed))
-            say(f"{text}\n")
+    own = [name for name in known if name not in (*SHOWN, *COUNTS)]
+    for name in (*(name for name in SHOWN if name in known), *own):
+        text = table(evaluation, name, cases=name == HEADLINE, rng=np.random.default_rng(seed))
+        say(f"{text}\n")
     for remark in evaluation.remarks:
         say(f"Note: {remark}")
 

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets.layouts import DESCRIPTION
@@ -21,12 +22,13 @@ from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.store.case_store import CaseStore
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
+NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
 
 
 def plan(  # noqa: PLR0913 - one argument an option
     store: AnyStore,
     output: AnyPath | None = None,
-    planner: Literal["ingradient", "nnunet"] = "ingradient",
+    planner: str | SpacingRule = "ingradient",
     configuration: str = "3d_fullres",
     preset: Literal["default", "resenc_m", "resenc_l", "resenc_xl"] = "default",
     memory_gb: float | None = None,
@@ -44,7 +46,8 @@ def plan(  # noqa: PLR0913 - one argument an option
         store: Folder written by `ingradient prepare`.
         output: YAML file to write; edit it as you like, or override its entries when training. None writes
             none.
-        planner: Rule for the spacing: the quantiles of ingradient, or nnU-Net's. All else is nnU-Net's.
+        planner: Rule for the spacing: the quantiles of ingradient, or nnunet's, or a class of yours by its
+            dotted name, my_package.MyRule. All else is nnU-Net's.
         configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres.
         preset: Kind and size of the network.
         memory_gb: Memory of the GPU to plan for; the preset's own if not given.
@@ -116,8 +119,14 @@ def _save_plan(plan: Plan, output: AnyPath | None, store: Path, network: str = "
     return plan
 
 
-def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) -> SpacingRule:
+def _rule(planner: str | SpacingRule, spacing: list[float] | None, numbers: dict[str, float]) -> SpacingRule:
     """Make the rule for the spacing, or refuse numbers that it does not know."""
+    if isinstance(planner, SpacingRule) or (spacing is None and planner not in PLANNERS):
+        rule = planner if isinstance(planner, SpacingRule) else make(planner, NO_RULE, **numbers)
+        if not callable(getattr(rule, "target", None)):
+            raise UsageError(f"{planner} is not {NO_RULE}: it has no method target(grids).")
+        own: SpacingRule = rule
+        return own
     kind = PLANNERS[planner] if spacing is None else FixedSpacing
     unknown = [name for name in numbers if name not in {field.name for field in dataclasses.fields(kind)}]
     if unknown:
@@ -125,8 +134,8 @@ def _rule(planner: str, spacing: list[float] | None, numbers: dict[str, float]) 
         raise UsageError(f"--{', --'.join(unknown)}: {wanted} has no such number.")
     try:
         if spacing is None:
-            made: SpacingRule = PLANNERS[planner](**numbers)
-            return made
+            built: SpacingRule = PLANNERS[planner](**numbers)
+            return built
         z, y, x = spacing
         return FixedSpacing((z, y, x), **numbers)
     except ValueError as error:
