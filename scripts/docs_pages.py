@@ -1,0 +1,131 @@
+"""Write the pages that come out of the code: every config key and exported name. scripts/docs runs it."""
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from ingradient_pl.planning.plan_yaml import COMMENTS
+
+ROOT = Path(__file__).parents[1]
+CONF, DOCS = ROOT / "conf", ROOT / "docs"
+KEY = re.compile(r"^(\s*)(?:- )?([\w@/]+):(.*)$")
+ORDER = ["data", "draws", "augment", "module", "network", "loss", "optimizer", "scheduler", "trainer"]
+ROOMS = ["geometry", "images", "datasets", "store", "draws", "transforms", "networks", "losses", "metrics"]
+ROOMS += ["optimizers", "planning", "loading", "inference", "nnunet", "lightning", "lightning.callbacks"]
+HEAD = """\
+# Every config key
+
+Made from the comments in `conf/` and the docstrings of the constructors. A group is chosen by `GROUP=FILE`
+(`recipe=fast`), or by `GROUP@PLACE=FILE` where it stands inside another (`loss@module.loss=focal`); a key by
+`KEY=VALUE`. `ingradient-train ... --cfg job` shows the whole config of a run.
+"""
+
+
+def config_page():
+    """Every file of ``conf/``: its keys with default, and meaning from comment or docstring."""
+    parts = [HEAD, "## train\n", *file_section(CONF / "train.yaml", "The whole run")]
+    groups = {file.parent.name for file in CONF.glob("*/*.yaml")}
+    for group in [name for name in ORDER if name in groups] + sorted(groups - set(ORDER)):
+        parts.append(f"## {group}\n")
+        for file in sorted((CONF / group).glob("*.yaml")):
+            parts += file_section(file, f"`{group}: {file.stem}`")
+    return "\n".join(parts)
+
+
+def file_section(file, title):
+    """A heading, what the file is for, and a table of its keys."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    plain = yaml.safe_load("\n".join(lines)) or {}
+    about = [line.lstrip("# ") for line in lines[: head_length(lines)] if not line.startswith(("# @", "#  "))]
+    rows = [row for row in keys(lines, plain) if row[0].split(".")[0] not in ("defaults", "hydra")]
+    table = ["| key | default | meaning |", "|---|---|---|"] if rows else []
+    table += [f"| `{key}` | {f'`{value}`' if value else ''} | {meaning} |" for key, value, meaning in rows]
+    return [f"### {title}\n", " ".join(about) + "\n", *table, ""]
+
+
+def head_length(lines):
+    return next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+
+
+def keys(lines, plain):
+    """Path, default and meaning of each key of a YAML text, in order."""
+    path, found, known = [], [], {}
+    for line in lines:
+        match = KEY.match(line)
+        if match is None or line.lstrip().startswith("#"):
+            continue
+        indent, name, rest = len(match[1]) + (2 if line.lstrip().startswith("- ") else 0), match[2], match[3]
+        path = [(depth, part) for depth, part in path if depth < indent] + [(indent, name)]
+        value, _, comment = rest.strip().partition("  #")
+        value, comment = value.strip(), comment.strip()
+        if value.startswith("#"):
+            value, comment = "", value.lstrip("# ")
+        parent = ".".join(part for _, part in path[:-1])
+        if name == "_target_":
+            known[parent] = arguments(value)
+            continue
+        if name.startswith("_"):
+            continue
+        key = ".".join(part for _, part in path)
+        meaning = comment or known.get(parent, {}).get(name, "") or recall(key)
+        MEANINGS.setdefault(key, meaning)
+        if value or meaning:
+            found.append((".".join(part for _, part in path), cell(value), cell(meaning)))
+    return found
+
+
+MEANINGS = {f"plan.{name}": comment for name, comment in COMMENTS.items()}
+"""What was said of a key before: a recipe or experiment sets keys of other files."""
+
+
+def recall(key):
+    """What was said of the key, or of its end: ``data.draws.affine.mirror`` is ``affine.mirror``."""
+    parts = key.split(".")
+    return next(filter(None, (MEANINGS.get(".".join(parts[i:])) for i in range(len(parts)))), "")
+
+
+def cell(text):
+    """Text that does not end a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def arguments(target):
+    """What a constructor's docstring says of each argument."""
+    if "${" in target or not target.startswith("ingradient_pl."):
+        return {}
+    module, _, name = target.rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+    section = text.partition("Args:\n")[2].split("\n\n")[0]
+    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(meaning.split()) for name, meaning in entries}
+
+
+def api_page():
+    """Each exported name, the top level first, then room by room."""
+    parts = ["# API\n", "## ingradient_pl\n"]
+    shown = {"ingradient_pl.draws.planned.draws"}
+    parts += [f"::: {path}\n" for path in shown]
+    for package in ["ingradient_pl", *(f"ingradient_pl.{room}" for room in ROOMS)]:
+        module = importlib.import_module(package)
+        if package != "ingradient_pl":
+            parts += [f"## {package.partition('.')[2]}\n", f"{inspect.getdoc(module).splitlines()[0]}\n"]
+        for name in sorted(module.__all__, key=lambda name: (name[0].isupper(), name)):
+            value = getattr(module, name)
+            path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+            if (inspect.isclass(value) or inspect.isfunction(value)) and path not in shown:
+                shown.add(path)
+                parts.append(f"::: {path}\n")
+    return "\n".join(parts)
+
+
+PAGES = {"config.md": config_page, "api.md": api_page}
+
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+    print(*PAGES, "written", file=sys.stderr)

@@ -1,0 +1,73 @@
+"""Every block of code and every command of the documentation runs, in the order of its page."""
+
+import importlib.util
+import re
+import shutil
+import sys
+
+import pytest
+from doc_blocks import DOCS, NOT_RUN, blocks, run_page
+from runs import outcome
+
+import ingradient_pl as ip
+
+PAGES = sorted(page for page in DOCS.glob("*.md") if any(kind not in NOT_RUN for kind, _ in blocks(page)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_runs(monkeypatch, capsys, tmp_path, page):
+    def call(words):
+        name = words[0].removeprefix("ingradient").removeprefix("-")
+        return outcome(monkeypatch, capsys, *([name, *words[1:]] if name else words[1:]))
+
+    shutil.copytree(DOCS / "extend", tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    try:
+        run_page(page, call)
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
+            del sys.modules[name]
+
+
+def generated():
+    spec = importlib.util.spec_from_file_location("docs_pages", DOCS.parent / "scripts" / "docs_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PAGES
+
+
+GENERATED = generated()
+
+
+def test_every_config_key_has_a_meaning_or_a_name_that_is_one():
+    rows = re.findall(r"^\| `([\w.@]+)` \| (.*?) \| (.*) \|$", GENERATED["config.md"](), re.MULTILINE)
+    assert len(rows) > 150
+    assert sum(bool(meaning) for _, _, meaning in rows) / len(rows) > 0.8
+    assert ("seed", "`0`", "makes weights, patches and augmentation") in rows
+
+
+def test_every_exported_name_is_in_the_reference():
+    page = GENERATED["api.md"]()
+    for name in ip.__all__:
+        assert re.search(rf"^::: [\w.]+\.{name}$", page, re.MULTILINE), name
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in DOCS.glob("*.md"):
+        for target in re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
+            assert target in GENERATED or (DOCS / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_stands_in_the_navigation():
+    listed = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    assert not [page.name for page in DOCS.glob("*.md") if f" {page.name}\n" not in listed]
+
+
+def test_every_module_that_is_named_exists():
+    text = (DOCS / "method.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", text)
+    assert len(named) > 20
+    assert not [name for name in named if not (DOCS.parent / "ingradient_pl" / name).is_file()]
