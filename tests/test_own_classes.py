@@ -1,4 +1,4 @@
-"""Classes of a user's folder: found by the commands that are started there, refused plainly where they are not."""
+"""Classes of a user's folder: found by the commands started there, refused plainly where they are not."""
 
 import subprocess
 import sys

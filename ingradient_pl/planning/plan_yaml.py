@@ -49,7 +49,7 @@ COMMENTS = {
 }
 
 
-def write_plan(path: Path, plan: Plan) -> None:
+def write_plan(path: str | Path, plan: Plan) -> None:
     """Write a plan so that :func:`read_plan` gives its equal; it appears complete or not at all."""
     replace_file(Path(path), as_yaml(plan).encode())
 
@@ -112,7 +112,7 @@ def _inline(entry: Any) -> str:
     return str(text).removesuffix("...\n").rstrip("\n")
 
 
-def read_plan(path: Path, trusted: Sequence[str] = TRUSTED) -> Plan:
+def read_plan(path: str | Path, trusted: Sequence[str] = TRUSTED) -> Plan:
     """Read a plan's file: data, of which nothing runs; the only classes that it can name are normalisers.
 
     Args:

@@ -108,7 +108,7 @@ class CaseStore:
     """
 
     def __init__(
-        self, path: Path, transpose: Sequence[int] = (0, 1, 2), names: Sequence[str] | None = None
+        self, path: str | Path, transpose: Sequence[int] = (0, 1, 2), names: Sequence[str] | None = None
     ) -> None:
         if sorted(transpose) != list(range(AXES)):
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
