@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ingradient_pl.draws.oversampling import Oversampling
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import TARGET
-from ingradient_pl.transforms.intensity import Intensity
+from ingradient_pl.transforms.intensity_base import Intensity
 from ingradient_pl.transforms.normalise import Normaliser
 
 KINDS: dict[str, type] = {
