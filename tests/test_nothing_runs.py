@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 import pickle
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tiny_models import TASK, network, plan
 
 from ingradient_pl.cli.foreign_config import read_foreign_config
 from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.resume import with_sweep
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference import checkpoint
@@ -220,6 +222,60 @@ def test_what_the_command_line_says_again_or_trusts_is_the_users_own(ground):
     with pytest.raises(ValueError, match=r"trust=\[somebodys\]"):
         read(ground, with_entry(plain, "module.network", outside))
     assert read(ground, with_entry(plain, "module.network", outside), trusted=["somebodys"])
+
+
+HARMFUL_LINES = [
+    "hydra.searchpath=[file:///tmp]",
+    "hydra/launcher=submitit_slurm",
+    "+hydra.launcher.setup=[touch x]",
+    "hydra.sweep.subdir=../../x",
+    "+hydra.callbacks.x={_target_: subprocess.Popen}",
+    "trust=[subprocess]",
+    "+callbacks.x={_target_: subprocess.Popen, args: [touch, x]}",
+    "+callbacks.x={'_target_': subprocess.Popen}",
+    "+callbacks.x._target_=subprocess.Popen",
+    "module.network._target_=torch.nn.Linear,subprocess.Popen",
+    "module.network.target=subprocess.Popen",
+    "+module.network={_target_: ingradient_pl.networks.external.external_network, target: evil.Net}",
+    "module.network={_target_: torch.nn.Linear},{_target_: os.system}",
+    "seed=${oc.env:HOME}",
+    'seed="${oc.env:HOME}"',
+    "seed=choice(1,${oc.decode:x})",
+    "+callbacks.best.dirpath=/somewhere/else",
+    "callbacks.best.filename=../../x",
+    "experiment=../../../evil",
+    "store=../x",
+    "+x={a: [{b: {_target_: os.system}}]}",
+    "~callbacks={_target_: os.system}",
+    "no override",
+]
+
+
+@pytest.mark.parametrize("override", HARMFUL_LINES)
+def test_the_line_of_a_resumed_sweep_sets_what_training_is_told_and_no_more(ground, override):
+    sweep = ground / "sweep"
+    sweep.mkdir()
+    harmless = ["store=/a/store", "plan=plan", "seed=0,1,2", "module.optimizer.lr=0.1,0.01", "trainer=cpu"]
+    for line in (harmless, [*harmless, override]):
+        (sweep / "sweep.json").write_text(json.dumps({"overrides": line}))
+        if line is harmless:
+            told, flags = with_sweep([f"resume={sweep}"], [])
+            assert told[:-1] == harmless
+            assert flags == ["-m"]
+        else:
+            with pytest.raises(ValueError, match=r"sweep\.json"):
+                with_sweep([f"resume={sweep}"], [])
+
+
+def test_the_plans_of_a_resumed_sweep_are_read_as_plans(ground):
+    file = ground / "sweep" / ".hydra" / "plan" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("a: ${oc.env:HOME}")
+    (ground / "sweep" / "sweep.json").write_text(json.dumps({"overrides": ["plan=mine", "seed=0,1"]}))
+    told, _ = with_sweep([f"resume={ground / 'sweep'}"], [])
+    assert f"plan={file}" in told
+    with pytest.raises(ValueError, match=r"mine\.yaml"):
+        with_plans(told, ground / "configs")
 
 
 @pytest.mark.parametrize("place", ["network", "normalisation", "notes", "task"])

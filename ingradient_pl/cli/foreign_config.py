@@ -11,6 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,10 +23,10 @@ from ingradient_pl.plain_values import PlainValueError, entries, is_worked_out, 
 from ingradient_pl.spec import TARGET
 
 OUTPUT = "${hydra:runtime.output_dir}"
-OUTSIDE = "ingradient_pl.networks.external.external_network"
 WRITERS = ("callbacks", "logger", "trainer")
 """Groups whose paths are written to."""
 
+NAMED = re.compile(r"[\w./@-]+")
 NOT_OF_A_RUN = ("defaults", "hydra")
 
 
@@ -52,14 +55,80 @@ def read_foreign_config(file: Path, run: Path, trusted: Sequence[str], told: Seq
             f"{file} is not the config of a run: it must be a mapping without {' or '.join(NOT_OF_A_RUN)}."
         )
     own = [entry.lstrip("+~").partition("=")[0] for entry in told]
-    checked = [(name, value) for name, value in entries(plain) if not _is_said(name, own)]
-    for name, value in checked:
-        _check_text(file, name, value)
-        if name.rpartition(".")[2] == TARGET:
-            _check_target(file, name, value, trusted)
-            _check_outside(file, name, plain, trusted)
-    _check_paths(file, run, plain, own)
+    _check_entries(file, plain, trusted, own)
+    _check_paths(file, run, _worked_out(file, run, plain), own)
     return OmegaConf.to_yaml(OmegaConf.create(plain))
+
+
+def check_foreign_overrides(file: Path, sweep: Path, line: Sequence[str], trusted: Sequence[str]) -> None:
+    """Refuse what a sweep was told, and could do anything but train in its folder.
+
+    Args:
+        file: Where it stands.
+        sweep: The sweep's folder, below which all that it writes must lie.
+        line: Overrides.
+        trusted: Packages beside ours whose classes they may name.
+
+    Raises:
+        ValueError: If an override is no such; the message gives it and the cure. Nothing was run.
+    """
+    for override in line:
+        key, value = _read_override(file, override)
+        if key.startswith("hydra") or key in ("trust", "defaults") or not NAMED.fullmatch(key):
+            raise ValueError(
+                f"{file}: {override[:200]!r} is more than a setting of training. If you know what it "
+                "does, say it anew beside resume=SWEEP."
+            )
+        if any(".." in Path(text).parts for _, text in entries({"": value}) if isinstance(text, str)):
+            raise ValueError(f"{file}: {override[:200]!r} leads out of a folder. Name it without '..'.")
+        plain: dict[str, Any] = {}
+        _put(plain, key.partition("@")[2] or key, value)
+        _check_entries(file, plain, trusted, ())
+        _check_paths(file, sweep, plain, ())
+
+
+def _read_override(file: Path, override: str) -> tuple[str, Any]:
+    """Give key and value as Hydra reads them, the values of a sweep as a list."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise ValueError(
+            f"{file}: {override[:200]!r} is no override ({' '.join(str(error).split())[:100]})"
+        ) from error
+    group = parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
+    return group, _plain(parsed._value)
+
+
+def _plain(value: Any) -> Any:
+    """Give the plain values that a parsed override is made of; ranges are numbers, and nothing to look at."""
+    if isinstance(value, ChoiceSweep):
+        return [_plain(one) for one in value.list]
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, QuotedString):
+        return value.text
+    return value if value is None or isinstance(value, (str, int, float)) else "..."
+
+
+def _put(plain: dict[str, Any], key: str, value: Any) -> None:
+    *parts, last = key.replace("/", ".").split(".")
+    for part in parts:
+        plain = plain.setdefault(part, {})
+    plain[last] = value
+
+
+def _check_entries(file: Path, plain: Mapping[str, Any], trusted: Sequence[str], own: Sequence[str]) -> None:
+    for name, value in entries(plain):
+        if _is_said(name, own):
+            continue
+        _check_text(file, name, value)
+        parts = name.split(".")
+        if TARGET in parts:  # in a sweep it may be several
+            _check_target(file, name, value, trusted)
+        if "target" in parts:
+            _check_network(file, name, value, trusted)
 
 
 def _is_said(name: str, own: Sequence[str]) -> bool:
@@ -104,22 +173,19 @@ def _shipped() -> frozenset[str]:
     return frozenset(found)
 
 
-def _check_outside(file: Path, name: str, plain: Mapping[str, Any], trusted: Sequence[str]) -> None:
+def _check_network(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:
     """Hold the class that a network of another package is made of to the packages that are trusted."""
-    node: Any = plain
-    for part in name.split(".")[:-1]:
-        node = node[int(part)] if isinstance(node, list) else node[part]
-    if node[TARGET] == OUTSIDE and not _is_of(str(node.get("target")), trusted):
-        package = str(node.get("target")).partition(".")[0]
+    if not _is_of(str(value), trusted):
+        package = str(value).partition(".")[0]
         raise ValueError(
-            f"{file}: '{name}' makes a '{node.get('target')}', which is not of a trusted package, so it is "
-            f"not called. If you know this run and its author, resume it with trust=[{package}]."
+            f"{file}: '{name}' is '{value}', which is not of a trusted package, so it is not called. If you "
+            f"know this run and its author, resume it with trust=[{package}]."
         )
 
 
 def _check_paths(file: Path, run: Path, plain: Mapping[str, Any], own: Sequence[str]) -> None:
     """Refuse to write anywhere but below the run's folder."""
-    for name, value in entries(_worked_out(file, run, plain)):
+    for name, value in entries(plain):
         group = name.partition(".")[0]
         if group in WRITERS and isinstance(value, str) and not _is_said(name, own) and _leaves(value, run):
             raise ValueError(

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.overrides import AUTO, find, parse_trust, quote, read_paths, without
 from ingradient_pl.cli.run_folders import compose_config
-from ingradient_pl.cli.sweep_files import is_sweep_folder, read_sweep
+from ingradient_pl.cli.sweep_files import SWEEP, is_sweep_folder, read_sweep
 from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD
 from ingradient_pl.messages import UsageError
 
@@ -18,6 +18,8 @@ SWAPPED = ("trainer", "logger", "callbacks")
 """Groups that a run may change while it goes on."""
 KEPT = ("plan", "recipe", "experiment", "data", "module")
 """Groups that make a run what it is."""
+PLANS = Path(".hydra") / "plan"
+"""Where a sweep keeps copies of its plans."""
 TABLE = "+hydra.callbacks.runs._target_=ingradient_pl.cli.sweep_table.SweepTable"
 
 
@@ -48,8 +50,26 @@ def with_sweep(overrides: Sequence[str], flags: Sequence[str]) -> tuple[list[str
         return list(overrides), list(flags)
     now = without(overrides, "resume", "hydra.sweep.dir")
     keys = [override.partition("=")[0].lstrip("+") for override in now]
-    line = [*without(read_sweep(sweep), *keys), *now, f"hydra.sweep.dir={quote(str(sweep))}"]
+    then = _with_own_plans(_checked_line(sweep, without(read_sweep(sweep), *keys), parse_trust(now)), sweep)
+    line = [*then, *now, f"hydra.sweep.dir={quote(str(sweep))}"]
     return line, [*(flag for flag in flags if flag not in ("-m", "--multirun")), "-m"]
+
+
+def _checked_line(sweep: Path, line: Sequence[str], trusted: Sequence[str]) -> list[str]:
+    """Look at what a sweep was told, which is a stranger's until then."""
+    from ingradient_pl.cli.foreign_config import check_foreign_overrides  # it brings torch along
+
+    check_foreign_overrides(sweep / SWEEP, sweep, line, trusted)
+    return list(line)
+
+
+def _with_own_plans(line: Sequence[str], sweep: Path) -> list[str]:
+    """Name the files of the plans that a sweep keeps, for them to be read as plans."""
+    names = (find(line, "plan") or "").split(",")
+    files = [sweep / PLANS / f"{name}.yaml" for name in names]
+    if not all(file.is_file() for file in files):
+        return list(line)
+    return [*without(line, "plan"), f"plan={','.join(map(str, files))}"]
 
 
 def with_run(overrides: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:

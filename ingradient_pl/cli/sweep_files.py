@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.files import replace_file
+from ingradient_pl.plain_values import PlainValueError, read_json
 
 SWEEP = "sweep.json"
 LENGTH = ("epochs", "hydra.launcher", "hydra/launcher", "trainer", "logger", "callbacks")
@@ -18,8 +19,15 @@ def is_sweep_folder(folder: Path) -> bool:
 
 
 def read_sweep(folder: Path) -> list[str]:
-    """Read what a sweep was told."""
-    return [str(entry) for entry in json.loads((folder / SWEEP).read_text(encoding="utf-8"))["overrides"]]
+    """Read what a sweep was told.
+
+    Raises:
+        ValueError: If the file was damaged.
+    """
+    try:
+        return [str(entry) for entry in read_json(folder / SWEEP)["overrides"]]
+    except (PlainValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{folder / SWEEP} does not hold what a sweep was told ({error}).") from error
 
 
 def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
