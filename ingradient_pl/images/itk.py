@@ -1,7 +1,10 @@
 """NRRD, MetaImage and whatever else SimpleITK reads."""
 
 import locale
+import math
+import re
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +15,25 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+
+DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")
+METAIMAGE = (".mha", ".mhd")
+PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
+LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
+DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
+HEADER = 2**16
+"""Bytes at the beginning of a file in which the text of its header lies."""
+
+BYTES = {
+    getattr(SimpleITK, f"sitk{vector}{kind}{bits}"): bits // 8
+    for vector in ("", "Vector")
+    for kind, sizes in {"UInt": (8, 16, 32, 64), "Int": (8, 16, 32, 64), "Float": (32, 64)}.items()
+    for bits in sizes
+}
+"""Of a voxel, by SimpleITK's number of its type."""
 
 _LOCALE = threading.Lock()
 
@@ -75,6 +95,7 @@ def keep_locale() -> Iterator[None]:
 
 
 def _file(path: Path) -> object:
+    _check_size(path)
     try:
         with keep_locale():
             return SimpleITK.ReadImage(str(path))
@@ -83,3 +104,73 @@ def _file(path: Path) -> object:
         raise ImageError(
             f"{path}: it cannot be read ({reason}). Save it as .nii.gz, .nrrd or .mha."
         ) from error
+
+
+def _check_size(path: Path) -> None:
+    """Hold what the header promises against the files' size and the memory, before voxels are read."""
+    there = sum(check_regular(file) for file in data_files(path))
+    file_reader: Any = SimpleITK.ImageFileReader
+    reader = file_reader()
+    reader.SetFileName(str(path))
+    try:
+        with keep_locale():
+            reader.ReadImageInformation()
+    except RuntimeError:
+        return  # what is wrong is told where the voxels are read
+    size = BYTES.get(reader.GetPixelID(), max(BYTES.values()))
+    needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * size
+    if needed > STEEPEST * there + SURPLUS:
+        raise ImageError(
+            f"{path}: it is truncated: its header promises {needed} bytes of voxels, more than {there} "
+            "stored ones can hold. Copy or save it again."
+        )
+    check_memory(path, needed)
+    if path.suffix.lower() in METAIMAGE:
+        _check_unpacked(path, needed)
+
+
+def _check_unpacked(path: Path, needed: int) -> None:
+    """Unpack a compressed MetaImage once, piece by piece: of another length, ITK gives what lay in memory."""
+    with path.open("rb") as file:
+        header = file.read(HEADER)
+    if not PACKED.search(header):
+        return
+    (data,) = data_files(path)
+    local = LOCAL.search(header)
+    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
+    try:
+        with data.open("rb") as file:
+            file.seek(local.end() if local and data == path else 0)
+            while (
+                not unpacker.eof
+                and found <= needed
+                and (fed := unpacker.unconsumed_tail or file.read(HEADER))
+            ):
+                found += len(unpacker.decompress(fed, 16 * HEADER))
+    except zlib.error as error:
+        raise ImageError(f"{path}: its voxels are damaged ({error}). Copy or save it again.") from error
+    if found != needed or not unpacker.eof:
+        told = "more" if found > needed else "fewer"
+        raise ImageError(
+            f"{path}: its voxels unpack to {told} than the {needed} bytes that its header promises. Copy or "
+            "save it again."
+        )
+
+
+def data_files(path: Path) -> list[Path]:
+    """Give the files that an image's voxels lie in: its own, or those that its header names.
+
+    Args:
+        path: The image; a MetaImage's or NRRD's header is text.
+    """
+    if path.suffix.lower() not in DETACHED:
+        return [path]
+    with path.open("rb") as file:
+        text = file.read(HEADER).split(b"\n\n")[0].decode("latin1")
+    named = DATA_FILE.search(text)
+    if named is None or named[1].strip().upper() == "LOCAL":
+        return [path]
+    words = named[1].split()
+    lines = text[named.end() :].splitlines() if words[0].upper() == "LIST" else [named[1]]
+    names = [line.strip() for line in lines if line.strip() and "%" not in line]
+    return [path.parent / name for name in names] or [path]

@@ -1,0 +1,112 @@
+"""Headers of NRRD and MetaImage that promise more than there is, or name what is no file, are refused."""
+
+import os
+import zlib
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from ingradient_pl.images import bounded_files, itk
+from ingradient_pl.images.formats import ImageError, read_volume
+
+VOXELS = np.arange(210, dtype=np.int16).reshape(5, 6, 7)
+
+
+def saved(path, packed=False):
+    image = SimpleITK.GetImageFromArray(VOXELS)
+    image.SetSpacing((1.0, 1.5, 3.0))
+    SimpleITK.WriteImage(image, str(path), useCompression=packed)
+    return path
+
+
+def promising(path, size):
+    """Write a header that promises ``size`` voxels (x, y, z) before a few hundred bytes."""
+    content = saved(path).read_bytes()
+    words = " ".join(map(str, size)).encode()
+    path.write_bytes(content.replace(b"7 6 5", words))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nhdr", ".mhd"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_plain_files_are_read(tmp_path, ending, packed):
+    path = saved(tmp_path / f"a{ending}", packed)
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nhdr", ".mhd"])
+@pytest.mark.parametrize("size", [(20000, 20000, 20000), (2**20, 2**20, 2**20), (700, 600, 500)])
+def test_headers_that_promise_more_than_there_is_take_no_memory(tmp_path, monkeypatch, ending, size):
+    path = promising(tmp_path / f"a{ending}", size)
+    read = SimpleITK.ReadImage
+    monkeypatch.setattr(SimpleITK, "ReadImage", lambda *_: pytest.fail("voxels were read"))
+    with pytest.raises(ImageError, match=rf"a\{ending}: .*promises .* bytes of voxels"):
+        read_volume([path])
+    monkeypatch.setattr(SimpleITK, "ReadImage", read)
+
+
+def test_more_than_memory_is_refused(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.nrrd")
+    monkeypatch.setattr(bounded_files, "memory", lambda: 100)
+    with pytest.raises(ImageError, match=r"a\.nrrd: its header promises.*memory"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("ending", [".nhdr", ".mhd"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "missing", "empty", "/dev/zero"])
+def test_data_that_are_no_file_are_not_waited_for(tmp_path, ending, kind):
+    path = saved(tmp_path / f"a{ending}")
+    (data,) = itk.data_files(path)
+    assert data != path
+    data.unlink()
+    if kind == "pipe":
+        os.mkfifo(data)
+    elif kind == "folder":
+        data.mkdir()
+    elif kind == "empty":
+        data.touch()
+    elif kind == "/dev/zero":
+        path.write_bytes(path.read_bytes().replace(data.name.encode(), b"/dev/zero"))
+    with pytest.raises(ImageError, match=r"regular file|no such file|empty"):
+        read_volume([path])
+
+
+def test_lists_of_files_are_looked_at(tmp_path):
+    path = saved(tmp_path / "a.mhd")
+    for number, plane in enumerate(VOXELS):
+        (tmp_path / f"{number}.raw").write_bytes(plane.tobytes())
+    text = path.read_text().replace("a.raw", "LIST") + "".join(f"{number}.raw\n" for number in range(5))
+    path.write_text(text)
+    assert [file.name for file in itk.data_files(path)] == [f"{number}.raw" for number in range(5)]
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+    (tmp_path / "3.raw").unlink()
+    with pytest.raises(ImageError, match=r"3\.raw: no such file"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd"])
+@pytest.mark.parametrize("change", ["longer", "shorter", "flipped", "cut", "sum"])
+def test_a_packed_metaimage_unpacks_to_what_its_header_says(tmp_path, ending, change):
+    path = saved(tmp_path / f"a{ending}", packed=True)
+    (data,) = itk.data_files(path)
+    content = data.read_bytes()
+    mark = b"ElementDataFile = LOCAL\n"
+    begin = content.index(mark) + len(mark) if ending == ".mha" else 0
+    packed, voxels = content[begin:], VOXELS.tobytes()
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 0xFF
+    spoilt = {
+        "longer": zlib.compress(voxels + bytes(2**26)),
+        "shorter": zlib.compress(voxels[:-2]),
+        "flipped": bytes(flipped),
+        "cut": packed[:-20],
+        "sum": packed[:-4] + b"1234",
+    }[change]
+    data.write_bytes(content[:begin] + spoilt)
+    text = path.read_bytes()
+    size = f"CompressedDataSize = {len(packed)}".encode()
+    assert size in text
+    path.write_bytes(text.replace(size, f"CompressedDataSize = {len(spoilt)}".encode()))
+    with pytest.raises(ImageError, match=rf"a\{ending}: its voxels (are damaged|unpack to).*again"):
+        read_volume([path])
