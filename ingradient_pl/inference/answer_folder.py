@@ -188,8 +188,8 @@ class AnswerFolder:
             )
         if there.get("sources") != wanted["sources"]:
             raise OutputError(
-                f"{target} is the answer to {', '.join(map(str, there.get('sources', [])))}, not to "
-                f"{', '.join(wanted['sources'])}. Name another folder, or one of the two differently."
+                f"{target} is the answer to {_shown(there.get('sources', []))}, not to "
+                f"{_shown(wanted['sources'])}. Name another folder, or one of the two differently."
             )
         size = target.stat().st_size
         why = "it is of another model" if there.get("model") != self.model else ""
@@ -287,3 +287,10 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _shown(sources: Sequence[object]) -> str:
+    """List files; of a DICOM series that is its folder."""
+    return ", ".join(
+        f"the DICOM series {source}" if Path(str(source)).is_dir() else str(source) for source in sources
+    )
