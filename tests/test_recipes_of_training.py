@@ -9,7 +9,6 @@ from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.lightning.precision import fitting_precision
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +39,6 @@ def test_nnunets_recipe_is_nnunets(quick, tmp_path):
     assert schedule["interval"] == "step"
     assert (schedule["scheduler"].total_iters, schedule["scheduler"].power) == (1000, 0.9)
     assert module.loss.level_loss.smooth == 1e-5
-    assert fitting_precision("gpu") == "16-mixed"
 
 
 def test_the_fast_recipe_is_muon_with_a_warm_start(quick, tmp_path):
@@ -71,12 +69,6 @@ def test_a_model_is_mirrored_as_its_recipe_trained_it(quick, tmp_path, recipe, m
 def test_precision_fits_the_accelerator_unless_it_is_named(quick, tmp_path, overrides, expected):
     config = composed([*quick, *overrides], tmp_path)
     assert instantiate(config.trainer, callbacks=[], logger=[]).precision == expected
-
-
-def test_precision_of_each_accelerator():
-    assert fitting_precision("cuda") == "16-mixed"
-    assert fitting_precision("cpu") == fitting_precision("mps") == "32-true"
-    assert fitting_precision("auto") == ("16-mixed" if torch.cuda.is_available() else "32-true")
 
 
 @pytest.mark.filterwarnings("ignore:.*not supported by the model summary.*:UserWarning")  # Lightning 2.6

@@ -16,7 +16,7 @@ from ingradient_pl.optimizers.step_graph import CudaRecorder, Recorder, StepGrap
 
 RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": CudaRecorder}
 """How steps are recorded, by the type of device."""
-PRECISIONS = {"bf16-mixed": torch.bfloat16, "32-true": None, "32": None}
+PRECISIONS = {"bf16-mixed": torch.bfloat16, "32-true": None}
 HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
 
 

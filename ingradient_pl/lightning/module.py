@@ -19,8 +19,9 @@ from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.device_check import check_device
 from ingradient_pl.lightning.graph import graph_problem, make_graph
-from ingradient_pl.lightning.precision import check_precision
+from ingradient_pl.lightning.precision import autocast_dtype, check_precision
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.optimizers.parameters import Parameters
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
@@ -97,6 +98,7 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def on_train_start(self) -> None:
+        self._check_device()
         problem = "module.graph=false"
         if self.graph is not False:
             found = graph_problem(self.trainer, self.network, any_network=self.graph is True)
@@ -180,6 +182,17 @@ class SegmentationModule(pl.LightningModule):
         """
         length = {} if self.length_argument is None else {self.length_argument: self._length()}
         return self.scheduler(optimizer, **length)
+
+    def _check_device(self) -> None:
+        """Hold the accelerator against the host on the run's own shapes, in its precision."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.device.type == "cpu" or not isinstance(data, SegmentationData):
+            return
+        batch = data.draws.batch_size // self.trainer.world_size
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            image = torch.randn((batch, data.plan.channels, *data.plan.patch), device=self.device)
+            check_device(self.network, image, autocast_dtype(self.trainer.precision))
 
     def _prepare_graph(self, batch: Batch) -> bool:
         """Record the step where it is not yet; tell whether this batch is stepped by the record."""

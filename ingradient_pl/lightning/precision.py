@@ -36,3 +36,8 @@ def check_precision(precision: str) -> None:
             "before the network sees them, and labels with them. Take "
             f"trainer.precision={REFUSED[precision]}: the network computes in 16 bits, patches stay in 32."
         )
+
+
+def autocast_dtype(precision: str) -> torch.dtype | None:
+    """What autocast computes in under a precision of Lightning's; None where it does not cast."""
+    return {BRAIN: torch.bfloat16, HALF: torch.float16}.get(precision)

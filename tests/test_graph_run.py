@@ -1,0 +1,174 @@
+"""Training steps under Lightning as one record: eager ones to the weight; eager, and told, where not."""
+
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from runs import composed
+from step_recorder import StepRecorder
+from torch import nn
+
+from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning import graph, module
+from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.precision import check_precision, fitting_precision
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+@pytest.fixture
+def recorders(monkeypatch):
+    """Lets the CPU stand for a device with graphs; gives the recorders that were made."""
+    made = []
+
+    def make(**options):
+        made.append(StepRecorder(**options))
+        return made[-1]
+
+    monkeypatch.setitem(graph.RECORDERS, "cpu", make)
+    return made
+
+
+def weights(folder):
+    held = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return held["state_dict"], held["optimizer_states"], held["lr_schedulers"], held["global_step"]
+
+
+@pytest.mark.parametrize("recipe", ["nnunet", "fast"])
+def test_a_run_of_replayed_steps_is_the_eager_run(quick, tmp_path, recorders, recipe):
+    folders = {"false": tmp_path / "eager", "auto": tmp_path / "replayed"}
+    for value, folder in folders.items():
+        folder.mkdir()
+        train(composed([*quick, f"recipe={recipe}", f"module.graph={value}"], folder))
+    (recorder,) = recorders
+    assert recorder.warmed == 3
+    assert recorder.replayed == 2 * 2 + 4  # held against eager steps on two batches, then the run's own
+    (held, states, schedules, steps), (found, *others) = weights(folders["false"]), weights(folders["auto"])
+    torch.testing.assert_close(found, held, atol=1e-4, rtol=1e-3)
+    assert others[1:] == [schedules, steps]
+    assert others[0][0]["param_groups"] == states[0]["param_groups"]
+
+
+def test_a_record_that_is_off_is_told_of_and_left(quick, tmp_path, monkeypatch, recorders):
+    monkeypatch.setitem(graph.RECORDERS, "cpu", lambda: StepRecorder(broken=True))
+    plain, broken = tmp_path / "plain", tmp_path / "broken"
+    for folder in (plain, broken):
+        folder.mkdir()
+    train(composed([*quick, "module.graph=false"], plain))
+    with pytest.warns(UserWarning, match="not as a CUDA graph: replayed, it does something else"):
+        train(composed(quick, broken))
+    torch.testing.assert_close(weights(broken)[0], weights(plain)[0], atol=0, rtol=0)
+
+
+def test_a_graph_that_was_asked_for_and_cannot_be_is_refused(quick, tmp_path):
+    with pytest.raises(ValueError, match=r"module\.graph=true.*cpu has no graphs.*module\.graph=auto"):
+        train(composed([*quick, "module.graph=true"], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("override", "any_network", "told"),
+    [
+        ("+trainer.accumulate_grad_batches=2", True, "gathers 2 batches"),
+        ("trainer.precision=64-true", True, "precision 64-true"),
+        ("trainer.benchmark=true", False, "Conv3d is not a network of this package"),
+    ],
+)
+def test_what_cannot_be_recorded_says_why(quick, tmp_path, recorders, override, any_network, told):
+    made = instantiate(composed([*quick, override], tmp_path).trainer, callbacks=[], logger=[])
+    network = nn.Conv3d(1, 2, 1)
+    made.strategy._optimizers = [torch.optim.SGD(network.parameters(), 0.1)]
+    assert told in graph.graph_problem(made, network, any_network=any_network)
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_true_half_precision_is_refused(quick, tmp_path, precision):
+    with pytest.raises(ValueError, match=rf"{precision} would round.*-mixed"):
+        train(composed([*quick, f"trainer.precision={precision}"], tmp_path))
+    check_precision("bf16-mixed")
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_a_gpu_computes_in_bf16_where_it_can(monkeypatch, has, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has)
+    assert fitting_precision("auto") == fitting_precision("gpu") == expected
+    assert fitting_precision("cpu") == fitting_precision("mps") == "32-true"
+
+
+def test_without_a_gpu_it_is_32_bits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fitting_precision("auto") == "32-true"
+    assert fitting_precision("cuda") == "16-mixed"  # any GPU that a run is composed for has it
+
+
+class Bare(nn.Module):
+    """Gives logits as they are, in no list."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv3d(1, 3, 3, padding=1)
+
+    def forward(self, image):
+        return self.layer(image)
+
+
+@pytest.mark.parametrize("value", ["false", "true"])
+def test_a_network_that_gives_bare_logits_trains_and_is_scored(quick, tmp_path, recorders, value):
+    config = composed([*quick, f"module.graph={value}", "callbacks.images.every_n_epochs=1"], tmp_path)
+    config.module.network = {"_target_": "test_graph_run.Bare"}
+    assert 0 <= train(config) <= 1
+    assert len(list((tmp_path / "images").glob("*.png"))) == 4
+
+
+def test_logits_are_kept_for_a_picture_that_is_due_only(quick, tmp_path, monkeypatch):
+    kept = []
+    real = SegmentationModule.training_step
+
+    def watched(self, batch, batch_idx):
+        outputs = real(self, batch, batch_idx)
+        kept.append((self.trainer.current_epoch, batch_idx, "pyramid" in outputs))
+        return outputs
+
+    monkeypatch.setattr(module.SegmentationModule, "training_step", watched)
+    train(composed([*quick, "epochs=3", "callbacks.images.every_n_epochs=2"], tmp_path))
+    assert [(epoch, batch) for epoch, batch, held in kept if held] == [(0, 0), (2, 0)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("replayed", [False, True])
+def test_no_step_waits_for_the_device(replayed):
+    from ingradient_pl.losses.deep_supervision import DeepSupervision
+    from ingradient_pl.losses.dice_ce import DiceCE
+    from ingradient_pl.networks.unet import UNet
+    from ingradient_pl.optimizers.muon import Muon
+    from ingradient_pl.optimizers.parameters import Parameters
+    from ingradient_pl.optimizers.step_graph import StepGraph
+
+    stages = [[1, 1, 1], [2, 2, 2]], [[3, 3, 3]] * 2
+    network = UNet(1, 3, [8, 16], *stages, [1, 1], [1]).cuda()
+    loss, optimizer = DeepSupervision(DiceCE()), Muon(Parameters(network))
+    image = torch.randn(2, 1, 16, 16, 16, device="cuda")
+    label = torch.randint(0, 3, (2, 16, 16, 16), device="cuda", dtype=torch.uint8)
+    record = StepGraph(network, loss, optimizer)
+
+    def step():
+        if replayed:
+            record(image, label)
+            return
+        optimizer.zero_grad()
+        loss(network(image), label).backward()
+        optimizer.step()
+
+    record.prepare(image, label)
+    record.prepare(image, label)
+    step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
