@@ -1,5 +1,6 @@
 """Every block of code and every command of the documentation runs, in the order of its page."""
 
+import ast
 import importlib.util
 import re
 import shutil
@@ -71,3 +72,18 @@ def test_every_module_that_is_named_exists():
     named = re.findall(r"`((?:\w+/)+\w+\.py)`", text)
     assert len(named) > 20
     assert not [name for name in named if not (DOCS.parent / "ingradient_pl" / name).is_file()]
+
+
+def test_the_table_of_folders_is_what_there_is_in_the_order_of_the_layers():
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+)/`", text.partition("## The rooms")[2].partition("Imports point")[0])
+    there = {file.parent.name for file in (DOCS.parent / "ingradient_pl").glob("*/__init__.py")}
+    assert set(named) == there | {"conf"}
+    tree = ast.parse((DOCS.parent / "tests" / "test_layers.py").read_text(encoding="utf-8"))
+    layers = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    heights = [next(height for height, layer in enumerate(layers) if name in layer) for name in named[:-1]]
+    assert heights == sorted(heights)
