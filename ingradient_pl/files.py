@@ -70,7 +70,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
             take it, with the name of the file.
     """
     if is_special(path) or path.is_dir():
-        raise OSError(errno.EINVAL, "it is no plain file and cannot be replaced by one", str(path))
+        raise OSError(errno.EINVAL, "it is not a plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _unfinished(path)
     try:

@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> Any:
         path: The file; a pipe or a folder is refused.
 
     Raises:
-        PlainValueError: If it is no YAML, holds anything but plain values, names a key twice or is out of
+        PlainValueError: If it is not YAML, holds anything but plain values, names a key twice or is out of
             bounds; the message gives the reason, and the caller the file.
         OSError: If it cannot be read.
     """
@@ -74,7 +74,7 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
         encoding: Of its text; ``utf-8-sig`` takes a byte order mark as well.
 
     Raises:
-        PlainValueError: If it is no JSON or out of bounds; the message gives the reason, the caller the file.
+        PlainValueError: If it is not JSON or out of bounds; the message gives the reason.
         OSError: If it cannot be read.
     """
     return parse_json(_text(path, LARGEST_JSON, encoding))
@@ -108,7 +108,7 @@ def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:
 
 
 def entries(plain: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every value that is no container, with its dotted name."""
+    """Give every value that is not a container, with its dotted name."""
     if isinstance(plain, Mapping):
         for key, value in plain.items():
             yield from entries(value, f"{name}.{key}".lstrip("."))
@@ -134,7 +134,7 @@ def _measure(value: Any, known: dict[int, tuple[int, int] | None], depth: int) -
         return 1, 0
     if not isinstance(value, (Mapping, list, tuple)):
         raise PlainValueError(
-            f"it holds a {type(value).__name__} ({str(value)[:60]}), which is no plain value"
+            f"it holds a {type(value).__name__} ({str(value)[:60]}), which is not a plain value"
         )
     if depth > DEEPEST:
         raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
@@ -159,7 +159,7 @@ def _check_keys(value: Any) -> None:
     if isinstance(value, Mapping):
         odd = [key for key in value if not isinstance(key, (str, int, float, bool))]
         if odd:
-            raise PlainValueError(f"it has a key that is no text: {str(odd[0])[:60]}")
+            raise PlainValueError(f"it has a key that is not text: {str(odd[0])[:60]}")
 
 
 def _check_nesting(text: str) -> None:
@@ -209,4 +209,4 @@ def _text(path: Path, largest: int, encoding: str = "utf-8") -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise PlainValueError(f"it is no text in {encoding} ({error})") from error
+        raise PlainValueError(f"it is not text in {encoding} ({error})") from error

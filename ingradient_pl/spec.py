@@ -89,7 +89,7 @@ def find_class(target: object, trusted: Sequence[str], kind: type | tuple[type, 
     except (ImportError, AttributeError) as error:
         raise ValueError(f"'{target}' cannot be found: {error}. Is the package installed?") from error
     if not isinstance(found, type) or _path(found).split(".")[0] != module.split(".")[0]:
-        raise ValueError(f"'{target}' is no class of its package, and only classes are built from a file.")
+        raise ValueError(f"'{target}' is not a class of its package, and only classes are built from a file.")
     if not issubclass(found, kind):
         names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
         raise ValueError(f"'{target}' is a class, but no {names}, which is what stands here.")  # noqa: TRY004 (of a file)
@@ -97,7 +97,7 @@ def find_class(target: object, trusted: Sequence[str], kind: type | tuple[type, 
 
 
 def check_types(kind: type, values: Mapping[str, Any]) -> None:
-    """Refuse arguments of another type than a class says: ``"false"`` is no switch, and 1 no text.
+    """Refuse arguments of another type than a class says: ``"false"`` is not a switch, and 1 no text.
 
     Numbers of NumPy pass as numbers. Annotations beyond plain values and containers are not looked at.
 

@@ -23,7 +23,7 @@ class Task:
         notes: Whatever else the source told (licence, reference, ...), kept as it was.
 
     Raises:
-        ValueError: If there is no channel or no foreground label, or a label is no integer >= 0.
+        ValueError: If there is no channel or no foreground label, or a label is not an integer >= 0.
     """
 
     channels: tuple[str, ...]

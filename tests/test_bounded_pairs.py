@@ -48,7 +48,7 @@ SPOILT = {
     "beyond counting": numbers((2**62, 2**62, 2**62)),
     "fewer than none": numbers((-1, 2, 3, 4)),
     "no header": b"hello",
-    "a header that is no dictionary": b"\x93NUMPY\x01\x00\x10\x00" + b"[[[[[[[[[[[[[[[[" + X.tobytes(),
+    "a header that is not a dictionary": b"\x93NUMPY\x01\x00\x10\x00" + b"[[[[[[[[[[[[[[[[" + X.tobytes(),
     "a header that never ends": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + b"(" * 5000,
     "a header that nests": b"\x93NUMPY\x01\x00\x00\x40" + b"(" * 0x4000,
 }

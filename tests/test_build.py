@@ -93,7 +93,7 @@ def test_what_is_done_is_not_done_again_and_changes_are_noticed(raw, store):
     assert built(raw, store).outcomes == {"skipped": 3, "rebuilt": 1}
     for orientation, words in (
         ("RAS", "in the orientation LPS, not RAS"),
-        ("XYZ", "'XYZ' is no orientation"),
+        ("XYZ", "'XYZ' is not an orientation"),
     ):
         with pytest.raises(ValueError, match=words):
             built(raw, store, orientation=orientation)

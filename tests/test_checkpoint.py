@@ -64,7 +64,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path, capsys):
     with pytest.raises(CheckpointError, match=r"bad.ckpt holds more than tensors .* not opened"):
         read(tmp_path / "bad.ckpt")
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Harmful()))
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         read(tmp_path / "plain.pkl")
     assert capsys.readouterr().out == ""
 
@@ -72,14 +72,14 @@ def test_a_pickle_with_code_is_not_run(tmp_path, capsys):
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"], ids=str)
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     (tmp_path / "x.ckpt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"x.ckpt is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"x.ckpt is not a checkpoint"):
         read(tmp_path / "x.ckpt")
 
 
 def test_a_checkpoint_cut_short_is_named(tmp_path):
     write(tmp_path / "whole.ckpt", network(), plan(), TASK)
     (tmp_path / "half.ckpt").write_bytes((tmp_path / "whole.ckpt").read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match=r"half.ckpt is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"half.ckpt is not a checkpoint"):
         read(tmp_path / "half.ckpt")
 
 

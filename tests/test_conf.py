@@ -119,4 +119,4 @@ def test_every_file_says_what_it_is_for():
     for file in CONF.glob("**/*.yaml"):
         lines = file.read_text(encoding="utf-8").splitlines()
         first = next(line for line in lines if not line.startswith("# @package"))
-        assert first.startswith("# "), f"{file}: the first line is no comment"
+        assert first.startswith("# "), f"{file}: the first line is not a comment"

@@ -133,7 +133,7 @@ def test_what_cannot_become_one_is_named_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(ImageError, match=r"shape \(2, 2, 2\)"):
         write_segmentation(tmp_path / "case.dcm", label[:2, :2, :2], volume, TASK)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label), str(tmp_path / "image.nii.gz"))
-    with pytest.raises(ImageError, match="is no DICOM series"):
+    with pytest.raises(ImageError, match="is not a DICOM series"):
         write_segmentation(tmp_path / "case.dcm", label, read_volume([tmp_path / "image.nii.gz"]), TASK)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(ImageError, match=r"ingradient_pl\[dicom\]"):

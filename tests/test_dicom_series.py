@@ -69,7 +69,7 @@ EVEN = {
     "oblique": ({"orientation": TURNED}, {"orientation": TURNED}),
     "thick and thin": ({"SliceThickness": 5}, {}),
     "negative spacing": ({"SpacingBetweenSlices": -2}, {}),
-    "spacing that is no distance": ({"SpacingBetweenSlices": 0.1}, {}),
+    "spacing that is not a distance": ({"SpacingBetweenSlices": 0.1}, {}),
     "no thickness": ({"SliceThickness": None}, {}),
     "a thickness of zero": ({"SliceThickness": 0, "SpacingBetweenSlices": 0}, {}),
     "positions rounded": ({"at": [p.round(1) for p in places(step=2.03)]}, {"at": places(step=2.03)}),

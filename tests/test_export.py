@@ -113,7 +113,7 @@ def test_a_network_that_cannot_be_traced_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(ExportError, match=r"network of test cannot be traced"):
         export_model(model(Moody()), tmp_path, "torch")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ExportError, match=r"no form of export: take one of torch, onnx"):
+    with pytest.raises(ExportError, match=r"not a form of export: take one of torch, onnx"):
         export_model(model(unet()), tmp_path, "tensorflow")
 
 

@@ -121,7 +121,7 @@ def test_a_forged_checkpoint_cannot_import_by_name():
     [
         ("nowhere.Net", "Is the package installed"),
         ("elsewhere.Other", "cannot be found"),
-        ("elsewhere.Plain", "no network"),
+        ("elsewhere.Plain", "not a network"),
     ],
 )
 def test_names_that_are_no_network_are_explained(target, complaint):

@@ -313,7 +313,7 @@ def test_a_dicom_series_is_an_image(tmp_path):
 
 
 def test_wrong_orientations_and_frames_are_refused():
-    with pytest.raises(ValueError, match=r"'LPX' is no orientation.*stored"):
+    with pytest.raises(ValueError, match=r"'LPX' is not an orientation.*stored"):
         Reorientation.to("LPX", Frame((1.0, 1.0, 1.0)))
     with pytest.raises(ValueError, match="finite"):
         Frame.of((1, 1, 0), (0, 0, 0), np.eye(3).ravel())

@@ -182,7 +182,7 @@ def test_what_is_no_model_folder_is_named(folder, tmp_path):
     with pytest.raises(CheckpointError, match="cut short"):
         read_nnunet(folder)
     torch.save({"state_dict": {}}, checkpoint)
-    with pytest.raises(CheckpointError, match="no checkpoint of nnU-Net"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of nnU-Net"):
         read_nnunet(folder)
     checkpoint.unlink()
     with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final.pth"):

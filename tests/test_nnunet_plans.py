@@ -217,7 +217,7 @@ def test_files_that_are_none_are_named(tmp_path, written):
     odd = tmp_path / "odd.json"
     for text in ("{", "[]", "{}"):
         odd.write_text(text)
-        with pytest.raises(ValueError, match=r"odd\.json is no plans file"):
+        with pytest.raises(ValueError, match=r"odd\.json is not a plans file"):
             read_nnunet_plans(odd, TASK)
     path = written(lambda plans: plans["configurations"]["3d_fullres"].pop("spacing"))
     with pytest.raises(ValueError, match="'3d_fullres' has no entry 'spacing'"):

@@ -247,7 +247,7 @@ HARMFUL_LINES = [
     "store=../x",
     "+x={a: [{b: {_target_: os.system}}]}",
     "~callbacks={_target_: os.system}",
-    "no override",
+    "not an override",
 ]
 
 
@@ -303,7 +303,7 @@ def test_steps_and_networks_of_a_file_build_no_more(ground, name):
     payload = payloads.targets(ground)[name]
     with pytest.raises(ValueError, match=r"steps\.yaml"):
         read_steps(written(ground / "steps.yaml", [payload]))
-    with pytest.raises(Exception, match=r"net\.yaml|is no network|no class|cannot be found|trusted"):
+    with pytest.raises(Exception, match=r"net\.yaml|is not a network|not a class|cannot be found|trusted"):
         NamedNetwork(str(written(ground / "net.yaml", payload)))(1, 2, (8, 8, 8))
 
 

@@ -75,7 +75,7 @@ def test_shared_lists_of_a_checkpoint_are_counted_and_not_unfolded():
     with pytest.raises(PlainValueError, match="unfolds"):
         check_plain({"notes": shared})
     check_plain([[0] * 400] * (MOST_ENTRIES // 402))
-    with pytest.raises(PlainValueError, match="no plain value"):
+    with pytest.raises(PlainValueError, match="not a plain value"):
         check_plain({"a": object()})
 
 
@@ -95,7 +95,7 @@ def test_pipes_folders_and_large_files_are_refused_without_waiting(tmp_path):
             assert found == [True]
     with pytest.raises(PlainValueError, match="more than"):
         read_yaml(tmp_path / "large.yaml")
-    with pytest.raises(PlainValueError, match="no text in utf-8"):
+    with pytest.raises(PlainValueError, match="not text in utf-8"):
         read_yaml(tmp_path / "latin.yaml")
     with pytest.raises(FileNotFoundError):
         read_yaml(tmp_path / "away.yaml")

@@ -157,7 +157,7 @@ def test_numbers_of_numpy_become_plain_ones():
         ({"patch": {"z": 1}}, "'patch'"),
         ({"kernels": [[3, 3, 3], 3, 3]}, "'kernels'|iterable"),
         ({"normalisation": 5}, "'normalisation'|iterable"),
-        ({"_target_": "ingradient_pl.task.Task"}, "is no plan: it needs the line"),
+        ({"_target_": "ingradient_pl.task.Task"}, "is not a plan: it needs the line"),
     ],
 )
 def test_a_wrong_entry_is_named_with_its_file(changed, entries, told):

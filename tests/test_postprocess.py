@@ -139,8 +139,8 @@ def test_steps_are_written_and_read_as_they_were(tmp_path):
         ("- _target_: os.system\n  command: ls", "trusted"),
         ("- _target_: ingradient_pl.inference.postprocess.LargestComponents", "cannot be found"),
         ("- _target_: ingradient_pl.inference.postprocess.FillHoles\n  label: [1]", "label"),
-        ("- labels: [1]", "is no step"),
-        ("- [", "no YAML"),
+        ("- labels: [1]", "is not a step"),
+        ("- [", "not YAML"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_named(tmp_path, text, said):

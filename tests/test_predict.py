@@ -1,4 +1,4 @@
-"""A perfect network finds its ball on any grid: the whole way out and home, without training anything."""
+"""A perfect network finds its ball on any grid: preprocessed, predicted, resampled back, untrained."""
 
 import numpy as np
 import pytest

@@ -245,7 +245,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line_and_exit_code_1(
         torch.save(held, model)
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
     assert code == 1
-    said = {"newer": "format 99", "channels": "T1", "text": "no checkpoint"}[spoil]
+    said = {"newer": "format 99", "channels": "T1", "text": "not a checkpoint"}[spoil]
     assert said in err
     assert len(err.strip().splitlines()) == 1
 

@@ -1,4 +1,4 @@
-"""A case sent out to the network: some slices at a time as all at once, each clipped as nnU-Net clips."""
+"""A case preprocessed for the network: some slices at a time as all at once, clipped as nnU-Net clips."""
 
 import numpy as np
 import pytest

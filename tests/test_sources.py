@@ -389,7 +389,7 @@ def test_a_json_table_may_bring_its_task(raw):
 def test_a_misspelt_split_is_refused_and_a_column_nobody_reads_is_remarked(raw):
     rows = [f"p{n},imagesTr/p{n}_0000.nii.gz,{split}" for n, split in enumerate(["train", "Val", "vall"])]
     heading = "case,image_0,split"
-    with pytest.raises(SourceError, match="row 3: 'vall' is no split"):
+    with pytest.raises(SourceError, match="row 3: 'vall' is not a split"):
         read_source(table(raw, "\n".join([heading, *rows])))
     text = "case,image_0,image_1,label,splt\ny,a,b,c,train\n"
     assert "nobody reads the column 'splt'" in read_source(table(raw, text)).remarks[0]
@@ -406,7 +406,7 @@ def test_every_fault_of_a_table_is_told_at_once(raw):
     assert "relative to the table" in str(source.faults[0])
     with pytest.raises(SourceError, match="no column 'image_0'"):
         read_source(table(raw, "case,picture\nx,a\n"))
-    with pytest.raises(SourceError, match="no table of cases"):
+    with pytest.raises(SourceError, match="not a table of cases"):
         read_source(table(raw, "{", "cases.json"))
 
 

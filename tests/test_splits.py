@@ -124,7 +124,7 @@ def test_a_pattern_of_ones_own(tmp_path):
         "brats_pat1_2": "brats_pat1",
         "x": "x",
     }
-    with pytest.raises(GroupError, match="no regular expression"):
+    with pytest.raises(GroupError, match="not a regular expression"):
         group_cases(["a"], "(")
     with pytest.raises(GroupError, match="brackets"):
         group_cases(["a"], "^a")

@@ -258,7 +258,7 @@ def test_wrong_requests_are_refused(built, tmp_path):
         store.read("phantom_000", Box((0, 0, 0), (0, 4, 4)))
     with pytest.raises(ValueError, match=r"transpose"):
         CaseStore(built, (0, 0, 1))
-    with pytest.raises(StoreError, match=r"no case store.*ingradient prepare"):
+    with pytest.raises(StoreError, match=r"not a case store.*ingradient prepare"):
         CaseStore(tmp_path)
 
 

@@ -93,7 +93,7 @@ def _read_override(file: Path, override: str) -> tuple[str, Any]:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
         raise ValueError(
-            f"{file}: {override[:200]!r} is no override ({' '.join(str(error).split())[:100]})"
+            f"{file}: {override[:200]!r} is not an override ({' '.join(str(error).split())[:100]})"
         ) from error
     group = parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
     return group, _plain(parsed._value)
@@ -145,7 +145,7 @@ def _check_text(file: Path, name: str, value: Any) -> None:
 
 def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ValueError(f"{file}: '{name}' is {value!r}, which is no name of a class.")
+        raise ValueError(f"{file}: '{name}' is {value!r}, which is not a name of a class.")
     if value in _shipped() or _is_of(value, trusted) or is_safe(value):
         return
     package = value.partition(".")[0]

@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _fail(error: Exception) -> None:
-    """Leave with one line and the exit code of what went wrong; what is no user's mistake goes on."""
+    """Leave with one line and the exit code of what went wrong; what is not a user's mistake goes on."""
     if isinstance(error, InstantiationException):
         if isinstance(error.__cause__, (ValueError, OSError)):
             raise error.__cause__ from error

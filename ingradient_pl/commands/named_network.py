@@ -63,7 +63,7 @@ class NamedNetwork:
         """What the file says, as plain values that name networks and refer to the plan, and no more.
 
         Raises:
-            ValueError: If it is no YAML, or does anything else; nothing was called.
+            ValueError: If it is not YAML, or does anything else; nothing was called.
         """
         try:
             plain = parse_yaml(self.text)
@@ -96,5 +96,5 @@ class NamedNetwork:
                 f"depend on {', '.join(f'plan.{name}' for name in plan)}; all else is yet to be planned."
             ) from error
         if not isinstance(network, nn.Module):
-            raise TypeError(f"{self.name} makes a {type(network).__name__}, which is no torch.nn.Module.")
+            raise TypeError(f"{self.name} makes a {type(network).__name__}, which is not a torch.nn.Module.")
         return network

@@ -32,7 +32,7 @@ def postprocess(
         postprocess: YAML file of steps (largest component, smallest size, holes filled), as --learn writes
             it.
         learn: Whether to find out, by nnU-Net's rule, where keeping only the largest component raises Dice.
-            Learn on cases that were kept from training.
+            Learn on validation cases.
         labels: Reference labels to learn from: a folder of files, a raw data set, npz + pkl pairs, a table,
             or a case store.
         dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json

@@ -85,7 +85,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
             store, npz + pkl pairs, or a table of paths.
         output: Folder for the segmentations, CASE.nii.gz each.
-        only: Names of cases, or 'validation' for those that were kept from training.
+        only: Names of cases, or 'validation' for those of the checkpoint's fold.
         mirror: Whether to average over mirrored passes, along the axes that training mirrored.
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
             windows overlap by 1 - step.

@@ -37,7 +37,7 @@ def describe_name_fault(name: object) -> str:
     "'../liver' cannot name a case: it holds '/', which separates folders. Rename it."
     """
     if not isinstance(name, str):
-        return f"{name!r} cannot name a case: it is no text. Rename it."
+        return f"{name!r} cannot name a case: it is not text. Rename it."
     why = _why_not(name)
     return f"{_shortened(name)} cannot name a case: {why}. Rename it." if why else ""
 
@@ -66,7 +66,7 @@ def _shortened(name: str, most: int = 60) -> str:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a system left it there and it is no data: ``._CASE`` and ``.DS_Store`` of macOS, and others."""
+    """Whether a system left it there and it is not data: ``._CASE`` and ``.DS_Store`` of macOS, ..."""
     return path.name.startswith(".") or path.name in LITTER
 
 

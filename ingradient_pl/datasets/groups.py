@@ -13,7 +13,7 @@ PATTERN = (
 )
 """The patient stands before ``_frame01``, ``_visit2``, ``_tp1``, ``_t0``; in BIDS it is the subject.
 
-A number alone is no visit: ``hippocampus_001`` is a patient.
+A number alone is not a visit: ``hippocampus_001`` is a patient.
 """
 
 
@@ -33,7 +33,7 @@ def group_cases(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
             not match are patients of their own.
 
     Raises:
-        GroupError: If the pattern is no regular expression with a group.
+        GroupError: If the pattern is not a regular expression with a group.
 
     >>> group_cases(["patient4_frame01", "patient4_frame15", "liver_7"])
     {'patient4_frame01': 'patient4', 'patient4_frame15': 'patient4', 'liver_7': 'liver_7'}
@@ -41,7 +41,7 @@ def group_cases(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
     try:
         compiled = re.compile(pattern, re.IGNORECASE)
     except re.error as error:
-        raise GroupError(f"group pattern '{pattern}' is no regular expression: {error}.") from error
+        raise GroupError(f"group pattern '{pattern}' is not a regular expression: {error}.") from error
     if not compiled.groups:
         raise GroupError(
             f"group pattern '{pattern}' has no group: put brackets round the patient, as in '^(.+)_visit'."
@@ -49,7 +49,7 @@ def group_cases(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
     found = {name: compiled.search(name) for name in names}
     key: str | int = "group" if "group" in compiled.groupindex else 1
     groups = {name: (match[key] or name) if match else name for name, match in found.items()}
-    # 'ct_scan_1', 'ct_scan_2', ...: a word that all names share is no patient
+    # 'ct_scan_1', 'ct_scan_2', ...: a word that all names share is not a patient
     return groups if len(set(groups.values())) > 1 else {name: name for name in names}
 
 

@@ -69,8 +69,8 @@ def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout
 def channel_files(found: Named, channels: int, folder: Path, labelled: Collection[str] = ()) -> Layout:
     """Sort files named CASE_0000 into cases; one that lacks a channel or has one too many is a fault.
 
-    Where the task has one channel a number is no channel's if no file of its group has 0000, or if labels of
-    just these names are there: the names of cases end in four digits, too.
+    Where the task has one channel a number is not a channel's if no file of its group has 0000, or if labels
+    of just these names are there: the names of cases end in four digits, too.
 
     Args:
         found: Image files by name without ending.

@@ -30,7 +30,7 @@ class Split(NamedTuple):
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Cases that validate and were kept from training: none where all train."""
+        """Held-out cases: those that validate and do not train."""
         return tuple(name for name in self.validation if name not in set(self.train))
 
 

@@ -132,8 +132,8 @@ def _rows(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
         rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise SourceError(
-            f"{path}: it is no table of cases ({type(error).__name__}: {error}). A table is a .csv with the "
-            "columns case, image_0, image_1, ..., label, group, split, or a .json list of such records."
+            f"{path}: it is not a table of cases ({type(error).__name__}: {error}). A table is a .csv with "
+            "the columns case, image_0, image_1, ..., label, group, split, or a .json list of such records."
         ) from error
     kept: list[Row] = [
         {str(key).strip(): value for key, value in row.items() if key is not None} for row in rows
@@ -179,7 +179,7 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
     )
     if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
-        return f"row {number}: '{split}' is no split: write train, val, test or a fold's number"
+        return f"row {number}: '{split}' is not a split: write train, val, test or a fold's number"
     return CaseFiles(name, images, path.parent / label if label else None, group, split or None)
 
 

@@ -21,7 +21,7 @@ class FixedShare(Oversampling):
         share: Share of the batch in [0, 1]; of two patches a third is one, for nnU-Net rounds the rest.
 
     Raises:
-        ValueError: If ``share`` is no share.
+        ValueError: If ``share`` is not a share.
 
     >>> [FixedShare(0.33).forced(position, 9, None) for position in range(9)].count(True)
     3
@@ -44,7 +44,7 @@ class Chance(Oversampling):
         share: The chance, in [0, 1].
 
     Raises:
-        ValueError: If ``share`` is no probability.
+        ValueError: If ``share`` is not a probability.
     """
 
     share: float = 0.33

@@ -98,7 +98,7 @@ class TrainingDraws:
 
     Raises:
         ValueError: If the counts are not positive, there are more cases than patches in a batch, or
-            ``class_weights`` is no table of integers and weights.
+            ``class_weights`` is not a table of integers and weights.
     """
 
     patch: Voxels

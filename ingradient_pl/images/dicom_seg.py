@@ -65,14 +65,14 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
         task: Names of the integers.
 
     Raises:
-        ImageError: If the volume is no DICOM series of single slices, the label does not fit it, the series
-            lacks what the standard asks for, or highdicom is not installed.
+        ImageError: If the volume is not a DICOM series of single slices, the label does not fit it, the
+            series lacks what the standard asks for, or highdicom is not installed.
         OSError: If the disk does not take it.
     """
     source = volume.source.path
     if not is_series(source):
         raise ImageError(
-            f"{path}: {source} is no DICOM series, and only of one is a DICOM segmentation made."
+            f"{path}: {source} is not a DICOM series, and only of one is a DICOM segmentation made."
         )
     if label.shape != volume.voxels.shape[1:]:
         raise ImageError(

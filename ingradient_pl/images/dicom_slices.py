@@ -112,7 +112,7 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def read_slices(file: Path) -> list[Slice]:
-    """Give the planes of a file; none where it is no image (a report, a DICOMDIR, notes beside the slices).
+    """Give the planes of a file; none where it is not an image (a report, a DICOMDIR, notes).
 
     Raises:
         ImageError: If its name says that it is DICOM and it is not, or its header cannot be read.

@@ -112,8 +112,8 @@ def _check_places(where: Path, slices: Sequence[Slice]) -> None:
         lengths = np.linalg.norm(np.reshape(one.orientation or (), (2, 3)), axis=1)
         if np.abs(lengths - 1).max() > NEAR or abs(one.axes[0] @ one.axes[1]) > TURNED:
             raise ImageError(
-                f"{where}: {one.name} has the ImageOrientationPatient {one.orientation}, which is no pair of "
-                "unit vectors at right angles. Export it again."
+                f"{where}: {one.name} has the ImageOrientationPatient {one.orientation}, which is not a pair "
+                "of unit vectors at right angles. Export it again."
             )
         if np.abs(one.axes - first.axes).max() > TURNED:
             raise ImageError(

@@ -160,7 +160,7 @@ class Reorientation(NamedTuple):
 
 
 def check_orientation(orientation: str) -> None:
-    """Refuse what is no orientation.
+    """Refuse what is not an orientation.
 
     Raises:
         ValueError: If it is neither three letters nor ``stored``.
@@ -174,7 +174,7 @@ def _world(orientation: str) -> list[tuple[int, int]]:
     world = [entry for entry in known if entry is not None]
     if len(known) != AXES or sorted(axis for axis, _ in world) != [0, 1, 2]:
         raise ValueError(
-            f"'{orientation}' is no orientation: it needs three letters, one of L/R, one of P/A, one of S/I "
-            "(such as LPS or RAS), or 'stored' to keep the axes of the file."
+            f"'{orientation}' is not an orientation: it needs three letters, one of L/R, one of P/A, one of "
+            "S/I (such as LPS or RAS), or 'stored' to keep the axes of the file."
         )
     return world

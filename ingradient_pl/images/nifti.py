@@ -24,7 +24,7 @@ PAIR = (".hdr", ".img")
 MGH = (".mgz", ".mgh")
 WRITABLE = (".nii", ".nii.gz")
 TENSORS = {1004: "matrices", 1005: "symmetric matrices", 1006: "displacements"}
-"""Intents whose fifth axis is no row of channels; ITK reads none of them."""
+"""Intents whose fifth axis is not a row of channels; ITK reads none of them."""
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SHEARED = 1e-4

@@ -64,7 +64,7 @@ def keys(path: Path) -> dict[str, tuple[int, ...]]:
     """Give the shape of every array of an npz without reading its voxels.
 
     Raises:
-        ImageError: If it is no npz.
+        ImageError: If it is not npz.
     """
     return {name: shape for name, (shape, _) in _headers(path).items()}
 

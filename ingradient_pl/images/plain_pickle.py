@@ -125,7 +125,9 @@ class _Machine:
         """Make what NumPy's own names stand for, by our own means."""
         arguments, called = self.stack.pop(), self.stack.pop()
         if not isinstance(called, _Name) or not isinstance(arguments, tuple):
-            raise PickleError("the pickle wants to call something that is no name of NumPy's; it was not run")
+            raise PickleError(
+                "the pickle wants to call something that is not a name of NumPy's; it was not run"
+            )
         module, name = called.split(" ")
         self.stack.append(CALLS[module, name](*arguments))
 

@@ -27,7 +27,7 @@ PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 CHUNK = 2**22
 
 DEFAULT_ENDING = ".nii.gz"
-"""What is written where the source is no file of a known format: a DICOM series, an npz + pkl pair."""
+"""What is written where the source is not a file of a known format: a DICOM series, an npz + pkl pair."""
 
 _ANY_TASK = Task(("any",), {"any": 1})
 """Stands where names alone are checked."""
@@ -73,7 +73,7 @@ def input_files(cases: Sequence[CaseFiles]) -> list[Path]:
 
 
 def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Refuse to write a file in the place of one that is read, or that is no plain file.
+    """Refuse to write a file in the place of one that is read, or that is not a plain file.
 
     Args:
         targets: Files that will be written.
@@ -91,7 +91,7 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
         if above is not None:
             raise OutputError(f"{target} would lie inside {above}, which is read. Name another folder.")
         if is_special(target) or target.is_dir():
-            raise OutputError(f"{target} is no plain file: nothing is written there. Name another folder.")
+            raise OutputError(f"{target} is not a plain file: nothing is written there. Name another folder.")
 
 
 def check_report(report: str | Path | None, inputs: Sequence[Path]) -> None:

@@ -36,7 +36,7 @@ class Model(NamedTuple):
         task: What its outputs mean.
         origin: Where it was read from.
         mirror: Axes (0, 1, 2 for z, y, x of the network) that training mirrored, so that prediction may.
-        validation: Names of the cases kept from training, by whichever of the networks.
+        validation: Names of the validation cases, by whichever of the networks.
         previous: In a cascade, the model whose segmentation these networks see beside the image; it is used
             first, and may itself have one before it.
     """
@@ -75,8 +75,8 @@ class Model(NamedTuple):
             for name, one, two in _seen_alike(self, previous):
                 if one != two:
                     raise CheckpointError(
-                        f"{previous.origin} is no first stage for {self.origin}: its {name} is {two}, that "
-                        f"of the second stage {one}. Take the one it was trained with."
+                        f"{previous.origin} is not a first stage for {self.origin}: its {name} is {two}, "
+                        f"that of the second stage {one}. Take the one it was trained with."
                     )
         return self._replace(previous=previous)
 
@@ -89,7 +89,7 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
         trusted: Packages whose classes a file may name; add the one your own network lives in.
 
     Raises:
-        CheckpointError: If a file is no checkpoint of this version, or the files do not fit together.
+        CheckpointError: If a file is not a checkpoint of this version, or the files do not fit together.
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not files:
@@ -113,7 +113,7 @@ def read_description(
         networks: One network, or one for each fold.
         plan: Their plan.
         task: Their task.
-        validation: Names of the cases kept from training.
+        validation: Names of the validation cases.
         mirror: Axes that training mirrored; None means all along which the patch is more than a voxel long.
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)

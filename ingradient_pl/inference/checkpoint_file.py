@@ -86,7 +86,7 @@ def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> 
         raise CheckpointError(_why_not_opened(Path(path), error)) from error
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint, or was cut short while being copied ({first_lines(error)})."
+            f"{path} is not a checkpoint, or was cut short while being copied ({first_lines(error)})."
         ) from error
 
 
@@ -94,7 +94,7 @@ def check_sums(path: Path | str) -> None:
     """Read a checkpoint's file from end to end and hold it against its check sums.
 
     Raises:
-        CheckpointError: If it is no file of PyTorch's format, or a byte of it is not what was written.
+        CheckpointError: If it is not a file of PyTorch's format, or a byte of it is not what was written.
     """
     check_address(path)
     path = Path(path)
@@ -108,7 +108,7 @@ def check_sums(path: Path | str) -> None:
         whole = True  # a damaged one: the reason follows
     if not whole:
         raise CheckpointError(
-            f"{path} is no checkpoint of PyTorch's file format, or was cut short while being copied."
+            f"{path} is not a checkpoint of PyTorch's file format, or was cut short while being copied."
         )
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -166,7 +166,7 @@ class _Writer:
 
 
 def _seal(file: IO[bytes]) -> None:
-    """Put the check sum of all that is no entry's content into the archive's comment."""
+    """Put the check sum of all that is not an entry's content into the archive's comment."""
     end = file.seek(-END_BYTES, os.SEEK_END)
     last = file.read()
     file.seek(end)

@@ -65,7 +65,7 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
     """Write every network of a model, and what another program needs to know to use it.
 
     The networks take a batch of any size of patches as the plan has them, normalised and at its spacing, and
-    give the finest logits; windows, mirroring, averaging and the way home are the other program's.
+    give the finest logits; windows, mirroring, averaging and resampling back are the other program's.
 
     Args:
         model: Networks, plan and task.
@@ -77,7 +77,7 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
         ExportError: If the form is unknown, a package is missing, or the network cannot be traced.
     """
     if form not in FORMS:
-        raise ExportError(f"'{form}' is no form of export: take one of {', '.join(FORMS)}.")
+        raise ExportError(f"'{form}' is not a form of export: take one of {', '.join(FORMS)}.")
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     if model.previous is not None:

@@ -94,7 +94,7 @@ class SmallestSize:
 class FillHoles:
     """Give background that an object encloses on all sides, in 3D, to that object.
 
-    What leads out by faces of voxels, or reaches the image's edge, is no hole. Other labels inside stay.
+    What leads out by faces of voxels, or reaches the image's edge, is not a hole. Other labels inside stay.
 
     Args:
         labels: Integers whose holes are filled, the lowest first; None takes all but the background.
@@ -145,7 +145,7 @@ def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:
     except OSError as error:
         raise PostprocessError(f"{path} cannot be read ({error.strerror}): check the path.") from error
     except PlainValueError as error:
-        raise PostprocessError(f"{path} is no YAML: {error}") from error
+        raise PostprocessError(f"{path} is not YAML: {error}") from error
     if not isinstance(plain, list) or not all(isinstance(entry, Mapping) for entry in plain):
         raise PostprocessError(
             f"{path} must hold a list of steps, such as '- _target_: {__name__}.LargestComponent', with "
@@ -159,7 +159,7 @@ def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:
     idle = [type(step).__name__ for step in steps if not callable(step)]
     if idle:
         raise PostprocessError(
-            f"{path}: {', '.join(idle)} is no step: it cannot be called with a label and a spacing. Each "
+            f"{path}: {', '.join(idle)} is not a step: it cannot be called with a label and a spacing. Each "
             "entry needs a '_target_'."
         )
     return Steps(steps)

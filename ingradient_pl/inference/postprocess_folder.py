@@ -57,7 +57,7 @@ def learn(predictions: Path, labels: Path, task: Task, workers: int = 2) -> Lear
     Dice rises.
 
     Args:
-        predictions: Folder of segmentations of cases that were kept from training.
+        predictions: Folder of segmentations of validation cases.
         labels: Their references, as for :func:`ingradient_pl.metrics.evaluation.evaluate`.
         task: What the integers mean.
         workers: Cases read at a time.

@@ -34,7 +34,7 @@ class Predictor:
         window_batch: Windows (each mirrored pass counts) that go through the network together; None takes
             what is fastest: two on a processor, eight elsewhere, fewer where their logits would fill more
             than 256 MB.
-        step: Largest way from window to window, as a share of the patch, in (0, 1].
+        step: Largest step between windows as a fraction of the patch size, in (0, 1].
         mirror: Axes (0, 1, 2 for z, y, x of the network) whose mirrorings are averaged; None takes all that
             training mirrored, () none.
         slab_bytes: Memory for logits that are not final yet; see :class:`Tiling`.
@@ -109,7 +109,7 @@ class Predictor:
             The task's integers on the voxels of ``image``.
 
         Raises:
-            ValueError: If the image has other channels or axes than the model, or the spacing is no size.
+            ValueError: If the image has other channels or axes than the model, or the spacing is not a size.
             ArithmeticError: If the network's answer is not finite.
         """
         plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)

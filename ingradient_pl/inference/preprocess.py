@@ -1,4 +1,4 @@
-"""The way out: from a case as it was read to what the network sees, and what is needed to come home."""
+"""Preprocess a whole case: crop, normalise and resample it to the network grid."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ def preprocess(
 
 
 class _Way(NamedTuple):
-    """The way out of one channel, some slices at a time.
+    """Preprocess one channel, some slices at a time.
 
     Args:
         axes: Along each axis.

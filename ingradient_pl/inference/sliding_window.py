@@ -33,7 +33,7 @@ class Tiling:
 
     Args:
         patch: Voxels of a window.
-        step: Largest way from window to window, as a share of the patch.
+        step: Largest step between windows as a fraction of the patch size.
         flips: Mirrorings of each window whose answers are averaged, each as the axes (0, 1, 2) turned round.
         batch: Views (mirrored windows) that go through the network together.
         slab_bytes: Memory for logits. Windows are taken along one axis, and rows that none of them will

@@ -1,4 +1,4 @@
-"""The way home: finished rows of logits become labels on the case's own voxels, and are forgotten."""
+"""Resample logits to the native grid row by row as they are finished, and decide the label of each voxel."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -66,7 +66,7 @@ class LinearInterpolation(NamedTuple):
 
     @classmethod
     def of(cls, axis: Axis) -> "LinearInterpolation":
-        """Read them off the way home of an axis."""
+        """Read them off the interpolation of an axis."""
         if isinstance(axis, Crop):
             lines = torch.arange(axis.start, axis.start + axis.voxels)
             return cls(lines, lines, None, plain=not axis.mirrored)
@@ -175,7 +175,7 @@ class NativeResampler:
     many classes there are.
 
     Args:
-        axes: The way home along each axis, the one that rows follow first.
+        axes: Interpolation to the native grid along each axis, the one that rows follow first.
         decoder: From logits to labels.
         label: Where labels go; axes as in ``axes``.
         keep: What to do with probabilities; None where nobody wants them.

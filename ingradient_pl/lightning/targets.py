@@ -62,7 +62,7 @@ def check_kinds(config: Mapping[str, Any]) -> None:
 
 
 def check_kind(place: str, target: object, kind: type) -> None:
-    """Refuse a target that is no class of a kind, nor a function that says that it returns one.
+    """Refuse a target that is not a class of a kind, nor a function that says that it returns one.
 
     Args:
         place: Where it stands in the config.

@@ -17,7 +17,7 @@ class TopKCE(nn.Module):
         ignore: Integer of voxels that nobody annotated; None if there are none.
 
     Raises:
-        ValueError: If ``share`` is no share.
+        ValueError: If ``share`` is not a share.
 
     Source: Wu et al. 2016, https://arxiv.org/abs/1605.06885; equal to nnU-Net's for ``share=0.1``.
     """

@@ -148,8 +148,8 @@ def _read(path: Path) -> Scores:
         raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ComparisonError(
-            f"{path} is no summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the JSON "
-            "file that ingradient evaluate or nnU-Net wrote."
+            f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
+            "JSON file that ingradient evaluate or nnU-Net wrote."
         ) from error
     if not entries or len(dict(entries)) < len(entries):
         raise ComparisonError(

@@ -27,7 +27,7 @@ class SurfaceDistances:
     ``NSD`` the share of all surface voxels that lie no farther than the tolerance from the other surface.
 
     Where neither mask holds a voxel, all three are NaN: there is nothing to score. Where only one does, the
-    distances are infinite and NSD is 0: a missed or an invented object is no small error.
+    distances are infinite and NSD is 0: a missed or an invented object is not a small error.
 
     Args:
         tolerance: Distance in mm that counts as agreement, such as what two readers differ by.

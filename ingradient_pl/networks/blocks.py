@@ -48,7 +48,7 @@ class Convolution(nn.Module):
         image: Float[Tensor, "batch channel z y x"],
         shortcut: Float[Tensor, "batch width _ _ _"] | None = None,
     ) -> Float[Tensor, "batch width _ _ _"]:
-        """Convolve and normalise; a ``shortcut`` is added before values are bent, which they then are."""
+        """Convolve and normalise; a ``shortcut`` is added before the leaky ReLU, which then follows."""
         absorbed = self.conv.bias if self.norm.absorbs(image) else None
         if absorbed is None:
             features = self.conv(image)

@@ -30,12 +30,12 @@ def external_network(
 
     Raises:
         ValueError: If the target cannot be found.
-        TypeError: If it is no network, or an argument no plain value.
+        TypeError: If it is not a network, or an argument no plain value.
     """
     plain = {spec.TARGET: target, **spec.to_spec(dict(arguments or {}))}
     trusted = [target.partition(".")[0]]
     if not issubclass(spec.find_class(target, trusted, object), nn.Module):
-        raise TypeError(f"'{target}' is no network: it must be a class derived from torch.nn.Module.")
+        raise TypeError(f"'{target}' is not a network: it must be a class derived from torch.nn.Module.")
     network = spec.build(plain, trusted, nn.Module)
     return ExternalNetwork(network, json.dumps(plain), flat=flat, levels=levels)
 
@@ -50,7 +50,7 @@ class ExternalNetwork(nn.Module):
         levels: Levels to keep, finest first; None keeps all.
 
     Raises:
-        ValueError: If ``levels`` is no positive number, or ``source`` is no recipe.
+        ValueError: If ``levels`` is not a positive number, or ``source`` is not a recipe.
     """
 
     def __init__(

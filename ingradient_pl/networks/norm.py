@@ -38,7 +38,7 @@ class InstanceNorm(nn.Module):
         shortcut: Float[Tensor, "batch width z y x"] | None = None,
         absorbed: Float[Tensor, " width"] | None = None,
     ) -> Float[Tensor, "batch width z y x"]:
-        """Normalise; where a ``shortcut`` is given, add it before values are bent, which they then are.
+        """Normalise; where a ``shortcut`` is given, add it before the leaky ReLU, which then follows.
 
         ``absorbed`` is the bias of a convolution that left it out (:meth:`absorbs`): the norm would take it
         off again.
@@ -51,8 +51,8 @@ class InstanceNorm(nn.Module):
         by_hand = features.is_cpu and features.dtype == torch.float32 and not torch.compiler.is_compiling()
         if not by_hand:
             return norm.instance_norm_twin(features, self.weight, self.bias, slope, shortcut=shortcut)
-        bent = slope if shortcut is None else 1.0
-        normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, bent)  # type: ignore[no-untyped-call]
+        used_slope = slope if shortcut is None else 1.0
+        normal: Tensor = _CpuNorm.apply(features, self.weight, self.bias, used_slope)  # type: ignore[no-untyped-call]
         return normal if shortcut is None else F.leaky_relu_(normal + shortcut, slope)
 
     def absorbs(self, features: Tensor) -> bool:

@@ -25,7 +25,7 @@ class UNet(nn.Module):
     In two dimensions it is the same network with kernels (1, 3, 3) and strides (1, 2, 2) on patches of one
     slice: as many parameters, and the same result. Heads exist only where they are supervised, for a head
     without gradient stops distributed training; nnU-Net builds one more, for the coarsest level, and gives
-    it the weight 0. Of one stage, for cases of a few voxels, it is no U: convolutions and a head.
+    it the weight 0. Of one stage, for cases of a few voxels, it is not an U: convolutions and a head.
 
     Args:
         channels: Channels of the image.

@@ -52,16 +52,16 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
     tensors, numbers and containers. Weights are read, the optimiser's state is not.
 
     Raises:
-        CheckpointError: If the file is no checkpoint of nnU-Net, or asks for anything else.
+        CheckpointError: If the file is not a checkpoint of nnU-Net, or asks for anything else.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: is the fold trained to its end?")
     if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is no PyTorch checkpoint, or was cut short while being copied.")
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint, or was cut short while being copied.")
     with zipfile.ZipFile(path) as archive:
         content = _content(path, archive)
         if not isinstance(content, Mapping) or not isinstance(content.get(WEIGHTS), Mapping):
-            raise CheckpointError(f"{path} is no checkpoint of nnU-Net: it has no '{WEIGHTS}'.")
+            raise CheckpointError(f"{path} is not a checkpoint of nnU-Net: it has no '{WEIGHTS}'.")
         named = {name: value for name, value in content[WEIGHTS].items() if isinstance(value, _Tensor)}
         try:
             weights = {str(name): value.read(archive) for name, value in named.items()}
@@ -156,7 +156,7 @@ def _tensor(
     storage: _Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: object
 ) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("it builds a tensor from something that is no storage")
+        raise pickle.UnpicklingError("it builds a tensor from something that is not a storage")
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
     if min([offset, *size, *stride]) < 0 or (0 not in size and reach > storage.numbers):
         raise pickle.UnpicklingError("it builds a tensor that is larger than its storage")
@@ -199,7 +199,7 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 def _content(path: Path, archive: zipfile.ZipFile) -> Any:
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise CheckpointError(f"{path} is no PyTorch checkpoint: it holds {len(pickles)} files data.pkl.")
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint: it holds {len(pickles)} files data.pkl.")
     folder = pickles[0].removesuffix("/data.pkl")
     order = archive.read(f"{folder}/byteorder") if f"{folder}/byteorder" in archive.namelist() else b"little"
     if order != b"little":

@@ -30,7 +30,7 @@ SCHEMES: dict[type[Normaliser], str] = {
     RGB01: "RGBTo01Normalization",
 }
 SEPARATE_Z_ABOVE = 3.0
-"""nnU-Net's threshold, which is no entry of its plans."""
+"""nnU-Net's threshold, which is not an entry of its plans."""
 
 
 class ExportError(ValueError):

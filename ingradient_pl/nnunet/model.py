@@ -80,7 +80,7 @@ def read_nnunet(
 def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
     if not (folder / "plans.json").is_file():
         raise CheckpointError(
-            f"{folder} is no model folder of nnU-Net: it has no plans.json. It is the one named "
+            f"{folder} is not a model folder of nnU-Net: it has no plans.json. It is the one named "
             "TRAINER__PLANS__CONFIGURATION, which also holds fold_0 and so on."
         )
     if folds is not None:

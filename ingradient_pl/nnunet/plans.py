@@ -40,7 +40,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no plans file, or a configuration does what this package does not (another
+        ValueError: If it is not a plans file, or a configuration does what this package does not (another
             resampling, another network); the message names the file and the entry.
     """
     path = Path(path)
@@ -50,7 +50,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
         whole = json.loads(path.read_text(encoding="utf-8"))
         wanted = list(whole["configurations"]) if names is None else list(names)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no plans file of nnU-Net, version 2: {error!r}.") from error
+        raise ValueError(f"{path} is not a plans file of nnU-Net, version 2: {error!r}.") from error
     plans = {}
     for name in wanted:
         try:

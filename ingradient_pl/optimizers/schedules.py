@@ -18,7 +18,7 @@ class WarmupPoly(LambdaLR):
         last_epoch: Steps done before; -1 where the run begins.
 
     Raises:
-        ValueError: If the run has no length, or the warm-up is no share of it.
+        ValueError: If the run has no length, or the warm-up is not a share of it.
     """
 
     def __init__(

@@ -121,7 +121,7 @@ def read_plan(path: str | Path, trusted: Sequence[str] = TRUSTED) -> Plan:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no YAML or no plan; the message names the file and the entry.
+        ValueError: If it is not YAML or no plan; the message names the file and the entry.
     """
     path = Path(path)
     if not path.exists():
@@ -129,7 +129,7 @@ def read_plan(path: str | Path, trusted: Sequence[str] = TRUSTED) -> Plan:
     try:
         entries = read_yaml(path)
     except PlainValueError as error:
-        raise ValueError(f"{path} is no YAML of a plan: {error}. Correct it there.") from error
+        raise ValueError(f"{path} is not YAML of a plan: {error}. Correct it there.") from error
     return build_plan(entries, str(path), trusted)
 
 
@@ -142,7 +142,7 @@ def build_plan(entries: Any, origin: str, trusted: Sequence[str] = TRUSTED) -> P
         trusted: Packages whose normalisers may be named.
 
     Raises:
-        ValueError: If it is no plan; the message names the origin and the entry.
+        ValueError: If it is not a plan; the message names the origin and the entry.
     """
     _check_entries(origin, entries)
     built = {}
@@ -160,7 +160,7 @@ def build_plan(entries: Any, origin: str, trusted: Sequence[str] = TRUSTED) -> P
 def _check_entries(path: str, entries: Any) -> None:
     if not isinstance(entries, Mapping) or entries.get(TARGET) != OWN_TARGET:
         raise ValueError(
-            f"{path} is no plan: it needs the line '{TARGET}: {OWN_TARGET}'. "
+            f"{path} is not a plan: it needs the line '{TARGET}: {OWN_TARGET}'. "
             "Write one with `ingradient plan`."
         )
     unknown = sorted(str(name) for name in set(entries) - set(FIELDS) - {TARGET})

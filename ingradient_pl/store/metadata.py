@@ -31,12 +31,14 @@ def read_dataset(path: Path) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StoreError(
-            f"{path} is no case store: {file} is missing. Make one with 'ingradient prepare'."
+            f"{path} is not a case store: {file} is missing. Make one with 'ingradient prepare'."
         ) from error
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
     if "store_format" not in plain:
-        raise StoreError(f"{path} is no case store: {file} names no 'store_format'. Is it the raw data set?")
+        raise StoreError(
+            f"{path} is not a case store: {file} names no 'store_format'. Is it the raw data set?"
+        )
     if plain["store_format"] > FORMAT:
         raise StoreError(
             f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "

@@ -1,4 +1,4 @@
-"""The whole path of a large case: its peak of memory, what the way home adds, and how long that takes."""
+"""The whole path of a large case: its peak of memory, what resampling to native adds, how long that takes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def figures() -> list[Figure]:
     print(f"{'512 x 512 at 0.8 mm -> 1.5 mm, windows of 128':<46}{'seconds':>10}{'peak GB':>10}")
     growth = {count: _row("whole path", count, 5) for count in SLICES}
     whole = _row("whole path", 400, max(CLASSES))
-    home = {count: _row("way home", 400, count) for count in CLASSES}
+    home = {count: _row("native grid", 400, count) for count in CLASSES}
     ours, theirs = _against_nnunet()
     native = 512 * 512 * (max(SLICES) - min(SLICES))
     grown = (growth[max(SLICES)]["peak"] - growth[min(SLICES)]["peak"]) / native
@@ -29,9 +29,15 @@ def figures() -> list[Figure]:
         Figure(
             "memory_growth", grown, "bytes", "a native voxel; image and label are 3, 800 - 200 slices", 5.0
         ),
-        Figure("way_home_memory", most, "GB", f"added by the way home, most of {CLASSES} classes", 0.5),
         Figure(
-            "way_home_time",
+            "way_home_memory",
+            most,
+            "GB",
+            f"added by resampling to the native grid, most of {CLASSES} classes",
+            0.5,
+        ),
+        Figure(
+            "native_grid_time",
             theirs / ours,
             "times",
             "nnU-Net's export, 2 classes scaled to 117",
@@ -57,7 +63,7 @@ def _against_nnunet() -> tuple[float, float]:
         theirs = _measured(python_of("nnunet"), "theirs/export.py", slices, two)["seconds"]
         pairs.append((ours, theirs * max(CLASSES) / two))
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    print(f"{'way home, 117 classes: ingradient':<46}{ours:>10.1f}")
+    print(f"{'native grid, 117 classes: ingradient':<46}{ours:>10.1f}")
     print(f"{'nnU-Net (2 classes measured, times 117 / 2)':<46}{theirs:>10.1f}")
     return ours, theirs
 

@@ -25,7 +25,7 @@ class WeightAverage(pl.Callback):
             is less, so that they are forgotten.
 
     Raises:
-        ValueError: If ``decay`` is no share.
+        ValueError: If ``decay`` is not a share.
 
     Source: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; the start is TensorFlow's.
     """

@@ -1,4 +1,4 @@
-"""A large made-up case predicted with a tiny network, or ready logits brought home: seconds, peak bytes."""
+"""A large made-up case predicted with a tiny network, or ready logits resampled: seconds, peak bytes."""
 
 import json
 import resource

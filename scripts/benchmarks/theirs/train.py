@@ -1,7 +1,7 @@
 """Train nnU-Net for some minutes on flat voxels, at another spacing than the images', on a split by patients.
 
 python train.py DATASET WORK: DATASET is a raw data set whose cases are named PATIENT_..., WORK a folder for
-nnU-Net's own. Printed last, as JSON: the model's folder and the names of the cases kept from training. The
+nnU-Net's own. Printed last, as JSON: the model's folder and the names of the validation cases. The
 network is small, so that a processor trains it; what it needs beside is nnU-Net's own way from end to end
 (fingerprint, plan, preprocessing, training), but for the entries below.
 """
@@ -23,7 +23,7 @@ PLANNED = {
 }
 EPOCHS, ITERATIONS, VALIDATION_ITERATIONS = 15, 100, 2
 PATIENTS_SHARE = 5
-"""Of so many patients one is kept from training."""
+"""Of so many patients one validates."""
 
 
 def linked(data: Path, work: Path) -> str:
