@@ -14,6 +14,7 @@ from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.case_store import CaseStore
@@ -40,7 +41,8 @@ class SegmentationData(pl.LightningDataModule):
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
-        workers: Processes that read; 0 reads in the training process.
+        workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
+            that there are but one, shared among the ranks of a machine, from 2 to 8. The patches are the same.
         label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
     """
 
@@ -53,7 +55,7 @@ class SegmentationData(pl.LightningDataModule):
         split: Fold = FIRST_FOLD,
         iterations: int = 2,
         batches_per_epoch: int | None = None,
-        workers: int = 2,
+        workers: int | None = None,
         label_order: int = 1,
     ) -> None:
         super().__init__()
@@ -167,6 +169,11 @@ class SegmentationData(pl.LightningDataModule):
     def _rank(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_rank
 
+    def _readers(self) -> int:
+        if self.workers is not None:
+            return self.workers
+        return default_readers(1 if self.trainer is None else self.trainer.num_devices)
+
     def _ranks(self) -> int:
         return 1 if self.trainer is None else self.trainer.world_size
 
@@ -183,7 +190,7 @@ class SegmentationData(pl.LightningDataModule):
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
         augment = None if repeated else self.augment.draw  # what validates is left as it is
         pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment)
-        return PatchLoader(patches, numbers, draws.batch_size // ranks, self.workers, pack, self._device())
+        return PatchLoader(patches, numbers, draws.batch_size // ranks, self._readers(), pack, self._device())
 
     def _device(self) -> torch.device:
         """Give where batches are used: the host, where no trainer says otherwise."""

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
+from ingradient_pl.machine import available_cores
 from ingradient_pl.store import metadata
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.store.prepare_case import prepare_case
@@ -145,17 +145,11 @@ def plain_task(task: Task) -> dict[str, Any]:
 @contextmanager
 def _pool(workers: int | None) -> Iterator[Executor]:
     """Threads: what takes time (unpacking, packing, counting, sorting) leaves Python's lock alone."""
-    pool = ThreadPoolExecutor(max(1, workers or _cores()))
+    pool = ThreadPoolExecutor(max(1, workers or available_cores()))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # of a job's share of the machine, where the system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
