@@ -41,8 +41,8 @@ class SegmentationData(pl.LightningDataModule):
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
-        workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
-            that there are but one, shared among the ranks of a machine, from 2 to 8. The patches are the same.
+        workers: Processes that read, for each rank; 0 reads in the training process; None takes the
+            cores that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
         label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
     """
 
