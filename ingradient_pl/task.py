@@ -1,11 +1,12 @@
 """What is segmented and from what: the channels, the labels and their meaning, as ``dataset.json`` tells."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ingradient_pl.short_repr import short_repr
 
 BACKGROUND = 0
+LARGEST_UINT8 = 255
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Task:
         name: Name of the data set.
         file_ending: Ending of the image files, with the dot: predictions are written with it.
         notes: Whatever else the source told (licence, reference, ...), kept as it was.
+        integers: Where labels were numbered anew (:meth:`consecutive`): what each number is in files.
 
     Raises:
         ValueError: If there is no channel or no foreground label, or a label is not an integer >= 0.
@@ -32,6 +34,7 @@ class Task:
     name: str = ""
     file_ending: str = ".nii.gz"
     notes: Mapping[str, object] = field(default_factory=dict)
+    integers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         # YAML and JSON know lists only
@@ -43,6 +46,8 @@ class Task:
             object.__setattr__(self, "labels", plain)
         if self.regions_class_order is not None:
             object.__setattr__(self, "regions_class_order", tuple(self.regions_class_order))
+        if self.integers is not None:
+            object.__setattr__(self, "integers", tuple(self.integers))
         if not self.channels or not any(name not in ("background", "ignore") for name in labels):
             raise ValueError(
                 f"A task needs a channel and a foreground label; got channels={list(self.channels)}, "
@@ -57,12 +62,12 @@ class Task:
 
     @property
     def described(self) -> dict[str, object]:
-        """The task in the words of nnU-Net's ``dataset.json``."""
-        order = self.regions_class_order
+        """The task in the words of nnU-Net's ``dataset.json``, with the integers of files."""
+        order, labels = self.in_files.regions_class_order, self.in_files.labels
         return {
             "name": self.name,
             "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
-            "labels": {name: list(v) if isinstance(v, tuple) else v for name, v in self.labels.items()},
+            "labels": {name: list(v) if isinstance(v, tuple) else v for name, v in labels.items()},
             **({} if order is None else {"regions_class_order": list(order)}),
             "file_ending": self.file_ending,
             **self.notes,
@@ -71,8 +76,8 @@ class Task:
     @property
     def ignore(self) -> int | None:
         """The integer of voxels that nobody annotated; None where there is none."""
-        ignored = self.labels.get("ignore")
-        return ignored if isinstance(ignored, int) else None
+        ignored = _integers(self.labels.get("ignore", ()))
+        return ignored[0] if len(ignored) == 1 else None
 
     @property
     def has_regions(self) -> bool:
@@ -108,7 +113,7 @@ class Task:
         """Logits per voxel: one per region, or one per label value with the background first."""
         if self.has_regions:
             return len(self.foreground)
-        return max(value for value in self.values if value != self.ignore) + 1
+        return len(self._classes)
 
     @property
     def output_names(self) -> list[str]:
@@ -116,7 +121,109 @@ class Task:
         if self.has_regions:
             return list(self.foreground)
         named = {value: name for name, value in self.labels.items()}
-        return [named.get(value, str(value)) for value in range(self.outputs)]
+        return [named.get(value, str(value)) for value in self._classes]
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The integer of files that each of the network's outputs is written as, in their order.
+
+        Raises:
+            ValueError: If the labels are regions and ``regions_class_order`` does not say it for each.
+        """
+        order = self.regions_class_order if self.has_regions else self._classes
+        if order is None or len(order) != self.outputs:
+            raise ValueError(
+                "A task with regions needs 'regions_class_order': the integer that each of its "
+                f"{self.outputs} regions ({', '.join(self.foreground)}) is written as; got {order}."
+            )
+        return tuple(self._in_files(value) for value in order)
+
+    @property
+    def in_files(self) -> "Task":
+        """The same task with the integers that its files hold."""
+        return self if self.integers is None else self._renumbered(self._in_files, None)
+
+    def consecutive(self) -> "Task":
+        """Number the labels 0, 1, 2, ... as the network's outputs; ``integers`` keeps what files hold.
+
+        A task whose labels are numbered so already is given back, wherever below 256 its ignore label is.
+
+        >>> Task(("MR",), {"background": 0, "left": 1001, "right": 2035}).consecutive().labels
+        {'background': 0, 'left': 1, 'right': 2}
+        """
+        near = self.ignore is None or self.ignore <= max(len(self._classes), LARGEST_UINT8)
+        if self.integers is not None or (near and self._classes == tuple(range(len(self._classes)))):
+            return self
+        integers = self._classes if self.ignore is None else (*self._classes, self.ignore)
+        number = {value: at for at, value in enumerate(integers)}
+        return self._renumbered(lambda value: number.get(value, value), integers)
+
+    def check_meaning(self) -> None:
+        """Refuse labels that cannot mean what they say, before anything is made of them.
+
+        Raises:
+            ValueError: If background is not 0, two labels are one integer, the ignore label is a region or
+                part of one, or what regions are written as does not tell them apart again.
+        """
+        wrong = [*_wrong_labels(self)]
+        if self.has_regions and not wrong:
+            wrong += _wrong_order(self.in_files, self.written)
+        if wrong:
+            raise ValueError(f"{'; '.join(wrong)}. Correct dataset.json.")
+
+    @property
+    def _classes(self) -> tuple[int, ...]:
+        """Every integer but the ignore label's, background first."""
+        return tuple(value for value in self.values if value != self.ignore)
+
+    def _in_files(self, value: int) -> int:
+        return value if self.integers is None or value >= len(self.integers) else self.integers[value]
+
+    def _renumbered(self, number: Callable[[int], int], integers: tuple[int, ...] | None) -> "Task":
+        order = self.regions_class_order
+        labels = {
+            name: tuple(map(number, value)) if isinstance(value, tuple) else number(value)
+            for name, value in self.labels.items()
+        }
+        order = None if order is None else tuple(map(number, order))
+        return replace(self, labels=labels, regions_class_order=order, integers=integers)
+
+
+def _wrong_labels(task: Task) -> Iterator[str]:
+    """Say which labels contradict each other."""
+    if _integers(task.labels.get("background", BACKGROUND)) != (BACKGROUND,):
+        yield f"label 'background' is {task.labels['background']}; it must be 0"
+    if "ignore" in task.labels and task.ignore in (None, BACKGROUND):
+        yield f"label 'ignore' is {task.labels['ignore']}; it must be one integer above 0"
+    for name, values in task.foreground.items():
+        if task.ignore is not None and task.ignore in values:
+            yield f"label '{name}' holds {task.ignore}, which is 'ignore'"
+    if not task.has_regions:
+        yield from _twins(task)
+
+
+def _twins(task: Task) -> Iterator[str]:
+    """Say which labels are one integer."""
+    names: dict[int, list[str]] = {}
+    for name, (value, *_) in task.foreground.items():
+        names.setdefault(value, []).append(name)
+    for value, twice in names.items():
+        if len(twice) > 1:
+            yield f"labels {', '.join(twice)} are all {value}, so they cannot be told apart"
+
+
+def _wrong_order(task: Task, order: tuple[int, ...]) -> Iterator[str]:
+    """Say which integers would be written as one that lies in other regions: it would mean something else."""
+    regions = list(task.foreground.items())
+    inside = {value: [name for name, held in regions if value in held] for value in task.values}
+    for value, names in inside.items():
+        written = next((order[at] for at in reversed(range(len(regions))) if regions[at][0] in names), value)
+        if inside.get(written) != names:
+            yield (
+                f"'regions_class_order' {list(order)} writes {value} ({', '.join(names)}) as {written}, "
+                f"which is {', '.join(inside.get(written) or ['no region'])}: later ones overwrite earlier "
+                "ones, so the smaller must come later"
+            )
 
 
 def _integers(value: int | tuple[int, ...]) -> tuple[int, ...]:

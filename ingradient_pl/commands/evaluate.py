@@ -116,7 +116,7 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
         if not path.exists():
             raise FileNotFoundError(f"There is no folder {path}: check the path.")
     if isinstance(dataset, (CaseStore, Task)):
-        return dataset.task if isinstance(dataset, CaseStore) else dataset
+        return (dataset.task if isinstance(dataset, CaseStore) else dataset).in_files
     if dataset is not None and Path(dataset).is_dir():
         return _task_of_folder(Path(dataset))
     beside = [folder / DESCRIPTION for folder in (predictions, labels, labels.parent)]

@@ -107,7 +107,8 @@ def check_report(report: str | Path | None, inputs: Sequence[Path]) -> None:
     if report is None or is_special(Path(report)):
         return
     target = Path(report)
-    check_targets([target], inputs)
+    if target.is_dir() or target.resolve() in {path.resolve() for path in inputs}:
+        raise OutputError(f"{target} is read, or is a folder: nothing is written over it. Name another file.")
     taken = target.exists() and (formats.ending(target) or target.name in (DESCRIPTION, "case.json"))
     if taken or target.suffix in (".npz", ".pkl", ".ckpt", ".pth"):
         raise OutputError(f"{target} is a file of a data set or a model, no report. Name another file.")

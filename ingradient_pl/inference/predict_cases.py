@@ -129,7 +129,7 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
             label = after(label, volume.frame.spacing)
         target = targets[case.name]
         if target.suffix == dicom_seg.ENDING:
-            dicom_seg.write_segmentation(target, label, volume, predictor.model.task)
+            dicom_seg.write_segmentation(target, label, volume, predictor.model.task.in_files)
         else:
             formats.write_label(target, label, volume)
         return target
@@ -155,7 +155,7 @@ def score_cases(
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a score, a fault, a smaller batch), a line each.
     """
-    started, task = time.monotonic(), predictor.model.task
+    started, task = time.monotonic(), predictor.model.task.in_files
     labels = scored_labels(task)
 
     def score(case: CaseFiles, volume: Volume, label: Label, found: Maps) -> CaseScores:

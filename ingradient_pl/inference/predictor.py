@@ -165,7 +165,7 @@ class Predictor:
         self, views: Float[Tensor, "view channel z y x"]
     ) -> list[Float[Tensor, "view output z y x"]]:
         if self.model.previous is not None:
-            views = spread(views, self.model.task.foreground_values)
+            views = spread(views, self.model.task.in_files.foreground_values)
         # As nnU-Net: half precision on CUDA, where it costs no accuracy that counts and doubles the speed
         with torch.autocast("cuda", enabled=views.device.type == "cuda"):
             return [finest(network, views) for network in self.model.networks]

@@ -123,15 +123,7 @@ class LabelDecoder:
         Raises:
             ValueError: If the task has regions and does not say as which integers they are written.
         """
-        if not task.has_regions:
-            return cls(tuple(range(task.outputs)), regions=False)
-        order = task.regions_class_order
-        if order is None or len(order) != task.outputs:
-            raise ValueError(
-                "A task with regions needs 'regions_class_order': the integer that each of its "
-                f"{task.outputs} regions ({', '.join(task.foreground)}) is written as; got {order}."
-            )
-        return cls(tuple(order), regions=True)
+        return cls(task.written, regions=task.has_regions)
 
     @property
     def dtype(self) -> type[np.unsignedinteger]:

@@ -74,7 +74,7 @@ class SegmentationData(pl.LightningDataModule):
         self.loader: PatchLoader | None = None
         self.resume_position: dict[str, int] = {}
         _check_agreement(plan, self.store)
-        _check_classes(draws, self.task)
+        self.draws = _number_classes(draws, self.task)
 
     @override
     def __repr__(self) -> str:
@@ -217,11 +217,20 @@ def _check_agreement(plan: Plan, store: CaseStore) -> None:
         )
 
 
-def _check_classes(draws: TrainingDraws, task: Task) -> None:
-    """Refuse weights of classes that the task does not have: none of them would ever be the centre."""
-    unknown = sorted(set(draws.class_weights or ()) - set(task.values))
+def _number_classes(draws: TrainingDraws, task: Task) -> TrainingDraws:
+    """Give draws whose weights name classes as the store numbers them, not as files do.
+
+    Weights of classes that the task does not have are refused: none of them would ever be the centre.
+    """
+    known = task.in_files
+    unknown = sorted(set(draws.class_weights or ()) - set(known.values))
     if unknown:
         raise ValueError(
             f"class_weights names {unknown}, which the labels do not hold; they are "
-            f"{list(task.foreground_values)}."
+            f"{list(known.foreground_values)}."
         )
+    if draws.class_weights is None or task.integers is None:
+        return draws
+    numbers = {value: number for number, value in enumerate(task.integers)}
+    weights = {numbers[value]: weight for value, weight in draws.class_weights.items()}
+    return replace(draws, class_weights=weights)

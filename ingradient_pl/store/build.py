@@ -59,8 +59,10 @@ def build_store(
 
     Raises:
         StoreError: If the folder holds another data set or a newer store, or the disk is full.
+        ValueError: If the labels cannot mean what they say.
     """
-    store, source = Path(store), check_cases(source)
+    source.task.check_meaning()
+    store, source = Path(store), check_cases(source._replace(task=source.task.consecutive()))
     check_orientation(orientation)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
@@ -117,7 +119,7 @@ def _describe(source: Source, settings: _Settings) -> None:
 
 
 def _check_same_settings(settings: _Settings, held: dict[str, Any]) -> None:
-    there, wanted = metadata.read_task(held["task"]), settings.task
+    there, wanted = Task(**held["task"]), settings.task
     if there.channels != wanted.channels and metadata.read_case_names(settings.store):
         raise StoreError(
             f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "
@@ -139,6 +141,7 @@ def plain_task(task: Task) -> dict[str, Any]:
         "name": task.name,
         "file_ending": task.file_ending,
         "notes": dict(task.notes),
+        **({} if task.integers is None else {"integers": list(task.integers)}),
     }
 
 
@@ -233,6 +236,7 @@ def _wanted(settings: _Settings) -> dict[str, Any]:
         "channels": len(settings.task.channels),
         "values": list(settings.task.values),
         "ignore": settings.task.ignore,
+        **({} if settings.task.integers is None else {"integers": list(settings.task.integers)}),
     }
 
 

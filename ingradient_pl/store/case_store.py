@@ -120,7 +120,10 @@ class CaseStore:
                 f"now {metadata.FORMAT}). Prepare the data set again: "
                 f"ingradient prepare --source DATASET --store {self.path}"
             )
-        self.task, self.orientation = metadata.read_task(described["task"]), str(described["orientation"])
+        self.task, self.orientation = (
+            metadata.read_task(described["task"], self.path),
+            str(described["orientation"]),
+        )
         self.cases = {
             name: self._case(name, self._plain(name)) for name in names or metadata.read_case_names(self.path)
         }

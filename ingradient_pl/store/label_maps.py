@@ -108,7 +108,7 @@ def labels_task(path: Path) -> Task | None:
     """
     path = Path(path)
     if is_store(path):
-        return CaseStore(path).task
+        return CaseStore(path).task.in_files
     if path.is_file() or (path.is_dir() and (holds_pairs(path) or _is_dataset(path))):
         return read_source(path).task
     return None

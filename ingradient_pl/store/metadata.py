@@ -111,6 +111,20 @@ def read_case_names(path: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def read_task(plain: dict[str, Any]) -> Task:
-    """Build the task from what a store says."""
-    return Task(**plain)
+def read_task(plain: dict[str, Any], path: Path) -> Task:
+    """Build the task from what a store says: its labels are numbered as the store's voxels are.
+
+    Args:
+        plain: What stands in the store's description.
+        path: The store.
+
+    Raises:
+        StoreError: If an earlier version wrote it, which kept integers as files had them.
+    """
+    task = Task(**plain)
+    if task.consecutive() is not task:
+        raise StoreError(
+            f"{path} was written by an earlier version, which kept labels as their files numbered them. "
+            f"Prepare the data set again: ingradient prepare --source DATASET --store {path}"
+        )
+    return task

@@ -79,13 +79,25 @@ def _label(
     read = case.read_label(orientation, volume)
     label = read.voxels[0]
     values = np.flatnonzero(content.count_labels(label)).tolist()
-    unknown = sorted(set(values) - set(task.values))
+    known = task.in_files.values
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise ImageError(
             f"{case.label}: it holds {_some(unknown)}, which the task's labels do not name "
-            f"({_some(task.values)}). Name them in dataset.json, or correct the file."
+            f"({_some(known)}). Name them in dataset.json, or correct the file."
         )
-    return label, warnings + [remark for remark in read.remarks if remark not in warnings]
+    return _numbered(label, task), warnings + [remark for remark in read.remarks if remark not in warnings]
+
+
+def _numbered(label: NDArray[Any], task: Task) -> NDArray[Any]:
+    """Give a label the numbers of the task, in a type that holds them all, whatever this case has of them."""
+    dtype = np.min_scalar_type(max(task.values))
+    if task.integers is None:
+        return label.astype(dtype, copy=False)
+    numbers: NDArray[Any] = np.zeros(max(task.integers) + 1, dtype)
+    numbers[list(task.integers)] = np.arange(len(task.integers))
+    numbered: NDArray[Any] = numbers[label]
+    return numbered
 
 
 def _lost(case: CaseFiles, label: NDArray[Any], inside: NDArray[Any], found: content.Foreground) -> list[str]:

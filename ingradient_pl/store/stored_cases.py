@@ -47,7 +47,7 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     Args:
         folder: Of the case.
         orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
-        kind: ``image`` or ``label``.
+        kind: ``image`` or ``label``, with the integers that its file had.
 
     Raises:
         StoreError: If it cannot be read.
@@ -55,7 +55,7 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     store = CaseStore(folder.parents[1], names=[folder.name])
     case, native = store.cases[folder.name], store.described(folder.name)["native"]
     voxels = store.read(case.name, case.grid.whole, body=False)
-    part: NDArray[Any] = voxels.image if kind == "image" else voxels.label[None]
+    part: NDArray[Any] = voxels.image if kind == "image" else _as_in_files(voxels.label[None], store.task)
     whole = np.zeros((len(part), *case.uncropped), part.dtype)
     cut = tuple(slice(at, at + count) for at, count in zip(case.start, case.grid.shape, strict=True))
     whole[(slice(None), *cut)] = part
@@ -65,3 +65,12 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     turn = Reorientation.to(orientation, frame)
     turned = np.require(turn.apply(source), requirements=["C", "W"])
     return Volume(turned, turn.frame(frame, (z, y, x)), Header(folder, (z, y, x), frame, turn, None))
+
+
+def _as_in_files(label: NDArray[Any], task: Task) -> NDArray[Any]:
+    """Give a stored label the integers of the files it was made from."""
+    if task.integers is None:
+        return label
+    integers: NDArray[Any] = np.array(task.integers, np.min_scalar_type(max(task.integers)))
+    found: NDArray[Any] = integers[label]
+    return found

@@ -102,9 +102,14 @@ class Summary(NamedTuple):
                 "Delete their folders if they are wanted no more."
             )
         classes = {}
+        in_files = source.task.in_files.foreground
         for name, integers in source.task.foreground.items():
             counts = [sum(case.voxels.get(value, 0) for value in integers) for case in cases]
-            classes[name] = (integers, sum(count > 0 for count in counts), sum(counts))
+            classes[name] = (
+                in_files[name],
+                sum(count > 0 for count in counts),
+                sum(counts),
+            )
         return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes, tuple(kept))
 
     @property
