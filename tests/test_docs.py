@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import shutil
 import sys
@@ -31,6 +32,19 @@ def test_a_page_runs(monkeypatch, capsys, tmp_path, page):
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
             del sys.modules[name]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+def test_the_notebook_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((DOCS / "phantoms.ipynb").read_text(encoding="utf-8"))
+    scope = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), scope)
+    assert scope["overlay"].size[0] > 40
+    assert len(scope["scores"].cases) == len(scope["done"].written) > 0
 
 
 def generated():
@@ -87,3 +101,9 @@ def test_the_table_of_folders_is_what_there_is_in_the_order_of_the_layers():
     )
     heights = [next(height for height, layer in enumerate(layers) if name in layer) for name in named[:-1]]
     assert heights == sorted(heights)
+
+
+def test_every_test_that_is_named_exists():
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "promised.md").read_text(encoding="utf-8")))
+    assert len(named) > 20
+    assert not [name for name in named if not (DOCS.parent / "tests" / f"{name}.py").is_file()]

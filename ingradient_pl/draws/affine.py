@@ -58,17 +58,17 @@ class RandomAffine:
         for name in ("rotation_p", "rotation_axis_p", "scaling_p", "synchronised_p", "mirror_p"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(
-                    f"'{name}' of a motion is a probability in [0, 1], got {getattr(self, name)}."
+                    f"'{name}' of an affine is a probability in [0, 1], got {getattr(self, name)}."
                 )
         low, high = self.scaling
         if not 0 < low <= high or len(self.mirror) != AXES:
             raise ValueError(
-                "A motion needs a scaling range of two ascending positive factors and one mirror entry for "
+                "An affine needs a scaling range of two ascending positive factors and one mirror entry for "
                 f"each of (z, y, x); got scaling={list(self.scaling)}, mirror={list(self.mirror)}."
             )
 
     def draw(self, rng: np.random.Generator, patch: Grid) -> NDArray[np.float64]:
-        """Draw one motion: a 3x3 matrix from offsets in the patch to offsets in the case (mm; z, y, x).
+        """Draw one affine: a 3x3 matrix from offsets in the patch to offsets in the case (mm; z, y, x).
 
         Every random number is taken whether it is used or not, so that switching one part off leaves the
         others as they were.

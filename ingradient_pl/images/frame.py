@@ -132,16 +132,16 @@ class Reorientation(NamedTuple):
         """Turn an array whose last three axes are stored (z, y, x)."""
         lead = array.ndim - AXES
         turned = array.transpose([*range(lead), *(lead + axis for axis in self.axes)])
-        return self._flipped(turned)
+        return self._flip(turned)
 
     def undo(self, array: NDArray[Any]) -> NDArray[Any]:
         """Bring an array back to the stored axes."""
         lead = array.ndim - AXES
-        return self._flipped(array).transpose(
+        return self._flip(array).transpose(
             [*range(lead), *(lead + axis for axis in np.argsort(self.axes).tolist())]
         )
 
-    def _flipped(self, array: NDArray[Any]) -> NDArray[Any]:
+    def _flip(self, array: NDArray[Any]) -> NDArray[Any]:
         cut: Any = (..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))
         flipped: NDArray[Any] = array[cut]
         return flipped

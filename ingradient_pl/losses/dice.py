@@ -21,7 +21,7 @@ def soft_dice(
         smooth: Added above and below, in voxels: a class that is neither true nor predicted scores 1.
         pooled: Take all images of the batch, on all ranks, as one.
     """
-    intersection, predicted, true = _pooled(sums) if pooled else sums[:3]
+    intersection, predicted, true = _pool_counts(sums) if pooled else sums[:3]
     return (2 * intersection + smooth) / (true + predicted + smooth).clamp_min(SMALLEST)
 
 
@@ -37,7 +37,7 @@ def tversky(
 
     Source: Salehi et al. 2017, https://arxiv.org/abs/1706.05721.
     """
-    intersection, predicted, true = _pooled(sums) if pooled else sums[:3]
+    intersection, predicted, true = _pool_counts(sums) if pooled else sums[:3]
     errors = false_positives * (predicted - intersection) + false_negatives * (true - intersection)
     return (intersection + smooth) / (intersection + errors + smooth).clamp_min(SMALLEST)
 
@@ -50,7 +50,7 @@ def is_summed_over_ranks() -> bool:
     return torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()
 
 
-def _pooled(sums: SoftCounts) -> Tensor:
+def _pool_counts(sums: SoftCounts) -> Tensor:
     batch = torch.stack([sums.intersection.sum(0), sums.predicted.sum(0), sums.true.sum(0)])
     if is_summed_over_ranks():
         batch = _OverRanks.apply(batch)  # type: ignore[no-untyped-call]

@@ -154,7 +154,7 @@ def evaluate(
         answers = list(pool.map(partial(_case, rules), pairs))
     faults = [answer for answer in answers if isinstance(answer, str)]
     if faults:
-        raise EvaluationError(_listed(f"{len(faults)} of {len(pairs)} cases cannot be scored", faults))
+        raise EvaluationError(_list_faults(f"{len(faults)} of {len(pairs)} cases cannot be scored", faults))
     return Evaluation(scored, [answer for answer in answers if not isinstance(answer, str)], skipped)
 
 
@@ -241,7 +241,7 @@ def _pairs(
     if complete:
         faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
     if faults:
-        raise EvaluationError(_listed("Predictions and labels do not go together by name", faults))
+        raise EvaluationError(_list_faults("Predictions and labels do not go together by name", faults))
     return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped
 
 
@@ -282,5 +282,5 @@ def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task))
 
 
-def _listed(what: str, faults: Sequence[str]) -> str:
+def _list_faults(what: str, faults: Sequence[str]) -> str:
     return "\n".join([f"{what}:", *(f"  - {fault}" for fault in faults)])

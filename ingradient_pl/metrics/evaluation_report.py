@@ -42,7 +42,7 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
         for case in evaluation.cases
     ]
     whole = {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
-    return whole if rng is None else {**whole, "spread": _spread(evaluation, names, rng)}
+    return whole if rng is None else {**whole, "spread": _measure_spread(evaluation, names, rng)}
 
 
 def write_summary(evaluation: Evaluation, path: Path, rng: np.random.Generator | None = None) -> None:
@@ -146,7 +146,7 @@ def _bounds(
     return bounds
 
 
-def _spread(evaluation: Evaluation, names: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
+def _measure_spread(evaluation: Evaluation, names: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
     bootstrap = Bootstrap.of(len(evaluation.cases), rng)
     bounds = {name: _bounds(evaluation, name, bootstrap) for name in names}
     return {

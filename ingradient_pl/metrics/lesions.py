@@ -59,8 +59,8 @@ class LesionDetection:
 
     def __call__(self, prediction: Mask, reference: Mask, spacing: Sequence[float]) -> dict[str, float]:
         """Score one label of one case; ``spacing`` plays no part."""
-        lesions, covered = self._covered(reference, prediction)
-        pieces, right = self._covered(prediction, reference)
+        lesions, covered = self._count_covered(reference, prediction)
+        pieces, right = self._count_covered(prediction, reference)
         missed, false = lesions - covered, pieces - right
         whole = 2 * covered + missed + false
         return {
@@ -72,7 +72,7 @@ class LesionDetection:
             "lesion_F1": 2 * covered / whole if whole else math.nan,
         }
 
-    def _covered(self, mask: Mask, cover: Mask) -> tuple[int, int]:
+    def _count_covered(self, mask: Mask, cover: Mask) -> tuple[int, int]:
         """Count the pieces of a mask, and those of them that ``cover`` covers."""
         box = ndimage.find_objects(mask.view(np.uint8))
         if not box:

@@ -54,7 +54,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
     plans = {}
     for name in wanted:
         try:
-            entries = _inherited(whole["configurations"], name)
+            entries = _inherit(whole["configurations"], name)
             _check_resampling(entries)
             plans[name] = _plan(name, entries, whole, task)
         except KeyError as error:
@@ -64,7 +64,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
     return plans
 
 
-def _inherited(configurations: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+def _inherit(configurations: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """Give the entries of a configuration with those of the one it builds on."""
     if name not in configurations:
         raise ValueError(f"there is no configuration '{name}'; there are {', '.join(configurations)}.")
@@ -72,7 +72,7 @@ def _inherited(configurations: Mapping[str, Any], name: str, seen: tuple[str, ..
         raise ValueError(f"it inherits from itself, by way of {' and '.join(seen)}.")
     own = configurations[name]
     base = own.get("inherits_from")
-    return {**(_inherited(configurations, base, (*seen, name)) if base else {}), **own}
+    return {**(_inherit(configurations, base, (*seen, name)) if base else {}), **own}
 
 
 def _plan(name: str, entries: Mapping[str, Any], whole: Mapping[str, Any], task: Task) -> Plan:

@@ -29,7 +29,7 @@ def nnunet_weights(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Te
     Raises:
         ValueError: If a weight is missing or has another shape than the plan says.
     """
-    known = {_unwrapped(name): weight for name, weight in weights.items()}
+    known = {_unwrap(name): weight for name, weight in weights.items()}
     wanted = network.state_dict()
     found: dict[str, Tensor] = {}
     for ours, theirs in nnunet_names(network):
@@ -76,13 +76,13 @@ def to_nnunet_weights(network: UNet, *, flat: bool = False) -> dict[str, Tensor]
         kernel = named[f"decoder.seg_layers.{last}.weight"].shape[2:]
         named.setdefault(f"{head}.weight", own["heads.0.weight"].new_zeros(outputs, len(above), *kernel))
         named.setdefault(f"{head}.bias", own["heads.0.bias"].new_zeros(outputs))
-    named |= {alias: weight for name, weight in named.items() for alias in _registered_again(name)}
+    named |= {alias: weight for name, weight in named.items() for alias in _find_registered_again(name)}
     return named | {
         f"decoder.{name}": weight for name, weight in named.items() if name.startswith("encoder.")
     }
 
 
-def _registered_again(name: str) -> Iterator[str]:
+def _find_registered_again(name: str) -> Iterator[str]:
     for part, number in (("conv", 0), ("norm", 1)):
         before, found, after = name.rpartition(f".{part}.")
         if found:
@@ -107,7 +107,7 @@ def nnunet_names(network: UNet) -> Iterator[tuple[str, str]]:
         yield from _both(f"heads.{s}", f"decoder.seg_layers.{last - s}")
 
 
-def _unwrapped(name: str) -> str:
+def _unwrap(name: str) -> str:
     for prefix in WRAPPED:
         name = name.removeprefix(prefix)
     return name

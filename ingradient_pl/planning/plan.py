@@ -107,7 +107,7 @@ class Plan:
             (own[name],) = _counts(name, [getattr(self, name)])
         if self.regions is not None:
             own["regions"] = tuple(_counts("regions", region) for region in self.regions)
-        own["normalisation"] = tuple(_checked(one) for one in self.normalisation)
+        own["normalisation"] = tuple(_check(one) for one in self.normalisation)
         own["notes"] = {name: _as_settings(note) for name, note in self.notes.items()}
         self._check_lengths()
         self._check_meaning()
@@ -184,7 +184,7 @@ class Plan:
         return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
 
 
-def _checked(normaliser: Any) -> Any:
+def _check(normaliser: Any) -> Any:
     """Refuse settings of a normaliser that are of another type than it says."""
     if isinstance(normaliser, Normaliser) and dataclasses.is_dataclass(normaliser):
         check_types(type(normaliser), vars(normaliser))

@@ -65,7 +65,7 @@ def topology(shape: Sequence[float], spacing: Sequence[float], edge: int = 4) ->
     sizes, lengths = list(shape), list(spacing)
     kernel = (1,) * len(sizes)
     strides, kernels = [kernel], []
-    while halved := _halved(sizes, lengths, edge):
+    while halved := _halve(sizes, lengths, edge):
         fine = [mm / min(lengths) < ALIKE for mm in lengths]
         kernel = tuple(WIDE if now else before for now, before in zip(fine, kernel, strict=True))
         kernels.append(kernel)
@@ -78,7 +78,7 @@ def topology(shape: Sequence[float], spacing: Sequence[float], edge: int = 4) ->
     return Topology(patch, tuple(strides), tuple(kernels))
 
 
-def _halved(sizes: Sequence[float], lengths: Sequence[float], edge: int) -> list[int]:
+def _halve(sizes: Sequence[float], lengths: Sequence[float], edge: int) -> list[int]:
     """Which axes the next stage halves; none where the network ends."""
     long = [axis for axis, size in enumerate(sizes) if size >= 2 * edge]
     finest = min((lengths[axis] for axis in long), default=0.0)

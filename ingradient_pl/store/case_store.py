@@ -159,14 +159,14 @@ class CaseStore:
             StoreError: If there is no such case, the box leaves it or a file is damaged.
         """
         self._here()
-        case = self._known(name)
+        case = self._find_case(name)
         boxes = {"image": box, "label": box if label is None else label, "body": box}
         for wanted in (boxes["image"], boxes["label"]):
             if wanted.clipped(case.grid.shape) != wanted or not wanted.voxels:
                 raise StoreError(
                     f"Case '{name}': {wanted} leaves its grid of {case.grid.shape} voxels. Clip it."
                 )
-        opened = self._cached(self._opened, OPEN, name, self._open)
+        opened = self._read_cached(self._opened, OPEN, name, self._open)
         back = np.argsort(self.transpose).tolist()
         parts = {
             kind: self._part(name, kind, chunks, boxes[kind].transposed(back).slices)
@@ -184,20 +184,20 @@ class CaseStore:
     def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
         """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
         self._here()
-        return self._cached(self._statistics, KEPT, name, self._read_statistics)
+        return self._read_cached(self._statistics, KEPT, name, self._read_statistics)
 
     def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
         """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more."""
-        found = self._sampled(name, value)
+        found = self._read_sampled(name, value)
         return np.zeros((0, AXES), np.int32) if found is None else found
 
     def annotated(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
         """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
-        return self._sampled(name, 0)
+        return self._read_sampled(name, 0)
 
     def described(self, name: str) -> dict[str, Any]:
         """Give all that is written about a case: native frame, crop, source files."""
-        self._known(name)
+        self._find_case(name)
         return self._plain(name)
 
     def check_sum(self) -> str:
@@ -220,7 +220,7 @@ class CaseStore:
         if self._process != os.getpid():
             self._fresh()
 
-    def _cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
+    def _read_cached(self, cache: OrderedDict[str, T], most: int, name: str, read: Callable[[str], T]) -> T:
         with self._lock:
             if name not in cache:
                 cache[name] = read(name)
@@ -229,7 +229,7 @@ class CaseStore:
             cache.move_to_end(name)
             return cache[name]
 
-    def _sampled(self, name: str, value: int) -> NDArray[np.int32] | None:
+    def _read_sampled(self, name: str, value: int) -> NDArray[np.int32] | None:
         """Give the sampled voxels of an integer; those used last are kept, up to so many bytes."""
         self._here()
         key, kept = (name, value), self._coordinates
@@ -241,7 +241,7 @@ class CaseStore:
             kept.move_to_end(key)
             return kept[key]
 
-    def _known(self, name: str) -> StoredCase:
+    def _find_case(self, name: str) -> StoredCase:
         if name not in self.cases:
             some = ", ".join(list(self.cases)[:3])
             held = f"{len(self.cases)}: {some}, ..."
@@ -277,7 +277,7 @@ class CaseStore:
             try:
                 opened[kind] = Chunks(path, seal)
             except (OSError, RuntimeError, ValueError) as error:
-                raise self._damaged(name, path, error) from error
+                raise self._describe_damage(name, path, error) from error
         return opened
 
     def _read_seals(self, name: str) -> dict[str, ChunkSums]:
@@ -293,23 +293,23 @@ class CaseStore:
         try:
             return chunks.read((*whole, *cut))
         except (OSError, RuntimeError, ValueError) as error:
-            raise self._damaged(name, self.path / CASES / name / ARRAYS[kind], error) from error
+            raise self._describe_damage(name, self.path / CASES / name / ARRAYS[kind], error) from error
 
     def _numbers(self, name: str) -> Any:
         path = self.path / CASES / name / NUMBERS
         try:
             return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         except Exception as error:
-            raise self._damaged(name, path, error) from error
+            raise self._describe_damage(name, path, error) from error
 
     def _read_statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
-        self._known(name)
+        self._find_case(name)
         with self._numbers(name) as numbers:
             table = self._entry(name, numbers, "statistics")
         return tuple(_channel(rows) for rows in table)
 
     def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:
-        self._known(name)
+        self._find_case(name)
         with self._numbers(name) as numbers:
             entry = metadata.coordinates_of(value)
             if entry not in numbers and value not in self.cases[name].classes:
@@ -322,10 +322,10 @@ class CaseStore:
         try:
             entry: NDArray[Any] = numbers[key]
         except Exception as error:
-            raise self._damaged(name, self.path / CASES / name / NUMBERS, error) from error
+            raise self._describe_damage(name, self.path / CASES / name / NUMBERS, error) from error
         return entry
 
-    def _damaged(self, name: str, path: Path, error: Exception) -> StoreError:
+    def _describe_damage(self, name: str, path: Path, error: Exception) -> StoreError:
         return StoreError(
             f"Case '{name}': {path} cannot be read ({error}). {metadata.describe_cure(error, path.parent)}"
         )

@@ -46,7 +46,7 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     foreground = content.Foreground({}, {})
     if label is not None and inside is not None:
         foreground = content.find_foreground(inside, task.ignore, case.name)
-        warnings += _lost(case, label, inside, foreground)
+        warnings += _list_lost(case, label, inside, foreground)
     numbers = {
         "statistics": content.measure_intensities(image, found.body, inside, task.ignore),
         **_coordinates(foreground),
@@ -100,7 +100,9 @@ def _numbered(label: NDArray[Any], task: Task) -> NDArray[Any]:
     return numbered
 
 
-def _lost(case: CaseFiles, label: NDArray[Any], inside: NDArray[Any], found: content.Foreground) -> list[str]:
+def _list_lost(
+    case: CaseFiles, label: NDArray[Any], inside: NDArray[Any], found: content.Foreground
+) -> list[str]:
     warnings = []
     if not found.voxels:
         warnings.append(f"{case.label}: the label is empty; the case serves as background only.")

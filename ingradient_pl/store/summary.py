@@ -127,9 +127,9 @@ class Summary(NamedTuple):
         if self.cases:
             lines += [f"  {title:<14}{text}" for title, text in self._figures()]
             lines += ["", *self._classes()]
-        lines += _listed("warnings", self.warnings)
+        lines += _list_lines("warnings", self.warnings)
         title = "faulty cases" if self.kept else "faulty cases, not in the store"
-        lines += _listed(title, [str(fault) for fault in self.faults])
+        lines += _list_lines(title, [str(fault) for fault in self.faults])
         return "\n".join(lines)
 
     def _outcomes(self) -> str:
@@ -174,7 +174,7 @@ def _range(rows: Iterable[Sequence[float]], unit: str, form: str) -> str:
     return f"{middle} {unit} (z, y, x; median), from {low} to {high}"
 
 
-def _listed(title: str, texts: Sequence[str]) -> list[str]:
+def _list_lines(title: str, texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN and "faulty" not in title else []
