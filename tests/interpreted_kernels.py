@@ -117,13 +117,22 @@ def _sums(logits, label, ignore):
     tell("sums", value=apart(found, expected), logits=apart(ours.grad, exact.grad))
 
 
+def cut(squares, rows):
+    """The squares with zeros beyond each one's rows, whatever was there."""
+    out = torch.zeros_like(squares)
+    for target, square, edge in zip(out, squares, rows, strict=True):
+        target[:edge, :edge] = square[:edge, :edge]
+    return out
+
+
 def products():
     torch.manual_seed(0)
-    shapes = [(8, 27), (32, 27), (40, 70), (70, 100), (16, 16)]
+    shapes = [(8, 27), (32, 28), (40, 72), (70, 100), (16, 16)]
     layout = matrices.layout_of(shapes, torch.device("cpu"))
     own = [torch.randn(shape) for shape in shapes]
     flat = torch.cat([one.flatten() for one in own])
-    squares = torch.randn(len(shapes), layout.size, layout.size)
+    rows = [min(shape) for shape in shapes]
+    squares = cut(torch.randn(len(shapes), layout.size, layout.size), rows)
     exact = flat.double(), squares.double()
     tell(
         "products",
@@ -132,6 +141,10 @@ def products():
             matrices.multiply(flat, layout, squares), matrices.multiply_twin(exact[0], layout, exact[1])
         ),
     )
+    parts = [cut(torch.randn(len(shapes), layout.size, layout.size), rows) for _ in range(3)]
+    combined = matrices.combine(*parts, layout, (0.5, -2.0, 3.0))
+    wanted = matrices.combine_twin(*(part.double() for part in parts), layout, (0.5, -2.0, 3.0))
+    tell("combined", value=apart(cut(combined, rows), wanted))
     lengths = torch.arange(1.0, 6.0)
     found = orthogonal_flat(flat, layout, lengths).split([rows * columns for rows, columns in shapes])
     pairs = zip(own, lengths, found, strict=True)

@@ -55,6 +55,27 @@ def gram(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matri
     return found
 
 
+def combine(
+    left: Float[Tensor, "matrix size size"],
+    right: Float[Tensor, "matrix size size"],
+    added: Float[Tensor, "matrix size size"],
+    layout: Layout,
+    scales: tuple[float, float, float],
+) -> Float[Tensor, "matrix size size"]:
+    """Give s L R + t A + u I within the rows of each matrix.
+
+    Args:
+        left: L of each matrix, a square; up to a multiple of 64 there are zeros beyond the rows, in the
+            answer too. What lies farther is neither read nor written.
+        right: R.
+        added: A.
+        layout: Tells how many rows of each square there are.
+        scales: The numbers s, t and u.
+    """
+    found: Tensor = torch.ops.ingradient.matrices_combine(left, right, added, layout.table, *scales)
+    return found
+
+
 def multiply(
     flat: Float[Tensor, " values"], layout: Layout, left: Float[Tensor, "matrix size size"]
 ) -> Float[Tensor, " values"]:
@@ -69,6 +90,20 @@ def gram_twin(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "
     for square, matrix in zip(out, _small_side_first(flat, layout), strict=True):
         square[: len(matrix), : len(matrix)] = matrix @ matrix.mT
     return out
+
+
+def combine_twin(
+    left: Float[Tensor, "matrix size size"],
+    right: Float[Tensor, "matrix size size"],
+    added: Float[Tensor, "matrix size size"],
+    layout: Layout,
+    scales: tuple[float, float, float],
+) -> Float[Tensor, "matrix size size"]:
+    """Compute the same as :func:`combine` by torch's operators, zeros beyond the rows."""
+    rows = torch.arange(left.shape[1], device=left.device) < layout.table[:, 1, None]
+    identity = torch.eye(left.shape[1], dtype=left.dtype, device=left.device)
+    found = torch.baddbmm(added, left, right, beta=scales[1], alpha=scales[0]) + scales[2] * identity
+    return found * (rows[:, None] & rows[:, :, None])
 
 
 def multiply_twin(
@@ -92,6 +127,10 @@ def _gram_meta(flat: Tensor, table: Tensor, size: int) -> Tensor:
     return flat.new_empty((table.shape[0], size, size))
 
 
+def _combine_meta(left: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(left)
+
+
 def _multiply_meta(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor:
     return torch.empty_like(flat)
 
@@ -105,6 +144,24 @@ def _gram(flat: Tensor, table: Tensor, size: int) -> Tensor:
     return out
 
 
+def _combine(
+    left: Tensor,
+    right: Tensor,
+    added: Tensor,
+    table: Tensor,
+    scale: float,
+    added_scale: float,
+    diagonal: float,
+) -> Tensor:
+    from ingradient_pl.kernels import matrices_triton
+
+    out = torch.empty_like(left)
+    with on_device_of(left):
+        scales = scale, added_scale, diagonal
+        matrices_triton.combine((left, right, added), table, scales, out)
+    return out
+
+
 def _multiply(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor:
     from ingradient_pl.kernels import matrices_triton
 
@@ -115,6 +172,12 @@ def _multiply(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor
 
 
 define("matrices_gram(Tensor flat, Tensor table, int size) -> Tensor", _gram, _gram_meta)
+define(
+    "matrices_combine(Tensor left, Tensor right, Tensor added, Tensor table, float scale, float added_scale, "
+    "float diagonal) -> Tensor",
+    _combine,
+    _combine_meta,
+)
 define(
     "matrices_multiply(Tensor flat, Tensor table, Tensor left, int columns) -> Tensor",
     _multiply,

@@ -15,8 +15,8 @@ MOST_CHANNELS = 64
 SMALLEST_ROWS = 16
 PROGRAMS, MOST_PARTS = 1024, 256
 """Programs that fill a large GPU, and parts whose combination still costs little."""
-COMBINED = 32
-"""Parts that are combined at a time."""
+COMBINED_VALUES, FEW_PARTS = 4096, 16
+"""Values of parts that are combined at a time, and parts of all images that are few."""
 
 
 @triton.jit
@@ -315,7 +315,7 @@ def apply(
     tile = _tile(rows, channels, TILE if shortcut is None else TILE // 2)
     added, others = (values, strides) if shortcut is None else shortcut
     grid = (images, parts, triton.cdiv(channels, tile["CHANNELS"]))
-    chosen = {"COMBINED": COMBINED, "BENT": slope != 1, "ADDED": shortcut is not None}
+    chosen = {"COMBINED": _combined(images * parts, tile), "BENT": slope != 1, "ADDED": shortcut is not None}
     numbers = rows, channels, *strides, *others, triton.cdiv(rows, parts), slope, epsilon
     _apply[grid](values, moments, *affine, added, normal, statistics, *numbers, **tile, **chosen)
 
@@ -355,11 +355,18 @@ def backward_apply(
     grid = (images, parts, triton.cdiv(channels, tile["CHANNELS"]))
     tensors = gradient[0], features[0], statistics, sums, *affine, *out
     numbers = rows, channels, *gradient[1], *features[1], triton.cdiv(rows, parts), slope
-    _backward_apply[grid](*tensors, *numbers, **tile, COMBINED=COMBINED, BENT=slope != 1)
+    _backward_apply[grid](
+        *tensors, *numbers, **tile, COMBINED=_combined(images * parts, tile), BENT=slope != 1
+    )
 
 
 def _rows(features: Tensor) -> int:
     return features.shape[2:].numel()
+
+
+def _combined(parts: int, tile: dict[str, int]) -> int:
+    # Each step waits for memory: where there are many parts, few steps
+    return FEW_PARTS if parts <= FEW_PARTS else min(128, COMBINED_VALUES // tile["CHANNELS"])
 
 
 def _tile(rows: int, channels: int, values: int) -> dict[str, int]:

@@ -42,11 +42,19 @@ def orthogonal_flat(
         lengths: Factor of each.
         steps: Iterations.
     """
+    a, b, c = COEFFICIENTS
     gram = matrices.gram(flat, layout)
     square = gram.diagonal(dim1=1, dim2=2).sum(1).clamp_min_(SMALLEST**2)[:, None, None]
-    product = _product(_exact(gram / square), steps)
-    scaled = product * (lengths[:, None, None] * square.rsqrt())
-    return matrices.multiply(flat, layout, scaled.to(flat.dtype))
+    gram = gram / square
+    product = None
+    for step in range(steps):
+        turn = matrices.combine(gram, gram, gram, layout, (c, b, a))
+        product = turn if product is None else matrices.combine(turn, product, turn, layout, (1.0, 0.0, 0.0))
+        if step < steps - 1:
+            once = matrices.combine(turn, gram, gram, layout, (1.0, 0.0, 0.0))
+            gram = matrices.combine(once, turn, gram, layout, (1.0, 0.0, 0.0))
+    assert product is not None  # steps >= 1
+    return matrices.multiply(flat, layout, product * (lengths[:, None, None] * square.rsqrt()))
 
 
 def _product(gram: Tensor, steps: int) -> Tensor:
