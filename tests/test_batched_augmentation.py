@@ -10,14 +10,7 @@ from patches import SCALED, some
 from torch.testing import assert_close
 
 from ingradient_pl.geometry import Grid
-from ingradient_pl.transforms import (
-    channel_intensity,
-    counter_noise,
-    intensity,
-    intensity_da5,
-    reductions,
-    separable_filters,
-)
+from ingradient_pl.transforms import counter_noise, intensity, volumes
 from ingradient_pl.transforms.augment import NNUNET, Augment, BatchTransform
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.channel_intensity import ChannelIntensity
@@ -38,7 +31,7 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.prepare_packed import prepare_packed
 
-UNITS = (channel_intensity, counter_noise, intensity, intensity_da5, reductions, separable_filters)
+UNITS = (counter_noise, intensity, volumes)
 SHAPES = [(9, 12, 10), (1, 16, 12), (3, 16, 12), (8, 1, 9)]
 SETS = {"nnunet": NNUNET, "da5": DA5}
 SINGLE = [
@@ -78,28 +71,38 @@ def certain(change):
     return replace(change, **settings, **({"channel_p": 1.0} if hasattr(change, "channel_p") else {}))
 
 
-def both_ways(transforms, batches, monkeypatch):
-    """What a CPU makes of batches, and what a device would."""
-    augment = Augment(transforms, seed=2)
-    host = [augment(batch._replace(image=batch.image.clone())).image for batch in batches]
-    for unit in UNITS:
-        monkeypatch.setattr(unit, "on_host", lambda voxels: False)
-    return host, [augment(batch._replace(image=batch.image.clone())).image for batch in batches]
+def all_ways(transforms, batch, monkeypatch):
+    """What becomes of a batch on a CPU, channel by channel and at once, and where a device would take it."""
+    found = []
+    for large, host in ((0, True), (volumes.LARGE, True), (0, False)):
+        monkeypatch.setattr(volumes, "LARGE", large)
+        for unit in () if host else UNITS:
+            monkeypatch.setattr(unit, "on_host", lambda voxels: False)
+        found.append(Augment(transforms, seed=2)(batch._replace(image=batch.image.clone())).image)
+    return found
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("change", SINGLE, ids=repr)
 def test_a_device_does_to_all_patches_at_once_what_a_cpu_does_to_each(change, shape, monkeypatch):
-    found = both_ways([certain(change)], [batch_of(range(5), shape=shape)], monkeypatch)
-    for host, device in zip(*found, strict=True):
-        assert_close(device, host, atol=2e-4, rtol=2e-4)
+    each, host, device = all_ways([certain(change)], batch_of(range(5), shape=shape), monkeypatch)
+    assert_close(host, each, atol=2e-4, rtol=2e-4)
+    assert_close(device, each, atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_whole_sets_agree_on_both_ways(name, monkeypatch):
-    batches = [batch_of(range(first, first + 16)) for first in (0, 16, 32)]
-    for host, device in zip(*both_ways(SETS[name], batches, monkeypatch), strict=True):
-        assert_close(device, host, atol=5e-4, rtol=5e-4)
+def test_whole_sets_agree_on_all_ways(name, monkeypatch):
+    each, host, device = all_ways(SETS[name], batch_of(range(40)), monkeypatch)
+    assert_close(host, each, atol=5e-4, rtol=5e-4)
+    assert_close(device, each, atol=5e-4, rtol=5e-4)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_large_patches_on_a_cpu_do_not_depend_on_their_batch(name, monkeypatch):
+    monkeypatch.setattr(volumes, "LARGE", 0)
+    augment = Augment(SETS[name], seed=5)
+    whole = augment(batch_of(range(24))).image
+    assert torch.equal(augment(batch_of([7, 3])).image, whole[[7, 3]])
 
 
 @pytest.mark.parametrize("name", SETS)

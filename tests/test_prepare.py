@@ -11,15 +11,7 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
-from ingradient_pl.transforms import (
-    channel_intensity,
-    counter_noise,
-    intensity,
-    intensity_da5,
-    labels,
-    reductions,
-    separable_filters,
-)
+from ingradient_pl.transforms import counter_noise, intensity, labels, volumes
 from ingradient_pl.transforms import resample as resample_module
 from ingradient_pl.transforms.augment import NNUNET, Augment
 from ingradient_pl.transforms.intensity import BodyMask, GaussianNoise
@@ -225,7 +217,7 @@ def test_many_labels_as_16_bit_come_through():
     assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
 
 
-AUGMENTATION = (channel_intensity, counter_noise, intensity, intensity_da5, reductions, separable_filters)
+AUGMENTATION = (counter_noise, intensity, volumes)
 
 
 class Sleepless(TorchDispatchMode):

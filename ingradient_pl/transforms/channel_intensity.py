@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ingradient_pl.transforms.augmentation_table import Drawn, DrawnOnDevice, pack, send, unpack
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
-from ingradient_pl.transforms.resample import on_host
+from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
-Volumes = Float[Tensor, "row z y x"]
 Uniforms = Float[np.ndarray, "row number"]
 
 
@@ -179,7 +178,7 @@ class Stage:
         return Drawn(rows, values)
 
     def apply(self, flat: Volumes, drawn: Drawn, sent: DrawnOnDevice) -> None:
-        """Change channels in place: on a CPU each where it lies, elsewhere all that drew it at once.
+        """Change channels in place: all that drew it at once, but large ones on a CPU each where it lies.
 
         Args:
             flat: All channels of the batch.
@@ -188,7 +187,7 @@ class Stage:
         """
         if not len(drawn.rows):
             return
-        if on_host(flat):
+        if one_by_one(flat):
             for at, row in enumerate(drawn.rows.tolist()):
                 self._apply_to_one(flat[row : row + 1], drawn.values[at], sent.values[at : at + 1])
             return

@@ -16,12 +16,10 @@ from ingradient_pl.transforms.channel_intensity import (
     BatchedIntensity,
     ChannelIntensity,
     Uniforms,
-    Volumes,
 )
 from ingradient_pl.transforms.counter_noise import normal_noise
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
 from ingradient_pl.transforms.normalise import clip_
-from ingradient_pl.transforms.reductions import means, ranges, take_moments_
 from ingradient_pl.transforms.resample import on_host
 from ingradient_pl.transforms.separable_filters import (
     Range,
@@ -32,6 +30,7 @@ from ingradient_pl.transforms.separable_filters import (
     matrices_of,
     within,
 )
+from ingradient_pl.transforms.volumes import Volumes, means, ranges, take_moments_
 
 SMALLEST = 1e-7
 AXES = (0, 1, 2)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Float64
 from scipy.special import ndtri
 from torch import Tensor
 
-from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms, Volumes
+from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms
 from ingradient_pl.transforms.intensity import (
     BodyMask,
     Contrast,
@@ -21,9 +21,8 @@ from ingradient_pl.transforms.intensity import (
     OneOf,
 )
 from ingradient_pl.transforms.intensity_base import Intensity
-from ingradient_pl.transforms.reductions import ranges
-from ingradient_pl.transforms.resample import on_host
 from ingradient_pl.transforms.separable_filters import Range, within
+from ingradient_pl.transforms.volumes import Volumes, one_by_one, ranges
 
 SMALLEST = 1e-7
 HALF = 0.5
@@ -120,7 +119,7 @@ class BlankRectangles(ChannelIntensity):
 
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         boxes = values.reshape(len(values), -1, BOX).unbind(1)
-        if on_host(volumes) and len(volumes) == 1:
+        if one_by_one(volumes):
             for box in boxes:
                 _blank(volumes, *box[0].int().tolist())
             return volumes

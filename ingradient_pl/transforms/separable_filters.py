@@ -8,12 +8,12 @@ from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.transforms.resample import multiply_slices, on_host
+from ingradient_pl.transforms.resample import multiply_slices
 from ingradient_pl.transforms.spline import linear_rows, resized_positions
+from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
 Range = tuple[float, float]
 Rows = NDArray[np.float64]
-Volumes = Float[Tensor, "row z y x"]
 
 HALF = 0.5
 
@@ -67,7 +67,7 @@ def apply_matrices(
         own = values[:, start : start + voxels**2].to(volumes.dtype)
         matrices[axis] = own.view(len(own), voxels, voxels)
         start += voxels**2
-    if on_host(volumes) and len(volumes) == 1:
+    if one_by_one(volumes):
         return multiply_slices(volumes, [_unless_identity(matrices.get(axis)) for axis in range(3)])
     return _rotate_through(volumes, matrices)
 
