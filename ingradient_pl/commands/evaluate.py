@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ingradient_pl.commands.dotted_name import make
+from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_folder import check_report
@@ -39,6 +40,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     overlap: float = 0.0,
     seed: int = 0,
     measures: list[str | Measure] | None = None,
+    image_formats: list[str] | None = None,
 ) -> Evaluation:
     """Score every segmentation of a folder against the label file of the same name.
 
@@ -62,6 +64,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         seed: Another seed, other resamples of the cases for the 95 % intervals.
         measures: Further scores by dotted name, such as [my_package.Volume]: a class or function that takes
             prediction and reference (z, y, x) and the voxels' size in mm, and gives numbers by name.
+        image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
 
     Returns:
         Scores of each case and label.
@@ -71,6 +74,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         EvaluationError: If files are missing or do not fit each other.
         OutputError: If the report would replace a file that is read, or one of a data set.
     """
+    add_image_formats(image_formats)
     for report in (output, csv):
         check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
     task = task_beside(Path(predictions), Path(labels), dataset)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.datasets.records import CaseFiles, Source
@@ -73,6 +74,7 @@ def predict(  # noqa: PLR0913 - one argument an option
     part: int = 0,
     parts: int = 1,
     trust: list[str] | None = None,
+    image_formats: list[str] | None = None,
 ) -> Predictions:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
 
@@ -100,6 +102,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         part: Which of several parts of the cases is done here, from 0; for launchers, one part a job.
         parts: How many parts there are.
         trust: Packages outside this one whose networks the checkpoint may name, such as monai.
+        image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
 
     Returns:
         The files, or the scores, and the cases that failed.
@@ -110,6 +113,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         SourceError: If the source is not a data set that can be read.
         OutputError: If something of the user's would be written over.
     """
+    add_image_formats(image_formats)
     _check_written(
         *(output, source),
         pictures=pictures,
@@ -134,7 +138,8 @@ def predict(  # noqa: PLR0913 - one argument an option
         options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
         answers = AnswerFolder(Path(output), model.task, identify(checkpoint_files(checkpoint)))
         if pictures is not None:
-            check_targets([Path(pictures) / f"{case.name}.png" for case in cases], input_files(cases))
+            written = [*input_files(cases), *target_files(cases, Path(output), dicom=dicom).values()]
+            check_targets([Path(pictures) / f"{case.name}.png" for case in cases], written)
         report = _write(predictor, cases, answers, options, after)
         if pictures is not None:
             failed = {failure.case for failure in report.failures}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
@@ -17,6 +18,7 @@ def prepare(
     workers: int | None = None,
     orientation: str = "LPS",
     progress: bool = True,  # noqa: FBT001 - a switch of the command line
+    image_formats: list[str] | None = None,
 ) -> CaseStore:
     """Bring every case of a data set into a store, once: native grid and type, cropped to what is not zero.
 
@@ -32,6 +34,7 @@ def prepare(
         workers: Cases prepared at a time; as many as there are cores if not given.
         orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
         progress: Whether to show a progress bar.
+        image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
 
     Returns:
         The store. Cases that could not be prepared are said, and are not in it.
@@ -40,6 +43,7 @@ def prepare(
         SourceError: If the source is not a data set that can be read.
         StoreError: If the folder holds another data set, or the disk is full.
     """
+    add_image_formats(image_formats)
     summary = build_store(
         read_source(Path(source), group_pattern), Path(store), workers, progress, orientation
     )

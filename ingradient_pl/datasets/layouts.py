@@ -10,6 +10,7 @@ from ingradient_pl.datasets.case_names import describe_twins, is_hidden
 from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
+from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.task import Task
 
 DESCRIPTION = "dataset.json"
@@ -97,6 +98,9 @@ def channel_files(found: Named, channels: int, folder: Path, labelled: Collectio
             bare += sum(map(len, files.values()))
             cases += [_case(stems[number], (path,)) for number, paths in files.items() for path in paths]
             continue
+        if _holds_all(files):
+            cases.append(_case(name, (files[0][0],)))
+            continue
         wrong = _channel_faults(name, files, channels, folder)
         faults += wrong
         if not wrong:
@@ -105,6 +109,11 @@ def channel_files(found: Named, channels: int, folder: Path, labelled: Collectio
     if bare:
         remarks.append(f"{bare} files end in four digits, but not in _0000: the digits name the case.")
     return Layout(cases, tuple(faults), tuple(remarks))
+
+
+def _holds_all(files: Mapping[int, Sequence[Path]]) -> bool:
+    """Whether the one file of a case holds all of its channels, as a colour picture does."""
+    return list(files) == [0] and len(files[0]) == 1 and is_picture(files[0][0])
 
 
 def _channel_faults(
@@ -154,7 +163,16 @@ def find_images(folder: Path, suffix: str) -> Named:
             found.append((entry.name[: -len(last)], entry))
         elif entry.is_dir() and not suffix:
             found.append((entry.name, entry))  # a DICOM series
-    return found
+    if suffix or not any(_is_volume(path) for _, path in found):
+        return found
+    return [(name, path) for name, path in found if path.is_dir() or not is_picture(path)]  # previews
+
+
+def _is_volume(path: Path) -> bool:
+    if path.is_dir():
+        inside = [path, *(entry for entry in path.iterdir() if entry.is_dir())]
+        return any(dicom.holds_series(folder) for folder in inside)
+    return not is_picture(path)
 
 
 def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
@@ -239,7 +257,7 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
     if holds_pairs(folder):
         return pairs_layout(folder)
     found = find_images(folder, "")
-    if dicom.holds_series(folder) and not any(path.is_file() for _, path in found):
+    if dicom.holds_series(folder) and not any(path.is_file() and not is_picture(path) for _, path in found):
         return Layout([_case(folder.name, (folder,))])
     if not any(CHANNEL.match(stem) for stem, _ in found):
         return Layout([_case(stem, (path,)) for stem, path in found])

@@ -1,6 +1,6 @@
 """Image files <-> voxels and frames: the one door through which files of any format come and go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,11 +8,20 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import NDArray
 
-from ingradient_pl.files import whole_file
-from ingradient_pl.images import dicom, itk, nifti, pairs
+from ingradient_pl.files import replace_file, whole_file
+from ingradient_pl.geometry import AXES
+from ingradient_pl.images import dicom, itk, pairs
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
-from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, describe_difference
+from ingradient_pl.images.image_format import ImageFormat
+from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of
+from ingradient_pl.images.raw_image import (
+    ImageError,
+    RawImage,
+    check_finite,
+    describe_difference,
+    to_plain_dtype,
+)
 from ingradient_pl.short_repr import short_repr
 
 __all__ = [
@@ -20,26 +29,15 @@ __all__ = [
     "Header",
     "ImageError",
     "Volume",
+    "answer_ending",
+    "ending",
     "read_label",
     "read_volume",
     "write_label",
     "write_probabilities",
 ]
 
-ENDINGS = (
-    ".nii.gz",
-    ".nii",
-    ".nrrd",
-    ".nhdr",
-    ".mha",
-    ".mhd",
-    ".mgz",
-    ".mgh",
-    ".gipl",
-    ".gipl.gz",
-    ".hdr",
-    ".img",
-)
+ENDINGS = tuple(end for one in BUILT_IN for end in one.endings)
 """What image files may end in; a folder is read as a DICOM series, ``.npz`` as half of a pair."""
 
 LARGEST_UINT8 = 255
@@ -181,16 +179,11 @@ def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x
     _write(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
 
 
-def ending(path: Path) -> str:
-    """Give the ending of an image file, ``.nii.gz`` as a whole; empty where it is none we know."""
-    lower = path.name.lower()
-    return max((known for known in ENDINGS if lower.endswith(known)), key=len, default="")
-
-
 def _read_raw(path: Path, channels: int | None) -> RawImage:
-    if not path.is_dir() or nifti.readable(path):
+    found = format_of(path)
+    if found is not None or not path.is_dir():
         check_regular(path)
-    raw = _reader(path)(path, channels)
+    raw = _read_by(found, path, channels)
     if raw.frame.shear > STEEPEST:
         raise ImageError(
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
@@ -200,10 +193,26 @@ def _read_raw(path: Path, channels: int | None) -> RawImage:
     return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
 
 
-def _reader(path: Path) -> Callable[[Path, int | None], RawImage]:
-    if nifti.readable(path):
-        return nifti.read
-    return dicom.read if path.is_dir() or (not ending(path) and dicom.readable(path)) else itk.read
+def _read_by(found: ImageFormat | None, path: Path, channels: int | None) -> RawImage:
+    if found is None:
+        return dicom.read(path, channels) if dicom.readable(path) else itk.read(path, channels)
+    if found in BUILT_IN:
+        return found.read(path, channels)
+    try:
+        raw = found.read(path, channels)
+    except (ImageError, OSError):
+        raise
+    except Exception as error:  # what another package may raise is not known here
+        raise ImageError(
+            f"{path}: the reader of {found.name} fails ({type(error).__name__}: {error}). Ask its authors."
+        ) from error
+    if not isinstance(raw, RawImage) or raw.voxels.ndim != AXES + 1 or len(raw.voxels) != (channels or 1):
+        told = getattr(getattr(raw, "voxels", None), "shape", type(raw).__name__)
+        raise ImageError(
+            f"{path}: the reader of {found.name} gives {told}, where a RawImage (channel, z, y, x) of "
+            f"{channels or 1} channel(s) is wanted. Ask its authors."
+        )
+    return raw._replace(voxels=to_plain_dtype(path, raw.voxels))
 
 
 def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:
@@ -252,9 +261,11 @@ def _round(path: Path, voxels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, .
 
 
 def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:
-    if not ending(path):
-        raise ImageError(f"{path}: no image format has this ending. Use one of {', '.join(ENDINGS)}.")
+    found = format_of(path)
+    if found is None or found.write is None:
+        raise ImageError(f"{path}: no image of this ending is written. Use one of {', '.join(ENDINGS)}.")
     stored = np.ascontiguousarray(source.turn.undo(voxels))
-    write = nifti.write if nifti.writable(path) else itk.write
     with whole_file(path) as temporary:
-        write(temporary, stored, source.frame, source.block)
+        found.write(temporary, stored, source.frame, source.block)
+    for file, content in found.beside(path, source.frame).items():
+        replace_file(file, content)

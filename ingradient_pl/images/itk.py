@@ -44,7 +44,7 @@ def read(path: Path, channels: int | None) -> RawImage:
     Raises:
         ImageError: If it cannot be read, or is not what ``channels`` promises.
     """
-    image: Any = _file(path)
+    image: Any = open_file(path)
     voxels = to_plain_dtype(path, SimpleITK.GetArrayFromImage(image))
     while image.GetDimension() > AXES and image.GetSize()[-1] == 1 and channels in (None, 1):
         extract: Any = SimpleITK.Extract
@@ -94,7 +94,12 @@ def keep_locale() -> Iterator[None]:
             locale.setlocale(locale.LC_ALL, before)
 
 
-def _file(path: Path) -> object:
+def open_file(path: Path) -> object:
+    """Read a file as an image of SimpleITK, within the bounds of its size and of memory.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
     _check_size(path)
     try:
         with keep_locale():
@@ -155,6 +160,11 @@ def _check_unpacked(path: Path, needed: int) -> None:
             f"{path}: its voxels unpack to {told} than the {needed} bytes that its header promises. Copy or "
             "save it again."
         )
+
+
+def all_files(path: Path) -> list[Path]:
+    """Give the files that belong to an image, its header first."""
+    return list(dict.fromkeys([path, *data_files(path)]))
 
 
 def data_files(path: Path) -> list[Path]:

@@ -34,14 +34,10 @@ LEVEL = 3
 """Of gzip: label maps come out 10 % larger than at 9, in a fifth of the time."""
 
 
-def readable(path: Path) -> bool:
-    """Whether the file is for this module, by its name."""
-    return path.name.lower().endswith((*WRITABLE, *MGH, *PAIR))
-
-
-def writable(path: Path) -> bool:
-    """Whether this module writes files of that name."""
-    return path.name.lower().endswith(WRITABLE)
+def pair_files(path: Path) -> list[Path]:
+    """Give .hdr and .img of a pair, whichever of them ``path`` is."""
+    upper = path.suffix.isupper()
+    return [path.with_suffix(end.upper() if upper else end) for end in PAIR]
 
 
 def read(path: Path, channels: int | None) -> RawImage:
@@ -79,8 +75,7 @@ def _raw_image(path: Path, header: Any, content: bytearray, offset: int, channel
 
 def _read_pair(path: Path, channels: int | None) -> RawImage:
     """Read .hdr and .img: NIfTI's pair, or Analyze's, whose origin and axes are nibabel's guess."""
-    upper = path.suffix.isupper()
-    head, body = (path.with_suffix(end.upper() if upper else end) for end in PAIR)
+    head, body = pair_files(path)
     block = bytes(read_extent(head, SIZE_1, lambda start: Extent(min(len(start), SIZE_1), SIZE_2)))
     if block[SIZE_1 - 4 : SIZE_1 - 1] not in MAGIC and block[4:7] not in MAGIC:
         found: Any = _open(path, lambda: nibabel.load(path))

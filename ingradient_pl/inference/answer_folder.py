@@ -57,7 +57,7 @@ def target_files(cases: Sequence[CaseFiles], output: Path, *, dicom: bool = Fals
 def _ending(case: CaseFiles, *, dicom: bool) -> str:
     if dicom and not is_stored(case.images[0]) and dicom_seg.is_series(case.images[0]):
         return dicom_seg.ENDING
-    return formats.ending(case.images[0]) or DEFAULT_ENDING
+    return formats.answer_ending(case.images[0]) or DEFAULT_ENDING
 
 
 def input_files(cases: Sequence[CaseFiles]) -> list[Path]:

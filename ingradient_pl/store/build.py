@@ -15,6 +15,7 @@ from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
+from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.machine import available_cores
 from ingradient_pl.store import metadata
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
@@ -241,7 +242,7 @@ def _wanted(settings: _Settings) -> dict[str, Any]:
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    entries = sorted(file.iterdir()) if file.is_dir() else [file]
+    entries = sorted(file.iterdir()) if file.is_dir() else file_parts(file)
     found = [entry.stat() for entry in entries]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 

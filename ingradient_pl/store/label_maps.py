@@ -9,6 +9,7 @@ from ingradient_pl.datasets.records import CaseFiles, strip_ending
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import formats, pairs
 from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.known_formats import without_pictures
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases, stored_volume
 from ingradient_pl.task import Task
@@ -88,7 +89,8 @@ def label_files(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise LabelError(f"There is no folder {folder}: check the path.")
-    files = sorted(path for path in folder.iterdir() if formats.ending(path) and not is_hidden(path))
+    images = (path for path in folder.iterdir() if formats.ending(path) and not is_hidden(path))
+    files = sorted(without_pictures(images))
     if not files:
         raise LabelError(
             f"{folder} holds no image files ({', '.join(formats.ENDINGS[:4])}, ...): nothing to work on."

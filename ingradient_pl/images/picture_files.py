@@ -1,0 +1,139 @@
+"""Pictures (PNG, BMP, JPEG, TIFF): slices or stacks, colours as channels, spacing from a JSON beside."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ingradient_pl.geometry import AXES
+from ingradient_pl.images import itk
+from ingradient_pl.images.bounded_files import read_file
+from ingradient_pl.images.frame import IDENTITY, Frame
+from ingradient_pl.images.image_format import ImageFormat
+from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+
+CHANNEL = re.compile(r"_\d{4}$")
+LARGEST_JSON = 2**20
+STORED = ("1", "P", "LA")
+"""Pillow's modes that SimpleITK does not give as stored: numbers of colours (a label's), grey glass."""
+
+COLOURS = (3, 4)
+"""Components of red, green, blue, and of how opaque a pixel is."""
+
+
+def read(path: Path, channels: int | None) -> RawImage:
+    """Read a picture as an image of one slice, a stack of pages as one of several.
+
+    A pixel is 1 mm wide where no ``CASE.json`` beside it gives a spacing (z, y, x) in mm, as for nnU-Net.
+    How opaque a pixel is, is left out; three equal colours are one grey channel where one is promised.
+
+    Args:
+        path: The file.
+        channels: How many the picture must hold; None for one.
+
+    Raises:
+        ImageError: If it cannot be read, or holds other channels.
+    """
+    pixels = to_plain_dtype(path, _pixels(path))
+    wanted = channels or 1
+    remarks: tuple[str, ...] = ()
+    if pixels.shape[-1] in (2, COLOURS[1]) and wanted != pixels.shape[-1]:
+        if (pixels[..., -1] != pixels[..., -1].max(initial=0)).any():
+            remarks = ("how opaque its pixels are was left out.",)
+        pixels = pixels[..., :-1]
+    if wanted == 1 and pixels.shape[-1] == COLOURS[0] and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
+    if pixels.shape[-1] != wanted:
+        raise ImageError(
+            f"{path}: it has {pixels.shape[-1]} colour(s), {wanted} channel(s) are promised. Name a channel "
+            "for each colour in 'channel_names', or save it grey."
+        )
+    voxels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    return RawImage(path, voxels, Frame(_spacing(path), direction=IDENTITY), remarks=remarks)
+
+
+def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
+    """Write a label map (1, z, y, x) of integers; only a TIFF holds several slices."""
+    if len(voxels) > 1 or voxels.dtype.kind != "u":
+        raise ImageError(f"{path}: a picture holds one label map. Write .nii.gz instead.")
+    slices = voxels[0]
+    if len(slices) > 1 and not path.name.lower().endswith(TIFF.endings):
+        raise ImageError(
+            f"{path}: a picture holds one slice, not {len(slices)}. Write .tif or .nii.gz instead."
+        )
+    image = SimpleITK.GetImageFromArray(slices[0] if len(slices) == 1 else slices)
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
+
+
+def sidecars(path: Path) -> list[Path]:
+    """Give the files that may tell a picture's spacing: CASE.json for CASE.tif and for CASE_0000.tif."""
+    stem = path.name[: path.name.rindex(".")]
+    return [path.with_name(f"{name}.json") for name in dict.fromkeys((stem, CHANNEL.sub("", stem)))]
+
+
+def _parts(path: Path) -> list[Path]:
+    return [path, *(file for file in sidecars(path) if file.is_file())]
+
+
+def _beside(path: Path, frame: Frame) -> dict[Path, bytes]:
+    if frame.spacing == (1.0, 1.0, 1.0):
+        return {}
+    return {sidecars(path)[0]: json.dumps({"spacing": frame.spacing}).encode()}
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    """Give pixels (page, y, x, component)."""
+    stored = _stored(path)
+    if stored is not None:
+        return np.atleast_3d(stored)[None]
+    image: Any = itk.open_file(path)
+    array: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    array = array if image.GetNumberOfComponentsPerPixel() > 1 else array[..., None]
+    array = array[None] if image.GetDimension() < AXES else array
+    if array.ndim != AXES + 1:
+        raise ImageError(f"{path}: it has {array.ndim - 1} dimensions; a picture has 2, a stack 3.")
+    return array
+
+
+def _stored(path: Path) -> NDArray[Any] | None:
+    """Read what is stored of an indexed picture, where colours would be given that the numbers stand for."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                pages = getattr(picture, "n_frames", 1)
+                return np.array(picture) if picture.mode in STORED and pages == 1 else None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        return None  # the other reader takes it, or says why not
+
+
+def _spacing(path: Path) -> tuple[float, float, float]:
+    file = next((file for file in sidecars(path) if file.is_file()), None)
+    if file is None:
+        return 1.0, 1.0, 1.0
+    try:
+        told = json.loads(read_file(file, LARGEST_JSON))
+        if not isinstance(told, dict):
+            raise ValueError("it holds no object")  # noqa: TRY004 - told with the others below
+        numbers = [float(number) for number in told["spacing"]] if "spacing" in told else [1.0] * AXES
+        z, y, x = numbers if len(numbers) == AXES else (1.0, *numbers)
+        return Frame.of((z, y, x), (0.0, 0.0, 0.0), IDENTITY).spacing
+    except ImageError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ImageError(
+            f"{path}: the spacing in {file.name} cannot be used ({error}). Write "
+            '{"spacing": [z, y, x]} in mm.'
+        ) from error
+
+
+PICTURE = ImageFormat("picture", (".png", ".bmp"), read, write, None, True, _parts, _beside)
+TIFF = PICTURE._replace(name="TIFF", endings=(".tif", ".tiff"))
+JPEG = PICTURE._replace(name="JPEG", endings=(".jpg", ".jpeg"), write=None, answers=".png")
+"""Read only: what it stores is not what was written."""

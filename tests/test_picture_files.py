@@ -1,0 +1,193 @@
+"""Pictures are images of one slice: colours are channels, a JSON beside tells the spacing."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+from made_dicom import save, stack
+from PIL import Image
+
+from ingradient_pl.datasets.sources import images_only, read_source
+from ingradient_pl.images import bounded_files, formats
+from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
+from ingradient_pl.inference.answer_folder import target_files
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.label_maps import label_files
+from ingradient_pl.task import Task
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 255, (5, 7)).astype(np.uint8)
+COLOUR = RNG.integers(0, 255, (5, 7, 3)).astype(np.uint8)
+STACK = RNG.integers(0, 60_000, (4, 5, 7)).astype(np.uint16)
+LABEL = (GREY > 120).astype(np.uint8)
+
+
+def saved(path, pixels, colours=False):
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels, isVector=colours), str(path))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".tif", ".tiff", ".PNG", ".TIF"])
+def test_grey_and_colours(tmp_path, ending):
+    volume = read_volume([saved(tmp_path / f"a{ending}", GREY)])
+    np.testing.assert_array_equal(volume.voxels, GREY[None, None])
+    assert volume.frame.spacing == (1.0, 1.0, 1.0)
+    colours = saved(tmp_path / f"b{ending}", COLOUR, colours=True)
+    np.testing.assert_array_equal(
+        read_volume([colours], channels=3).voxels, COLOUR.transpose(2, 0, 1)[:, None]
+    )
+    for channels in (None, 2):
+        with pytest.raises(ImageError, match=r"3 colour\(s\), . channel\(s\) are promised.*channel_names"):
+            read_volume([colours], channels=channels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_no_bit_is_lost(tmp_path, dtype, ending):
+    high = RNG.integers(0, np.iinfo(dtype).max, (5, 7, 3)).astype(dtype)
+    grey = read_volume([saved(tmp_path / f"a{ending}", high[..., 0])])
+    np.testing.assert_array_equal(grey.voxels[0, 0], high[..., 0])
+    colours = read_volume([saved(tmp_path / f"b{ending}", high, colours=True)], channels=3)
+    np.testing.assert_array_equal(colours.voxels[:, 0], high.transpose(2, 0, 1))
+
+
+def test_a_stack_of_pages_is_a_volume_and_goes_back(tmp_path):
+    path = saved(tmp_path / "case_0000.tif", STACK)
+    (tmp_path / "case.json").write_text(json.dumps({"spacing": [3, 0.5, 0.25]}))
+    volume = read_volume([path])
+    np.testing.assert_array_equal(volume.voxels[0], STACK)
+    assert volume.frame.spacing == (3.0, 0.5, 0.25)
+    label = (STACK > 30_000).astype(np.uint8)
+    (tmp_path / "out").mkdir()
+    write_label(tmp_path / "out" / "case.tif", label, volume)
+    back = read_label(tmp_path / "out" / "case.tif")
+    np.testing.assert_array_equal(back.voxels[0], label)
+    assert back.frame == volume.frame
+    with pytest.raises(ImageError, match="one slice, not 4"):
+        write_label(tmp_path / "out" / "case.png", label, volume)
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "L", "RGB", "LA", "RGBA", "I;16"])
+def test_labels_of_every_mode_are_their_integers(tmp_path, mode):
+    path = tmp_path / "label.png"
+    if mode == "P":
+        picture = Image.fromarray(LABEL * 3, mode="P")
+        picture.putpalette([7, 8, 9] * 256)
+        picture.save(path)
+        wanted = LABEL * 3
+    else:
+        array = LABEL.astype(bool) if mode == "1" else LABEL.astype(np.uint16) if mode == "I;16" else LABEL
+        picture = Image.fromarray(array)
+        (picture if mode in ("1", "L", "I;16") else picture.convert(mode)).save(path)
+        wanted = LABEL
+    np.testing.assert_array_equal(read_label(path).voxels[0, 0], wanted)
+
+
+def test_how_opaque_a_pixel_is_is_left_out_with_a_remark(tmp_path):
+    opaque = np.dstack([COLOUR, np.full((5, 7), 255, np.uint8)])
+    assert not read_volume([saved(tmp_path / "a.png", opaque, colours=True)], channels=3).remarks
+    glass = np.dstack([COLOUR, GREY])
+    volume = read_volume([saved(tmp_path / "b.png", glass, colours=True)], channels=3)
+    np.testing.assert_array_equal(volume.voxels[:, 0], COLOUR.transpose(2, 0, 1))
+    assert "how opaque its pixels are was left out" in volume.remarks[0]
+    assert len(read_volume([tmp_path / "b.png"], channels=4).voxels) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "spacing"),
+    [('{"spacing": [2, 0.5, 0.25]}', (2.0, 0.5, 0.25)), ('{"spacing": [0.5, 0.25]}', (1.0, 0.5, 0.25))],
+)
+@pytest.mark.parametrize("name", ["case.json", "case_0000.json"])
+def test_a_json_beside_tells_the_spacing(tmp_path, text, spacing, name):
+    (tmp_path / name).write_text(text)
+    assert read_volume([saved(tmp_path / "case_0000.png", GREY)]).frame.spacing == spacing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[",
+        "[1, 2]",
+        '{"spacing": 3}',
+        '{"spacing": [1]}',
+        '{"spacing": [0, 1, 1]}',
+        '{"spacing": ["a", 1, 1]}',
+        "[" * 10**5,
+    ],
+)
+def test_a_spacing_that_cannot_be_used_is_told(tmp_path, text):
+    (tmp_path / "case.json").write_text(text)
+    with pytest.raises(ImageError, match=r"case(_0000\.png|\.json): "):
+        read_volume([saved(tmp_path / "case_0000.png", GREY)])
+
+
+def test_pictures_are_bounded(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", np.zeros((2000, 2000), np.uint8))
+    monkeypatch.setattr(bounded_files, "memory", lambda: 2**20)
+    with pytest.raises(ImageError, match=r"a\.png: its header promises"):
+        read_volume([path])
+    for name, content in (("text.png", b"hello" * 50), ("cut.png", path.read_bytes()[:200])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError, match=rf"{name}: .*(cannot be read|truncated)"):
+            read_volume([tmp_path / name])
+
+
+def raw(folder, colours, cases=3):
+    """A data set of pictures in nnU-Net's raw layout."""
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True)
+    for number in range(cases):
+        saved(folder / "imagesTr" / f"case_{number}_0000.png", COLOUR if colours else GREY, colours=colours)
+        saved(folder / "labelsTr" / f"case_{number}.png", LABEL)
+    names = {"0": "R", "1": "G", "2": "B"} if colours else {"0": "grey"}
+    described = {"channel_names": names, "labels": {"background": 0, "road": 1}, "file_ending": ".png"}
+    (folder / "dataset.json").write_text(json.dumps({**described, "numTraining": cases}))
+    return folder
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_data_set_of_pictures_becomes_a_store(tmp_path, colours):
+    folder = raw(tmp_path / "raw", colours)
+    (folder / "imagesTr" / "case_1.json").write_text('{"spacing": [1, 0.5, 0.5]}')
+    (folder / "labelsTr" / "case_1.json").write_text('{"spacing": [1, 0.5, 0.5]}')
+    summary = build_store(read_source(folder), tmp_path / "store", progress=False)
+    assert not summary.faults
+    assert [case.spacing for case in summary.cases] == [(1, 1, 1), (1, 0.5, 0.5), (1, 1, 1)]
+    assert summary.outcomes == {"done": 3}
+    for part in ("imagesTr", "labelsTr"):  # another spacing is another case
+        (folder / part / "case_1.json").write_text('{"spacing": [1, 0.25, 0.25]}')
+    again = build_store(read_source(folder), tmp_path / "store", progress=False)
+    assert again.outcomes == {"rebuilt": 1, "skipped": 2}
+    assert again.cases[1].spacing == (1, 0.25, 0.25)
+
+
+def test_answers_are_written_in_the_format_of_the_source(tmp_path):
+    folder = raw(tmp_path / "raw", colours=True)
+    task = Task(channels=("R", "G", "B"), labels={"background": 0, "road": 1})
+    source = images_only(folder / "imagesTr", task)
+    assert [case.name for case in source.cases] == ["case_0", "case_1", "case_2"]
+    targets = target_files(source.cases, tmp_path / "out")
+    assert {path.suffix for path in targets.values()} == {".png"}
+    assert formats.answer_ending(tmp_path / "photo.jpg") == ".png"
+    assert formats.answer_ending(tmp_path / "scan.mgz") == ".nii.gz"
+    assert formats.answer_ending(tmp_path / "scan.NII.GZ") == ".nii.gz"
+    for case, target in zip(source.cases, targets.values(), strict=True):
+        volume = read_volume(case.images, channels=3)
+        write_label(tmp_path / target.name, LABEL[None], volume)
+        np.testing.assert_array_equal(read_label(tmp_path / target.name).voxels[0, 0], LABEL)
+
+
+def test_previews_beside_volumes_are_no_cases(tmp_path):
+    task = Task(channels=("MR",), labels={"background": 0, "box": 1})
+    for name in ("a.png", "a.jpg", "screenshot.tif"):
+        saved(tmp_path / name, GREY)
+    saved(tmp_path / "a.nrrd", STACK)
+    assert [case.images[0].name for case in images_only(tmp_path, task).cases] == ["a.nrrd"]
+    assert list(label_files(tmp_path)) == ["a"]
+    scan = save(tmp_path / "dicom" / "scan", stack())
+    saved(scan / "preview.jpg", GREY)
+    assert [case.images for case in images_only(scan, task).cases] == [(scan,)]
+    saved(tmp_path / "dicom" / "preview.png", GREY)
+    assert [case.images for case in images_only(tmp_path / "dicom", task).cases] == [(scan,)]
