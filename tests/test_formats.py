@@ -243,7 +243,7 @@ def test_a_label_of_another_shape_is_not_written(tmp_path):
     with pytest.raises(ImageError, match="shape"):
         write_label(tmp_path / "label.nii.gz", np.zeros((2, 2, 2), np.uint8), volume)
     with pytest.raises(ImageError, match="ending"):
-        write_label(tmp_path / "label.tiff", np.zeros(SHAPE, np.uint8), volume)
+        write_label(tmp_path / "label.docx", np.zeros(SHAPE, np.uint8), volume)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".mha"])
