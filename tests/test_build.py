@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import nibabel
@@ -16,7 +17,7 @@ import pytest
 
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.store import metadata
+from ingradient_pl.store import build, metadata
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 
@@ -410,3 +411,79 @@ def test_single_real_cases_of_many_kinds_are_prepared(real_data, tmp_path):
     summary = built(tmp_path / "cases.csv", tmp_path / "store")
     assert not [str(fault) for fault in summary.faults]
     assert len(summary.cases) == len(rows) - 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OverflowError("too large"), zlib.error("bad block"), KeyError("x"), TypeError("no"), RecursionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_damaged_file_does_it_is_one_faulty_case(raw, store, monkeypatch, error):
+    real = build.prepare_case
+
+    def prepare_case(case, *more):
+        if case.name == NAMES[1]:
+            raise error
+        return real(case, *more)
+
+    monkeypatch.setattr(build, "prepare_case", prepare_case)
+    summary = built(raw, store)
+    assert [fault.case for fault in summary.faults] == [NAMES[1]]
+    assert "phantom_001_0000.nii.gz" in str(summary.faults[0])
+    assert len(summary.cases) == 3
+
+
+TWICE = """
+import sys
+from pathlib import Path
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store.build import build_store
+source = read_source(Path(sys.argv[1]))
+input()
+for _ in range(3):
+    for path in sorted(Path(sys.argv[1]).glob("imagesTr/*")):
+        path.touch()
+    build_store(source, Path(sys.argv[2]), progress=False)
+"""
+
+
+def test_two_runs_that_make_cases_again_at_once_do_not_disturb_each_other(raw, store):
+    built(raw, store)
+    line = [sys.executable, "-c", TWICE, str(raw), str(store)]
+    runs = [
+        subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for run in runs:
+        run.stdin.write("\n")
+        run.stdin.flush()
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert built(raw, store).outcomes == {"skipped": 4}
+    assert sorted(path.name for path in (store / "cases").iterdir()) == NAMES
+    opened = CaseStore(store)
+    for name, case in opened.cases.items():
+        opened.read(name, case.grid.whole)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "no permission"),
+        (OSError(errno.EIO, "Input/output error"), "is it mounted and well"),
+        (OSError("it has been replaced since it was opened"), "prepared again meanwhile"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "Delete the folder"),
+        (OSError("chunk 0 is damaged"), "Delete the folder"),
+    ],
+)
+def test_advice_fits_the_cause_and_throws_nothing_good_away(tmp_path, error, words):
+    assert words in metadata.describe_cure(error, tmp_path)
+
+
+def test_a_case_linked_elsewhere_and_a_folder_of_cases_that_is_a_link(raw, store, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    store.mkdir()
+    (store / "cases").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="leads out of the store"):
+        built(raw, store)
+    assert not list((tmp_path / "elsewhere").iterdir())

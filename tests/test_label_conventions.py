@@ -17,6 +17,7 @@ from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.metrics.dice import PooledDice
 from ingradient_pl.store.build import build_store
@@ -157,3 +158,26 @@ def test_a_label_is_read_back_from_a_store_as_its_file_had_it(prepared):
     ):
         truth = read_volume([raw / "labelsTr" / f"{name}.nii.gz"]).voxels
         np.testing.assert_array_equal(label.read().voxels, truth)
+
+
+@pytest.mark.parametrize("name", ["many", "many sparse", "ignore 256", "sparse ignore"])
+def test_patches_of_any_case_hold_every_label(tmp_path, name):
+    """A case without large integers is no exception: its patches are of the type that all others have."""
+    build_store(
+        read_source(write_convention(tmp_path / "raw", CONVENTIONS[name], cases=5)),
+        tmp_path / "store",
+        progress=False,
+    )
+    task = CaseStore(tmp_path / "store").task
+    changes = {"outputs": task.outputs, "ignore": task.ignore, "spacing": (1.0,) * 3}
+    plan = dataclasses.replace(made_plan((12, 12, 12)), **changes)
+    still = dataclasses.replace(ip.draws(plan), affine=None, elastic=None)
+    data = SegmentationData(str(tmp_path / "store"), plan, still, None, workers=0, batches_per_epoch=2)
+    network, loss = Knowing(CONVENTIONS[name], task), ip.loss(plan)
+    dice = PooledDice(task.foreground, ignore=task.ignore)
+    for patches in data.val_dataloader():
+        batch = data.prepare(patches)
+        logits = network(batch.image)
+        assert loss(logits, batch.label) < -0.9
+        dice.update(logits[0], batch.label)
+    assert dice.compute()["mean"] == 1
