@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shlex
 import shutil
 
 import nibabel
@@ -13,9 +14,13 @@ from runs import outcome
 
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.draws.planned import draws
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.training import scoring_command
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.label_maps import LabelError, find_labels
@@ -139,3 +144,17 @@ def test_labels_that_are_not_there_are_explained(everything):
     (everything / "dataset.json").write_text(json.dumps(TASK.described))
     with pytest.raises(LabelError, match="holds 1 cases, none with a label"):
         find_labels(table)
+
+
+def test_a_run_ends_with_a_command_that_scores_it(monkeypatch, capsys, everything):
+    torch.manual_seed(0)
+    made = plan(outputs=3, batch_size=2)
+    checkpoint.write(everything / "model.ckpt", UNet(1, 3, *SMALL), made, TASK)
+    data = SegmentationData(str(everything / "store"), made, draws(made), None, Fold(None), workers=0)
+    _, command, *arguments = shlex.split(scoring_command(everything / "model.ckpt", data))
+    assert "--only" not in arguments  # it trained on all
+    code, said, err = outcome(monkeypatch, capsys, command, *arguments, "--device", "cpu")
+    assert code == 0, err
+    assert said.count(": Dice organ") == 3
+    data = SegmentationData(str(everything / "store"), made, draws(made), None, Fold(0, 3), workers=0)
+    assert scoring_command(everything / "model.ckpt", data).endswith("--only validation")

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
 
@@ -49,8 +50,17 @@ def fit(
     last = Path(trainer.default_root_dir) / LAST
     if trainer.is_global_zero and last.is_file():
         _print(f"Trained, {metric} {float(found):.4f}. The model: {last}; its scores:")
-        _print(f"  ingradient predict --checkpoint {last} --source DATASET --only validation")
+        _print(f"  {scoring_command(last, data)}")
     return float(found)
+
+
+def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
+    """Give the command that scores a model on the cases of its store that were kept from training."""
+    line = f"ingradient predict --checkpoint {shlex.quote(str(last))} --source "
+    if not isinstance(data, SegmentationData):
+        return f"{line}DATASET"
+    kept = " --only validation" if data.split.kept else ""
+    return f"{line}{shlex.quote(str(data.store.path))}{kept}"
 
 
 def check_resumable(file: Path, epochs: int | None) -> None:
