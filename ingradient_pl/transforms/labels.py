@@ -70,8 +70,8 @@ def resample_label(label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels
     """Bring a label to the network's grid; what lies outside the case is zero.
 
     Each voxel takes the label that the eight voxels about it give the most weight to, as if every label's
-    indicator had been interpolated linearly and the largest taken; ties go to the nearest voxel's. Neither
-    time nor memory grows with the number of labels.
+    indicator had been interpolated linearly and the largest taken; ties go to the nearest voxel's, and among
+    others to the lowest label. Neither time nor memory grows with the number of labels.
     """
     if isinstance(way, AxisSampling):
         return pad(label_along_axes(label, way.axes), way.padding)
@@ -232,7 +232,7 @@ def _vote(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Tensor:
     most = _support(best, votes, weights) + TIE
     for vote in votes:
         support = _support(vote, votes, weights)
-        better = support > most
+        better = (support > most) | ((support == most) & (vote < best))
         best, most = torch.where(better, vote, best), torch.where(better, support, most)
     return best
 

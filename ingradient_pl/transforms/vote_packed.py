@@ -16,7 +16,7 @@ BLOCK_VOXELS = 1 << 23
 def elect(
     weights: Float[Tensor, "patch class z y x"], nearest: Num[Tensor, "patch z y x"]
 ) -> Integer[Tensor, "patch z y x"]:
-    """Give the class with the most weight; ties go to the nearest voxel's.
+    """Give the class with the most weight; ties go to the nearest voxel's, among others to the lowest.
 
     Args:
         weights: Of each class, changed in place.
@@ -51,7 +51,7 @@ def _vote(label: Tensor, at: Sequence[Tensor], nearest: Tensor) -> Tensor:
     best, most = nearest, _support(nearest, votes, weight).add_(TIE)
     for vote in votes:
         support = _support(vote, votes, weight)
-        better = support > most
+        better = (support > most) | ((support == most) & (vote < best))
         best, most = torch.where(better, vote, best), torch.where(better, support, most)
     return best
 
