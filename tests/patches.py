@@ -1,14 +1,17 @@
 """Patches of made-up cases, as they come from a store."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import FixedShare
-from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.patch import Patch
-from ingradient_pl.transforms.sampling_matrices import Rule, sampling, trim
+from ingradient_pl.transforms.patch_sampling import PatchSampling
+from ingradient_pl.transforms.sampling_matrices import Rule
 
 STILL = RandomAffine(rotation_p=0, scaling_p=0, mirror=(False, False, False))
 MIRRORED = RandomAffine(rotation_p=0, scaling_p=0, mirror_p=1.0)
@@ -28,20 +31,25 @@ def voxels_of(grid, classes=3, channels=1, dtype=np.int16, seed=0):
     return image.astype(dtype), label.astype(np.uint8 if classes <= 256 else np.uint16)
 
 
+def sampling_of(native, draw, draws, rule=Rule()):  # noqa: B008
+    """What of a case is read for a draw, and the way from there."""
+    plan = SimpleNamespace(patch=draws.patch, spacing=draws.spacing, rule=rule)
+    return PatchSampling.of(native, draw, plan, draws.margin)
+
+
 def patch_of(number, native, shape, spacing, affine, *, image, label, body=None, rule=Rule(), elastic=None):  # noqa: B008
     """Patch ``number`` of a run on one case."""
-    draws = TrainingDraws(
+    draws = PlannedDraws(
         shape, spacing, affine=affine, elastic=elastic, oversampling=FixedShare(0.0), cases_per_batch=1
     )
     draw = draws.draw(number, [Candidate("case", native, {}, ())])
-    way = sampling(native, draw.box, draw.patch, draw.centre, draw.affine, rule, draw.elastic)
-    wanted = trim(way, draw.box)
-    cut = torch.from_numpy(image[(slice(None), *wanted.image.slices)].copy())
-    part = torch.from_numpy(label[wanted.label.slices].copy())
-    inside = None if body is None else torch.from_numpy(body[wanted.image.slices].copy())
+    wanted = sampling_of(native, draw, draws, rule)
+    cut = torch.from_numpy(image[(slice(None), *wanted.image_box.slices)].copy())
+    part = torch.from_numpy(label[wanted.label_box.slices].copy())
+    inside = None if body is None else torch.from_numpy(body[wanted.image_box.slices].copy())
     mean, std = float(image.mean()), float(image.std())
     terms = torch.tensor([[float(image.min()) + 5, float(image.max()) - 5, mean, std]] * len(image))
-    return Patch("case", number, cut, part, wanted.start, inside, terms, wanted.way)
+    return Patch("case", number, cut, part, wanted.start, inside, terms, wanted.sampling)
 
 
 def some(native, shape, spacing, affines, *, classes=3, channels=1, dtype=np.int16, body=False, **how):

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
+from omegaconf import open_dict
 from runs import composed
 
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.messages import UsageError
+from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.transforms.intensity import GaussianBlur
 from ingradient_pl.transforms.intensity_base import is_range
 
@@ -79,7 +82,7 @@ def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_pat
 
 def test_the_shipped_margin_is_the_codes(quick, tmp_path):
     draws = instantiate(composed(quick, tmp_path).data).draws
-    assert draws.margin == TrainingDraws(draws.patch, draws.spacing).margin
+    assert draws.margin == TrainingDraws().margin
     assert draws.affine == RandomAffine()
 
 
@@ -103,6 +106,46 @@ def test_every_key_of_the_plan_can_be_overridden(quick, tmp_path):
     assert data.plan.spacing == (2, 2, 2)
     assert data.draws.spacing == (2, 2, 2)
     assert data.draws.batch_size == 4
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+@pytest.mark.parametrize(
+    ("key", "cure"),
+    [
+        ("data.draws.spacing=[2,2,2]", r"Use plan\.spacing=\[2,2,2\]"),
+        ("data.draws.patch=[8,8,8]", r"Use plan\.patch=\[8,8,8\]"),
+        ("data.draws.batch_size=4", r"Use plan\.batch_size=4"),
+        ("data.draws.motion.rotation=15", r"Use data\.draws\.affine\.rotation=15"),
+        ("data.draws.bend=null", r"Use data\.draws\.elastic=null"),
+    ],
+)
+def test_what_the_plan_decides_and_words_of_before_are_refused_with_the_key_to_use(
+    quick, tmp_path, prefix, key, cure
+):
+    with pytest.raises(UsageError, match=cure):
+        composed([*quick, f"{prefix}{key}"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given", [{"patch": [8, 8, 8]}, {"spacing": (2.0, None, 1.0)}, {"batch_size": 4}], ids=str
+)
+def test_a_config_that_says_otherwise_than_the_plan_is_refused(quick, tmp_path, given):
+    config = composed(quick, tmp_path)
+    with open_dict(config):
+        config.data.draws.update(given)
+    ((name, _),) = given.items()
+    with pytest.raises(InstantiationException, match=rf"Use plan\.{name}="):
+        instantiate(config.data)
+    with pytest.raises(ValueError, match=rf"Use plan\.{name}="):
+        TrainingDraws(**given)
+
+
+def test_draws_of_another_plan_are_refused(phantom_plan):
+    plan = read_plan(phantom_plan)
+    made = TrainingDraws().of(plan)
+    assert made.of(plan) == made
+    with pytest.raises(ValueError, match="batch_size=4"):
+        dataclasses.replace(made, batch_size=4).of(plan)
 
 
 def test_what_is_shipped_is_what_there_is():

@@ -7,34 +7,39 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from patches import sampling_of
 from runs import composed
 from torch.testing import assert_close
 
 from ingradient_pl.draws.elastic import RandomElasticDeformation
-from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.labels import resample_label
 from ingradient_pl.transforms.patch import ObliqueSampling
 from ingradient_pl.transforms.resample import read_at, resample
-from ingradient_pl.transforms.sampling_matrices import sampling
 from ingradient_pl.transforms.spline import smooth_rows
 
 NATIVE = Grid((40, 60, 50), (2.0, 1.0, 1.2))
 CASE = Candidate("case", NATIVE, {1: np.array([[20, 30, 25]], dtype=np.int32)}, (1,))
-BENT = TrainingDraws(
+BENT = PlannedDraws(
     (20, 24, 24), (2.0, 1.2, 1.2), affine=None, elastic=RandomElasticDeformation((4.0, 4.0), p=1.0)
 )
 
 
 def way_of(draw):
-    return sampling(NATIVE, draw.box, draw.patch, draw.centre, draw.affine, elastic=draw.elastic)
+    return sampling_of(NATIVE, draw, BENT).sampling
+
+
+def box_of(draw):
+    return sampling_of(NATIVE, draw, BENT).image_box
 
 
 def places(draw):
     """Where each voxel of the patch is read, in mm of the case along (z, y, x)."""
     way = way_of(draw)
     assert isinstance(way, ObliqueSampling)
-    edges = zip(read_at(way, draw.patch.shape).flip(0), draw.box.start, draw.box.shape, NATIVE.spacing)  # noqa: B905
+    box = box_of(draw)
+    edges = zip(read_at(way, BENT.patch).flip(0), box.start, box.shape, NATIVE.spacing)  # noqa: B905
     return torch.stack([((plane + 1) / 2 * count + start) * mm for plane, start, count, mm in edges])
 
 
@@ -50,7 +55,7 @@ def test_no_magnitude_is_no_bend():
     draw = replace(BENT, elastic=RandomElasticDeformation((0.0, 0.0), p=1.0)).draw(3, [CASE])
     straight = replace(BENT, elastic=None).draw(3, [CASE])
     image = torch.randn(1, *NATIVE.shape)
-    cut = image[(slice(None), *draw.box.slices)]
+    cut = image[(slice(None), *box_of(draw).slices)]
     unbent = ObliqueSampling(way_of(draw).matrix)
     assert draw[:4] == straight[:4]
     assert_close(resample(cut, way_of(draw), (20, 24, 24)), resample(cut, unbent, (20, 24, 24)))
@@ -70,7 +75,7 @@ def test_what_is_read_holds_what_the_bend_reaches():
         draw = BENT.draw(number, [CASE])
         at = places(draw)
         for axis, mm in enumerate(NATIVE.spacing):
-            low, high = draw.box.start[axis] * mm, (draw.box.start[axis] + draw.box.shape[axis]) * mm
+            low, high = box_of(draw).start[axis] * mm, box_of(draw).stop[axis] * mm
             inside = (at[axis] >= 0) & (at[axis] <= NATIVE.extent[axis])
             assert float(at[axis][inside].min()) >= low - 1e-3
             assert float(at[axis][inside].max()) <= high + 1e-3
@@ -84,8 +89,8 @@ def test_the_label_follows_the_image():
     label = torch.from_numpy((away < 15**2).astype(np.uint8))
     for number in range(6):
         draw = BENT.draw(number, [CASE])
-        image = resample(label[draw.box.slices][None].float(), way_of(draw), draw.patch.shape)[0]
-        found = resample_label(label[draw.box.slices], way_of(draw), draw.patch.shape)
+        image = resample(label[box_of(draw).slices][None].float(), way_of(draw), BENT.patch)[0]
+        found = resample_label(label[box_of(draw).slices], way_of(draw), BENT.patch)
         assert ((image > 0.5) == (found > 0)).float().mean() > 0.999
 
 

@@ -81,7 +81,7 @@ def test_draws_is_a_function_and_a_package(phantom_plan):
     import ingradient_pl.draws.training
 
     plan = ip.read_plan(phantom_plan)
-    assert ip.draws(plan, seed=3) == ingradient_pl.draws.training.TrainingDraws(
+    assert ip.draws(plan, seed=3) == ingradient_pl.draws.training.PlannedDraws(
         plan.patch, plan.spacing, plan.batch_size, seed=3
     )
 

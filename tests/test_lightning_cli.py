@@ -45,7 +45,7 @@ def config_of(store, plan, folder):
         "data": {
             "store": str(store),
             "plan": shape,
-            "draws": {"patch": shape["patch"], "spacing": shape["spacing"], "batch_size": 2},
+            "draws": {"seed": 0},
             "augment": {
                 "class_path": "ingradient_pl.transforms.augment.Augment",
                 "init_args": {

@@ -95,7 +95,7 @@ def test_patches_of_partly_annotated_cases_lie_about_what_is_annotated(quick, tm
     store = CaseStore(store_of(tmp_path, [((30, 60, 40), (1, 2)), ((30, 60, 40), ())], ignored=True))
     assert all(3 not in case.classes for case in store.cases.values())
     plan = dataclasses.replace(read_plan(Path(quick[1].removeprefix("plan="))), patch=(8, 8, 8))
-    draws = TrainingDraws(plan.patch, plan.spacing, affine=None)
+    draws = TrainingDraws(affine=None)
     patches = CasePatches(store, plan, draws, list(store.cases))
     assert all((patches[number].label != 3).any() for number in range(60))
 

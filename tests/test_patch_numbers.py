@@ -1,5 +1,6 @@
 """Which patches come does not depend on who reads them: ranks, workers, epochs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,8 +17,8 @@ from ingradient_pl.transforms.augment import Augment
 @pytest.fixture
 def data(phantom_store, phantom_plan):
     def made(batch_size=4, rank=0, ranks=1, **settings):
-        plan = read_plan(phantom_plan)
-        draws = TrainingDraws(plan.patch, plan.spacing, batch_size, cases_per_batch=1, seed=3)
+        plan = replace(read_plan(phantom_plan), batch_size=batch_size)
+        draws = TrainingDraws(cases_per_batch=1, seed=3)
         arguments = {"batches_per_epoch": 3, "workers": 0, **settings}
         module = SegmentationData(str(phantom_store), plan, draws, Augment({}, 3), Fold(count=3), **arguments)
         module.trainer = SimpleNamespace(global_rank=rank, world_size=ranks)

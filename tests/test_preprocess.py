@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from oracles import plan
+from patches import sampling_of
 
-from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference import preprocess as outward
 from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.resample import resample
-from ingradient_pl.transforms.sampling_matrices import sampling
 
 RNG = np.random.default_rng(0)
 
@@ -46,12 +46,13 @@ def test_a_plan_says_from_where_images_are_averaged_before_they_shrink(above):
     found = preprocess(image, (1.0, 1.0, 1.0), made).image[0, 6, 6, 2:-2]
     found = found * image.std() + image.mean()
     assert (np.ptp(found.numpy()) < 0.2) == (above is not None)
-    draws = TrainingDraws((8, 8, 16), made.spacing, 1, affine=None)
+    draws = PlannedDraws((8, 8, 16), made.spacing, 1, affine=None)
     grid = Grid.of((12, 12, 120), (1.0, 1.0, 1.0))
     draw = draws.draw(0, [Candidate("case", grid, {}, ())])
-    way = sampling(grid, draw.box, draw.patch, draw.centre, draw.affine, made.rule)
-    read = torch.from_numpy(image[(slice(None), *draw.box.slices)])
-    assert (np.ptp(resample(read, way, (8, 8, 16))[0, 4, 4, 2:-2].numpy()) < 0.2) == (above is not None)
+    laid = sampling_of(grid, draw, draws, made.rule)
+    read = torch.from_numpy(image[(slice(None), *laid.image_box.slices)])
+    line = resample(read, laid.sampling, (8, 8, 16))[0, 4, 4, 2:-2]
+    assert (np.ptp(line.numpy()) < 0.2) == (above is not None)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from patches import sampling_of
 from scipy import ndimage
 from torch.testing import assert_close
 
-from ingradient_pl.draws.training import STILL, Candidate, TrainingDraws, reach
+from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws
 from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.transforms import labels
 from ingradient_pl.transforms import resample as resample_module
@@ -21,16 +22,15 @@ from ingradient_pl.transforms.patch import (
     ObliqueSampling,
     PlaneSampling,
 )
+from ingradient_pl.transforms.patch_sampling import lay_patch
 from ingradient_pl.transforms.resample import along_axes, along_axis, multiply_axis, points, resample
 from ingradient_pl.transforms.sampling_matrices import (
     Rule,
     crop_axis,
-    sampling,
     separate_axis,
     to_native_axes,
     to_network_axes,
     to_network_label_axes,
-    trim,
 )
 from ingradient_pl.transforms.spline import cubic_rows, linear_rows, resized_positions
 
@@ -72,10 +72,14 @@ def ramp(grid, slopes):
 
 
 def way_over(native, patch, affine=STILL, centre=None, rule=Rule()):  # noqa: B008
-    """The box read and the way from it, for a patch laid about ``centre``."""
+    """The box read of the image and the way from it, for a patch laid about ``centre``."""
+    return lay(native, patch, affine, centre, rule)[::2]
+
+
+def lay(native, patch, affine=STILL, centre=None, rule=Rule(), margin=12):  # noqa: B008
+    """The boxes read of image and label, and the way from them, for a patch laid about ``centre``."""
     centre = [count / 2 for count in native.shape] if centre is None else centre
-    box = reach(native, patch, centre, np.reshape(affine, (3, 3)), 12)
-    return box, sampling(native, box, patch, centre, tuple(np.ravel(affine)), rule)
+    return lay_patch(native, patch, centre, tuple(np.ravel(affine)), rule, margin=margin)
 
 
 def about_z(degrees):
@@ -261,21 +265,21 @@ def test_a_patch_is_a_part_of_the_whole_case_resampled(spacing, oversampling, to
     whole, whole_label = along_axes(image, axes), label_along_axes(label, axes)
     shape = (24, 65, 40)  # one axis short, one long enough to be multiplied block by block
     share = FixedShare(oversampling)
-    draws = TrainingDraws(shape, spacing, affine=None, oversampling=share, **told)
+    draws = PlannedDraws(shape, spacing, affine=None, oversampling=share, **told)
     foreground = {1: np.argwhere(label.numpy() == 1).astype(np.int32)}
     for number in range(4):
         draw = draws.draw(number, [Candidate("a", CASE, foreground, (1,))])
-        read = trim(sampling(CASE, draw.box, draw.patch, draw.centre, draw.affine), draw.box)
+        read = sampling_of(CASE, draw, draws)
         step = np.array(CASE.shape) / whole_grid.shape
         start = np.round(np.array(draw.centre) / step - np.array(shape) / 2).astype(int)
         wanted = Box.between(start, start + shape)
         inside = wanted.clipped(whole_grid.shape)
         z, y, x = (slice(a - b, a - b + n) for a, b, n in zip(inside.start, start, inside.shape, strict=True))
-        found = resample(image[(slice(None), *read.image.slices)], read.way, shape)
+        found = resample(image[(slice(None), *read.image_box.slices)], read.sampling, shape)
         assert_close(found[:, z, y, x], whole[(slice(None), *inside.slices)], atol=off, rtol=0)
         found[:, z, y, x] = 0
         assert not found.any()  # what lies outside is padded
-        labels = resample_label(label[read.label.slices], read.way, shape)
+        labels = resample_label(label[read.label_box.slices], read.sampling, shape)
         assert (labels[z, y, x] != whole_label[inside.slices]).float().mean() < 1e-4
 
 
@@ -286,14 +290,14 @@ def test_a_patch_of_much_longer_voxels_is_a_part_of_the_whole_case_averaged(fact
     spacing = (1.0, factor, 1.0)
     image, whole_grid = noise((1, *native.shape)), native.respaced(spacing)
     whole = along_axes(image, to_network_axes(native, whole_grid, rule))
-    draws = TrainingDraws((8, 4, 8), spacing, affine=None)
+    draws = PlannedDraws((8, 4, 8), spacing, affine=None)
     for number in range(6):
         draw = draws.draw(number, [Candidate("a", native, {}, ())])
-        reading = trim(sampling(native, draw.box, draw.patch, draw.centre, draw.affine, rule), draw.box)
-        found = resample(image[(slice(None), *reading.image.slices)], reading.way, draw.patch.shape)
+        reading = sampling_of(native, draw, draws, rule)
+        found = resample(image[(slice(None), *reading.image_box.slices)], reading.sampling, draws.patch)
         step = np.array(native.shape) / whole_grid.shape
-        start = np.round(np.array(draw.centre) / step - np.array(draw.patch.shape) / 2).astype(int)
-        cut = tuple(slice(a, a + n) for a, n in zip(start, draw.patch.shape, strict=True))
+        start = np.round(np.array(draw.centre) / step - np.array(draws.patch) / 2).astype(int)
+        cut = tuple(slice(a, a + n) for a, n in zip(start, draws.patch, strict=True))
         assert_close(found, whole[(slice(None), *cut)], atol=5e-5, rtol=0)
 
 
@@ -306,10 +310,10 @@ def test_a_turned_patch_of_much_longer_voxels_has_no_more_grain_than_one_that_is
     turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]] if flat else [[c, -s, 0], [s, c, 0], [0, 0, 1]])
     grain, kinds = [], set()
     for affine in (np.eye(3), turn):
-        box = reach(native, patch, centre, affine, 8)
-        read = trim(sampling(native, box, patch, centre, tuple(affine.ravel()), rule), box)
-        kinds.add(type(read.way))
-        grain.append(float(resample(image[(slice(None), *read.image.slices)], read.way, patch.shape).std()))
+        read = lay(native, patch, affine, centre, rule, margin=8)
+        kinds.add(type(read.sampling))
+        cut = image[(slice(None), *read.image_box.slices)]
+        grain.append(float(resample(cut, read.sampling, patch.shape).std()))
     assert kinds == {AxisSampling, PlaneSampling if flat else ObliqueSampling}
     assert grain[1] < 1.2 * grain[0] < 0.2 * float(image.std())
 
@@ -350,9 +354,9 @@ def test_mirroring_is_exact(spacing):
     image, label = noise((1, *CASE.shape)), blobs(CASE.shape, 2)
     patch = Grid((20, 30, 31), spacing)
     signs = np.diag([-1.0, 1.0, -1.0])
-    box, still = way_over(CASE, patch, centre=(30.0, 40.0, 35.5))
-    box_, mirrored = way_over(CASE, patch, signs, centre=(30.0, 40.0, 35.5))
-    assert box == box_
+    box, part, still = lay(CASE, patch, centre=(30.0, 40.0, 35.5))
+    *boxes, mirrored = lay(CASE, patch, signs, centre=(30.0, 40.0, 35.5))
+    assert boxes == [box, part]
     cut = image[(slice(None), *box.slices)]
     assert_close(
         resample(cut, mirrored, patch.shape),
@@ -360,7 +364,7 @@ def test_mirroring_is_exact(spacing):
         atol=1e-6,
         rtol=0,
     )
-    a, b = (resample_label(label[box.slices], way, patch.shape) for way in (mirrored, still))
+    a, b = (resample_label(label[part.slices], way, patch.shape) for way in (mirrored, still))
     assert (a != b.flip(0, 2)).float().mean() < 1e-4
 
 
@@ -442,15 +446,19 @@ def test_a_turn_in_the_plane_is_the_same_map_in_two_ways():
     native, patch = Grid((20, 50, 60), (3.0, 0.7, 1.5)), Grid((9, 16, 18), (3.0, 1.0, 2.0))
     image, label = noise((2, *native.shape)), blobs(native.shape, 3)
     affine = about_z(25)
-    _, plane = way_over(native, patch, affine, centre=(10.5, 25.0, 30.0))
-    assert isinstance(plane, PlaneSampling)
+    plane = lay(native, patch, affine, centre=(10.5, 25.0, 30.0))
+    assert isinstance(plane.sampling, PlaneSampling)
     tilted = affine + np.array([[0, 2e-5, 0], [0, 0, 0], [0, 0, 0]])
-    box, oblique = way_over(native, patch, tilted, centre=(10.5, 25.0, 30.0))
-    plane = sampling(native, box, patch, (10.5, 25.0, 30.0), affine.ravel().tolist())
-    assert isinstance(oblique, ObliqueSampling)
-    cut = image[(slice(None), *box.slices)]
-    assert_close(resample(cut, plane, patch.shape), resample(cut, oblique, patch.shape), atol=1e-3, rtol=0)
-    a, b = (resample_label(label[box.slices], way, patch.shape) for way in (plane, oblique))
+    oblique = lay(native, patch, tilted, centre=(10.5, 25.0, 30.0))
+    assert isinstance(oblique.sampling, ObliqueSampling)
+    a, b = (
+        resample(image[(slice(None), *one.image_box.slices)], one.sampling, patch.shape)
+        for one in (plane, oblique)
+    )
+    assert_close(a, b, atol=1e-3, rtol=0)
+    a, b = (
+        resample_label(label[one.label_box.slices], one.sampling, patch.shape) for one in (plane, oblique)
+    )
     assert (a != b).float().mean() < 2e-3
 
 
@@ -479,11 +487,11 @@ def test_a_turned_patch_that_sticks_out_is_zero_there(margin):
 @pytest.mark.parametrize("affine", [np.eye(3), 1.3 * np.eye(3), about_z(30), np.eye(3) + 0.2], ids=range(4))
 def test_a_patch_that_misses_the_case_is_all_padding(affine):
     native, patch = Grid((4, 20, 20), (1.0, 1.0, 1.0)), Grid((4, 8, 8), (1.0, 1.0, 1.0))
-    box = Box((0, 4, 4), (4, 12, 12))
-    way = sampling(native, box, patch, (40.0, 10.0, 10.0), np.ravel(affine).tolist())
+    box, part, way = lay(native, patch, affine, centre=(40.0, 10.0, 10.0))
+    assert box.voxels > 0
     assert not resample(torch.ones(1, *box.shape), way, patch.shape).any()
-    assert not resample_label(torch.ones(box.shape, dtype=torch.uint8), way, patch.shape).any()
-    assert not resample_nearest(torch.ones(box.shape, dtype=torch.bool), way, patch.shape).any()
+    assert not resample_label(torch.ones(part.shape, dtype=torch.uint8), way, patch.shape).any()
+    assert not resample_nearest(torch.ones(part.shape, dtype=torch.bool), way, patch.shape).any()
 
 
 # Labels
@@ -529,10 +537,10 @@ def some(kind, shape):
 def test_voting_everywhere_equals_voting_where_neighbours_disagree(kind, affine, monkeypatch):
     label = some(kind, (20, 24, 30))
     native, patch = Grid((20, 24, 30), (1.0, 1.0, 1.0)), Grid((15, 26, 24), (1.1, 0.9, 1.3))
-    box, way = way_over(native, patch, affine)
-    found = resample_label(label[box.slices], way, patch.shape)
+    _, part, way = lay(native, patch, affine)
+    found = resample_label(label[part.slices], way, patch.shape)
     monkeypatch.setattr(labels, "on_host", lambda _: False)
-    assert torch.equal(found, resample_label(label[box.slices], way, patch.shape))
+    assert torch.equal(found, resample_label(label[part.slices], way, patch.shape))
     assert bool(found.any()) == (kind != "none")
 
 

@@ -5,11 +5,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from patches import sampling_of
 
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import Chance, FixedShare
-from ingradient_pl.draws.training import STILL, Candidate, TrainingDraws, reach
+from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws
 from ingradient_pl.geometry import Box, Grid
+from ingradient_pl.transforms.patch_sampling import lay_patch
 
 
 def foreground(index, value):
@@ -22,15 +24,21 @@ CASES = [
     Candidate(f"case{i}", Grid((20 + i, 60, 50), (3.0, 1.0, 1.0)), partial(foreground, i), (1, 2))
     for i in range(5)
 ]
-DRAWS = TrainingDraws((24, 40, 32), (2.0, 1.0, 1.0), batch_size=4, seed=7)
-KEPT = TrainingDraws((8, 40, 32), (None, 1.0, 1.0), affine=None, seed=3)
+DRAWS = PlannedDraws((24, 40, 32), (2.0, 1.0, 1.0), batch_size=4, seed=7)
+KEPT = PlannedDraws((8, 40, 32), (None, 1.0, 1.0), affine=None, seed=3)
 
 
-def start_of(draw, spacing):
+def start_of(draw, spacing, patch=(8, 40, 32)):
     """The patch's first voxel on the case's network grid."""
     case = next(case for case in CASES if case.name == draw.case)
     step = np.array(case.grid.shape) / case.grid.respaced(spacing).shape
-    return np.round(np.array(draw.centre) / step - np.array(draw.patch.shape) / 2, 6), case
+    return np.round(np.array(draw.centre) / step - np.array(patch) / 2, 6), case
+
+
+def box_of(draw, draws, cases):
+    """The voxels of its case that a draw reads, of the image."""
+    native = next(case.grid for case in cases if case.name == draw.case)
+    return sampling_of(native, draw, draws).image_box
 
 
 def test_a_draw_depends_on_its_number_alone():
@@ -42,7 +50,7 @@ def test_a_draw_depends_on_its_number_alone():
 
 def test_another_seed_draws_otherwise():
     other = replace(DRAWS, seed=8)
-    assert sum(DRAWS.draw(n, CASES).box == other.draw(n, CASES).box for n in range(20)) < 5
+    assert sum(DRAWS.draw(n, CASES).centre == other.draw(n, CASES).centre for n in range(20)) < 5
 
 
 @pytest.mark.parametrize("cases_per_batch", [1, 2, 4])
@@ -72,11 +80,20 @@ def test_rounds_come_in_another_order():
     assert len(set(orders)) > 3
 
 
-@pytest.mark.parametrize(("size", "forced"), [(2, 1), (9, 3), (4, 1), (1, 0), (12, 4)])
+@pytest.mark.parametrize(("size", "forced"), [(2, 1), (9, 3), (4, 1), (12, 4)])
 def test_as_many_patches_are_forced_as_in_nnunet(size, forced):
     rule = FixedShare(0.33)
     answers = [rule.forced(position, size, None) for position in range(size)]
     assert answers == [False] * (size - forced) + [True] * forced
+
+
+@pytest.mark.parametrize("share", [0.0, 0.33, 0.8, 1.0])
+def test_a_batch_of_one_is_forced_by_chance(share):
+    """Else it never would be, below a half, and always above."""
+    draws = replace(KEPT, batch_size=1, oversampling=FixedShare(share))
+    marked = [case._replace(classes=(1,), foreground={1: np.array([[0, 59, 49]])}) for case in CASES]
+    forced = [tuple(start_of(draws.draw(n, marked), draws.spacing)[0]) for n in range(400)]
+    assert np.mean([start[1:] == (39, 33) for start in forced]) == pytest.approx(share, abs=0.08)
 
 
 def test_chance_forces_each_by_itself():
@@ -143,13 +160,14 @@ def test_free_patches_lie_anywhere_inside():
 @pytest.mark.parametrize("length", [1, 2, 7, 23, 24])
 def test_a_case_shorter_than_the_patch_is_held_in_its_middle(length):
     case = Candidate("small", Grid((length, 60, 60), (1.0, 1.0, 1.0)), {}, ())
-    draws = TrainingDraws((24, 24, 24), (1.0, 1.0, 1.0), affine=None)
+    draws = PlannedDraws((24, 24, 24), (1.0, 1.0, 1.0), affine=None)
     for number in range(8):
         draw = draws.draw(number, [case])
         before = 12 - draw.centre[0]
         assert abs(before - (24 - length) / 2) <= 0.5
-        assert draw.box.start[0] == 0
-        assert draw.box.shape[0] == length
+        box = box_of(draw, draws, [case])
+        assert box.start[0] == 0
+        assert box.shape[0] == length
 
 
 @pytest.mark.parametrize(
@@ -157,7 +175,7 @@ def test_a_case_shorter_than_the_patch_is_held_in_its_middle(length):
 )
 def test_a_case_without_foreground_is_drawn_anywhere(known, classes):
     case = Candidate("empty", Grid((30, 60, 60), (1.0, 1.0, 1.0)), known, classes)
-    draws = TrainingDraws((8, 24, 24), (1.0, 1.0, 1.0), oversampling=FixedShare(1.0))
+    draws = PlannedDraws((8, 24, 24), (1.0, 1.0, 1.0), oversampling=FixedShare(1.0))
     assert len({draws.draw(number, [case]).centre for number in range(20)}) > 15
 
 
@@ -170,12 +188,18 @@ def test_boxes_are_inside_and_never_empty():
         *CASES,
     ]
     for spacing in ((2.0, 1.0, 1.0), (None, 0.5, 4.0)):
-        draws = TrainingDraws((17, 12, 20), spacing, affine=wild)
+        draws = PlannedDraws((17, 12, 20), spacing, affine=wild)
         for number in range(300):
             draw = draws.draw(number, odd)
             shape = next(case.grid.shape for case in odd if case.name == draw.case)
-            assert draw.box.voxels > 0
-            assert draw.box == draw.box.clipped(shape)
+            laid = sampling_of(next(case.grid for case in odd if case.name == draw.case), draw, draws)
+            assert laid.label_box.voxels > 0
+            assert laid.image_box == laid.image_box.clipped(shape)
+            assert laid.label_box == laid.label_box.clipped(shape)
+            assert np.array_equal(
+                np.maximum(laid.image_box.start, laid.label_box.start), laid.label_box.start
+            )
+            assert np.array_equal(np.minimum(laid.image_box.stop, laid.label_box.stop), laid.label_box.stop)
 
 
 def test_the_box_holds_every_voxel_the_patch_reaches_and_the_margin_and_one_more_at_most():
@@ -183,29 +207,30 @@ def test_the_box_holds_every_voxel_the_patch_reaches_and_the_margin_and_one_more
     for number in range(60):
         draw = draws.draw(number, CASES)
         native = next(case.grid for case in CASES if case.name == draw.case)
-        corners = np.stack(np.meshgrid(*[[0.5 - n / 2, n / 2 - 0.5] for n in draw.patch.shape])).reshape(
-            3, -1
-        )
-        spacing = np.array(native.extent) / native.respaced(draw.patch.spacing).shape
+        corners = np.stack(np.meshgrid(*[[0.5 - n / 2, n / 2 - 0.5] for n in DRAWS.patch])).reshape(3, -1)
+        spacing = np.array(native.extent) / native.respaced(DRAWS.spacing).shape
         mm = np.reshape(draw.affine, (3, 3)) @ (corners * spacing[:, None])
         at = mm / np.array(native.spacing)[:, None] + np.array(draw.centre)[:, None] - 0.5
         low = np.clip(np.floor(at.min(1) + 1e-6), 0, np.array(native.shape) - 1)
         high = np.clip(np.ceil(at.max(1) - 1e-6), 0, np.array(native.shape) - 1)
-        assert (np.array(draw.box.start) <= low).all()
-        assert (np.array(draw.box.stop) > high).all()
+        box = box_of(draw, draws, CASES)
+        assert (np.array(box.start) <= low).all()
+        assert (np.array(box.stop) > high).all()
         turned = np.count_nonzero(np.reshape(draw.affine, (3, 3)), axis=1) > 1
         more = np.where(turned, 1, draws.margin + 1)
-        assert (np.array(draw.box.start) >= low - more).all()
-        assert (np.array(draw.box.stop) - 1 <= high + more).all()
+        assert (np.array(box.start) >= low - more).all()
+        assert (np.array(box.stop) - 1 <= high + more).all()
 
 
 def test_the_margin_is_read_only_where_the_spline_works():
     native, patch = Grid((100, 100, 100), (1.0, 1.0, 1.0)), Grid((20, 20, 20), (1.0, 0.8, 1.0))
-    still, centre = np.reshape(STILL, (3, 3)), (50.0, 50.0, 50.0)
-    assert reach(native, patch, centre, still, 12) == Box((40, 29, 40), (20, 42, 20))
-    turned = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
-    assert reach(native, patch, centre, turned, 12).shape[0] == 20
-    assert reach(native, patch, centre, turned, 12) == reach(native, patch, centre, turned, 0)
+    centre, turned = (50.0, 50.0, 50.0), (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
+    laid = lay_patch(native, patch, centre, STILL, margin=12)
+    assert laid.image_box == Box((40, 29, 40), (20, 42, 20))
+    assert laid.label_box == Box((40, 41, 40), (20, 18, 20))
+    turned_boxes = [lay_patch(native, patch, centre, turned, margin=margin)[:2] for margin in (12, 0)]
+    assert turned_boxes[0] == turned_boxes[1]
+    assert turned_boxes[0][0].shape[0] == 20
 
 
 def test_validation_without_motion_takes_the_same_centres():
@@ -266,4 +291,4 @@ def test_where_parts_are_not_annotated_patches_lie_about_voxels_that_are(share):
 @pytest.mark.parametrize("weights", [{}, {1: 0.0}, {1: -1.0, 2: 2.0}], ids=str)
 def test_weights_that_would_switch_oversampling_off_are_refused(weights):
     with pytest.raises(ValueError, match="class_weights gives a weight"):
-        TrainingDraws((8, 8, 8), (1.0, 1.0, 1.0), class_weights=weights)
+        PlannedDraws((8, 8, 8), (1.0, 1.0, 1.0), class_weights=weights)

@@ -76,7 +76,7 @@ def test_of_several_folds_only_what_all_kept_was_kept(tmp_path):
 
 def test_a_plan_for_other_axes_than_the_stores_is_refused(phantom_store, phantom_plan):
     made = read_plan(phantom_plan)
-    draws = TrainingDraws(made.patch, made.spacing, made.batch_size)
+    draws = TrainingDraws()
     SegmentationData(str(phantom_store), made, draws, Augment({}), Fold(count=3))
     turned = dataclasses.replace(made, orientation="RAS")
     with pytest.raises(ValueError, match="orientation RAS, the store holds them in LPS"):
@@ -85,7 +85,7 @@ def test_a_plan_for_other_axes_than_the_stores_is_refused(phantom_store, phantom
 
 def test_weights_of_classes_that_there_are_not_are_refused(phantom_store, phantom_plan):
     made = read_plan(phantom_plan)
-    draws = TrainingDraws(made.patch, made.spacing, made.batch_size, class_weights={1: 1.0, 7: 2.0})
+    draws = TrainingDraws(class_weights={1: 1.0, 7: 2.0})
     with pytest.raises(ValueError, match=r"class_weights names \[7\]"):
         SegmentationData(str(phantom_store), made, draws, Augment({}), Fold(count=3))
     assert 7 not in CaseStore(phantom_store).task.labels.values()
@@ -102,7 +102,7 @@ def test_a_list_of_one_integer_is_that_integer_unless_there_are_regions():
 
 def test_torchs_random_split_divides_the_cases(phantom_store, phantom_plan):
     made, found = read_plan(phantom_plan), CaseStore(phantom_store)
-    draws = TrainingDraws(made.patch, made.spacing, 2, cases_per_batch=1)
+    draws = TrainingDraws(cases_per_batch=1)
     train, validation = random_split(sorted(found.cases), [4, 2])
     patches = [CasePatches(found, made, draws, names) for names in (train, validation)]
     assert [len(one) for one in patches] == [8, 4]
@@ -114,7 +114,7 @@ def test_torchs_random_split_divides_the_cases(phantom_store, phantom_plan):
 def test_an_epoch_has_iterations_batches_of_each_patient(phantom_store, phantom_plan):
     made = read_plan(phantom_plan)
     for cases_per_batch, batches in ((1, 3 * 4), (2, 3 * 4 // 2)):
-        draws = TrainingDraws(made.patch, made.spacing, 2, cases_per_batch=cases_per_batch)
+        draws = TrainingDraws(cases_per_batch=cases_per_batch)
         data = SegmentationData(
             *(str(phantom_store), made, draws, Augment({}), Fold(count=3)), iterations=3, workers=0
         )
@@ -126,7 +126,7 @@ def test_an_epoch_has_iterations_batches_of_each_patient(phantom_store, phantom_
 
 def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(phantom_store, phantom_plan):
     made = dataclasses.replace(read_plan(phantom_plan), spacing=(3.0, 3.0, 3.0), normalisation=(ZScore(),))
-    draws = TrainingDraws(made.patch, made.spacing, 2, affine=None)
+    draws = TrainingDraws(affine=None)
 
     def patches(**told):
         planned = dataclasses.replace(made, **told)
@@ -151,7 +151,7 @@ def test_what_the_plan_says_of_normalising_and_resampling_is_done_in_training(ph
 @pytest.mark.parametrize("training", [True, False])
 def test_training_batches_are_augmented_and_no_others(phantom_store, phantom_plan, training):
     made = read_plan(phantom_plan)
-    draws = TrainingDraws(made.patch, made.spacing, 2)
+    draws = TrainingDraws()
     augment = Augment({"noise": GaussianNoise(sigma=(0.5, 0.5), p=1.0)}, 3)
     data = SegmentationData(str(phantom_store), made, draws, augment, Fold(count=3), workers=0)
     data.trainer = SimpleNamespace(training=training, global_rank=0, world_size=1)

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from hydra.errors import HydraException
 
+from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
 
@@ -224,7 +225,9 @@ def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
     Raises:
         FileNotFoundError: If a plan does not exist.
         ValueError: If one is not a plan.
+        UsageError: If a key is overridden that has another name now.
     """
+    refuse_retired(overrides)
     files = [Path(name) for name in _plans(overrides)]
     if not files:
         return list(overrides)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from ingradient_pl.draws.oversampling import Chance as Chance
     from ingradient_pl.draws.oversampling import FixedShare as FixedShare
     from ingradient_pl.draws.oversampling import Oversampling as Oversampling
-    from ingradient_pl.draws.planned import PlannedPatches as PlannedPatches
     from ingradient_pl.draws.planned import draws as draws
     from ingradient_pl.draws.training import Candidate as Candidate
     from ingradient_pl.draws.training import Draw as Draw
+    from ingradient_pl.draws.training import PlannedDraws as PlannedDraws
+    from ingradient_pl.draws.training import PlannedPatches as PlannedPatches
     from ingradient_pl.draws.training import TrainingDraws as TrainingDraws
 
 __all__, __getattr__, __dir__ = attach(
@@ -30,6 +31,8 @@ __all__, __getattr__, __dir__ = attach(
         "Draw": "draws.training",
         "FixedShare": "draws.oversampling",
         "Oversampling": "draws.oversampling",
+        "PlannedDraws": "draws.training",
+        "PlannedPatches": "draws.training",
         "RandomAffine": "draws.affine",
         "RandomElasticDeformation": "draws.elastic",
         "TrainingDraws": "draws.training",
@@ -41,9 +44,9 @@ __all__, __getattr__, __dir__ = attach(
 class _CallablePackage(ModuleType):
     """A package that can be called: the top level offers a function of the same name."""
 
-    def __call__(self, plan: "PlannedPatches", **settings: Any) -> "TrainingDraws":
+    def __call__(self, plan: "PlannedPatches", **settings: Any) -> "PlannedDraws":
         """Build the draws of a plan; see :func:`ingradient_pl.draws.planned.draws`."""
-        built: TrainingDraws = importlib.import_module(f"{__name__}.planned").draws(plan, **settings)
+        built: PlannedDraws = importlib.import_module(f"{__name__}.planned").draws(plan, **settings)
         return built
 
     def __repr__(self) -> str:

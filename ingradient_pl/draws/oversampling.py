@@ -17,6 +17,9 @@ class Oversampling:
 class FixedShare(Oversampling):
     """The last patches of every batch, a fixed number of them: nnU-Net's rule.
 
+    A batch of one, which nnU-Net never has, would never be centred on foreground where the share is below a
+    half: there each patch is by chance, as of :class:`Chance`.
+
     Args:
         share: Share of the batch in [0, 1]; of two patches a third is one, for nnU-Net rounds the rest.
 
@@ -33,6 +36,8 @@ class FixedShare(Oversampling):
         _check(self.share)
 
     def forced(self, position: int, batch_size: int, rng: np.random.Generator | None) -> bool:
+        if batch_size == 1 and rng is not None:
+            return bool(rng.random() < self.share)
         return position >= round(batch_size * (1 - self.share))
 
 

@@ -1,18 +1,18 @@
 """Which box of which case comes next in training, decided without a voxel being read."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, fields
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.oversampling import FixedShare, Oversampling
-from ingradient_pl.geometry import AXES, Box, Grid, Millimetres, Voxels
+from ingradient_pl.geometry import AXES, Grid, Millimetres, Voxels
 from ingradient_pl.short_repr import short_repr
 
 Coordinates = Mapping[int, NDArray[np.int32]]
@@ -21,8 +21,6 @@ Numbers = tuple[float, ...]
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 PATCHES, ORDERS, BENDS = 2, 3, 4
 """Streams of random numbers, beside 1, which is the augmentation's."""
-WHOLE = 1e-6
-"""Voxels by which positions may miss whole ones and still be taken as them."""
 
 
 class Candidate(NamedTuple):
@@ -48,6 +46,24 @@ class Candidate(NamedTuple):
         return short_repr(self)
 
 
+@runtime_checkable
+class PlannedPatches(Protocol):
+    """What a plan decides about patches.
+
+    Attributes:
+        patch: Voxels (z, y, x) of the network's input.
+        spacing: Size of its voxels in mm; None keeps an axis as it comes.
+        batch_size: Patches per step, over all ranks.
+    """
+
+    @property
+    def patch(self) -> Voxels: ...
+    @property
+    def spacing(self) -> tuple[float | None, float | None, float | None]: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
 class Draw(NamedTuple):
     """One patch of the run, before anything is read.
 
@@ -56,10 +72,6 @@ class Draw(NamedTuple):
         case: Name of the case.
         centre: Of the patch, in native voxels as cells.
         affine: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
-        box: Native voxels that the patch reaches; inside the case, never empty.
-        patch: The network's input as a grid, its voxels as planned. A whole case resampled has a whole number
-            of voxels, and a patch is exactly a part of it, so its true voxels may differ by a fraction of one
-            over the case: :func:`reach` and the resampling both reckon with that.
         elastic: Displacements of knots over the patch, in mm of the case; None where it is not bent.
     """
 
@@ -67,25 +79,19 @@ class Draw(NamedTuple):
     case: str
     centre: Millimetres
     affine: Numbers
-    box: Box
-    patch: Grid
     elastic: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainingDraws:
-    """How training patches are chosen; validation takes the same without affine.
+    """How training patches are chosen; validation takes the same without affine and elastic.
 
-    Batch ``b`` holds the numbers ``b * batch_size`` and on, whatever ranks they go to. Cases come in rounds,
-    each a new order of all of them, so every case comes equally often.
+    Patch, spacing and batch size are the plan's: :meth:`of` takes them from there, and nothing else can.
 
     Args:
-        patch: The network's input in voxels.
-        spacing: Size of the network's voxels in mm; None keeps an axis as it comes.
-        batch_size: Patches of a step, over all ranks.
         cases_per_batch: Patients a batch is drawn from.
         oversampling: Which patches are centred on foreground.
         affine: How patches are turned, scaled and mirrored; None leaves them as they are.
@@ -95,15 +101,15 @@ class TrainingDraws:
         class_weights: How often each class is the centre, relative to the others; a class not named never
             is. None treats all alike.
         elastic: How patches are bent; None leaves them straight.
+        patch: Refused: ``plan.patch`` decides.
+        spacing: Refused: ``plan.spacing`` decides.
+        batch_size: Refused: ``plan.batch_size`` decides.
 
     Raises:
-        ValueError: If the counts are not positive, there are more cases than patches in a batch, or
-            ``class_weights`` is not a table of integers and weights.
+        ValueError: If the counts are not positive, ``class_weights`` is not a table of integers and weights,
+            or something is given that the plan decides.
     """
 
-    patch: Voxels
-    spacing: tuple[float | None, float | None, float | None]
-    batch_size: int = 2
     cases_per_batch: int = 1
     oversampling: Oversampling = field(default_factory=FixedShare)
     affine: RandomAffine | None = field(default_factory=RandomAffine)
@@ -111,19 +117,26 @@ class TrainingDraws:
     margin: int = 8
     class_weights: Mapping[int, float] | None = None
     elastic: RandomElasticDeformation | None = None
+    patch: InitVar[Any] = None
+    spacing: InitVar[Any] = None
+    batch_size: InitVar[Any] = None
 
     def __repr__(self) -> str:
         return short_repr(self)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
-        object.__setattr__(self, "spacing", tuple(self.spacing))
-        Grid.of(self.patch, [1.0 if mm is None else mm for mm in self.spacing])
-        if not 1 <= self.cases_per_batch <= self.batch_size:
-            raise ValueError(
-                f"A batch of {self.batch_size} patches (over all ranks) cannot hold {self.cases_per_batch} "
-                "cases; 'cases_per_batch' lies between 1 and 'batch_size'."
-            )
+    def __post_init__(self, patch: Any, spacing: Any, batch_size: Any) -> None:
+        given = {"patch": patch, "spacing": spacing, "batch_size": batch_size}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"The draws take no '{name}' (got {value}): the plan decides it, for training and "
+                    f"prediction alike. Use plan.{name}={_written(value)}"
+                )
+        self._check()
+
+    def _check(self) -> None:
+        if self.cases_per_batch < 1:
+            raise ValueError(f"'cases_per_batch' is at least 1, got {self.cases_per_batch}.")
         if self.seed < 0 or self.margin < 0:
             raise ValueError(f"Neither may be negative: seed={self.seed}, margin={self.margin}.")
         weights = self.class_weights
@@ -134,6 +147,54 @@ class TrainingDraws:
                     "class_weights gives a weight of at least 0 for the integer of each class, and one above "
                     f"0: {{1: 1.0, 2: 3.0}}; got {dict(weights)}."
                 )
+
+    def of(self, plan: PlannedPatches) -> "PlannedDraws":
+        """Give these draws for a plan's patch, spacing and batch size."""
+        own = {entry.name: getattr(self, entry.name) for entry in fields(TrainingDraws)}
+        return PlannedDraws(plan.patch, plan.spacing, plan.batch_size, **own)
+
+
+@dataclass(frozen=True, repr=False)
+class PlannedDraws(TrainingDraws):
+    """The draws of a plan.
+
+    Batch ``b`` holds the numbers ``b * batch_size`` and on, whatever ranks they go to. Cases come in rounds,
+    each a new order of all of them, so every case comes equally often.
+
+    Args:
+        patch: The network's input in voxels.
+        spacing: Size of the network's voxels in mm; None keeps an axis as it comes.
+        batch_size: Patches of a step, over all ranks.
+
+    Raises:
+        ValueError: If a batch cannot hold as many cases as asked, or the patch is no grid.
+    """
+
+    patch: Voxels = field()
+    spacing: tuple[float | None, float | None, float | None] = field()
+    batch_size: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
+        object.__setattr__(self, "spacing", tuple(self.spacing))
+        Grid.of(self.patch, [1.0 if mm is None else mm for mm in self.spacing])
+        if not 1 <= self.cases_per_batch <= self.batch_size:
+            raise ValueError(
+                f"A batch of {self.batch_size} patches (over all ranks) cannot hold {self.cases_per_batch} "
+                "cases; 'cases_per_batch' lies between 1 and the plan's batch size."
+            )
+        self._check()
+
+    @override
+    def of(self, plan: PlannedPatches) -> "PlannedDraws":
+        for name in ("patch", "spacing", "batch_size"):
+            own, planned = getattr(self, name), getattr(plan, name)
+            if own != planned:
+                raise ValueError(
+                    f"These draws are for {name}={_written(own)}, the plan says {_written(planned)}. Give "
+                    "the settings alone, TrainingDraws(...), or draws made of this plan."
+                )
+        return super().of(plan)
 
     def draw(self, number: int, cases: Sequence[Candidate]) -> Draw:
         """Decide patch ``number`` of the run.
@@ -162,10 +223,8 @@ class TrainingDraws:
         start = self._start(rng, whole.shape, None if voxel is None else _on_network(voxel, step))
         affine = np.eye(AXES) if self.affine is None else self.affine.draw(rng, patch)
         z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
-        box = reach(case.grid, patch, (z, y, x), affine, self.margin)
         elastic = self._elastic(number, patch)
-        box = box if elastic is None else _grown(box, elastic, case.grid)
-        return Draw(number, case.name, (z, y, x), tuple(affine.ravel().tolist()), box, patch, elastic)
+        return Draw(number, case.name, (z, y, x), tuple(affine.ravel().tolist()), elastic)
 
     def _elastic(self, number: int, patch: Grid) -> NDArray[np.float64] | None:
         if self.elastic is None:
@@ -203,40 +262,6 @@ class TrainingDraws:
         return anywhere if voxel is None else np.maximum(low, voxel - np.array(self.patch) // 2)
 
 
-def reach(
-    native: Grid, patch: Grid, centre: Sequence[float], affine: NDArray[np.float64], margin: int
-) -> Box:
-    """Give the native voxels that a patch needs after its affine, clipped to the case.
-
-    The margin goes on only where the spline works: along axes that are resampled but not turned. Where a step
-    in the patch is two native voxels long or more, half of it goes on everywhere: a low-pass averages so far.
-
-    Args:
-        native: The case.
-        patch: The network's input.
-        centre: Of the patch, in native voxels as cells.
-        affine: 3x3 matrix in mm.
-        margin: Native voxels on either side.
-    """
-    whole = native.respaced(patch.spacing)
-    turns = (np.abs(affine) * native.extent / whole.shape).tolist()  # mm of the case, for a step in the patch
-    start, stop = [], []
-    for axis, (mm, voxels, middle) in enumerate(zip(native.spacing, native.shape, centre, strict=True)):
-        half = sum(turn / mm * (count - 1) / 2 for turn, count in zip(turns[axis], patch.shape, strict=True))
-        first, last = middle - half - 0.5, middle + half - 0.5
-        own = turns[axis][axis] / mm
-        straight = sum(turns[axis]) / mm - own < WHOLE
-        if straight and abs(own - 1) < WHOLE and abs(first - round(first)) < WHOLE:  # voxels as they are
-            before, after = round(first), round(last) + 1
-        else:
-            more = int(math.hypot(*turns[axis]) / mm / 2) + (margin if straight else 0)
-            before, after = math.floor(first) - more, math.floor(last) + 2 + more
-        inside = min(max(math.floor(middle), 0), voxels - 1)
-        start.append(min(max(before, 0), inside))
-        stop.append(max(min(after, voxels), inside + 1))
-    return Box.between(start, stop)
-
-
 @lru_cache(maxsize=8)
 def _order(seed: int, order: int, cases: int) -> tuple[int, ...]:
     """The order of all cases in one round."""
@@ -258,9 +283,6 @@ def _on_network(voxel: NDArray[np.int32], step: NDArray[np.float64]) -> NDArray[
     return np.floor(network).astype(np.int64)
 
 
-def _grown(box: Box, elastic: NDArray[np.float64], native: Grid) -> Box:
-    """Give the box that holds what a elastic reaches, too; clipped to the case."""
-    furthest = np.abs(elastic).max(axis=(1, 2, 3)) / native.spacing
-    more = np.ceil(furthest).astype(int)
-    start, stop = np.array(box.start) - more, np.array(box.start) + box.shape + more
-    return Box.between(np.maximum(start, 0).tolist(), np.minimum(stop, native.shape).tolist())
+def _written(value: Any) -> str:
+    """Write a value as a command line has it: without the blanks of a list."""
+    return str(list(value) if isinstance(value, tuple) else value).replace(" ", "").replace("None", "null")

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ingradient_pl.datasets.resumed_split import resume_split
 from ingradient_pl.datasets.splits import Fold, Split
-from ingradient_pl.draws.training import TrainingDraws
+from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.machine import default_readers
@@ -36,7 +36,7 @@ class SegmentationData(pl.LightningDataModule):
     Args:
         store: Folder written by ``ingradient prepare``.
         plan: Spacing, patch, batch size and normalisation.
-        draws: How training patches are chosen; ``draws.batch_size`` counts over all ranks.
+        draws: How training patches are chosen; the plan's batch size counts over all ranks.
         augment: Random intensity changes of a training batch.
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
@@ -62,7 +62,7 @@ class SegmentationData(pl.LightningDataModule):
         self.store, self.plan, self.draws, self.fold = (
             CaseStore(Path(store), plan.transpose),
             plan,
-            draws,
+            draws.of(plan),
             split,
         )
         self.task: Task = self.store.task
@@ -178,7 +178,7 @@ class SegmentationData(pl.LightningDataModule):
         return 1 if self.trainer is None else self.trainer.world_size
 
     def _loader(
-        self, draws: TrainingDraws, names: tuple[str, ...], batches: int, *, repeated: bool = False
+        self, draws: PlannedDraws, names: tuple[str, ...], batches: int, *, repeated: bool = False
     ) -> PatchLoader:
         ranks = self._ranks()
         if draws.batch_size % ranks:

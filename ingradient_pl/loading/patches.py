@@ -15,7 +15,7 @@ from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
 from ingradient_pl.transforms.patch import Patch
-from ingradient_pl.transforms.sampling_matrices import sampling, trim
+from ingradient_pl.transforms.patch_sampling import PatchSampling
 
 CPU = torch.device("cpu")
 
@@ -36,8 +36,7 @@ class CasePatches(Dataset[Patch]):
     def __init__(
         self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Iterable[str] | Subset[str]
     ) -> None:
-        self.store, self.plan, self.draws = store, plan, draws
-        self.rule = plan.rule
+        self.store, self.plan, self.draws = store, plan, draws.of(plan)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
         partly = store.task.ignore is not None
         self.candidates = [
@@ -59,13 +58,11 @@ class CasePatches(Dataset[Patch]):
     def __getitem__(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.candidates)
         native = self.store.cases[draw.case].grid
-        way = sampling(native, draw.box, draw.patch, draw.centre, draw.affine, self.rule, draw.elastic)
-        wanted = trim(way, draw.box)
-        voxels = self.store.read(draw.case, wanted.image, label=wanted.label, body=self.masked)
+        image_box, label_box, sampling = found = PatchSampling.of(native, draw, self.plan, self.draws.margin)
+        voxels = self.store.read(draw.case, image_box, label=label_box, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
-        terms = self._terms(draw.case)
-        return Patch(draw.case, number, image, label, wanted.start, body, terms, wanted.way)
+        return Patch(draw.case, number, image, label, found.start, body, self._terms(draw.case), sampling)
 
     def _terms(self, name: str) -> torch.Tensor:
         if name not in self.terms:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.normalise import ZScore as ZScore
     from ingradient_pl.transforms.patch import Batch as Batch
     from ingradient_pl.transforms.patch import Patch as Patch
+    from ingradient_pl.transforms.patch_sampling import PatchSampling as PatchSampling
     from ingradient_pl.transforms.prepare_batch import Prepare as Prepare
 
 __all__, __getattr__, __dir__ = attach(
@@ -58,6 +59,7 @@ __all__, __getattr__, __dir__ = attach(
         "Normaliser": "transforms.normalise",
         "OneOf": "transforms.intensity",
         "Patch": "transforms.patch",
+        "PatchSampling": "transforms.patch_sampling",
         "PercentileZScore": "transforms.normalise",
         "Prepare": "transforms.prepare_batch",
         "RGB01": "transforms.normalise",

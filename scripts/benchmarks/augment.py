@@ -8,13 +8,13 @@ import torch
 from figure import Figure
 from peers import Peer
 
-from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.losses.deep_supervision import downsample_label
 from ingradient_pl.transforms.augment import Augment
 from ingradient_pl.transforms.patch import Patch
+from ingradient_pl.transforms.patch_sampling import lay_patch
 from ingradient_pl.transforms.prepare_batch import Prepare
-from ingradient_pl.transforms.sampling_matrices import sampling, trim
 
 PATCH, CASE, BATCH, ROUNDS, LEVELS = (128, 128, 128), (200, 220, 220), 2, 100, 5
 THEIRS = "batchgeneratorsv2, nnU-Net's transforms"
@@ -52,13 +52,13 @@ class Ours:
 
     def __init__(self, spacing: tuple[float, float, float]) -> None:
         rng = np.random.default_rng(0)
-        self.grid = Grid.of(CASE, (1.0, 1.0, 1.0))
+        self.grid, self.spacing = Grid.of(CASE, (1.0, 1.0, 1.0)), spacing
         self.image = rng.normal(0, 300, (1, *CASE)).astype(np.int16)
         away = sum(axis**2 for axis in np.meshgrid(*(np.arange(n) - n / 2 for n in CASE), indexing="ij"))
         self.label = (away < 50**2).astype(np.uint8) + (away < 20**2)  # an organ, and a lesion in it
         voxels = np.argwhere(self.label).astype(np.int32)
         self.cases = [Candidate("case", self.grid, {1: voxels}, (1,))]
-        self.draws = TrainingDraws(PATCH, spacing, BATCH)
+        self.draws = PlannedDraws(PATCH, spacing, BATCH)
         self.prepare, self.augment = Prepare(PATCH, [False]), Augment()
 
     def seconds(self, turn: int) -> float:
@@ -71,9 +71,8 @@ class Ours:
 
     def patch(self, number: int) -> Patch:
         draw = self.draws.draw(number, self.cases)
-        way = sampling(self.grid, draw.box, draw.patch, draw.centre, draw.affine)
-        wanted = trim(way, draw.box)
-        image = torch.from_numpy(self.image[(slice(None), *wanted.image.slices)].copy())
-        label = torch.from_numpy(self.label[wanted.label.slices].copy())
+        wanted = lay_patch(self.grid, Grid(PATCH, self.spacing), draw.centre, draw.affine)
+        image = torch.from_numpy(self.image[(slice(None), *wanted.image_box.slices)].copy())
+        label = torch.from_numpy(self.label[wanted.label_box.slices].copy())
         terms = torch.tensor([[-1e4, 1e4, 0.0, 300.0]])
-        return Patch(draw.case, number, image, label, wanted.start, None, terms, wanted.way)
+        return Patch(draw.case, number, image, label, wanted.start, None, terms, wanted.sampling)

@@ -94,7 +94,7 @@ def large_store(folder: Path) -> Path:
 def _loader(store: CaseStore, spacing: tuple[float, ...], motion: RandomAffine | None) -> PatchLoader:
     stages = ((1, 1, 1), (2, 2, 2))
     plan = Plan(1, 3, spacing, PATCH, BATCH, (8, 16), stages, ((3, 3, 3),) * 2, (1, 1), (1,), [ZScore()])
-    draws = TrainingDraws(PATCH, spacing, BATCH, affine=motion)
+    draws = TrainingDraws(affine=motion)
     numbers = PatchNumbers(BATCH * (WARM_UP + BATCHES), 0, 1)
     return PatchLoader(CasePatches(store, plan, draws, list(store.cases)), numbers, BATCH, workers=0)
 

@@ -17,11 +17,12 @@ from figure import Figure
 from peers import Peer
 from scipy import ndimage
 
-from ingradient_pl.draws.training import STILL, reach
+from ingradient_pl.draws.training import STILL
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.patch import NearestVoxels
+from ingradient_pl.transforms.patch_sampling import lay_patch
 from ingradient_pl.transforms.resample import along_axes, resample
-from ingradient_pl.transforms.sampling_matrices import sampling, to_network_axes
+from ingradient_pl.transforms.sampling_matrices import to_network_axes
 
 ROUNDS, IN_A_ROW, PATCH, CENTRES = 7, 3, (64, 64, 64), 12
 THEIRS = "nnU-Net's resample_data_or_seg_to_shape"
@@ -108,9 +109,8 @@ def _patches_apart(work: Work, volume: torch.Tensor, whole: torch.Tensor) -> flo
     for _ in range(CENTRES):
         start = rng.integers(0, np.array(work.network.shape) - patch.shape + 1)
         centre = ((start + np.array(patch.shape) / 2) * step).tolist()
-        box = reach(work.native, patch, centre, np.eye(3), 12)
-        way = sampling(work.native, box, patch, centre, STILL)
-        found = resample(volume[(slice(None), *box.slices)], way, patch.shape)
+        laid = lay_patch(work.native, patch, centre, STILL, margin=12)
+        found = resample(volume[(slice(None), *laid.image_box.slices)], laid.sampling, patch.shape)
         cut = tuple(slice(a, a + n) for a, n in zip(start, patch.shape, strict=True))
         worst = max(worst, float((found - whole[(slice(None), *cut)]).abs().max()))
     return worst
