@@ -91,7 +91,9 @@ def test_as_many_patches_are_forced_as_in_nnunet(size, forced):
 def test_a_batch_of_one_is_forced_by_chance(share):
     """Else it never would be, below a half, and always above."""
     draws = replace(KEPT, batch_size=1, oversampling=FixedShare(share))
-    marked = [case._replace(classes=(1,), foreground={1: np.array([[0, 59, 49]])}) for case in CASES]
+    marked = [
+        case._replace(classes=(1,), foreground={1: np.array([[0, 59, 49]], np.int32)}) for case in CASES
+    ]
     forced = [tuple(start_of(draws.draw(n, marked), draws.spacing)[0]) for n in range(400)]
     assert np.mean([start[1:] == (39, 33) for start in forced]) == pytest.approx(share, abs=0.08)
 
@@ -252,8 +254,8 @@ def test_foreground_is_read_for_forced_patches_only():
 @pytest.mark.parametrize(
     ("settings", "cure"),
     [
-        ({"cases_per_batch": 3, "batch_size": 2}, "between 1 and 'batch_size'"),
-        ({"cases_per_batch": 0}, "between 1 and 'batch_size'"),
+        ({"cases_per_batch": 3, "batch_size": 2}, "between 1 and the plan's batch size"),
+        ({"cases_per_batch": 0}, "between 1 and the plan's batch size"),
         ({"seed": -1}, "seed=-1"),
         ({"patch": (4, 0, 4)}, "positive"),
     ],

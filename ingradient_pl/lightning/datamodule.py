@@ -14,6 +14,7 @@ from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
@@ -24,6 +25,7 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.resident_cases import ResidentCases
 
 FIRST_FOLD = Fold()
 SPLIT = "split"
@@ -44,6 +46,12 @@ class SegmentationData(pl.LightningDataModule):
         workers: Processes that read, for each rank; 0 reads in the training process; None takes the
             cores that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
         label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
+        resident: Whether the training cases stay in the device's memory, where patches are cut: ``auto`` on a
+            CUDA device, True anywhere, each where they fit, and False nowhere.
+        resident_share: Of a CUDA device's free memory that they may take, in [0, 1].
+
+    Raises:
+        ValueError: If ``resident`` is none of these, the share is no share, or the plan is for another store.
     """
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
@@ -57,8 +65,16 @@ class SegmentationData(pl.LightningDataModule):
         batches_per_epoch: int | None = None,
         workers: int | None = None,
         label_order: int = 1,
+        resident: bool | str = "auto",  # noqa: FBT001 (a key of the config)
+        resident_share: float = SHARE,
     ) -> None:
         super().__init__()
+        if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
+            raise ValueError(
+                "data.resident is auto, true or false, and data.resident_share lies in [0, 1]; got "
+                f"resident={resident}, resident_share={resident_share}."
+            )
+        self.resident, self.resident_share = resident, resident_share
         self.store, self.plan, self.draws, self.fold = (
             CaseStore(Path(store), plan.transpose),
             plan,
@@ -111,7 +127,7 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> PatchLoader:
-        self.loader = self._loader(self.draws, self.split.train, self.batches)
+        self.loader = self._loader(self.draws, self.split.train, self.batches, self._kept())
         self.loader.load_state_dict(self.resume_position)
         return self.loader
 
@@ -178,7 +194,13 @@ class SegmentationData(pl.LightningDataModule):
         return 1 if self.trainer is None else self.trainer.world_size
 
     def _loader(
-        self, draws: PlannedDraws, names: tuple[str, ...], batches: int, *, repeated: bool = False
+        self,
+        draws: PlannedDraws,
+        names: tuple[str, ...],
+        batches: int,
+        resident: ResidentCases | None = None,
+        *,
+        repeated: bool = False,
     ) -> PatchLoader:
         ranks = self._ranks()
         if draws.batch_size % ranks:
@@ -186,11 +208,26 @@ class SegmentationData(pl.LightningDataModule):
                 f"A batch of {draws.batch_size} patches cannot be shared among {ranks} ranks. "
                 f"Choose a multiple: plan.batch_size={-(-draws.batch_size // ranks) * ranks}"
             )
-        patches = CasePatches(self.store, self.plan, draws, names)
+        layout = None if resident is None else resident.layout
+        patches = CasePatches(self.store, self.plan, draws, names, layout)
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
         augment = None if repeated else self.augment.draw  # what validates is left as it is
-        pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment)
-        return PatchLoader(patches, numbers, draws.batch_size // ranks, self._readers(), pack, self._device())
+        pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment, layout)
+        size, device = draws.batch_size // ranks, self._device()
+        return PatchLoader(patches, numbers, size, self._readers(), pack, device, resident)
+
+    def _kept(self) -> ResidentCases | None:
+        """Give the training cases in the device's memory; None, and why, where they do not stay there."""
+        device = self._device()
+        if self.resident is False or (self.resident == "auto" and device.type != "cuda"):
+            return None
+        bodies = any(normaliser.masked for normaliser in self.plan.normalisation)
+        layout = plan_residence(self.store, self.split.train, bodies=bodies)
+        reason = why_not(layout, device, self.resident_share)
+        if reason is not None:
+            tell(reason)
+            return None
+        return keep_on_device(self.store, layout, device)
 
     def _device(self) -> torch.device:
         """Give where batches are used: the host, where no trainer says otherwise."""

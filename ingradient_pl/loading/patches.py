@@ -16,6 +16,7 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.patch_sampling import PatchSampling
+from ingradient_pl.transforms.resident_cases import ResidentCases, ResidentLayout
 
 CPU = torch.device("cpu")
 
@@ -28,14 +29,21 @@ class CasePatches(Dataset[Patch]):
         plan: Normalisation, and how axes are resampled.
         draws: Which box of which case a number means.
         names: The cases that may be drawn; :func:`torch.utils.data.random_split` divides a list of them.
+        resident: Where cases lie on the device, if patches are cut there: then no voxel is read here.
 
     Its length is a round: the patches after which each case has come once in as many batches. Numbers beyond
     are patches as well.
     """
 
     def __init__(
-        self, store: CaseStore, plan: Plan, draws: TrainingDraws, names: Iterable[str] | Subset[str]
+        self,
+        store: CaseStore,
+        plan: Plan,
+        draws: TrainingDraws,
+        names: Iterable[str] | Subset[str],
+        resident: ResidentLayout | None = None,
     ) -> None:
+        self.resident = resident
         self.store, self.plan, self.draws = store, plan, draws.of(plan)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
         partly = store.task.ignore is not None
@@ -59,10 +67,19 @@ class CasePatches(Dataset[Patch]):
         draw = self.draws.draw(number, self.candidates)
         native = self.store.cases[draw.case].grid
         image_box, label_box, sampling = found = PatchSampling.of(native, draw, self.plan, self.draws.margin)
+        if self.resident is not None:
+            return self._elsewhere(number, draw.case, found, self.resident)
         voxels = self.store.read(draw.case, image_box, label=label_box, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
         return Patch(draw.case, number, image, label, found.start, body, self._terms(draw.case), sampling)
+
+    def _elsewhere(self, number: int, case: str, found: PatchSampling, resident: ResidentLayout) -> Patch:
+        """Give a patch without voxels: its shapes, and which box of the case it is."""
+        image = torch.empty((), dtype=resident.dtype).expand(resident.channels, *found.image_box.shape)
+        label = torch.empty((), dtype=resident.label_dtype).expand(found.label_box.shape)
+        terms, sampling = self._terms(case), found.sampling
+        return Patch(case, number, image, label, found.start, None, terms, sampling, found.image_box)
 
     def _terms(self, name: str) -> torch.Tensor:
         if name not in self.terms:
@@ -126,6 +143,7 @@ class PatchLoader(DataLoader[Patch]):
         workers: Processes that read; 0 reads in the process that asks.
         pack: Lays out the patches of a batch for a device; None leaves them a plain list.
         device: Where batches are used.
+        resident: Cases that are there already, out of which patches are cut; None reads them.
 
     Raises:
         StoreError: While iterating, if a patch cannot be read; it names the case and the file.
@@ -139,10 +157,12 @@ class PatchLoader(DataLoader[Patch]):
         workers: int,
         pack: Packing | None = None,
         device: torch.device = CPU,
+        resident: ResidentCases | None = None,
     ) -> None:
-        self.pack, self.device = pack, device
+        self.pack, self.device, self.resident = pack, device, resident
         on_cuda = device.type == "cuda"
-        collate = SharedCollate(pack.layout if pack is not None and on_cuda else None)
+        packed = on_cuda or resident is not None
+        collate = SharedCollate(pack.layout if pack is not None and packed else None)
         super().__init__(
             _FaultsAsValues(patches),
             size,
@@ -183,10 +203,10 @@ class PatchLoader(DataLoader[Patch]):
             return [_read(entry) for entry in entries]
         if not isinstance(entries[0], PackedBatch):
             patches = PatchList([_read(entry) for entry in entries], self.pack)
-            if stream is None:
+            if stream is None and self.resident is None:
                 return patches
-            entries = [self.pack(patches, pinned=True)]
-        packed: PackedBatch = entries[0]
+            entries = [self.pack(patches, pinned=stream is not None)]
+        packed: PackedBatch = entries[0]._replace(resident=self.resident)
         return packed if stream is None else packed.sent_ahead(stream)
 
 

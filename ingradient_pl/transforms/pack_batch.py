@@ -14,6 +14,7 @@ from ingradient_pl.transforms.normalise import limits
 from ingradient_pl.transforms.pack_group import GroupPacker
 from ingradient_pl.transforms.packed_batch import Layout, PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import AxisSampling, Interpolation, Patch, PlaneSampling
+from ingradient_pl.transforms.resident_cases import ResidentLayout
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Packing:
         masked: Which channels are zero outside the body, as ``Prepare`` takes it.
         label_order: Of the labels' interpolation: 1 linear, then the most weight; 0 nearest.
         augment: Draws the augmentation of patches by number, channels and shape; None leaves it out.
+        resident: Where cases lie on the device, if patches are cut there: then only numbers are packed.
     """
 
     shape: Voxels
     masked: tuple[bool, ...] | None = None
     label_order: int = 1
     augment: Callable[[Sequence[int], int, Sequence[int]], Int32[np.ndarray, " word"]] | None = None
+    resident: ResidentLayout | None = None
 
     def __call__(self, patches: Sequence[Patch], *, pinned: bool = False) -> PackedBatch:
         """Pack patches on the host, where asked into memory that a CUDA device reads by itself."""
@@ -54,7 +57,8 @@ class Packing:
         label_dtype = _label_dtype(patches)
         groups: list[PatchGroup] = []
         for kind, places in _by_kind(patches).items():
-            packer = GroupPacker([patches[place] for place in places], layout, self.shape, kind)
+            chosen = [patches[place] for place in places]
+            packer = GroupPacker(chosen, layout, self.shape, kind, self.resident)
             groups.append(packer.pack(places, label_dtype, self.label_order, masked=masked))
         dtype = torch.from_numpy(np.empty(0, label_dtype)).dtype
         cases = [patch.case for patch in patches]

@@ -26,6 +26,7 @@ from ingradient_pl.transforms.patch import (
     Patch,
     PlaneSampling,
 )
+from ingradient_pl.transforms.resident_cases import ResidentLayout, add_cuts, add_starts
 
 MOST_CLASSES = 16
 """Labels told apart by one channel each; more are told apart by their neighbours' votes."""
@@ -43,19 +44,29 @@ class GroupPacker:
         layout: Of the batch.
         shape: The network's input in voxels.
         kind: As in :class:`PatchGroup`.
+        resident: Where cases lie on the device, if voxels are cut there.
     """
 
-    def __init__(self, patches: Sequence[Patch], layout: Layout, shape: Voxels, kind: str) -> None:
+    def __init__(
+        self,
+        patches: Sequence[Patch],
+        layout: Layout,
+        shape: Voxels,
+        kind: str,
+        resident: ResidentLayout | None = None,
+    ) -> None:
         self.patches, self.layout, self.shape, self.kind = patches, layout, shape, kind
+        self.resident = resident
         self.turned = kind in ("plane", "oblique")
         self.fields: dict[str, Field] = {}
         self.axes, self.paddings = zip(*(_straight(patch) for patch in patches), strict=True)
         padded = any(any(padding) for one in self.paddings for padding in one)
-        self.images = [tuple(patch.image.shape[1:]) for patch in patches]
-        self.labels = [tuple(patch.label.shape) for patch in patches]
+        self.images = [_three(patch.image.shape[1:]) for patch in patches]
+        self.labels = [_three(patch.label.shape) for patch in patches]
         if kind == "gather":  # one index serves both
             self.images = self.labels = [
-                tuple(map(max, *pair)) for pair in zip(self.images, self.labels, strict=True)
+                _three([max(ends) for ends in zip(*pair, strict=True)])
+                for pair in zip(self.images, self.labels, strict=True)
             ]
         slot = int(padded)  # a voxel beyond each label, for what lies outside the case
         self.image_box = tuple(
@@ -68,8 +79,13 @@ class GroupPacker:
 
     def pack(self, places: Sequence[int], label_dtype: Any, label_order: int, *, masked: bool) -> PatchGroup:
         """Give all arrays their places, and say where they are."""
-        self._add_images(masked=masked)
-        vote = self._add_labels(label_dtype, label_order)
+        self._add("terms", np.stack([patch.terms.numpy() for patch in self.patches]))
+        if self.resident is None:
+            self._add_images(masked=masked)
+            vote = self._add_labels(label_dtype, label_order)
+        else:
+            self._add_cuts(self.resident)
+            vote = self._resident_vote(self.resident, label_order)
         self._add("places", np.array(places, np.int64))
         if self.kind == "gather":
             self._add_offsets()
@@ -92,7 +108,6 @@ class GroupPacker:
         images = [patch.image.numpy() for patch in self.patches]
         dtypes = {image.dtype for image in images}
         dtype = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= set(DIRECT) else np.dtype(np.float32)
-        self._add("terms", np.stack([patch.terms.numpy() for patch in self.patches]))
         self.fields["image"] = self.layout.add((n, channels, *self.image_box), dtype, lay_into(images))
         if not masked:
             return
@@ -106,7 +121,7 @@ class GroupPacker:
         """Add the labels, and tell how they are interpolated: classes, ``NEAREST`` or ``MANY``."""
         labels = [patch.label.numpy() for patch in self.patches]
         vote, dtype, add = NEAREST, label_dtype, int(self.turned)  # turned: zero is outside
-        if label_order and (self.turned or any(_interpolated(axes) > 1 for axes in self.axes)):
+        if self._votes(label_order):
             labels, vote = self._few(labels, label_dtype)
             dtype = np.dtype(np.uint8) if vote > 0 else label_dtype
         if add and vote <= 0:
@@ -114,6 +129,27 @@ class GroupPacker:
         writer = lay_into(labels, add)
         self.fields["label"] = self.layout.add((len(labels), *self.label_box), dtype, writer)
         return vote
+
+    def _votes(self, label_order: int) -> bool:
+        """Tell whether labels are interpolated: along one axis the nearer of two voxels weighs more."""
+        return bool(label_order) and (self.turned or any(_interpolated(axes) > 1 for axes in self.axes))
+
+    def _add_cuts(self, resident: ResidentLayout) -> None:
+        """Add where on the device the voxels of images and labels lie."""
+        images, labels = list[tuple[str, Box]](), list[tuple[str, Box]]()
+        for patch, shape, label in zip(self.patches, self.images, self.labels, strict=True):
+            if patch.box is None:
+                raise ValueError(f"Patch {patch.number} of '{patch.case}' does not say which box it is.")
+            images.append((patch.case, Box(patch.box.start, shape)))
+            labels.append((patch.case, Box(patch.start, label).moved(patch.box.start)))
+        add_starts(self._add, resident, [patch.case for patch in self.patches])
+        add_cuts(self._add, "cut", resident, images, self.image_box)
+        add_cuts(self._add, "cut_label", resident, labels, self.label_box)
+
+    def _resident_vote(self, resident: ResidentLayout, label_order: int) -> int:
+        if not self._votes(label_order):
+            return NEAREST
+        return resident.classes if resident.classes <= MOST_CLASSES else MANY
 
     def _few(self, labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int]:
         """Number the labels that occur from 0 where they are few; else leave them."""

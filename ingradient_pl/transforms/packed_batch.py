@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.patch import Patch
+from ingradient_pl.transforms.resident_cases import ResidentCases
 
 ALIGNED = 64
 """Bytes that an array's place is a multiple of: what processors and devices copy fastest."""
@@ -102,6 +103,7 @@ class PackedBatch(NamedTuple):
         numbers: Number of each patch's draw.
         drawn: The augmentation that was drawn for them, which the host reads as well; None where none was.
         copied: An event of the device that follows the copy of ``buffer``; None where none is under way.
+        resident: Cases on the device, out of which voxels are cut; None where they are in ``buffer``.
     """
 
     buffer: UInt8[Tensor, " bytes"]
@@ -113,6 +115,7 @@ class PackedBatch(NamedTuple):
     numbers: list[int]
     drawn: Int32[np.ndarray, " word"] | None = None
     copied: Any = None
+    resident: ResidentCases | None = None
 
     def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
         """Give an array of a group, or of the batch, by name; None where there is none."""

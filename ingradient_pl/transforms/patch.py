@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
-from ingradient_pl.geometry import Voxels
+from ingradient_pl.geometry import Box, Voxels
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 
@@ -125,6 +125,7 @@ class Patch(NamedTuple):
         body: Voxels inside the patient on the image's, where a normaliser asks for it; None else.
         terms: Per channel (low, high, mean, std): clip, subtract, divide.
         sampling: The way from these voxels to the network's.
+        box: Voxels of the case that the image is; None where nobody needs to know.
     """
 
     case: str
@@ -135,6 +136,7 @@ class Patch(NamedTuple):
     body: Bool[Tensor, "z y x"] | None
     terms: Float[Tensor, "channel 4"]
     sampling: Sampling
+    box: Box | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)

@@ -12,9 +12,11 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.resident_cases import ResidentCases, cut
 from ingradient_pl.transforms.vote_packed import elect, vote_about
 
 NAMES = ("z", "y", "x")
+VOXELS = ("image", "label", "body", "body_label")
 Image = Float[Tensor, "patch channel z y x"]
 
 
@@ -62,7 +64,25 @@ class _Group:
 
     def get(self, name: str) -> Tensor | None:
         """Give an array of the group, or None."""
+        resident = self.packed.resident
+        if resident is not None and name in VOXELS:
+            return self._cut(resident, name)
         return self.packed.array(name, self.group)
+
+    def _cut(self, resident: ResidentCases, name: str) -> Tensor | None:
+        """Cut voxels of all patches out of the cases on the device."""
+        voxels = {"image": resident.images, "label": resident.labels}.get(name, resident.bodies)
+        if voxels is None:
+            return None
+        prefix = "cut_label" if name in ("label", "body_label") else "cut"
+        start = self.need("channel_start" if name == "image" else "case_start")
+        found = cut(voxels, start, self.need(f"{prefix}_zy"), self.need(f"{prefix}_x"))
+        if name == "label" and self.group.kind in ("plane", "oblique"):
+            found = (found.int() if self.group.classes <= 0 else found) + 1
+        rows = self.get(f"{prefix}_in_zy")
+        if name == "image" or rows is None:
+            return found  # matrices and masks leave out what lies beyond
+        return found.mul_(rows & self.need(f"{prefix}_in_x"))
 
     def need(self, name: str) -> Tensor:
         """Give an array that the group must have."""

@@ -1,0 +1,146 @@
+"""Whole cases kept in a device's memory, from which the patches of a batch are cut there."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Integer, Num, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingradient_pl.geometry import AXES, Box, Voxels
+from ingradient_pl.short_repr import short_repr
+
+
+class ResidentLayout(NamedTuple):
+    """Where cases lie in a device's memory: all that a host needs to know to have patches cut there.
+
+    Args:
+        starts: First voxel of each case, by name, all cases one after the other.
+        shapes: Voxels of each case along (z, y, x).
+        channels: Of every image.
+        dtype: Of the images.
+        label_dtype: Of the labels.
+        classes: One more than the largest label.
+        has_bodies: Whether bodies are kept.
+    """
+
+    starts: dict[str, int]
+    shapes: dict[str, Voxels]
+    channels: int
+    dtype: torch.dtype
+    label_dtype: torch.dtype
+    classes: int
+    has_bodies: bool
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    @property
+    def voxels(self) -> int:
+        """Of all cases together."""
+        return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of device memory."""
+        each = self.channels * self.dtype.itemsize + self.label_dtype.itemsize + int(self.has_bodies)
+        return self.voxels * each
+
+
+class ResidentCases(NamedTuple):
+    """Cases in a device's memory, one after the other.
+
+    Args:
+        layout: Where each lies.
+        images: Native intensities; of each case (channel, z, y, x).
+        labels: Integers of the task; of each case (z, y, x).
+        bodies: Voxels inside the patient; None where no normaliser asks.
+    """
+
+    layout: ResidentLayout
+    images: Num[Tensor, " voxel"]
+    labels: Integer[Tensor, " voxel"]
+    bodies: Bool[Tensor, " voxel"] | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    @classmethod
+    def empty(cls, layout: ResidentLayout, device: torch.device) -> "ResidentCases":
+        """Take the memory that a layout needs."""
+        count = layout.voxels
+        bodies = torch.ones(count, dtype=torch.bool, device=device) if layout.has_bodies else None
+        return cls(
+            layout,
+            torch.empty(count * layout.channels, dtype=layout.dtype, device=device),
+            torch.empty(count, dtype=layout.label_dtype, device=device),
+            bodies,
+        )
+
+    def fill(self, name: str, image: Tensor, label: Tensor, body: Tensor | None) -> None:
+        """Put a case in its place; without a body every voxel is inside."""
+        start, channels = self.layout.starts[name], self.layout.channels
+        count = label.numel()
+        self.images[start * channels : (start + count) * channels].copy_(image.reshape(-1))
+        self.labels[start : start + count].copy_(label.reshape(-1))
+        if self.bodies is not None and body is not None:
+            self.bodies[start : start + count].copy_(body.reshape(-1))
+
+
+Add = Callable[[str, NDArray[Any]], None]
+
+
+def add_cuts(
+    add: Add, prefix: str, layout: ResidentLayout, boxes: Sequence[tuple[str, Box]], size: Sequence[int]
+) -> None:
+    """Add where in memory the voxels of boxes lie, axis by axis; beyond a box its last voxel is taken.
+
+    Args:
+        add: Gives an array its place, by name.
+        prefix: Of the names.
+        layout: Where the cases lie.
+        boxes: Of each patch, with the name of its case.
+        size: Voxels of the largest box, on which all are laid.
+    """
+    tables = [np.zeros((len(boxes), count), np.int64) for count in size]
+    masks = [np.zeros((len(boxes), count), bool) for count in size]
+    for place, (name, box) in enumerate(boxes):
+        _, y, x = layout.shapes[name]
+        for axis, step in enumerate((y * x, x, 1)):
+            at = np.minimum(np.arange(size[axis]), box.shape[axis] - 1) + box.start[axis]
+            tables[axis][place] = at * step
+            masks[axis][place] = np.arange(size[axis]) < box.shape[axis]
+    z, y_, x_ = tables
+    add(f"{prefix}_zy", z[:, :, None] + y_[:, None, :])
+    add(f"{prefix}_x", x_)
+    if not all(mask.all() for mask in masks):
+        add(f"{prefix}_in_zy", (masks[0][:, :, None] & masks[1][:, None, :])[..., None])
+        add(f"{prefix}_in_x", masks[2][:, None, None, :])
+
+
+def add_starts(add: Add, layout: ResidentLayout, names: Sequence[str]) -> None:
+    """Add where in memory the case of each patch begins, and each channel of its image."""
+    starts = np.array([layout.starts[name] for name in names])
+    counts = np.array([np.prod(layout.shapes[name], dtype=np.int64) for name in names])
+    add("case_start", starts.reshape(-1, 1, 1))
+    channels = starts[:, None] * layout.channels + counts[:, None] * np.arange(layout.channels)
+    add("channel_start", channels[..., None, None])
+
+
+def cut(
+    voxels: Shaped[Tensor, " voxel"], start: Tensor, rows: Tensor, columns: Tensor
+) -> Shaped[Tensor, "*_"]:
+    """Cut boxes of all patches out of memory.
+
+    Args:
+        voxels: All cases.
+        start: Of each patch (and channel), to broadcast with ``rows``.
+        rows: Of each patch (z, y).
+        columns: Of each patch (x).
+    """
+    lead = start.dim() - AXES
+    rows, columns = (entry.view(len(entry), *[1] * lead, *entry.shape[1:]) for entry in (rows, columns))
+    index = (start + rows)[..., None] + columns[..., None, None, :]
+    return voxels[index]
