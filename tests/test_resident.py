@@ -93,7 +93,7 @@ def test_auto_leaves_the_host_as_it_is_and_what_does_not_fit_is_said(
     layout = plan_residence(store, sorted(store.cases), bodies=False)
     voxels = sum(int(np.prod(case.grid.shape)) for case in store.cases.values())
     assert layout.size == 3 * voxels
-    device = SimpleNamespace(type="cuda")
+    device = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (layout.size * 4, layout.size * 9))
     assert why_not(layout, device, 0.3) is None
     assert "data.resident_share=0.2" in why_not(layout, device, 0.2)

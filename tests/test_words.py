@@ -12,6 +12,8 @@ TOLD_OF = {  # where a retired name is said to be one
     "CHANGELOG.md",
     "docs/troubleshooting.md",
     "ingradient_pl/__init__.py",
+    "ingradient_pl/cli/retired_keys.py",
+    "tests/test_conf.py",
     "tests/test_front_door.py",
     "tests/test_words.py",
 }

@@ -167,7 +167,7 @@ class PlannedDraws(TrainingDraws):
         batch_size: Patches of a step, over all ranks.
 
     Raises:
-        ValueError: If a batch cannot hold as many cases as asked, or the patch is no grid.
+        ValueError: If a batch cannot hold as many cases as asked, or a size is not positive.
     """
 
     patch: Voxels = field()
