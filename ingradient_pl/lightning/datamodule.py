@@ -43,8 +43,8 @@ class SegmentationData(pl.LightningDataModule):
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
-        workers: Processes that read, for each rank; 0 reads in the training process; None takes the
-            cores that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
+        workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
+            that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
         label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
         resident: Whether the training cases stay in the device's memory, where patches are cut: ``auto`` on a
             CUDA device, True anywhere, each where they fit, and False nowhere.
@@ -75,12 +75,7 @@ class SegmentationData(pl.LightningDataModule):
                 f"resident={resident}, resident_share={resident_share}."
             )
         self.resident, self.resident_share = resident, resident_share
-        self.store, self.plan, self.draws, self.fold = (
-            CaseStore(Path(store), plan.transpose),
-            plan,
-            draws.of(plan),
-            split,
-        )
+        self.store, self.plan, self.fold = CaseStore(Path(store), plan.transpose), plan, split
         self.task: Task = self.store.task
         self.split = split.split(self.store.cases)
         self.augment = augment
@@ -90,7 +85,7 @@ class SegmentationData(pl.LightningDataModule):
         self.loader: PatchLoader | None = None
         self.resume_position: dict[str, int] = {}
         _check_agreement(plan, self.store)
-        self.draws = _number_classes(draws, self.task)
+        self.draws = _number_classes(draws, self.task).of(plan)
 
     @override
     def __repr__(self) -> str:
