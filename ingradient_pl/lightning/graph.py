@@ -11,6 +11,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
+from ingradient_pl.networks.cast_weights import call_with_cast_weights
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.optimizers.step_graph import CudaRecorder, Recorder, StepGraph, optimizer_problem
 
@@ -53,11 +54,13 @@ def make_graph(trainer: pl.Trainer, network: nn.Module, loss: nn.Module) -> Step
     device = trainer.strategy.root_device
     dtype = PRECISIONS[trainer.precision]
     optimizer = trainer.optimizers[0]
+    compiled = network._compiled_call_impl is not None  # it holds the weights it was compiled with
     return StepGraph(
         network,
         loss,
         optimizer,
         clip=_clipping(trainer, [param for group in optimizer.param_groups for param in group["params"]]),
+        forward=None if dtype is None or compiled else partial(call_with_cast_weights, network, dtype),
         autocast=nullcontext if dtype is None else partial(_autocast, device.type, dtype),
         recorder=RECORDERS[device.type](),
     )

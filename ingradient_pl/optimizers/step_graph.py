@@ -76,6 +76,7 @@ class StepGraph:
         optimizer: Steps the network. Its learning rates may change between steps, nothing else of it.
         clip: Clips the gradients, without asking for their norm; None leaves them.
         autocast: Makes the context of forward and loss. It must not cache casts of weights between steps.
+        forward: Calls the network; None calls it as it is.
         recorder: How steps are recorded.
     """
 
@@ -87,10 +88,12 @@ class StepGraph:
         *,
         clip: Callable[[], object] | None = None,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        forward: Callable[[Tensor], Any] | None = None,
         recorder: Recorder | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.clip, self.autocast = clip, autocast
+        self.forward: Callable[[Tensor], Any] = network if forward is None else forward
         self.recorder: Recorder = CudaRecorder() if recorder is None else recorder
         self.inputs: tuple[Tensor, Tensor] | None = None
         self.outputs: Outputs | None = None
@@ -171,7 +174,7 @@ class StepGraph:
             set_to_none=True
         )  # a record's gradients lie in its memory, written not added to
         with self.autocast():
-            given = self.network(image)
+            given = self.forward(image)
             loss = self.loss(given, label)
         loss.backward()
         if self.clip is not None:
