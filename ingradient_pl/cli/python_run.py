@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import CONF, ROOT
+from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.train import prepare_arguments
 from ingradient_pl.cli.train_config import train as train_config
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore
@@ -171,8 +172,8 @@ def _plain_errors() -> Iterator[None]:
         except InstantiationException as error:
             if isinstance(error.__cause__, (ValueError, OSError)):
                 raise error.__cause__ from error
-            raise ValueError(" ".join(str(error.__cause__ or error).split())) from error
+            raise ValueError(explain_instantiation(error)) from error
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(explain_override(error)) from error
         finally:
             GlobalHydra.instance().hydra = outer

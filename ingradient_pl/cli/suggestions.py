@@ -11,6 +11,9 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from ingradient_pl.cli.retired_keys import OPTIONS as RENAMED_OPTIONS
+from ingradient_pl.cli.retired_keys import renamed_key, renamed_target
+
 UNKNOWN_KEY = re.compile(r"Could not override '([^'@]+)'|Key '([^']+)' is not in struct")
 UNKNOWN_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
 OPTIONS = re.compile(r"^\t(\S+)$", re.MULTILINE)
@@ -47,10 +50,14 @@ def explain_override(error: Exception) -> str:
     if option:
         group, name = option[1].split("/")[-1], option[2]
         options = OPTIONS.findall(str(error))
+        if f"{group}={name}" in RENAMED_OPTIONS:
+            return f"There is no {group}={name}: it is now {RENAMED_OPTIONS[f'{group}={name}']}."
         return f"There is no {group}={name}; there are {', '.join(options)}.{nearest(name, options)}"
     key = UNKNOWN_KEY.search(str(error))
     if key:
         name = next(filter(None, key.groups()))
+        if renamed_key(name) is not None:
+            return f"There is no key or group '{name}': it is now {renamed_key(name)}."
         return f"There is no key or group '{name}'.{_nearest_key(name)} ({said})"
     return said
 
@@ -63,6 +70,8 @@ def explain_instantiation(error: Exception) -> str:
         target, name = argument.groups()
         return f"{target} has no argument '{name}'.{nearest(name, _arguments(target))}"
     target = UNKNOWN_TARGET.search(said)
+    if target and renamed_target(target[1]) is not None:
+        return f"There is no {target[1]}: it is now {renamed_target(target[1])}."
     if target:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         return f"There is no {target[1]}.{nearest(target[1], _siblings(target[1]))}{cause}"

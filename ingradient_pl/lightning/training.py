@@ -55,7 +55,7 @@ def fit(
 
 
 def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
-    """Give the command that scores a model on the cases of its store that were kept from training."""
+    """Give the command that scores a model on the validation cases of its store."""
     line = f"ingradient predict --checkpoint {shlex.quote(str(last))} --source "
     if not isinstance(data, SegmentationData):
         return f"{line}DATASET"
