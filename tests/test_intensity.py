@@ -31,7 +31,7 @@ from ingradient_pl.transforms.intensity_da5 import (
     bump_curves,
 )
 from ingradient_pl.transforms.patch import Batch
-from ingradient_pl.transforms.separable_filters import about_one, blur_rows, coarse_rows
+from ingradient_pl.transforms.separable_filters import about_one, blur_matrices, coarse_matrices
 
 SHAPE = (9, 12, 10)
 PLAIN = [
@@ -167,10 +167,10 @@ def test_noise_has_one_width_for_all_channels():
 @pytest.mark.parametrize("sigma", [0.5, 0.75, 1.0, 1.5])
 def test_a_blur_is_a_gaussian_with_mirrored_edges(sigma):
     values = np.random.default_rng(0).normal(size=20)
-    rows = blur_rows(20, sigma)
+    rows = blur_matrices(20, np.array([0.6, sigma, 2.0]))[1]
     radius = round((6 * sigma - 0.5) / 2)
     expected = ndimage.gaussian_filter1d(values, sigma, mode="mirror", radius=radius)
-    assert np.allclose(rows @ values, expected)
+    assert np.allclose(rows @ values, expected, atol=1e-6)
     assert np.allclose(rows.sum(1), 1)
 
 
@@ -186,7 +186,9 @@ def test_low_resolution_is_nearest_down_and_linear_up(counts):
     values = torch.from_numpy(np.random.default_rng(0).normal(size=voxels))
     down = F.interpolate(values[None, None], left, mode="nearest-exact")
     up = F.interpolate(down, voxels, mode="linear", align_corners=False)[0, 0]
-    assert_close(torch.from_numpy(coarse_rows(voxels, left)) @ values, up)
+    rows = torch.from_numpy(coarse_matrices(voxels, np.array([voxels, left]))).double()
+    assert torch.equal(rows[0], torch.eye(voxels, dtype=torch.float64))
+    assert_close(rows[1] @ values, up, atol=1e-6, rtol=1e-6)
 
 
 def test_low_resolution_is_nnunets_in_space():

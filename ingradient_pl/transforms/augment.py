@@ -134,8 +134,9 @@ class Augment(torch.nn.Module):
         batched = [change for change in self.transforms if _is_batched(change)]
         counts = [change.count_numbers(channels) for change in batched]
         drawn = np.empty((len(numbers), sum(counts)))
+        (run,) = np.random.SeedSequence([self.seed, INTENSITIES]).generate_state(1, np.uint64)
         for number, line in zip(numbers, drawn, strict=True):
-            np.random.default_rng([self.seed, number, INTENSITIES]).random(out=line)
+            np.random.Generator(np.random.Philox(key=np.array([run, number], np.uint64))).random(out=line)
         parts = np.split(drawn, np.cumsum(counts)[:-1], axis=1) if counts else []
         found = [
             one

@@ -25,9 +25,9 @@ from ingradient_pl.transforms.separable_filters import (
     Range,
     about_one,
     apply_matrices,
-    blur_rows,
-    coarse_rows,
-    matrices_of,
+    blur_matrices,
+    coarse_matrices,
+    side_by_side,
     within,
 )
 from ingradient_pl.transforms.volumes import Volumes, means, ranges, take_moments_
@@ -84,8 +84,7 @@ class GaussianBlur(ChannelIntensity):
 
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         sigmas = within(numbers[:, [0, 0, 0]] if self.together else numbers, self.sigma)
-        rows = [[blur_rows(shape[axis], line[axis]) for axis in _long(shape)] for line in sigmas]
-        return matrices_of(rows, [shape[axis] for axis in _long(shape)])
+        return side_by_side([blur_matrices(shape[axis], sigmas[:, axis]) for axis in _long(shape)])
 
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return apply_matrices(volumes, values, _long(volumes.shape[1:]))
@@ -171,12 +170,12 @@ class LowResolution(ChannelIntensity):
     p: float = 0.25
 
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
-        axes = self._axes(shape)
-        rows = [
-            [coarse_rows(shape[axis], max(1, round(shape[axis] * factor))) for axis in axes]
-            for factor in within(numbers[:, 0], self.factor).tolist()
-        ]
-        return matrices_of(rows, [shape[axis] for axis in axes])
+        factors = within(numbers[:, 0], self.factor)
+        found = []
+        for axis in self._axes(shape):
+            counts = np.rint(shape[axis] * factors).clip(1, shape[axis]).astype(np.int64)
+            found.append(coarse_matrices(shape[axis], counts))
+        return side_by_side(found)
 
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return apply_matrices(volumes, values, self._axes(volumes.shape[1:]))

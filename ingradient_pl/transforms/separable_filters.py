@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from ingradient_pl.transforms.resample import multiply_slices
-from ingradient_pl.transforms.spline import linear_rows, resized_positions
 from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
 Range = tuple[float, float]
-Rows = NDArray[np.float64]
 
 HALF = 0.5
+SMALLEST = 1e-7
 
 
 def within(numbers: Float64[np.ndarray, "*_"], ends: Range) -> Float64[np.ndarray, "*_"]:
@@ -35,20 +33,9 @@ def about_one(numbers: Float64[np.ndarray, "row 2"], factor: Range) -> Float64[n
     )
 
 
-def matrices_of(rows: Sequence[Sequence[Rows | None]], shape: Sequence[int]) -> Float32[np.ndarray, "row _"]:
-    """Lay the matrices of several volumes side by side, a line a volume.
-
-    Args:
-        rows: The matrix of each axis of ``shape`` for each volume; None leaves an axis alone.
-        shape: Lengths of the axes that are filtered.
-    """
-    found = np.empty((len(rows), sum(voxels**2 for voxels in shape)), np.float32)
-    for line, matrices in zip(found, rows, strict=True):
-        start = 0
-        for voxels, matrix in zip(shape, matrices, strict=True):
-            line[start : start + voxels**2] = (np.eye(voxels) if matrix is None else matrix).ravel()
-            start += voxels**2
-    return found
+def side_by_side(matrices: Sequence[Float32[np.ndarray, "row _ _"]]) -> Float32[np.ndarray, "row value"]:
+    """Lay the matrices of several axes side by side, a line a volume."""
+    return np.concatenate([axis.reshape(len(axis), axis.shape[1] * axis.shape[2]) for axis in matrices], 1)
 
 
 def apply_matrices(
@@ -58,7 +45,7 @@ def apply_matrices(
 
     Args:
         volumes: What is filtered; it is left as it is.
-        values: Matrices that :func:`matrices_of` laid side by side.
+        values: Matrices that :func:`side_by_side` laid.
         axes: Which of (z, y, x) they are for, ascending.
     """
     matrices, start = {}, 0
@@ -89,28 +76,43 @@ def _rotate_through(volumes: Volumes, matrices: Mapping[int, Float[Tensor, "row 
     return volumes.permute(0, *(order.index(axis) + 1 for axis in range(3)))
 
 
-def blur_rows(voxels: int, sigma: float) -> Rows | None:
-    """Give a Gaussian blur as a matrix: three sigma either way, edges mirrored, as nnU-Net's."""
-    radius = max(0, round((6 * sigma - 0.5) / 2))
-    if voxels == 1 or radius == 0:
-        return None
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    mirrored = _reflect_rows(voxels, radius)
-    shifted = (weight * mirrored[tap : tap + voxels] for tap, weight in enumerate(taps / taps.sum()))
-    return np.asarray(sum(shifted))
+def blur_matrices(voxels: int, sigmas: Float64[np.ndarray, " row"]) -> Float32[np.ndarray, "row _ _"]:
+    """Give Gaussian blurs as matrices: three sigma either way, edges mirrored, as nnU-Net's.
+
+    Args:
+        voxels: Length of the axis.
+        sigmas: Widths in voxels; one too narrow to reach a neighbour leaves the axis as it is.
+    """
+    radii = np.maximum(0, np.rint((6 * sigmas - 0.5) / 2)).astype(int)
+    widest = int(radii.max(initial=0))
+    offsets = np.arange(-widest, widest + 1)
+    exponents = -0.5 * (offsets / np.maximum(sigmas, SMALLEST)[:, None]) ** 2
+    taps = np.where(np.abs(offsets) <= radii[:, None], np.exp(exponents), 0.0)
+    taps /= taps.sum(1, keepdims=True)
+    found: Float32[np.ndarray, "row _"] = taps.astype(np.float32) @ _shifts(voxels, widest)
+    return found.reshape(len(found), voxels, voxels)
 
 
-@lru_cache(maxsize=16)
-def _reflect_rows(voxels: int, radius: int) -> Rows:
-    """Give the matrix that repeats an axis beyond its ends, mirrored."""
-    return np.pad(np.eye(voxels), ((radius, radius), (0, 0)), mode="reflect")
+@lru_cache(maxsize=8)
+def _shifts(voxels: int, radius: int) -> Float32[np.ndarray, "tap _"]:
+    """Give matrices that shift an axis by up to ``radius`` voxels either way, mirrored beyond its ends."""
+    mirrored = np.pad(np.eye(voxels, dtype=np.float32), ((radius, radius), (0, 0)), mode="reflect")
+    return np.stack([mirrored[tap : tap + voxels].ravel() for tap in range(2 * radius + 1)])
 
 
-def coarse_rows(voxels: int, count: int) -> Rows | None:
-    """Give the matrix that leaves ``count`` voxels, the nearest ones, and interpolates between them."""
-    if count >= voxels:
-        return None
-    left = np.floor((np.arange(count) + 0.5) * (voxels / count)).astype(int)
-    rows = np.zeros((voxels, voxels))
-    rows[:, left] = linear_rows(count, resized_positions(count, voxels))
-    return rows
+def coarse_matrices(voxels: int, counts: Int64[np.ndarray, " row"]) -> Float32[np.ndarray, "row _ _"]:
+    """Give matrices that leave some voxels, the nearest ones, and interpolate linearly between them.
+
+    Args:
+        voxels: Length of the axis.
+        counts: How many are left, from 1 to ``voxels``.
+    """
+    left = counts[:, None]
+    positions = ((np.arange(voxels) + 0.5) * (left / voxels) - 0.5).clip(0.0, left - 1.0)
+    below = np.floor(positions)
+    weights = positions - below
+    found = np.zeros((len(counts), voxels, voxels), np.float32)
+    at = np.ogrid[: len(counts), :voxels]
+    for sample, weight in ((below, 1 - weights), (np.minimum(below + 1, left - 1), weights)):
+        found[(*at, np.floor((sample + 0.5) * (voxels / left)).astype(int))] += weight.astype(np.float32)
+    return found
