@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ingradient_pl import spec
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
-from ingradient_pl.networks.external import ExternalNetwork, external_network
+from ingradient_pl.networks.external import ExternalNetwork, external_network, freeze_unused
 
 SHAPE = (2, 1, 8, 8, 8)
 
@@ -154,3 +154,38 @@ def test_monais_networks_train_and_come_back():
     again = spec.build(spec.to_spec(network), trusted=("ingradient_pl", "monai")).eval()
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(image), network(image))
+
+
+class Headed(nn.Module):
+    """Three levels, each with a head of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv3d(1, 4, 3, padding=1)
+        self.heads = nn.ModuleList(nn.Conv3d(4, 3, 1) for _ in range(3))
+
+    def forward(self, image):
+        features = self.body(image)
+        return [head(F.avg_pool3d(features, 2**i)) for i, head in enumerate(self.heads)]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, None])
+def test_heads_of_levels_that_are_not_kept_ask_for_no_gradient(levels):
+    network = ExternalNetwork(Headed(), json.dumps({spec.TARGET: "elsewhere.Headed"}), levels=levels)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    kept = levels or 3
+    found = freeze_unused(network, SHAPE)
+    assert found == [f"network.heads.{i}.{kind}" for i in range(kept, 3) for kind in ("weight", "bias")]
+    sum(level.sum() for level in network(torch.randn(SHAPE))).backward()
+    assert all((param.grad is not None) == param.requires_grad for param in network.parameters())
+    torch.testing.assert_close(dict(network.state_dict()), before)
+
+
+def test_a_network_that_looks_at_values_is_left_as_it_is():
+    class Looks(Headed):
+        def forward(self, image):
+            return super().forward(image)[: 2 if image.sum().item() > 0 else 1]
+
+    network = Looks()
+    assert freeze_unused(network, SHAPE) == []
+    assert all(param.requires_grad for param in network.parameters())

@@ -147,11 +147,11 @@ def _finish(
     entropy: float,
     dice: float,
 ) -> tuple[Tensor, Tensor]:
-    from ingradient_pl.kernels import dice_ce_triton
+    from ingradient_pl.kernels import dice_ce_finish_triton
 
     out = _finish_meta(sums, weights, pooled)
     with on_device_of(sums):
-        dice_ce_triton.finish(sums, weights, (first, smooth, SMALLEST, entropy, dice), pooled, out)
+        dice_ce_finish_triton.finish(sums, weights, (first, smooth, SMALLEST, entropy, dice), pooled, out)
     return out
 
 

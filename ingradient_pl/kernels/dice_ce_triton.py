@@ -11,9 +11,6 @@ from torch import Tensor
 TILE = 2048
 """Logits that a program holds at a time."""
 PROGRAMS, MOST_PARTS = 1024, 256
-IMAGES, COMBINED = 4, 16
-"""Images and parts that are combined at a time."""
-FEW_CLASSES = 16
 
 
 @triton.jit
@@ -194,96 +191,6 @@ def _backward(
         tl.store(place, found.to(out.dtype.element_ty), mask=there)
 
 
-@triton.jit(do_not_specialize=["images", "parts"])
-def _finish(
-    sums,
-    weights,
-    loss,
-    slopes,
-    images,
-    parts,
-    classes,
-    first,
-    smooth,
-    smallest,
-    entropy_weight,
-    dice_weight,
-    CLASSES: tl.constexpr,
-    IMAGES: tl.constexpr,
-    COMBINED: tl.constexpr,
-    POOLED: tl.constexpr,
-    WEIGHED: tl.constexpr,
-):
-    # One program: few numbers are left. Slopes are those of the loss, (image or one for all, 3, class)
-    column = tl.arange(0, CLASSES)
-    inside = column < classes
-    scored = inside & (column >= first)
-    weight = tl.where(inside, 1.0, 0.0)
-    if WEIGHED:
-        weight = tl.load(weights + column, mask=inside, other=0.0)
-    index, part_index = tl.arange(0, IMAGES), tl.arange(0, COMBINED)
-    all_overlap = tl.zeros((CLASSES,), tl.float32)
-    all_predicted = tl.zeros((CLASSES,), tl.float32)
-    all_true = tl.zeros((CLASSES,), tl.float32)
-    all_logs = tl.zeros((CLASSES,), tl.float32)
-    scores = tl.zeros((CLASSES,), tl.float32)
-    share = dice_weight / (classes - first)
-    for begin in range(0, images, IMAGES):
-        image = begin + index
-        overlap = tl.zeros((IMAGES, CLASSES), tl.float32)
-        predicted = tl.zeros((IMAGES, CLASSES), tl.float32)
-        true = tl.zeros((IMAGES, CLASSES), tl.float32)
-        logs = tl.zeros((IMAGES, CLASSES), tl.float32)
-        for start in range(0, parts, COMBINED):
-            part = start + part_index
-            row = image[:, None] * parts + part[None, :]
-            there = ((image < images)[:, None] & (part < parts)[None, :])[:, :, None] & inside[None, None, :]
-            place = sums + row[:, :, None] * (4 * classes) + column[None, None, :]
-            overlap += tl.sum(tl.load(place, mask=there, other=0.0), 1)
-            predicted += tl.sum(tl.load(place + classes, mask=there, other=0.0), 1)
-            true += tl.sum(tl.load(place + 2 * classes, mask=there, other=0.0), 1)
-            logs += tl.sum(tl.load(place + 3 * classes, mask=there, other=0.0), 1)
-        all_overlap += tl.sum(overlap, 0)
-        all_predicted += tl.sum(predicted, 0)
-        all_true += tl.sum(true, 0)
-        all_logs += tl.sum(logs, 0)
-        if not POOLED:
-            size = true + predicted + smooth
-            below = tl.maximum(size, smallest)
-            score = (2 * overlap + smooth) / below
-            own = (image < images)[:, None] & scored[None, :]
-            scores += tl.sum(tl.where(own, score, 0.0), 0)
-            by_overlap = tl.where(own, -share / images * 2 / below, 0.0)
-            by_predicted = tl.where(own & (size >= smallest), share / images * score / below, 0.0)
-            place = slopes + image[:, None] * (3 * classes) + column[None, :]
-            there = (image < images)[:, None] & inside[None, :]
-            tl.store(place, by_overlap, mask=there)
-            tl.store(place + classes, by_predicted, mask=there)
-    if POOLED:
-        size = all_true + all_predicted + smooth
-        below = tl.maximum(size, smallest)
-        score = (2 * all_overlap + smooth) / below
-        scores = tl.where(scored, score, 0.0)
-        tl.store(slopes + column, tl.where(scored, -share * 2 / below, 0.0), mask=inside)
-        by_predicted = tl.where(scored & (size >= smallest), share * score / below, 0.0)
-        tl.store(slopes + classes + column, by_predicted, mask=inside)
-    mass = tl.maximum(tl.sum(weight * all_true, 0), smallest)
-    entropy = -tl.sum(weight * all_logs, 0) / mass
-    dice = tl.sum(scores, 0) * share
-    if not POOLED:
-        dice = dice / images
-    tl.store(loss, entropy_weight * entropy - dice)
-    by_log = -entropy_weight * weight / mass
-    if POOLED:
-        tl.store(slopes + 2 * classes + column, by_log, mask=inside)
-    else:
-        for begin in range(0, images, IMAGES):
-            image = begin + index
-            place = slopes + image[:, None] * (3 * classes) + 2 * classes + column[None, :]
-            there = (image < images)[:, None] & inside[None, :]
-            tl.store(place, tl.broadcast_to(by_log[None, :], (IMAGES, CLASSES)), mask=there)
-
-
 def parts_of(images: int, voxels: int, classes: int) -> int:
     """In how many parts the voxels of each image are summed."""
     high = _tile(classes)["VOXELS"]
@@ -317,25 +224,6 @@ def backward(
     numbers = 0 if ignore is None else ignore, voxels, classes, *strides, *label.stride(), *label.shape[2:]
     tensors = values, label, own if factor is None else factor, own, out
     _backward[(images, parts)](*tensors, *numbers, *own.stride(), triton.cdiv(voxels, parts), **chosen)
-
-
-def finish(
-    sums: Tensor,
-    weights: Tensor | None,
-    settings: tuple[int, float, float, float, float],
-    pooled: bool,  # noqa: FBT001
-    out: tuple[Tensor, Tensor],
-) -> None:
-    """Write the loss and its slopes by each image's sums.
-
-    Settings are the first class, what smoothes, the smallest divisor, and both weights.
-    """
-    images, parts, _, classes = sums.shape
-    tile = {"CLASSES": triton.next_power_of_2(classes), "COMBINED": COMBINED}
-    tile["IMAGES"] = IMAGES if classes <= FEW_CLASSES else 1
-    chosen = {**tile, "POOLED": pooled, "WEIGHED": weights is not None}
-    tensors = sums, sums if weights is None else weights, *out
-    _finish[(1,)](*tensors, images, parts, classes, *settings, **chosen)
 
 
 def _tile(classes: int) -> dict[str, int]:

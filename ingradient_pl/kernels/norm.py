@@ -201,7 +201,7 @@ def _backward_sums(
     shortcut: Tensor | None,
     slope: float,
 ) -> tuple[Tensor, Tensor]:
-    from ingradient_pl.kernels import norm_triton
+    from ingradient_pl.kernels import norm_backward_triton, norm_triton
 
     images, channels = features.shape[:2]
     sums = _room_for_moments(features, norm_triton.parts_of(images, features.shape[2:].numel(), channels))
@@ -209,7 +209,9 @@ def _backward_sums(
     by_shortcut = features.new_empty(0) if shortcut is None else _volume(features)
     with on_device_of(features):
         pull, volume = side_by_side(gradient), side_by_side(features)
-        norm_triton.backward_sums(pull, volume, statistics, (weight, bias), added, slope, (sums, by_shortcut))
+        norm_backward_triton.backward_sums(
+            pull, volume, statistics, (weight, bias), added, slope, (sums, by_shortcut)
+        )
     return sums, by_shortcut
 
 
@@ -222,12 +224,12 @@ def _backward_apply(
     bias: Tensor,
     slope: float,
 ) -> tuple[Tensor, Tensor]:
-    from ingradient_pl.kernels import norm_triton
+    from ingradient_pl.kernels import norm_backward_triton
 
     out = _backward_apply_meta(gradient, features)
     with on_device_of(features):
         pull, volume = side_by_side(gradient), side_by_side(features)
-        norm_triton.backward_apply(pull, volume, statistics, sums, (weight, bias), slope, out)
+        norm_backward_triton.backward_apply(pull, volume, statistics, sums, (weight, bias), slope, out)
     return out
 
 

@@ -23,6 +23,7 @@ from ingradient_pl.lightning.device_check import check_device
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.precision import autocast_dtype, check_precision
 from ingradient_pl.losses.compatibility import check_loss
+from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
@@ -82,6 +83,7 @@ class SegmentationModule(pl.LightningModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
             _check_agreement(self.loss, data)
+            self._freeze_unused(data)
 
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -182,6 +184,17 @@ class SegmentationModule(pl.LightningModule):
         """
         length = {} if self.length_argument is None else {self.length_argument: self._length()}
         return self.scheduler(optimizer, **length)
+
+    def _freeze_unused(self, data: SegmentationData) -> None:
+        """Ask no gradient of weights that get none where several processes train: they would wait for it."""
+        if self.trainer.world_size == 1 or not isinstance(self.network, ExternalNetwork):
+            return
+        unused = freeze_unused(self.network, (2, data.plan.channels, *data.plan.patch))
+        if unused:
+            rank_zero_warn(
+                f"The levels that are kept do not depend on {len(unused)} weights of the network "
+                f"({unused[0]}, ...): they are not trained."
+            )
 
     def _check_device(self) -> None:
         """Hold the accelerator against the host on the run's own shapes, in its precision."""

@@ -1,9 +1,11 @@
 """Networks of other packages, with their outputs brought into a pyramid, finest first."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
@@ -86,6 +88,34 @@ class ExternalNetwork(nn.Module):
         """Give the logits of the finest level alone."""
         logits: Tensor = self(image, levels=1)[0]
         return logits
+
+
+def freeze_unused(network: nn.Module, shape: Sequence[int]) -> list[str]:
+    """Freeze the weights that the logits of a network do not depend on, such as heads of levels not kept.
+
+    Processes that train together wait for the gradient of every weight. The network is run there and back on
+    tensors without content; one that cannot be (it looks at values) is left as it is.
+
+    Args:
+        network: Its weights are asked for no gradient any more where they get none.
+        shape: Of a batch of images, ``(batch, channel, z, y, x)``.
+
+    Returns:
+        Names of the weights that were frozen.
+    """
+    twin = copy.deepcopy(network).to("meta").train()
+    try:
+        given = twin(torch.empty(tuple(shape), device="meta"))
+        levels = [given] if isinstance(given, Tensor) else list(given)
+        torch.autograd.backward([level.sum() for level in levels])
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):
+        return []
+    unused = [
+        name for name, weight in twin.named_parameters() if weight.requires_grad and weight.grad is None
+    ]
+    for name in unused:
+        network.get_parameter(name).requires_grad = False
+    return unused
 
 
 def _pyramid(given: Any, axes: int) -> list[Tensor]:
