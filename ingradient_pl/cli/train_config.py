@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
+from ingradient_pl.lightning.quiet import without_advice, without_bars
 from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
@@ -37,8 +38,10 @@ def train(config: DictConfig) -> float:
     seed_everything(config.seed)
     data = instantiate(config.data)
     module = instantiate(config.module)
-    callbacks = [*instantiate_group(config.callbacks), RunConfig()]
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
+    callbacks = choose_callbacks(config)
+    with without_advice():
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
+    keep_settings(trainer, config)
     return fit(trainer, module, data, config.resume, config.maximise)
 
 
@@ -52,6 +55,22 @@ def _done(run: Path, config: DictConfig) -> float:
     )
     shutil.rmtree(run / TOLD, ignore_errors=True)
     return float(record["scores"].get(config.maximise, float("nan")))
+
+
+def choose_callbacks(config: DictConfig) -> list[Any]:
+    """Make the callbacks of a run, without those that its trainer has no use for."""
+    made = [*instantiate_group(config.callbacks), RunConfig()]
+    return made if config.trainer.get("enable_progress_bar", True) else without_bars(made)
+
+
+def keep_settings(trainer: Any, config: DictConfig) -> None:
+    """Hand the whole config to every logger, so that runs can be told apart there."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own._set_parent(None)
+    kept: Any = OmegaConf.to_container(own, resolve=True)
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(kept)
 
 
 def instantiate_group(group: DictConfig | None) -> list[Any]:

@@ -16,6 +16,8 @@ from typing_extensions import override
 
 from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
+from ingradient_pl.lightning.callbacks.epoch_log import EpochLog
+from ingradient_pl.lightning.callbacks.finite import StopAtNaN
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
@@ -88,7 +90,7 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
         # whoever trains this gets checkpoints that predict on their own, and runs that know what they are
-        return [SelfContained(), RunRecord(), ChangedSettings()]
+        return [SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN()]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:

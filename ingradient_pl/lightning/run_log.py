@@ -31,3 +31,8 @@ def close_log(handler: logging.Handler) -> None:
     """Close what :func:`open_log` opened."""
     LOGGER.removeHandler(handler)
     handler.close()
+
+
+def write_down(handler: logging.Handler, text: str) -> None:
+    """Write something into a log alone."""
+    handler.emit(logging.LogRecord(LOGGER.name, logging.INFO, __file__, 0, text, None, None))

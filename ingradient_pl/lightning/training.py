@@ -9,6 +9,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
 
@@ -41,7 +42,8 @@ def fit(
     if resume is not None:
         check_resumable(Path(resume), trainer.max_epochs)
     try:
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+        with without_advice():
+            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
         raise Stopped(_how_to_go_on(trainer), by_signal=trainer.received_sigterm) from asked
     except MisconfigurationException as error:

@@ -67,7 +67,7 @@ class LayerImages(pl.Callback):
         names, written = _outputs(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
         picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names, written)
         for logger in trainer.loggers:
-            _log_image(logger, f"{stage}/levels", picture, trainer.global_step)
+            log_image(logger, f"{stage}/levels", picture, trainer.global_step)
         if self.png:
             write_png(Path(trainer.default_root_dir) / "images" / f"{stage}_epoch{epoch:04d}.png", picture)
 
@@ -79,7 +79,7 @@ def _outputs(data: object, count: int) -> tuple[list[str], tuple[int, ...] | Non
     return data.task.output_names, data.task.regions_class_order if data.task.has_regions else None
 
 
-def _log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
+def log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
     """Hand a picture (channel, y, x) to a logger in its own way; those that show none get none."""
     experiment: Any = getattr(logger, "experiment", None)
     plain = picture.permute(1, 2, 0).cpu().numpy()

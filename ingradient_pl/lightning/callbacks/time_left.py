@@ -1,5 +1,6 @@
 """A progress bar that tells when the whole run will be done, not only the epoch."""
 
+import sys
 import time
 from datetime import timedelta
 
@@ -9,10 +10,16 @@ from typing_extensions import override
 
 
 class TimeLeft(TQDMProgressBar):
-    """Lightning's progress bar with the time left to the end of training beside loss and Dice."""
+    """Lightning's progress bar with the time left to the end of training beside loss and Dice.
+
+    Without a terminal there is no bar: a log file would be full of it.
+
+    Args:
+        refresh_rate: Steps from one drawing to the next.
+    """
 
     def __init__(self, refresh_rate: int = 1) -> None:
-        super().__init__(refresh_rate=refresh_rate)
+        super().__init__(refresh_rate=refresh_rate if sys.stdout.isatty() else 0)
         self.started, self.first_step = 0.0, 0
 
     @override

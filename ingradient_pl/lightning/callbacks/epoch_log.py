@@ -1,0 +1,214 @@
+"""One line an epoch to output and log file, and the curves of the run as a picture."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+from torch import Tensor
+from typing_extensions import override
+
+from ingradient_pl.lightning.callbacks.layer_images import log_image
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.progress_figure import draw_progress, render_figure, write_figure
+from ingradient_pl.lightning.run_files import LOG
+from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
+
+FIGURE = "progress.png"
+PAUSE = 30.0
+"""Seconds from one drawing of the figure to the next; the last one is always drawn."""
+SETTLING, MEASURED = 3, 10
+"""Steps that are left out of the first estimate, and steps it is made of."""
+DAY = 86400
+DICE = "val/dice"
+
+
+class EpochLog(pl.Callback):
+    """Say after each epoch: loss, Dice of each label, learning rate, seconds, time left.
+
+    ``train.log`` in the run's folder gets all that the run says, with the time; ``progress.png`` beside it
+    shows the curves, and the loggers get them, too. After a few steps the length of the run is estimated.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, Any]] = []
+        self.file: logging.Handler | None = None
+        self.loss: Tensor | None = None
+        self.batches, self.first_epoch = 0, 0
+        self.began = self.run_began = self.drawn = self.settled = 0.0
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.is_global_zero and self.file is None:
+            self.file = open_log(Path(trainer.default_root_dir) / LOG)
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._close()
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if self.file is not None:
+            write_down(self.file, f"{type(exception).__name__}: {exception}")
+            self._draw(trainer, now=True)
+        self._close()
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.run_began, self.first_epoch = time.monotonic(), trainer.current_epoch
+        self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] <= trainer.current_epoch]
+        weights = sum(weight.numel() for weight in pl_module.parameters())
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        cases = (
+            f"; {len(data.split.train)} cases train, {len(data.split.validation)} validate"
+            if (isinstance(data, SegmentationData))
+            else ""
+        )
+        tell(
+            f"Training {weights:,} weights on {pl_module.device.type} ({trainer.precision}), "
+            f"{_count(trainer.max_epochs)} epochs of {trainer.num_training_batches} batches{cases}. "
+            f"Folder: {trainer.default_root_dir}"
+        )
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began = time.monotonic()
+        self.loss, self.batches = torch.zeros((), device=pl_module.device), 0
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        if loss is not None and self.loss is not None:
+            self.loss += loss.detach()
+            self.batches += 1
+        if trainer.current_epoch == self.first_epoch and trainer.is_global_zero:
+            self._estimate(trainer, batch_idx)
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.loss is None or not self.batches:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        of = f"{DICE}/"
+        labels = {name.removeprefix(of): value for name, value in metrics.items() if name.startswith(of)}
+        known = {"val": metrics.get("val/loss"), "dice": metrics.get(DICE)}
+        rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
+        record = {
+            "epoch": trainer.current_epoch + 1,
+            "train": float(self.loss) / self.batches,
+            **{name: value for name, value in known.items() if value is not None and math.isfinite(value)},
+            "labels": {name: value for name, value in labels.items() if math.isfinite(value)},
+            "lr": None if rate is None else float(rate),
+            "seconds": time.monotonic() - self.began,
+        }
+        self.epochs.append(record)
+        if trainer.is_global_zero:
+            self._say(trainer, describe_epoch(record, trainer.max_epochs, self._left(trainer)))
+            self._draw(trainer)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and self.epochs:
+            self._draw(trainer, now=True)
+            picture = torch.from_numpy(render_figure(draw_progress(self.epochs))).permute(2, 0, 1)
+            for logger in trainer.loggers:
+                log_image(logger, "progress", picture, trainer.global_step)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = list(state_dict["epochs"])
+
+    def _say(self, trainer: pl.Trainer, line: str) -> None:
+        bar = trainer.progress_bar_callback
+        if isinstance(bar, ProgressBar) and getattr(bar, "is_enabled", False) and self.file is not None:
+            bar.print(line)  # above the bar, which stays whole
+            write_down(self.file, line)
+        else:
+            tell(line)
+
+    def _draw(self, trainer: pl.Trainer, *, now: bool = False) -> None:
+        if self.epochs and (now or time.monotonic() - self.drawn > PAUSE):
+            write_figure(Path(trainer.default_root_dir) / FIGURE, draw_progress(self.epochs))
+            self.drawn = time.monotonic()
+
+    def _left(self, trainer: pl.Trainer) -> float | None:
+        """Give the seconds to the end, at the pace of this run; None where it has none."""
+        done = trainer.current_epoch + 1 - self.first_epoch
+        if trainer.max_epochs is None or trainer.max_epochs < 0 or done < 1:
+            return None
+        return (time.monotonic() - self.run_began) / done * (trainer.max_epochs - trainer.current_epoch - 1)
+
+    def _estimate(self, trainer: pl.Trainer, batch: int) -> None:
+        """Say once, after a few steps, how long the run will take."""
+        if batch + 1 == SETTLING:
+            self.settled = time.monotonic()
+        steps = trainer.estimated_stepping_batches - trainer.global_step
+        if batch + 1 == SETTLING + MEASURED and steps != float("inf"):
+            seconds = (time.monotonic() - self.settled) / MEASURED * steps
+            slow = seconds > DAY and trainer.strategy.root_device.type == "cpu"
+            cure = " This machine trains on its CPU: fewer epochs=N and a smaller plan are the way, or a GPU."
+            tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
+
+    def _close(self) -> None:
+        if self.file is not None:
+            close_log(self.file)
+            self.file = None
+
+
+def describe_epoch(record: Mapping[str, Any], epochs: int | None, left: float | None) -> str:
+    """Give the line of an epoch.
+
+    >>> describe_epoch({"epoch": 2, "train": 0.5, "labels": {}, "lr": 0.01, "seconds": 3.2}, 10, 25.0)
+    'Epoch 2/10: loss 0.5000, lr 0.01, 3 s, left 0:00:25'
+
+    Args:
+        record: What was measured.
+        epochs: How many the run has; None or -1 for no end.
+        left: Seconds to its end.
+    """
+    parts = [f"loss {record['train']:.4f}"]
+    if "val" in record:
+        parts.append(f"validation {record['val']:.4f}")
+    if "dice" in record:
+        labels = ", ".join(f"{name} {value:.4f}" for name, value in record["labels"].items())
+        parts.append(f"Dice {record['dice']:.4f}" + (f" ({labels})" if labels else ""))
+    if record["lr"] is not None:
+        parts.append(f"lr {record['lr']:.4g}")
+    parts.append(f"{record['seconds']:.0f} s")
+    if left is not None:
+        parts.append(f"left {timedelta(seconds=round(left))}")
+    of = f"/{epochs}" if epochs is not None and epochs > 0 else ""
+    return f"Epoch {record['epoch']}{of}: {', '.join(parts)}"
+
+
+def _count(epochs: int | None) -> str:
+    return "any number of" if epochs is None or epochs < 0 else str(epochs)
+
+
+def _span(seconds: float) -> str:
+    days, rest = divmod(round(seconds), DAY)
+    hours, minutes = divmod(rest // 60, 60)
+    if days:
+        return f"about {days} days and {hours} hours"
+    return (
+        f"about {hours} h {minutes} min" if hours else f"about {minutes} min" if minutes else "under a minute"
+    )

@@ -1,0 +1,74 @@
+"""``progress.png``: loss, Dice, learning rate and seconds of each epoch of a run, on one page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingradient_pl.files import whole_file
+
+Epochs = Sequence[Mapping[str, Any]]
+MEAN = "dice"
+AVERAGED = 0.9
+"""Share of the moving average of Dice that each epoch keeps, as nnU-Net's has."""
+
+
+def draw_progress(epochs: Epochs) -> Any:
+    """Draw a figure of matplotlib.
+
+    Args:
+        epochs: One record an epoch: ``epoch`` (from 1), ``train``, ``val``, ``dice``, ``labels`` (name to
+            Dice), ``lr`` and ``seconds``; what was not measured is missing.
+    """
+    from matplotlib.figure import Figure  # without pyplot: no window, whatever the machine has
+
+    figure = Figure(figsize=(10, 13), layout="constrained")
+    loss, dice, rate, seconds = figure.subplots(4, 1, sharex=True)
+    for key, label in (("train", "training"), ("val", "validation")):
+        loss.plot(*_curve(epochs, key), label=label)
+    loss.set_ylabel("loss")
+    numbers, mean = _curve(epochs, MEAN)
+    dice.plot(numbers, mean, label="mean", color="black")
+    dice.plot(numbers, _average(mean), label="mean, moving average", color="black", linestyle=":")
+    for name in sorted({name for epoch in epochs for name in epoch.get("labels", {})}):
+        found = [(e["epoch"], e["labels"][name]) for e in epochs if name in e.get("labels", {})]
+        dice.plot(*zip(*found, strict=True), label=name, linewidth=0.8)
+    dice.set_ylabel("Dice of validation patches")
+    rate.plot(*_curve(epochs, "lr"))
+    rate.set_ylabel("learning rate")
+    seconds.plot(*_curve(epochs, "seconds"))
+    seconds.set(ylabel="seconds an epoch", xlabel="epoch", ylim=(0, None))
+    for axes in (loss, dice):
+        axes.legend(loc="best", fontsize="small")
+    for axes in (loss, dice, rate, seconds):
+        axes.grid(visible=True, alpha=0.3)
+    return figure
+
+
+def write_figure(file: Path, figure: Any) -> None:
+    """Write a figure as PNG; it appears whole or not at all."""
+    with whole_file(file) as temporary:
+        figure.savefig(temporary, dpi=80, format="png")
+
+
+def render_figure(figure: Any) -> NDArray[np.uint8]:
+    """Give a figure as a picture (y, x, channel)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _curve(epochs: Epochs, key: str) -> tuple[list[int], list[float]]:
+    found = [(epoch["epoch"], epoch[key]) for epoch in epochs if epoch.get(key) is not None]
+    return [number for number, _ in found], [value for _, value in found]
+
+
+def _average(values: Sequence[float]) -> list[float]:
+    averaged = list[float]()
+    for value in values:
+        averaged.append(value if not averaged else AVERAGED * averaged[-1] + (1 - AVERAGED) * value)
+    return averaged

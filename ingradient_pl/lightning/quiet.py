@@ -1,0 +1,44 @@
+"""What Lightning says beside the point of a run: kept from people who cannot act on it."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+
+CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
+ADVICE = (
+    ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's own
+    ".*The dirpath has changed from.*",  # a run that was moved
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",
+    ".*recommended to use `self.log.*sync_dist=True`.*",
+    ".*grad.sizes\\(\\) = .*strides\\(\\).*",
+    ".*LeafSpec.*",
+    ".*Trying to infer the `batch_size`.*",
+    ".*litlogger.*",
+)
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Hear warnings and errors of Lightning alone, and of those none that the config has decided."""
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in ADVICE:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def without_bars(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
+    """Leave out progress bars, for a trainer that was told to have none."""
+    return [callback for callback in callbacks if not isinstance(callback, ProgressBar)]

@@ -1,0 +1,133 @@
+"""What a run says and leaves: a line an epoch, a log, curves, a record of itself, and nothing else."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from runs import composed
+
+from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.callbacks.finite import weights_are_finite
+from ingradient_pl.lightning.run_files import is_finished, read_record
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+class Spoil(pl.Callback):
+    """Make a weight infinite in an epoch, as a diverging run does."""
+
+    def __init__(self, epoch=1):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if trainer.current_epoch == self.epoch:
+            next(module.parameters()).data.flatten()[0] = float("nan")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, phantom_store, phantom_plan):
+    """A run as the command does it without a terminal: its folder, and what it said."""
+    folder = tmp_path_factory.mktemp("said")
+    quick = [f"store={phantom_store}", f"plan={phantom_plan}", "trainer=cpu", "data.workers=0"]
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", *quick, "epochs=2", "batches_per_epoch=2"]
+    done = subprocess.run(
+        [*line, "hydra.run.dir=run"],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done.stdout, done.stderr
+
+
+def test_without_a_terminal_there_is_a_line_an_epoch_and_little_else(told):
+    _, out, err = told
+    lines = out.splitlines()
+    epochs = [line for line in lines if line.startswith("Epoch ")]
+    assert [line[:9] for line in epochs] == ["Epoch 1/2", "Epoch 2/2"]
+    for line in epochs:
+        assert re.search(r"loss \d.*validation \d.*Dice \d.*organ \d.*lesion \d.*lr 0\..* s, left \d", line)
+    assert len(lines) <= 8, out
+    assert err == ""
+    assert "\x1b" not in out
+    assert "it/s" not in out
+
+
+def test_the_log_holds_what_was_said(told):
+    run, out, _ = told
+    log = (run / "train.log").read_text()
+    for line in out.splitlines():
+        if line.startswith("Epoch "):
+            assert line in log
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", log)
+
+
+def test_the_curves_are_drawn(told):
+    run, _, _ = told
+    assert (run / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_loggers_know_the_settings(told):
+    run, _, _ = told
+    for file in (run / "tensorboard" / "hparams.yaml", run / "csv" / "version_0" / "hparams.yaml"):
+        text = file.read_text()
+        assert "seed: 0" in text
+        assert "spacing" in text
+
+
+def test_a_run_knows_what_it_is(told):
+    run, _, _ = told
+    record = read_record(run)
+    held = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["ingradient"]["run"]
+    for known in (record, held):
+        assert sorted(known["split"]["train"] + known["split"]["validation"]) == [
+            f"phantom_00{i}" for i in range(6)
+        ]
+        assert known["plan"]["patch"] == [16, 16, 16]
+        assert known["length"] == {"epochs": 2, "batches_per_epoch": 2, "steps": 4}
+        assert known["seed"] == 0
+        assert known["versions"]["torch"] == str(torch.__version__)
+        assert len(known["store"]["sha256"]) == 64
+        assert known["device"]["type"] == "cpu"
+        assert "package" in known["git"]
+        json.dumps(known)
+    assert (record["state"], record["epochs_done"], record["steps_done"]) == ("finished", 2, 4)
+    assert "val/dice" in record["scores"]
+    assert is_finished(run, 2)
+    assert not is_finished(run, 3)
+
+
+def test_a_run_that_diverges_stops_and_keeps_what_was_good(quick, tmp_path):
+    spoil = "+callbacks.spoil={_target_: test_what_a_run_says.Spoil}"
+    with pytest.raises(ValueError, match=r"diverged in epoch 2.*module\.optimizer\.lr") as stopped:
+        train(composed([*quick, "epochs=4", spoil], tmp_path))
+    assert "last.ckpt is from before" in str(stopped.value)
+    for name in ("last", "best"):
+        weights = torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        assert all(torch.isfinite(value).all() for value in weights.values())
+    assert read_record(tmp_path)["state"] == "failed"
+    assert "diverged" in (tmp_path / "train.log").read_text()
+
+
+def test_a_learning_rate_out_of_this_world_stops_the_run(quick, tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        train(composed([*quick, "module.optimizer.lr=1e20", "trainer.gradient_clip_val=null"], tmp_path))
+    assert not list(tmp_path.glob("checkpoints/*.ckpt"))
+
+
+def test_weights_are_looked_at():
+    network = torch.nn.Linear(3, 2)
+    assert weights_are_finite(network)
+    network.bias.data[1] = float("inf")
+    assert not weights_are_finite(network)
