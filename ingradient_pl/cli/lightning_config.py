@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ingradient_pl.cli.options import run
-from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.overrides import quote_paths, with_plans
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
 FIELDS_ONLY = ("plan", "draws", "split", "affine")
@@ -34,9 +34,9 @@ def convert_config(
         run_dir: Folder for checkpoints, logs and pictures.
         overrides: What ingradient-train would be told, such as [epochs=10,trainer=cpu].
     """
-    told = [f"store={store}", f"plan={plan}", *(overrides or ())]
+    told = quote_paths([f"store={store}", f"plan={plan}", *(overrides or ()), f"hydra.run.dir={run_dir}"])
     with TemporaryDirectory() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
-        config = compose("train", [*with_plans(told, Path(folder)), f"hydra.run.dir={run_dir}"])
+        config = compose("train", with_plans(told, Path(folder)))
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)
     trainer = {
@@ -45,10 +45,13 @@ def convert_config(
         for key, entry in plain["trainer"].items()
         if key not in HYDRA_ONLY
     }
-    callbacks, loggers = (list((plain[group] or {}).values()) for group in ("callbacks", "logger"))
+    callbacks, loggers = (
+        [entry for entry in (plain[group] or {}).values() if entry is not None and "_target_" in entry]
+        for group in ("callbacks", "logger")
+    )
     written = {
         "seed_everything": plain["seed"],
-        "trainer": {**trainer, "callbacks": _classes(callbacks), "logger": _classes(loggers)},
+        "trainer": {**trainer, "callbacks": _classes(callbacks), "logger": _classes(loggers) or False},
         "model": _fields(plain["module"]),
         "data": _fields(plain["data"]),
     }

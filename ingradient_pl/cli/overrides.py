@@ -271,7 +271,13 @@ def _option(stem: str) -> str:
 
 def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
     """Let Hydra look for configs in ``folder`` first, and then where it was told to."""
-    told = find(overrides, SEARCHED)
-    places = [] if told is None else (_parsed(told) or told.strip("[]").split(","))
-    written = ",".join(quote(place) for place in (f"file://{folder.absolute()}", *places))
+    own = f"file://{folder.absolute()}"
+    places = [own, *(place for place in searched_places(overrides) if place != own)]
+    written = ",".join(quote(place) for place in places)
     return [*without(overrides, SEARCHED), f"{SEARCHED}=[{written}]"]
+
+
+def searched_places(overrides: Sequence[str]) -> list[str]:
+    """Give the places where Hydra was told to look for configs."""
+    told = find(overrides, SEARCHED)
+    return [] if told is None else (_parsed(told) or told.strip("[]").split(","))

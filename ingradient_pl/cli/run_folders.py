@@ -16,7 +16,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths, with_searched, without
+from ingradient_pl.cli.overrides import (
+    AUTO,
+    SEARCHED,
+    find,
+    is_sweep,
+    quote,
+    read_paths,
+    searched_places,
+    with_searched,
+    without,
+)
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.lightning.run_files import LAST, TOLD
@@ -75,7 +85,9 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
         folder = _choose(folder, config, overrides, key)
     rest = [*without(overrides, key), f"{key}={quote(str(folder))}"]
     if swept:
-        write_sweep(folder, without(overrides, key, "resume"))
+        write_sweep(
+            folder, [*without(overrides, key, "resume", SEARCHED), *_foreign_places(overrides, folder)]
+        )
         rest = [*without(rest, "resume", "hydra.output_subdir"), f"hydra.output_subdir={TOLD.as_posix()}"]
     else:
         rest = take_folder(folder, rest, config)
@@ -83,6 +95,13 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
         shutil.copytree(copies / "plan", folder / OWN / "plan", dirs_exist_ok=True)
         rest = with_searched(rest, folder / OWN)
     return rest
+
+
+def _foreign_places(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Give where configs are looked for but in the sweep's own folder, which may be moved."""
+    own = f"file://{folder / OWN}"
+    places = [quote(place) for place in searched_places(overrides) if place != own]
+    return [f"{SEARCHED}=[{','.join(places)}]"] if places else []
 
 
 def _resolve(config: DictConfig, key: str) -> Path:

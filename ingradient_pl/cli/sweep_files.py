@@ -52,7 +52,7 @@ def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
 
 def _settings(overrides: Sequence[str]) -> dict[str, str]:
     pairs = (override.lstrip("+").partition("=") for override in overrides)
-    return {key: value for key, _, value in pairs if not key.startswith(LENGTH)}
+    return {key: value for key, _, value in pairs if not key.startswith((*LENGTH, "hydra.searchpath"))}
 
 
 def _continues(before: dict[str, str], now: dict[str, str]) -> bool:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
-from ingradient_pl.lightning.quiet import without_advice, without_bars
+from ingradient_pl.lightning.quiet import without_advice, without_useless
 from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
@@ -60,7 +60,8 @@ def _done(run: Path, config: DictConfig) -> float:
 def choose_callbacks(config: DictConfig) -> list[Any]:
     """Make the callbacks of a run, without those that its trainer has no use for."""
     made = [*instantiate_group(config.callbacks), RunConfig()]
-    return made if config.trainer.get("enable_progress_bar", True) else without_bars(made)
+    bars = config.trainer.get("enable_progress_bar", True)
+    return without_useless(made, bars=bars, logged=bool(config.logger))
 
 
 def keep_settings(trainer: Any, config: DictConfig) -> None:

@@ -122,7 +122,8 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> PatchLoader:
-        self.loader = self._loader(self.draws, self.split.train, self.batches, self._kept())
+        again = getattr(self.trainer, "overfit_batches", 0) > 0  # the same ones each epoch
+        self.loader = self._loader(self.draws, self.split.train, self.batches, self._kept(), repeated=again)
         self.loader.load_state_dict(self.resume_position)
         return self.loader
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 
 CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
 ADVICE = (
@@ -39,6 +39,13 @@ def without_advice() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def without_bars(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
-    """Leave out progress bars, for a trainer that was told to have none."""
-    return [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+def without_useless(callbacks: Sequence[pl.Callback], *, bars: bool, logged: bool) -> list[pl.Callback]:
+    """Leave out callbacks that a trainer refuses beside its other settings.
+
+    Args:
+        callbacks: As configured.
+        bars: Whether the trainer may have a progress bar.
+        logged: Whether it has a logger, which alone makes watching the learning rate of use.
+    """
+    useless = (*(() if bars else (ProgressBar,)), *(() if logged else (LearningRateMonitor,)))
+    return [callback for callback in callbacks if not isinstance(callback, useless)]

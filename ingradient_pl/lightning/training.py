@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Timer
 
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import SegmentationData
@@ -16,7 +17,7 @@ from ingradient_pl.lightning.stopped import Stopped
 
 def seed_everything(seed: int) -> None:
     """Seed all generators of this process, and by the environment those of its workers and ranks."""
-    pl.seed_everything(seed, workers=True)
+    pl.seed_everything(seed, workers=True, verbose=False)
 
 
 def fit(
@@ -37,10 +38,12 @@ def fit(
 
     Raises:
         Stopped: If the run was told to stop before its end.
-        ValueError: If nothing can be trained from the checkpoint, or Lightning refuses the settings.
+        ValueError: If nothing can be trained from the checkpoint, the run's time is limited and its schedule
+            is not, or Lightning refuses the settings.
     """
     if resume is not None:
         check_resumable(Path(resume), trainer.max_epochs)
+    check_time(trainer, module)
     try:
         with without_advice():
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
@@ -86,6 +89,21 @@ def check_resumable(file: Path, epochs: int | None) -> None:
         raise ValueError(
             f"{file} has trained {done} epochs, and epochs={epochs} are asked for: there is nothing left to "
             f"train. Ask for more: epochs={max(2 * done, 1)}"
+        )
+
+
+def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Refuse a limit of time for a run whose learning rate falls over a number of steps.
+
+    Raises:
+        ValueError: If the run would be cut off at a high rate.
+    """
+    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    if timed and getattr(module, "length_argument", None) is not None:
+        raise ValueError(
+            "trainer.max_time would cut the run off before its learning rate has fallen, as the schedule "
+            "follows the number of epochs. Take recipe=open, whose rate falls in time, or epochs=N "
+            "without max_time."
         )
 
 

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, SequentialSampler, Subset
+from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import override
 
 from ingradient_pl.draws.training import Candidate, TrainingDraws
@@ -88,10 +89,12 @@ class CasePatches(Dataset[Patch]):
         return self.terms[name]
 
 
-class PatchNumbers(Sampler[int]):
+class PatchNumbers(DistributedSampler[int], SequentialSampler):
     """One rank's share of an epoch's patch numbers: equally many for each rank, none twice in a run.
 
-    The epoch is part of the number, so workers that outlive an epoch need not be told of it.
+    The epoch is part of the number, so workers that outlive an epoch need not be told of it. Being both of
+    torch's kinds, that of ranks and that in order, it is left as it is by whoever puts one of these in the
+    place of others (Lightning's ``use_distributed_sampler`` and ``overfit_batches``).
 
     Args:
         per_epoch: Patches of an epoch, over all ranks.

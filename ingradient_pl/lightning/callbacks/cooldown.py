@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
@@ -11,6 +12,8 @@ from ingradient_pl.optimizers.schedules import OpenEnded
 
 ASKED = "finish"
 """A file of this name in the run's folder asks for the end."""
+SPARE = 0.5
+"""Epochs' worth of time that is kept for what the pace of the first ones does not tell."""
 
 
 class Cooldown(pl.Callback):
@@ -18,6 +21,7 @@ class Cooldown(pl.Callback):
 
     Until then nothing depends on how long the run will be. What it had learned when the rate began to fall
     stays in ``before_decay.ckpt``: from there a later run can go on as if it had never been finished.
+    Where ``trainer.max_time`` limits the run, the fall begins in time to end before it.
 
     Args:
         run: Folder of the run; a file ``finish`` in it (``touch RUN/finish``) begins the end after the epoch.
@@ -99,7 +103,18 @@ class Cooldown(pl.Callback):
             return f"{self.monitor} has not gained {self.smallest_gain:g} in {self.waited} validations"
         if latest is not None and 0 < latest <= done + self._epochs(done):
             return f"epoch {latest} is to be the last"
+        if self._fitting(trainer, done) <= self._epochs(done):
+            return "the time of the run (trainer.max_time) is nearly up"
         return None
+
+    def _fitting(self, trainer: pl.Trainer, done: int) -> float:
+        """Give how many more epochs fit into the time that the run was given, at its pace so far."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Timer) and callback.time_remaining() is not None:
+                pace = callback.time_elapsed() / done
+                left = float(callback.time_remaining() or 0)
+                return max(1.0, left / pace - SPARE) if pace else float("inf")
+        return float("inf")
 
     def _epochs(self, done: int) -> int:
         return max(1, round(done * self.share / (1 - self.share)))
@@ -109,6 +124,7 @@ class Cooldown(pl.Callback):
         epochs = self._epochs(done)
         if latest is not None and latest > 0:
             epochs = min(epochs, latest - done)
+        epochs = int(min(epochs, self._fitting(trainer, done)))
         if epochs < 1:
             return
         rank_zero_info(f"{why}: the learning rate falls over the next {epochs} epochs, then the run ends.")

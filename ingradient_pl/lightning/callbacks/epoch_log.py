@@ -40,6 +40,7 @@ class EpochLog(pl.Callback):
         self.epochs: list[dict[str, Any]] = []
         self.file: logging.Handler | None = None
         self.loss: Tensor | None = None
+        self.rate: float | None = None
         self.batches, self.first_epoch = 0, 0
         self.began = self.run_began = self.drawn = self.settled = 0.0
 
@@ -81,6 +82,7 @@ class EpochLog(pl.Callback):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.began = time.monotonic()
+        self.rate = float(trainer.optimizers[0].param_groups[0]["lr"]) if trainer.optimizers else None
         self.loss, self.batches = torch.zeros((), device=pl_module.device), 0
 
     @override
@@ -107,13 +109,12 @@ class EpochLog(pl.Callback):
         of = f"{DICE}/"
         labels = {name.removeprefix(of): value for name, value in metrics.items() if name.startswith(of)}
         known = {"val": metrics.get("val/loss"), "dice": metrics.get(DICE)}
-        rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
         record = {
             "epoch": trainer.current_epoch + 1,
             "train": float(self.loss) / self.batches,
             **{name: value for name, value in known.items() if value is not None and math.isfinite(value)},
             "labels": {name: value for name, value in labels.items() if math.isfinite(value)},
-            "lr": None if rate is None else float(rate),
+            "lr": self.rate,
             "seconds": time.monotonic() - self.began,
         }
         self.epochs.append(record)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+from jaxtyping import Float, Integer
 from torch import Tensor
 from typing_extensions import override
 
@@ -16,7 +17,8 @@ from ingradient_pl.transforms.patch import Batch
 class LayerImages(pl.Callback):
     """Show image, truth, prediction and class maps of every level, for training and validation.
 
-    It takes the first patch of the epoch's first batch on rank 0. TensorBoard, Weights & Biases, MLflow and
+    It takes the patch with the most foreground on rank 0: of the epoch's first batch in training, of all
+    batches in validation. TensorBoard, Weights & Biases, MLflow and
     Comet get it, and ``images/`` under the run's folder gets a PNG.
 
     Args:
@@ -28,6 +30,7 @@ class LayerImages(pl.Callback):
         if every_n_epochs < 1:
             raise ValueError(f"every_n_epochs must be at least 1, got {every_n_epochs}.")
         self.every_n_epochs, self.png = every_n_epochs, png
+        self.shown: Patch | None = None
 
     @override
     def on_train_batch_end(
@@ -38,7 +41,12 @@ class LayerImages(pl.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        self._show("train", trainer, outputs, batch, batch_idx)
+        if self.looks_at(trainer, batch_idx) and isinstance(outputs, Mapping):
+            self._write("train", trainer, _richest_patch(outputs, batch))
+
+    @override
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.shown = None
 
     @override
     def on_validation_batch_end(
@@ -50,26 +58,59 @@ class LayerImages(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._show("val", trainer, outputs, batch, batch_idx)
+        if self._due(trainer) and isinstance(outputs, Mapping):
+            found = _richest_patch(outputs, batch)
+            if self.shown is None or found.foreground > self.shown.foreground:
+                self.shown = found
+
+    @override
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.shown is not None:
+            self._write("val", trainer, self.shown)
+            self.shown = None
 
     def looks_at(self, trainer: pl.Trainer, batch_idx: int) -> bool:
-        """Whether a picture of this batch is due, for which its logits must be kept."""
+        """Whether a picture of a training batch is due, for which its logits must be kept."""
+        return batch_idx == 0 and self._due(trainer)
+
+    def _due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch
         last = trainer.max_epochs is not None and epoch == trainer.max_epochs - 1
-        due = batch_idx == 0 and (epoch % self.every_n_epochs == 0 or last) and not trainer.sanity_checking
-        return due and trainer.is_global_zero
+        due = epoch % self.every_n_epochs == 0 or last
+        return due and not trainer.sanity_checking and trainer.is_global_zero
 
-    def _show(self, stage: str, trainer: pl.Trainer, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if not self.looks_at(trainer, batch_idx) or not isinstance(outputs, Mapping):
-            return
-        epoch = trainer.current_epoch
-        pyramid = [level[0].float() for level in outputs["pyramid"]]
-        names, written = _outputs(trainer.datamodule, len(pyramid[0]))  # type: ignore[attr-defined]
-        picture = level_pictures(batch.image[0, 0].float(), batch.label[0], pyramid, names, written)
+    def _write(self, stage: str, trainer: pl.Trainer, patch: "Patch") -> None:
+        names, written = _outputs(trainer.datamodule, len(patch.pyramid[0]))  # type: ignore[attr-defined]
+        picture = level_pictures(patch.image, patch.label, patch.pyramid, names, written)
         for logger in trainer.loggers:
             log_image(logger, f"{stage}/levels", picture, trainer.global_step)
         if self.png:
-            write_png(Path(trainer.default_root_dir) / "images" / f"{stage}_epoch{epoch:04d}.png", picture)
+            name = f"{stage}_epoch{trainer.current_epoch:04d}.png"
+            write_png(Path(trainer.default_root_dir) / "images" / name, picture)
+
+
+class Patch(NamedTuple):
+    """What is shown of a patch.
+
+    Args:
+        foreground: How many voxels of the truth are not background.
+        image: One channel of the network's input.
+        label: The truth.
+        pyramid: Logits of each level, finest first.
+    """
+
+    foreground: int
+    image: Float[Tensor, "z y x"]
+    label: Integer[Tensor, "z y x"]
+    pyramid: list[Tensor]
+
+
+def _richest_patch(outputs: Mapping[str, Any], batch: Batch) -> Patch:
+    """Take the patch of a batch that has the most foreground."""
+    counts = (batch.label > 0).flatten(1).sum(1)
+    chosen = int(counts.argmax())
+    pyramid = [level[chosen].detach().float() for level in outputs["pyramid"]]
+    return Patch(int(counts[chosen]), batch.image[chosen, 0].float(), batch.label[chosen], pyramid)
 
 
 def _outputs(data: object, count: int) -> tuple[list[str], tuple[int, ...] | None]:

@@ -1,0 +1,60 @@
+"""Whatever joins or leaves a data set: nobody who was trained on validates, no patient is on both sides."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ingradient_pl.datasets.resumed_split import resume_split
+from ingradient_pl.datasets.splits import Fold, Split
+
+
+def cases(groups):
+    return {name: SimpleNamespace(labelled=True, group=group, split=None) for name, group in groups.items()}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nobody_changes_sides(seed):
+    random = np.random.default_rng(seed)
+    names = [f"case_{i}" for i in range(30)]
+    groups = {name: f"patient_{random.integers(0, 12 + seed % 3 * 9)}" for name in names}
+    before = dict(sorted({name: groups[name] for name in random.choice(names, 18, replace=False)}.items()))
+    fold = Fold(0, count=3)
+    old = fold.split(cases(before))
+    left = {*random.choice(names, 26, replace=False), old.train[0], old.validation[0]}
+    now = cases({name: groups[name] for name in sorted(left)})
+    resumed = resume_split(old, fold.split(now), now)
+    train, validation = (set(side) for side in resumed.split)
+    assert not validation & set(old.train)
+    assert not train & set(old.validation)
+    assert train | validation == set(now)
+    assert not {groups[name] for name in train} & {groups[name] for name in validation}
+    assert set(resumed.joined) == set(now) - set(before)
+    assert set(resumed.gone) == set(before) - set(now)
+
+
+def test_what_is_other_is_told():
+    now = cases({"a": "a", "b": "b", "c": "c", "d": "d"})
+    found = resume_split(Split(("a", "x"), ("b",)), Split(("a", "b", "c"), ("d",)), now)
+    assert found.split == Split(("a", "c"), ("b", "d"))
+    first, second = found.told()
+    assert "2 cases joined" in first
+    assert "1 train, 1 validate" in first
+    assert "1 cases of the run are no longer" in second
+
+
+def test_all_that_train_and_validate_go_on_doing_both():
+    now = cases({"a": "a", "b": "b"})
+    everybody = Split(("a",), ("a",))
+    assert resume_split(everybody, Split(("a", "b"), ("a", "b")), now).split == Split(("a", "b"), ("a", "b"))
+
+
+def test_another_data_set_is_refused():
+    with pytest.raises(ValueError, match="another data set"):
+        resume_split(Split(("x",), ("y",)), Split(("a",), ("b",)), cases({"a": "a", "b": "b"}))
+
+
+def test_a_case_that_lost_its_label_is_gone():
+    now = cases({"a": "a", "b": "b", "c": "c"})
+    now["c"].labelled = False
+    assert resume_split(Split(("a", "c"), ("b",)), Split(("a",), ("b",)), now).gone == ("c",)
