@@ -5,13 +5,13 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from ingradient_pl.lightning.callbacks.layer_images import _log_image
+from ingradient_pl.lightning.callbacks.layer_images import log_image
 
 PICTURE = torch.arange(3 * 4 * 5).view(3, 4, 5).to(torch.uint8)
 
 
 def logged(logger):
-    _log_image(logger, "val/levels", PICTURE, 7)
+    log_image(logger, "val/levels", PICTURE, 7)
     return logger.mock_calls[-1]
 
 
@@ -48,5 +48,5 @@ def test_others_get_channels_last(logger, call, where):
 
 def test_a_logger_that_shows_no_pictures_is_left_alone():
     logger = Mock(spec=["experiment"], experiment=Mock(spec=["log_metric"]))
-    _log_image(logger, "val/levels", PICTURE, 7)
+    log_image(logger, "val/levels", PICTURE, 7)
     assert not logger.mock_calls

@@ -43,9 +43,9 @@ class SegmentationData(pl.LightningDataModule):
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
-        workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
+            workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
             that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
-        label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
+            label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
         resident: Whether the training cases stay in the device's memory, where patches are cut: ``auto`` on a
             CUDA device, True anywhere, each where they fit, and False nowhere.
         resident_share: Of a CUDA device's free memory that they may take, in [0, 1].
