@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,25 @@ def test_what_is_made_is_represented_on_a_line(quick, tmp_path, raw_phantoms, ph
     assert "Conv3d" in str(module.network)
     assert ": 6 cases, 1 channel, 2 labels, median " in repr(store)
     assert repr(store).endswith(" voxels of 1.5×1×1 mm)")
+
+
+def test_a_machine_without_simpleitk_trains_and_predicts_nifti(raw_phantoms, tmp_path):
+    (tmp_path / "SimpleITK.py").write_text("raise ImportError('not here')", encoding="utf-8")
+    code = (
+        "import ingradient_pl as ip, sys\n"
+        f"store = ip.prepare({str(raw_phantoms)!r}, {str(tmp_path / 'store')!r})\n"
+        "plan = ip.plan(store)\n"
+        "import ingradient_pl.cli.train, ingradient_pl.commands.predict\n"
+        "from ingradient_pl.images.simpleitk import simpleitk\n"
+        "try:\n    simpleitk()\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'SimpleITK" in done.stdout

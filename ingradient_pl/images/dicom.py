@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pydicom
-import SimpleITK
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_memory
@@ -14,6 +13,7 @@ from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, read_slices
 from ingradient_pl.images.dicom_stack import Stack, stack
 from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.simpleitk import simpleitk
 
 ZERO = "Zero-valued spacing"
 """What ITK says of a header whose SpacingBetweenSlices is zero; the distance is known from the places."""
@@ -126,7 +126,7 @@ def _read(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
     files = list(dict.fromkeys(str(one.file) for one in slices))
     try:
         with keep_locale():
-            image: Any = SimpleITK.ReadImage(files if len(files) > 1 else files[0])
+            image: Any = simpleitk().ReadImage(files if len(files) > 1 else files[0])
     except RuntimeError as error:
         if ZERO in str(error):
             return _unpack(slices)
@@ -137,7 +137,7 @@ def _read(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
         raise ImageError(
             f"{path}: the DICOM series cannot be read ({reason}). Is a slice damaged? Export it again."
         ) from error
-    voxels: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    voxels: NDArray[Any] = simpleitk().GetArrayFromImage(image)
     voxels = voxels if voxels.ndim > 2 else voxels[None]  # noqa: PLR2004
     frames = [one.frame for one in slices]
     return voxels[frames] if len(files) == 1 and frames != list(range(len(voxels))) else voxels

@@ -7,17 +7,18 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.simpleitk import simpleitk
 
 DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")
 METAIMAGE = (".mha", ".mhd")
@@ -27,15 +28,18 @@ DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE
 HEADER = 2**16
 """Bytes at the beginning of a file in which the text of its header lies."""
 
-BYTES = {
-    getattr(SimpleITK, f"sitk{vector}{kind}{bits}"): bits // 8
-    for vector in ("", "Vector")
-    for kind, sizes in {"UInt": (8, 16, 32, 64), "Int": (8, 16, 32, 64), "Float": (32, 64)}.items()
-    for bits in sizes
-}
-"""Of a voxel, by SimpleITK's number of its type."""
-
 _LOCALE = threading.Lock()
+
+
+@cache
+def voxel_bytes() -> dict[int, int]:
+    """Give the bytes of a voxel by SimpleITK's number of its type."""
+    return {
+        getattr(simpleitk(), f"sitk{vector}{kind}{bits}"): bits // 8
+        for vector in ("", "Vector")
+        for kind, sizes in {"UInt": (8, 16, 32, 64), "Int": (8, 16, 32, 64), "Float": (32, 64)}.items()
+        for bits in sizes
+    }
 
 
 def read(path: Path, channels: int | None) -> RawImage:
@@ -45,9 +49,9 @@ def read(path: Path, channels: int | None) -> RawImage:
         ImageError: If it cannot be read, or is not what ``channels`` promises.
     """
     image: Any = open_file(path)
-    voxels = to_plain_dtype(path, SimpleITK.GetArrayFromImage(image))
+    voxels = to_plain_dtype(path, simpleitk().GetArrayFromImage(image))
     while image.GetDimension() > AXES and image.GetSize()[-1] == 1 and channels in (None, 1):
-        extract: Any = SimpleITK.Extract
+        extract: Any = simpleitk().Extract
         image, voxels = extract(image, [*image.GetSize()[:-1], 0]), voxels[0]
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     found = components if dimension == AXES else image.GetSize()[-1]
@@ -65,13 +69,13 @@ def read(path: Path, channels: int | None) -> RawImage:
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
     """Write (channel, z, y, x) voxels; ``block`` is not used."""
-    image: Any = SimpleITK.GetImageFromArray(
+    image: Any = simpleitk().GetImageFromArray(
         voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1), isVector=len(voxels) > 1
     )
     image.SetSpacing(frame.spacing[::-1])
     image.SetOrigin(frame.origin)
     image.SetDirection(frame.direction)
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    simpleitk().WriteImage(image, str(path), useCompression=True)
 
 
 def _frame(path: Path, image: Any) -> Frame:
@@ -103,7 +107,7 @@ def open_file(path: Path) -> object:
     _check_size(path)
     try:
         with keep_locale():
-            return SimpleITK.ReadImage(str(path))
+            return simpleitk().ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         raise ImageError(
@@ -114,7 +118,7 @@ def open_file(path: Path) -> object:
 def _check_size(path: Path) -> None:
     """Hold what the header promises against the files' size and the memory, before voxels are read."""
     there = sum(check_regular(file) for file in data_files(path))
-    file_reader: Any = SimpleITK.ImageFileReader
+    file_reader: Any = simpleitk().ImageFileReader
     reader = file_reader()
     reader.SetFileName(str(path))
     try:
@@ -122,7 +126,7 @@ def _check_size(path: Path) -> None:
             reader.ReadImageInformation()
     except RuntimeError:
         return  # what is wrong is told where the voxels are read
-    size = BYTES.get(reader.GetPixelID(), max(BYTES.values()))
+    size = voxel_bytes().get(reader.GetPixelID(), max(voxel_bytes().values()))
     needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * size
     if needed > STEEPEST * there + SURPLUS:
         raise ImageError(

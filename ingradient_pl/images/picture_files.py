@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -17,6 +16,7 @@ from ingradient_pl.images.bounded_files import read_file
 from ingradient_pl.images.frame import IDENTITY, Frame
 from ingradient_pl.images.image_format import ImageFormat
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.simpleitk import simpleitk
 
 CHANNEL = re.compile(r"_\d{4}$")
 LARGEST_JSON = 2**20
@@ -67,8 +67,8 @@ def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = 
         raise ImageError(
             f"{path}: a picture holds one slice, not {len(slices)}. Write .tif or .nii.gz instead."
         )
-    image = SimpleITK.GetImageFromArray(slices[0] if len(slices) == 1 else slices)
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    image = simpleitk().GetImageFromArray(slices[0] if len(slices) == 1 else slices)
+    simpleitk().WriteImage(image, str(path), useCompression=True)
 
 
 def sidecars(path: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def _pixels(path: Path) -> NDArray[Any]:
     if stored is not None:
         return np.atleast_3d(stored)[None]
     image: Any = itk.open_file(path)
-    array: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    array: NDArray[Any] = simpleitk().GetArrayFromImage(image)
     array = array if image.GetNumberOfComponentsPerPixel() > 1 else array[..., None]
     array = array[None] if image.GetDimension() < AXES else array
     if array.ndim != AXES + 1:
