@@ -24,6 +24,7 @@ from ingradient_pl.lightning.training import scoring_command
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.label_maps import LabelError, find_labels
+from ingradient_pl.store.metadata import encode
 from ingradient_pl.task import Task
 
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
@@ -131,7 +132,9 @@ def test_integers_that_nobody_named_are_told(monkeypatch, capsys, everything, wh
     arguments = ["--predictions", everything / "predictions", "--labels", everything / "raw" / "labelsTr"]
     code, said, _ = outcome(monkeypatch, capsys, "evaluate", *arguments, "--output", everything / "s.json")
     assert code == 0
-    assert f"1 of the {what} hold the integer 4, which the task's labels do not name (phantom_001)" in said
+    assert (
+        f"1 of the {what} hold the integer 4, which has no name among the task's labels (phantom_001)" in said
+    )
 
 
 def test_labels_that_are_not_there_are_explained(everything):
@@ -158,3 +161,22 @@ def test_a_run_ends_with_a_command_that_scores_it(monkeypatch, capsys, everythin
     assert said.count(": Dice organ") == 3
     data = SegmentationData(str(everything / "store"), made, draws(made), None, Fold(0, 3), workers=0)
     assert scoring_command(everything / "model.ckpt", data).endswith("--only validation")
+
+
+@pytest.mark.parametrize("damage", [b"{", b"", "types"])
+def test_a_damaged_stored_case_is_one_failure_and_the_others_are_done(
+    monkeypatch, capsys, everything, damage
+):
+    file = everything / "store" / "cases" / "phantom_001" / "case.json"
+    if damage == "types":
+        damage = encode({**json.loads(file.read_text()), "shape": "none", "native": 3})
+    file.write_bytes(damage)
+    torch.manual_seed(0)
+    checkpoint.write(everything / "model.ckpt", UNet(1, 3, *SMALL), plan(outputs=3), TASK)
+    arguments = ["--checkpoint", everything / "model.ckpt", "--source", everything / "store"]
+    code, said, err = outcome(monkeypatch, capsys, "predict", *arguments, "--device", "cpu")
+    assert code == 1
+    assert said.count(": Dice organ") == 2
+    assert "phantom_001" in err
+    summary = build_store(read_source(everything / "raw"), everything / "store", progress=False)
+    assert summary.outcomes == {"skipped": 2, "rebuilt": 1}

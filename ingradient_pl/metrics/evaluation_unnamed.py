@@ -54,7 +54,7 @@ def describe_unnamed(cases: Sequence[tuple[str, Unnamed]]) -> list[str]:
             for value in unnamed[place]:
                 names.setdefault(value, []).append(case)
         told += [
-            f"{len(held)} of the {what} hold the integer {value}, which the task's labels do not name "
+            f"{len(held)} of the {what} hold the integer {value}, which has no name among the task's labels "
             f"({_few(held)}): it counts as background. Name it in dataset.json, or correct the files."
             for value, held in sorted(names.items())
         ]

@@ -254,8 +254,9 @@ def _read_entry(folder: Path) -> dict[str, Any] | None:
         held = metadata.read_description(folder)
         sizes = {metadata.ARRAYS[kind]: size for kind, size in held["bytes"].items()}
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        _record(held, SKIPPED)
         return held if whole and (folder / metadata.NUMBERS).exists() else {"made_from": None}
-    except (StoreError, OSError, KeyError, TypeError):
+    except (StoreError, OSError, KeyError, TypeError, AttributeError, ValueError):
         return {"made_from": None}  # damaged: made again
 
 

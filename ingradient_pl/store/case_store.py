@@ -252,6 +252,12 @@ class CaseStore:
         return metadata.read_description(self.path / CASES / name)
 
     def _case(self, name: str, plain: dict[str, Any]) -> StoredCase:
+        try:
+            return self._described_case(name, plain)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise self._describe_damage(name, self.path / CASES / name / metadata.CASE, error) from error
+
+    def _described_case(self, name: str, plain: dict[str, Any]) -> StoredCase:
         native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
         start = plain["start"]
         return StoredCase(

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.datasets.case_names import check_cases
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.datasets.sources import check_order
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
 from ingradient_pl.task import Task
 
 
@@ -32,13 +33,32 @@ def stored_cases(path: Path, task: Task) -> Source:
         StoreError: If the store cannot be read.
         SourceError: If it has the task's channels in another order.
     """
-    found, store = [], CaseStore(path)
-    check_order(path, store.task.channels, task)
-    for case in store.cases.values():
+    found, (task_there, cases, faults) = [], _open_cases(path)
+    check_order(path, task_there.channels, task)
+    for case in cases:
         folder = path / metadata.CASES / case.name
         label = folder / metadata.ARRAYS["label"] if case.labelled else None
         found.append(CaseFiles(case.name, (folder,), label, case.group, case.split))
-    return Source(task, found, path=path)
+    return check_cases(Source(task, found, tuple(faults), path=path))
+
+
+def _open_cases(path: Path) -> tuple[Task, list[StoredCase], list[Fault]]:
+    """Open a store; where a case's description is damaged, all others, and what is wrong with that one."""
+    try:
+        store = CaseStore(path)
+        return store.task, list(store.cases.values()), []
+    except StoreError:
+        task = metadata.read_task(metadata.read_dataset(path)["task"], path)
+    cases: list[StoredCase] = []
+    faults = []
+    for name in metadata.read_case_names(path):
+        try:
+            cases += CaseStore(path, names=[name]).cases.values()
+        except StoreError as error:
+            faults.append(Fault(name, path / metadata.CASES / name / metadata.CASE, str(error)))
+    if not cases:
+        raise StoreError(str(faults[0]) if faults else f"{path} holds no case.")
+    return task, cases, faults
 
 
 def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume:
