@@ -9,7 +9,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN_ONLY = ("pip", "python3", "tensorboard", "git", "nnUNetv2")
 """Commands that install, or belong to others, or do not end."""
-NOT_RUN = ("text", "yaml", "mermaid")
+NOT_RUN = ("text", "yaml", "toml", "mermaid")
 
 
 def blocks(page):
