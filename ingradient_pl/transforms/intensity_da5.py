@@ -22,7 +22,7 @@ from ingradient_pl.transforms.intensity import (
 )
 from ingradient_pl.transforms.intensity_base import Intensity
 from ingradient_pl.transforms.separable_filters import Range, within
-from ingradient_pl.transforms.volumes import Volumes, one_by_one, ranges
+from ingradient_pl.transforms.volumes import SPACE, Volumes, one_by_one, ranges
 
 SMALLEST = 1e-7
 HALF = 0.5
@@ -115,19 +115,25 @@ class BlankRectangles(ChannelIntensity):
         lengths = np.maximum(1, np.round(within(share, self.share) * shape))
         start = np.floor(place * (np.array(shape) - lengths + 1))
         lengths[np.arange(most) >= counts] = 0
-        return np.concatenate([start, lengths], 2).astype(np.float32).reshape(len(numbers), BOX * most)
+        parts = [start, lengths, 1 / np.maximum(1, lengths.prod(2, keepdims=True))]
+        for axis, voxels in enumerate(shape):
+            offset = np.arange(voxels) - start[:, :, axis, None]
+            parts.append((offset >= 0) & (offset < lengths[:, :, axis, None]))
+        boxes = np.concatenate(parts, 2)
+        return boxes.astype(np.float32).reshape(len(numbers), most * boxes.shape[2])
 
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
-        boxes = values.reshape(len(values), -1, BOX).unbind(1)
-        if one_by_one(volumes):
-            for box in boxes:
-                _blank(volumes, *box[0].int().tolist())
-            return volumes
+        shape = volumes.shape[1:]
+        boxes = values.reshape(len(values), -1, BOX + 1 + sum(shape)).unbind(1)
         for box in boxes:
-            inside = _inside(volumes.shape[1:], box)
-            total = (volumes * inside).sum((1, 2, 3), keepdim=True, dtype=torch.float32)
-            mean = total / box[:, 3:].prod(1).clamp(min=1)[:, None, None, None]
-            volumes = torch.where(inside, mean.to(volumes.dtype), volumes)
+            if one_by_one(volumes):
+                _blank(volumes, *box[0, :BOX].int().tolist())
+                continue
+            _, share, z, y, x = torch.split(box, [BOX, 1, *shape], dim=1)
+            inside = z[:, :, None, None] * (y[:, :, None] * x[:, None])[:, None]
+            total = (volumes * inside).sum(SPACE, keepdim=True, dtype=torch.float32)
+            mean = total * share[:, :, None, None]
+            volumes.lerp_(mean.to(volumes.dtype), inside.to(volumes.dtype))  # exactly one of the two
         return volumes
 
 
@@ -232,16 +238,6 @@ def _blank(volumes: Volumes, *box: int) -> None:
     inside = volumes[:, z, y, x]
     if inside.numel():
         inside.copy_(inside.mean())
-
-
-def _inside(shape: Sequence[int], box: Float[Tensor, "row 6"]) -> Tensor:
-    """Tell which voxels lie in a box of each row."""
-    found = []
-    for axis, voxels in enumerate(shape):
-        offset = torch.arange(voxels, device=box.device) - box[:, axis, None]
-        found.append((offset >= 0) & (offset < box[:, axis + 3, None]))
-    z, y, x = found
-    return z[:, :, None, None] & y[:, None, :, None] & x[:, None, None]
 
 
 DA5: tuple[Intensity, ...] = (
