@@ -206,6 +206,21 @@ def test_changes_of_nnunets_set_that_share_a_pass():
     ]
 
 
+def test_filters_are_multiplied_in_full_precision_whatever_the_network_may_do():
+    @dataclass(frozen=True)
+    class Precision(Invert):
+        def apply(self, volumes, values):
+            assert torch.get_float32_matmul_precision() == "highest"
+            return volumes
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        Augment([Precision(p=1.0)])(batch_of([0]))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 # Noise
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ingradient_pl.transforms.augmentation_table import Drawn, DrawnOnDevice, pack, send, unpack
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
+from ingradient_pl.transforms.resample import exact_products
 from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
 Uniforms = Float[np.ndarray, "row number"]
@@ -233,7 +234,8 @@ def apply_stages(
 ) -> None:
     """Change ``image`` in place, however it lies in memory."""
     whole = image.contiguous()
-    for stage, (drawn, sent) in zip(stages, draws, strict=True):
-        stage.apply(whole.view(-1, *whole.shape[2:]), drawn, sent)
+    with exact_products():
+        for stage, (drawn, sent) in zip(stages, draws, strict=True):
+            stage.apply(whole.view(-1, *whole.shape[2:]), drawn, sent)
     if whole is not image:
         image.copy_(whole)

@@ -1,7 +1,6 @@
 """Preparation of all patches of a batch together: a number of kernels that does not grow with the patches."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,7 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.resample import exact_products
 from ingradient_pl.transforms.resident_cases import ResidentCases, cut
 from ingradient_pl.transforms.vote_packed import elect, vote_about
 
@@ -26,7 +26,7 @@ def prepare_packed(packed: PackedBatch) -> Batch:
     What :class:`ingradient_pl.transforms.prepare_batch.Prepare` does patch by patch; each answer is that of
     the patch alone, to rounding.
     """
-    with _exact_products():
+    with exact_products():
         parts = [_Group(packed, group).prepare() for group in packed.groups]
     image, label, body = (_assemble(packed, [part[i] for part in parts]) for i in range(AXES))
     assert image is not None  # every group has both
@@ -284,17 +284,3 @@ def multiply_patches(
 def _spread(rows: Tensor, n: int, count: int) -> Tensor:
     """Give a matrix to each of ``count`` products of a patch."""
     return rows[:, None].expand(-1, count, -1, -1).reshape(n * count, *rows.shape[1:])
-
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Multiply in full single precision, whatever the network may do: rows of ones must copy voxels."""
-    before = torch.get_float32_matmul_precision()
-    if before == "highest":
-        yield
-        return
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -1,7 +1,8 @@
 """Resampling of images on the device: slice, multiply, or read along one matrix, as the host decided."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -218,6 +219,20 @@ def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
 def on_host(voxels: Tensor) -> bool:
     """Tell whether the host may read a value without waiting for a device."""
     return voxels.device.type == "cpu"
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Multiply in full single precision, whatever the network may do: rows of ones must copy voxels."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def pad(
