@@ -217,3 +217,20 @@ def test_a_runs_folder_stands_for_its_last_checkpoint(predicted, tmp_path, model
     code, _, err = predicted(tmp_path / "images", tmp_path / "out", model=tmp_path / "images")
     assert code == 1
     assert "a folder without checkpoints/last.ckpt" in err
+
+
+def test_a_data_set_of_hostile_names_is_predicted_within_its_folder(predicted, raw):
+    victim = raw / "victim"
+    (victim / "x").mkdir(parents=True)
+    (victim / "x.nii.gz").write_text("precious")
+    entry = {"images": ["imagesTr/phantom_000_0000.nii.gz"]}
+    names = [name.replace(ELSEWHERE, str(victim)) for name in HOSTILE]
+    described = json.loads((raw / "raw" / "dataset.json").read_text())
+    described["dataset"] = {**dict.fromkeys(names, entry), "good": entry}
+    (raw / "raw" / "dataset.json").write_text(json.dumps(described))
+    before = seen(raw)
+    code, _, err = predicted(raw / "raw", raw / "out")
+    assert code == 1
+    assert err.count("cannot name a case") == len(names)
+    assert {path: held for path, held in seen(raw).items() if not path.startswith(str(raw / "out"))} == before
+    assert sorted(path.name for path in (raw / "out").iterdir()) == ["dataset.json", "good.nii.gz"]

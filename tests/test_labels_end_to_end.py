@@ -103,6 +103,28 @@ def test_voxels_that_nobody_annotated_count_nowhere(raw_phantoms, tmp_path, caps
     capsys.readouterr()
 
 
+def test_integers_of_any_size_train_and_predict(raw_phantoms, tmp_path, capsys):
+    shutil.copytree(raw_phantoms, tmp_path / "raw")
+    for path in (tmp_path / "raw" / "labelsTr").glob("*"):
+        image = nibabel.load(path)
+        voxels = np.array([0, 1001, 2035], np.uint16)[np.asarray(image.dataobj)]
+        nibabel.save(nibabel.Nifti1Image(voxels, image.affine), path)
+    file = tmp_path / "raw" / "dataset.json"
+    labels = {"background": 0, "organ": 1001, "lesion": 2035}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "labels": labels}))
+    build_store(read_source(tmp_path / "raw"), tmp_path / "store")
+    ip.plan(str(tmp_path / "store"), str(tmp_path / "plan.yaml"))
+    weights = "draws.class_weights={1001: 1, 2035: 3}"  # by the integers that people know
+    kept = overrides(tmp_path / "store", tmp_path / "plan.yaml")
+    assert 0 <= train(composed([*kept, f"data.{weights}"], tmp_path)) <= 1
+    model = checkpoint.read(tmp_path / "checkpoints" / "last.ckpt")
+    assert (model.plan.outputs, model.task.output_names) == (3, ["background", "organ", "lesion"])
+    answers, scores = answered(tmp_path, tmp_path / "raw", tmp_path / "out")
+    assert all(set(np.unique(label)) <= {0, 1001, 2035} for label in answers)
+    assert set(scores["mean"]) == {"1001", "2035"}
+    capsys.readouterr()
+
+
 def test_a_loss_for_regions_is_refused_where_there_are_none(quick, tmp_path):
     wrong = ["loss@module.loss=regions", "plan.regions=[[1,2],[1],[2]]", "callbacks=none"]
     with pytest.raises(ValueError, match=r"organ, lesion\) do not.*loss=dice_ce"):
