@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ingradient_pl.cli.data_first import with_data
 from ingradient_pl.cli.failures import FULL_ERRORS, MISUSED, fail, plain_errors
 from ingradient_pl.cli.overrides import (
     AUTO,
@@ -108,6 +109,7 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
     if not is_first_rank():
         overrides = _of_rank(with_plans(overrides, folder), folder)
     elif not there:
+        overrides = with_data(overrides, folder, swept=is_sweep(flags))
         overrides = with_folder(name_plans(overrides, folder), flags, folder)
     return [*overrides, *there, *flags]
 

@@ -1,5 +1,6 @@
 """LightningCLI over this package's module and data: fit, validate and test by one config file."""
 
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.cli import LightningCLI
@@ -23,6 +24,25 @@ class PlainCheckpoints(LightningCLI):
             check_address(path)
             load(path, mmap=True)  # Lightning would open it now, and say what is wrong in sixty lines
         super()._parse_ckpt_path()
+
+    def before_fit(self) -> None:
+        """Refuse to write over the checkpoints of an earlier run, unless it is what is gone on with.
+
+        Raises:
+            FileExistsError: If a folder for checkpoints holds some.
+        """
+        told = self.config["fit"].get("ckpt_path")
+        for callback in self.trainer.checkpoint_callbacks:
+            folder = getattr(callback, "dirpath", None)
+            found = sorted(Path(folder).glob("*.ckpt")) if folder else []
+            inside = told and (
+                told in KEYWORDS or Path(told).absolute().is_relative_to(Path(folder or "").absolute())
+            )
+            if found and not inside:
+                raise FileExistsError(
+                    f"{folder} holds a run already ({found[0].name}). Go on with it: --ckpt_path {found[-1]}; "
+                    "or choose another folder."
+                )
 
     @override
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""From a folder to a model by one command; Lightning's own ways of changing a run; what is wrongly said."""
+
+import sys
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from runs import composed, outcome
+
+from ingradient_pl.cli.data_first import with_data
+from ingradient_pl.cli.overrides import find
+from ingradient_pl.cli.train_config import train
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.callbacks.layer_images import _richest_patch
+from ingradient_pl.transforms.patch import Batch
+
+SMALL = ["plan.patch=[16,16,16]", "plan.widths=[4,6,8]", "plan.strides=[[1,1,1],[2,2,2],[2,2,2]]"]
+SMALL += ["plan.kernels=[[3,3,3],[3,3,3],[3,3,3]]", "plan.blocks=[1,1,1]", "plan.decoder_blocks=[1,1]"]
+SHORT = ["trainer=cpu", "epochs=1", "batches_per_epoch=1", "data.workers=0", "callbacks.images=null"]
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def test_a_folder_becomes_a_model_by_one_command(raw_phantoms, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = [f"source={raw_phantoms}", *SMALL, *SHORT, "hydra.run.dir=run"]
+    code, out, err = outcome(monkeypatch, capsys, "train", *line)
+    assert code == 0, err
+    assert "No plan was named: planned for" in out
+    assert (tmp_path / "stores" / "raw" / "dataset.json").is_file()
+    assert (tmp_path / "run" / ".hydra" / "plan" / "plan.yaml").is_file()
+    assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt").plan.patch == (16, 16, 16)
+
+
+def test_the_planner_takes_its_options_as_keys(phantom_store, tmp_path):
+    line = [f"store={phantom_store}", "data.planner=nnunet", "data.planner.memory_gb=4"]
+    told = with_data(line, tmp_path)
+    assert find(told, "plan") == f'"{tmp_path}/planned/plan.yaml"'
+    assert not any(entry.startswith("data.planner") for entry in told)
+    with pytest.raises(ValueError, match=r"memory.*ingradient plan --help"):
+        with_data([f"store={phantom_store}", "data.planner.memory=4"], tmp_path)
+    with pytest.raises(ValueError, match="one of the two"):
+        with_data([*line, "plan=plan.yaml"], tmp_path)
+    assert with_data(["store=nowhere"], tmp_path) == ["store=nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("epoch=3", "Did you mean epochs"),
+        ("recipe=fasst", "Did you mean fast"),
+        ("trainer.max_epoch=3", "Did you mean max_epochs"),
+        ("data.augment=none", "augment@data.augment=none"),
+        (
+            "module.loss._target_=ingradient_pl.losses.dice_ce.DiceC",
+            "Did you mean ingradient_pl.losses.dice_ce.DiceCE",
+        ),
+        ("optimizer=adamw", "optimizer@module.optimizer"),
+    ],
+)
+def test_a_wrong_word_is_told_with_the_nearest_right_one(told, said, quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = outcome(monkeypatch, capsys, "train", *quick, told)
+    assert code in (1, 2)
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_the_same_batches_again_and_again(quick, tmp_path):
+    """overfit_batches leaves the sampler as it is, and its numbers repeat."""
+    seen = "+callbacks.seen={_target_: test_one_command.Seen}"
+    Seen.numbers = []
+    train(composed([*quick, "+trainer.overfit_batches=1", seen], tmp_path))
+    assert len(Seen.numbers) == 2
+    assert Seen.numbers[0] == Seen.numbers[1]
+
+
+class Seen(pl.Callback):
+    """Numbers of the patches that a run trained on."""
+
+    numbers: list = []  # noqa: RUF012
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        Seen.numbers.append(tuple(batch.numbers))
+
+
+def test_the_picture_is_of_the_patch_with_the_most_foreground():
+    label = torch.zeros(3, 4, 4, 4, dtype=torch.uint8)
+    label[1, :2], label[2, 0] = 1, 2
+    batch = Batch.__new__(Batch, torch.rand(3, 1, 4, 4, 4), label, *[None] * (len(Batch._fields) - 2))
+    found = _richest_patch({"pyramid": [torch.rand(3, 2, 4, 4, 4)]}, batch)
+    assert found.foreground == 32
+    assert torch.equal(found.label, label[1])
+
+
+def test_what_is_switched_off_is_left_out_of_lightnings_config(
+    monkeypatch, capsys, tmp_path, phantom_store, phantom_plan
+):
+    monkeypatch.chdir(tmp_path)
+    line = ["--store", phantom_store, "--plan", phantom_plan, "--output", "fit.yaml"]
+    told = "[logger=none,callbacks.images=null,trainer=cpu]"
+    code, _, err = outcome(monkeypatch, capsys, "lightning-config", *line, "--overrides", told)
+    assert code == 0, err
+    written = yaml.safe_load((tmp_path / "fit.yaml").read_text())
+    assert None not in written["trainer"]["callbacks"]
+    assert written["trainer"]["logger"] is False
+
+
+def test_fit_does_not_write_over_a_run(monkeypatch, capsys, tmp_path, quick, phantom_store, phantom_plan):
+    monkeypatch.chdir(tmp_path)
+    rest = ",".join(entry for entry in quick if not entry.startswith(("store=", "plan=", "epochs=")))
+    line = ["--store", phantom_store, "--plan", phantom_plan, "--output", "fit.yaml", "--run_dir", "run"]
+    assert (
+        outcome(monkeypatch, capsys, "lightning-config", *line, "--overrides", f"[epochs=1,{rest}]")[0] == 0
+    )
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"a model")
+    code, _, err = outcome(monkeypatch, capsys, "fit", "--config", "fit.yaml")
+    assert code == 1
+    assert "holds a run already" in err
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == b"a model"
+    assert sys.argv[1] == "fit"
