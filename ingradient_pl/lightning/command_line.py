@@ -40,8 +40,8 @@ class PlainCheckpoints(LightningCLI):
             )
             if found and not inside:
                 raise FileExistsError(
-                    f"{folder} holds a run already ({found[0].name}). Go on with it: --ckpt_path {found[-1]}; "
-                    "or choose another folder."
+                    f"{folder} holds a run already ({found[0].name}). Go on with it: "
+                    f"--ckpt_path {found[-1]}; or choose another folder."
                 )
 
     @override
