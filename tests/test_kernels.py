@@ -172,3 +172,27 @@ def test_a_broken_triton_is_told_of_and_a_missing_one_is_not(monkeypatch, error,
 def test_a_double_takes_torchs_operators():
     assert not norm.fits(torch.empty(1, 4, 2, 2, 2, device="meta", dtype=torch.float64))
     assert not norm.fits(torch.empty(1, 4, 2, 2, 2))
+
+
+@needs_triton
+@pytest.mark.slow
+def test_network_and_loss_compile_in_one_piece_around_the_kernels():
+    """In a process of its own: shape checks cannot be compiled."""
+    code = """
+import torch
+from ingradient_pl.kernels import norm
+from ingradient_pl.losses.deep_supervision import DeepSupervision
+from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.networks.unet import UNet
+
+geometry = [[1, 1, 1], [2, 2, 2], [2, 2, 2]], [[3, 3, 3]] * 3
+with torch.device("meta"):
+    network = UNet(1, 3, [4, 8, 8], *geometry, [1, 1, 1], [1, 1], residual=True, levels=2)
+    image, label = torch.empty(2, 1, 8, 8, 8), torch.empty(2, 8, 8, 8, dtype=torch.uint8)
+assert norm.fits(image)
+loss = DeepSupervision(DiceCE(ignore=3))
+first, second = (torch.compile(part, backend="aot_eager", fullgraph=True) for part in (network, loss))
+second(first(image), label).backward()
+assert all(param.grad is not None for param in network.parameters())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)

@@ -43,9 +43,10 @@ def usable(kernel: str, tensor: Tensor) -> bool:
         kernel: Its name, as :func:`switch_off` takes it.
         tensor: What it would read.
     """
-    if kernel in _off or tensor.dtype not in DTYPES or not (tensor.is_cuda or tensor.is_meta):
+    if tensor.dtype not in DTYPES or not (tensor.is_cuda or tensor.is_meta):
         return False
-    return triton_problem() is None and (tensor.is_meta or _new_enough(tensor.device.index or 0))
+    ready: bool = _is_ready(kernel, (tensor.device.index or 0) if tensor.is_cuda else None)
+    return ready
 
 
 def switch_off(kernel: str, reason: str) -> None:
@@ -66,6 +67,13 @@ def switched_off() -> dict[str, str]:
 def switch_on(kernel: str) -> None:
     """Use a fused kernel again."""
     _off.pop(kernel, None)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # nothing here to compile
+def _is_ready(kernel: str, index: int | None) -> bool:
+    if kernel in _off or triton_problem() is not None:
+        return False
+    return index is None or _new_enough(index)
 
 
 @functools.cache
