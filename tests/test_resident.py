@@ -36,6 +36,7 @@ def data_of(store, plan, *, masked=False, affine=MOVED, **settings):
 @pytest.mark.parametrize(
     ("spacing", "affine", "masked"),
     [
+        ((1.5, 1.0, 1.0), RandomAffine(rotation_p=0, scaling_p=0), True),
         ((1.5, 1.0, 1.0), MOVED, True),
         ((1.5, 1.0, 1.0), None, False),
         ((1.3, 1.1, 0.9), MOVED, False),
@@ -46,7 +47,7 @@ def data_of(store, plan, *, masked=False, affine=MOVED, **settings):
 def test_the_same_patches_come_from_memory_as_from_the_store(
     phantom_store, phantom_plan, spacing, masked, affine
 ):
-    plan = replace(read_plan(phantom_plan), spacing=spacing)
+    plan = replace(read_plan(phantom_plan), spacing=spacing, patch=(16, 32, 16))
     for order in (0, 1) if affine is FLAT else (1,):
         told = {"masked": masked, "affine": affine, "label_order": order, "batches_per_epoch": 1}
         kept = data_of(phantom_store, plan, resident=True, **told)

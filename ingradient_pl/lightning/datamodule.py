@@ -75,6 +75,7 @@ class SegmentationData(pl.LightningDataModule):
                 f"resident={resident}, resident_share={resident_share}."
             )
         self.resident, self.resident_share = resident, resident_share
+        self.resident_cases: ResidentCases | None = None
         self.store, self.plan, self.fold = CaseStore(Path(store), plan.transpose), plan, split
         self.task: Task = self.store.task
         self.split = split.split(self.store.cases)
@@ -219,11 +220,16 @@ class SegmentationData(pl.LightningDataModule):
             return None
         bodies = any(normaliser.masked for normaliser in self.plan.normalisation)
         layout = plan_residence(self.store, self.split.train, bodies=bodies)
+        kept = self.resident_cases
+        if kept is not None and kept.layout == layout and kept.images.device == device:
+            return kept
+        kept = self.resident_cases = None  # before there are two
         reason = why_not(layout, device, self.resident_share)
         if reason is not None:
             tell(reason)
             return None
-        return keep_on_device(self.store, layout, device)
+        self.resident_cases = keep_on_device(self.store, layout, device)
+        return self.resident_cases
 
     def _device(self) -> torch.device:
         """Give where batches are used: the host, where no trainer says otherwise."""

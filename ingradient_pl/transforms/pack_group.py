@@ -26,7 +26,7 @@ from ingradient_pl.transforms.patch import (
     Patch,
     PlaneSampling,
 )
-from ingradient_pl.transforms.resident_cases import ResidentLayout, add_cuts, add_starts
+from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels, add_cuts
 
 MOST_CLASSES = 16
 """Labels told apart by one channel each; more are told apart by their neighbours' votes."""
@@ -142,7 +142,9 @@ class GroupPacker:
                 raise ValueError(f"Patch {patch.number} of '{patch.case}' does not say which box it is.")
             images.append((patch.case, Box(patch.box.start, shape)))
             labels.append((patch.case, Box(patch.start, label).moved(patch.box.start)))
-        add_starts(self._add, resident, [patch.case for patch in self.patches])
+        add_channels(self._add, resident, [patch.case for patch in self.patches])
+        if self.kind == "gather":  # read at once where it is wanted
+            return
         add_cuts(self._add, "cut", resident, images, self.image_box)
         add_cuts(self._add, "cut_label", resident, labels, self.label_box)
 
@@ -198,10 +200,27 @@ class GroupPacker:
     def _add_offsets(self) -> None:
         """Add where in a label's memory the nearest voxel of each wanted lies, axis by axis."""
         _, y, x = self.label_box
-        for axis, step in enumerate((y * x, x, 1)):
+        steps = np.array([(y * x, x, 1)] * len(self.patches))
+        if self.kind == "gather" and self.resident is not None:
+            shapes = [self.resident.shapes[patch.case] for patch in self.patches]
+            steps = np.array([(y * x, x, 1) for _, y, x in shapes])
+        for axis in range(AXES):
             ways, paddings, slot = self._along(axis)
+            if self.kind == "gather" and self.resident is not None:
+                slot = [0] * len(slot)  # any voxel: a mask leaves it out
             index = stacked([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
-            self._add(f"offset_{NAMES[axis]}", (index * step).reshape(_along_one(len(index), axis)))
+            offset = index * steps[:, axis, None] + self._first(axis)
+            self._add(f"offset_{NAMES[axis]}", offset.reshape(_along_one(len(index), axis)))
+
+    def _first(self, axis: int) -> NDArray[np.int64]:
+        """Give what is added to offsets along an axis: in z, where each box begins on the device."""
+        first = np.zeros((len(self.patches), 1), np.int64)
+        if axis == 0 and self.kind == "gather" and self.resident is not None:
+            for row, patch in zip(first, self.patches, strict=True):
+                _, y, x = self.resident.shapes[patch.case]
+                start = (0, 0, 0) if patch.box is None else patch.box.start
+                row[:] = self.resident.starts[patch.case] + (start[0] * y + start[1]) * x + start[2]
+        return first
 
     def _add_inside(self) -> None:
         """Add which voxels of the patches lie inside their cases, where not all do."""

@@ -75,8 +75,10 @@ class _Group:
         if voxels is None:
             return None
         prefix = "cut_label" if name in ("label", "body_label") else "cut"
-        start = self.need("channel_start" if name == "image" else "case_start")
-        found = cut(voxels, start, self.need(f"{prefix}_zy"), self.need(f"{prefix}_x"))
+        channels = self.get("channel_start") if name == "image" else None
+        found = cut(voxels, self.need(f"{prefix}_zy"), self.need(f"{prefix}_x"), channels)
+        if name == "image" and channels is None:
+            found = found[:, None]
         if name == "label" and self.group.kind in ("plane", "oblique"):
             found = (found.int() if self.group.classes <= 0 else found) + 1
         rows = self.get(f"{prefix}_in_zy")
@@ -104,17 +106,36 @@ class _Group:
     # patches of voxels as they are, or the nearest
 
     def _gather(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        offsets = self._offsets()
-        image = self.need("image")
-        body, inside = self.get("body_label"), self._inside()
-        taken = image.flatten(2).gather(2, offsets.flatten(1)[:, None].expand(-1, image.shape[1], -1))
-        out = self._normalised(taken.view(*image.shape[:2], *self.shape))
-        found = None if body is None else self._at(body, offsets)
-        if found is not None and self.get("body") is not None:
+        offsets, inside = self._offsets(), self._inside()
+        if self.packed.resident is None:
+            taken, label, found = self._gathered(offsets)
+        else:
+            taken, label, found = self._straight_from(self.packed.resident, offsets, inside)
+        out = self._normalised(taken)
+        if found is not None:
             out.mul_(self._kept(found))
         if inside is not None:
             out.mul_(inside)
-        return out, self._at(self.need("label"), offsets), found
+        return out, label, found
+
+    def _gathered(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        image, body = self.need("image"), self.get("body_label")
+        taken = image.flatten(2).gather(2, offsets.flatten(1)[:, None].expand(-1, image.shape[1], -1))
+        found = None if body is None else self._at(body, offsets)
+        return taken.view(*image.shape[:2], *self.shape), self._at(self.need("label"), offsets), found
+
+    def _straight_from(
+        self, resident: ResidentCases, offsets: Tensor, inside: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Read voxels of cases on the device where they are wanted."""
+        channels = self.get("channel_start")
+        taken = resident.images[offsets[:, None] if channels is None else offsets[:, None] + channels]
+        label = resident.labels[offsets]
+        found = None if resident.bodies is None else resident.bodies[offsets]
+        if inside is not None:
+            label.mul_(inside[:, 0])
+            found = None if found is None else found & inside[:, 0]
+        return taken, label, found
 
     def _offsets(self) -> Tensor:
         """Give where in memory the nearest voxel of a label lies, for each voxel wanted."""

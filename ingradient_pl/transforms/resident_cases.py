@@ -9,7 +9,7 @@ from jaxtyping import Bool, Integer, Num, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingradient_pl.geometry import AXES, Box, Voxels
+from ingradient_pl.geometry import Box, Voxels
 from ingradient_pl.short_repr import short_repr
 
 
@@ -112,35 +112,33 @@ def add_cuts(
             at = np.minimum(np.arange(size[axis]), box.shape[axis] - 1) + box.start[axis]
             tables[axis][place] = at * step
             masks[axis][place] = np.arange(size[axis]) < box.shape[axis]
-    z, y_, x_ = tables
-    add(f"{prefix}_zy", z[:, :, None] + y_[:, None, :])
-    add(f"{prefix}_x", x_)
+    starts = np.array([layout.starts[name] for name, _ in boxes])[:, None, None]
+    add(f"{prefix}_zy", starts + tables[0][:, :, None] + tables[1][:, None, :])
+    add(f"{prefix}_x", tables[2])
     if not all(mask.all() for mask in masks):
         add(f"{prefix}_in_zy", (masks[0][:, :, None] & masks[1][:, None, :])[..., None])
         add(f"{prefix}_in_x", masks[2][:, None, None, :])
 
 
-def add_starts(add: Add, layout: ResidentLayout, names: Sequence[str]) -> None:
-    """Add where in memory the case of each patch begins, and each channel of its image."""
-    starts = np.array([layout.starts[name] for name in names])
-    counts = np.array([np.prod(layout.shapes[name], dtype=np.int64) for name in names])
-    add("case_start", starts.reshape(-1, 1, 1))
-    channels = starts[:, None] * layout.channels + counts[:, None] * np.arange(layout.channels)
-    add("channel_start", channels[..., None, None])
+def add_channels(add: Add, layout: ResidentLayout, names: Sequence[str]) -> None:
+    """Add how much further each channel of an image lies than the label, where there are several."""
+    if layout.channels > 1:
+        starts = np.array([layout.starts[name] for name in names])[:, None]
+        counts = np.array([np.prod(layout.shapes[name], dtype=np.int64) for name in names])[:, None]
+        further = starts * (layout.channels - 1) + counts * np.arange(layout.channels)
+        add("channel_start", further[..., None, None, None])
 
 
 def cut(
-    voxels: Shaped[Tensor, " voxel"], start: Tensor, rows: Tensor, columns: Tensor
+    voxels: Shaped[Tensor, " voxel"], rows: Tensor, columns: Tensor, channels: Tensor | None = None
 ) -> Shaped[Tensor, "*_"]:
     """Cut boxes of all patches out of memory.
 
     Args:
         voxels: All cases.
-        start: Of each patch (and channel), to broadcast with ``rows``.
-        rows: Of each patch (z, y).
-        columns: Of each patch (x).
+        rows: Where in memory each row (patch, z, y) begins.
+        columns: How much further each voxel (patch, x) of a row lies.
+        channels: How much further each channel lies; None for what has none, or an image of one.
     """
-    lead = start.dim() - AXES
-    rows, columns = (entry.view(len(entry), *[1] * lead, *entry.shape[1:]) for entry in (rows, columns))
-    index = (start + rows)[..., None] + columns[..., None, None, :]
-    return voxels[index]
+    index = rows[..., None] + columns[:, None, None]
+    return voxels[index if channels is None else index[:, None] + channels]
