@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
+from kernel_count import Kernels
 from patches import FLAT, MIRRORED, MIXED, SCALED, STILL, TURNED, some
+from pytorch_lightning.utilities import move_data_to_device
 from torch.testing import assert_close
 
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.transforms.pack_batch import Packing
+from ingradient_pl.transforms.packed_batch import PatchList
 from ingradient_pl.transforms.prepare_batch import Prepare
 from ingradient_pl.transforms.sampling_matrices import Rule
 
@@ -104,3 +108,61 @@ def test_patches_of_several_types_in_one_batch():
     one = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"][:4])
     other = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"], dtype=np.float32)[4:]
     check(one + other, SHAPE)
+
+
+COUNTED = {  # the case, the patch, its spacing, how patches lie, and the most kernels
+    "in space": (NATIVE, SHAPE, (1.5, 1.5, 1.5), [SCALED, TURNED], 55),
+    "own grid": (NATIVE, SHAPE, OWN, [STILL, TURNED, SCALED], 55),
+    "slices": (((8, 26, 24), (5.0, 1.0, 1.2)), (1, 14, 12), (5.0, 1.0, 1.2), [STILL, FLAT, SCALED], 45),
+}
+
+
+@pytest.mark.parametrize("plan", COUNTED)
+def test_kernels_do_not_grow_with_the_patches_and_one_copy_brings_them(plan):
+    native, shape, spacing, affines, most = COUNTED[plan]
+    totals = []
+    for times in (2, 8):
+        patches = PatchList(some(native, shape, spacing, affines * times), Packing(shape))
+        with Kernels() as kernels:
+            Prepare(shape)(move_data_to_device(patches, torch.device("meta")))
+        assert kernels.copies == 1
+        totals.append(kernels.total)
+    assert totals[0] == totals[1] <= most
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_products_are_exact_whatever_the_network_may_do(precision, monkeypatch):
+    before, seen = torch.get_float32_matmul_precision(), set()
+    multiply = torch.bmm
+
+    def watched(*factors):
+        seen.add(torch.get_float32_matmul_precision())
+        return multiply(*factors)
+
+    monkeypatch.setattr(torch, "bmm", watched)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        patches = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), [SCALED, TURNED])
+        Prepare(SHAPE)(Packing(SHAPE)(patches))
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == {"highest"}
+
+
+def test_a_patch_does_not_depend_on_the_others_of_its_batch():
+    patches = some(NATIVE, SHAPE, (1.43, 1.27, 1.11), AFFINES["mixed"])
+    prepare, pack = Prepare(SHAPE), Packing(SHAPE)
+    whole = prepare(pack(patches))
+    for place, patch in enumerate(patches):
+        alone = prepare(pack([patch]))
+        assert_close(whole.image[place], alone.image[0], atol=1e-4, rtol=0)
+        assert (whole.label[place] != alone.label[0]).float().mean() < 1e-3
+
+
+def test_intensities_far_from_zero_lose_no_digits():
+    """Of a mean a thousand deviations away a difference is taken first."""
+    patches = some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"], dtype=np.float32)
+    shift = torch.tensor([2.0**20, 2.0**20, 2.0**20, 0.0])
+    moved = [p._replace(image=p.image + 2.0**20, terms=p.terms + shift) for p in patches]
+    check(moved, SHAPE)

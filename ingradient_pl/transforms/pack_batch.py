@@ -60,6 +60,9 @@ class Packing:
             chosen = [patches[place] for place in places]
             packer = GroupPacker(chosen, layout, self.shape, kind, self.resident)
             groups.append(packer.pack(places, label_dtype, self.label_order, masked=masked))
+        if len(groups) > 1:
+            places = [place for group in groups for place in group.places]
+            fields["order"] = layout.add_array(np.argsort(places))
         dtype = torch.from_numpy(np.empty(0, label_dtype)).dtype
         cases = [patch.case for patch in patches]
         empty = torch.empty(0, dtype=torch.uint8)

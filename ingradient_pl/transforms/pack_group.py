@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box, Voxels
@@ -16,6 +17,7 @@ from ingradient_pl.transforms.axis_tables import (
     nearest_index,
     stacked,
 )
+from ingradient_pl.transforms.labels import TIE
 from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid
 from ingradient_pl.transforms.packed_batch import Field, Layout, PatchGroup
 from ingradient_pl.transforms.patch import (
@@ -31,6 +33,12 @@ from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels
 MOST_CLASSES = 16
 """Labels told apart by one channel each; more are told apart by their neighbours' votes."""
 NEAREST, MANY = 0, -1
+FEW_STEPS = 64.0
+"""Standard deviations from zero to which rounding twice costs less than 1e-5."""
+SMALL = 1 << 18
+"""Voxels of a mask up to which the host makes it."""
+OUTSIDE = 2.0
+"""Weight of being outside the case, where the nearest voxel is: more than all labels together."""
 NAMES = ("z", "y", "x")
 DIRECT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))
 """Image types that travel as they are; others become 32 bit floats on the host."""
@@ -59,6 +67,7 @@ class GroupPacker:
         self.resident = resident
         self.turned = kind in ("plane", "oblique")
         self.fields: dict[str, Field] = {}
+        self.values: list[int] = []
         self.axes, self.paddings = zip(*(_straight(patch) for patch in patches), strict=True)
         padded = any(any(padding) for one in self.paddings for padding in one)
         self.images = [_three(patch.image.shape[1:]) for patch in patches]
@@ -79,13 +88,13 @@ class GroupPacker:
 
     def pack(self, places: Sequence[int], label_dtype: Any, label_order: int, *, masked: bool) -> PatchGroup:
         """Give all arrays their places, and say where they are."""
-        self._add("terms", np.stack([patch.terms.numpy() for patch in self.patches]))
+        self._add_terms()
         if self.resident is None:
             self._add_images(masked=masked)
             vote = self._add_labels(label_dtype, label_order)
         else:
             self._add_cuts(self.resident)
-            vote = self._resident_vote(self.resident, label_order)
+            vote = self._resident_vote(self.resident, label_dtype, label_order)
         self._add("places", np.array(places, np.int64))
         if self.kind == "gather":
             self._add_offsets()
@@ -96,9 +105,15 @@ class GroupPacker:
             self._add_offsets()
         else:
             self._add_turned()
-        sizes = [wanted / voxels for wanted, voxels in zip(self.shape, self.image_box, strict=True)]
-        order = tuple(sorted(range(AXES), key=lambda axis: sizes[axis]))
-        return PatchGroup(self.kind, tuple(places), self.fields, order, vote)
+        return PatchGroup(self.kind, tuple(places), self.fields, vote)
+
+    def _add_terms(self) -> None:
+        """Add the terms of normalising; where no digits are lost by it, those of one operation, too."""
+        terms = np.stack([patch.terms.numpy() for patch in self.patches])
+        self._add("terms", terms)
+        low, high, mean, std = np.moveaxis(terms.astype(np.float64), -1, 0)
+        if np.max(np.maximum(abs(mean), np.maximum(abs(low), abs(high))) / std) < FEW_STEPS:
+            self._add("shift", (-mean / std).astype(np.float32)[..., None, None, None])
 
     def _add(self, name: str, array: NDArray[Any]) -> None:
         self.fields[name] = self.layout.add_array(array)
@@ -126,6 +141,7 @@ class GroupPacker:
             dtype = np.dtype(np.uint8) if vote > 0 else label_dtype
         if add and vote <= 0:
             dtype = np.dtype(np.int32)
+        self._add_classes(vote, dtype, label_dtype)
         writer = lay_into(labels, add)
         self.fields["label"] = self.layout.add((len(labels), *self.label_box), dtype, writer)
         return vote
@@ -148,10 +164,26 @@ class GroupPacker:
         add_cuts(self._add, "cut", resident, images, self.image_box)
         add_cuts(self._add, "cut_label", resident, labels, self.label_box)
 
-    def _resident_vote(self, resident: ResidentLayout, label_order: int) -> int:
+    def _resident_vote(self, resident: ResidentLayout, label_dtype: Any, label_order: int) -> int:
         if not self._votes(label_order):
             return NEAREST
-        return resident.classes if resident.classes <= MOST_CLASSES else MANY
+        vote = resident.classes if resident.classes <= MOST_CLASSES else MANY
+        self._add_classes(vote, torch.empty(0, dtype=resident.label_dtype).numpy().dtype, label_dtype)
+        return vote
+
+    def _add_classes(self, vote: int, dtype: Any, label_dtype: Any) -> None:
+        """Add the numbers of few classes, and their labels; where patches are turned, outside is one."""
+        if vote <= 0:
+            return
+        named = np.array(self.values or range(vote), label_dtype)
+        if not self.turned:
+            self._add("classes", np.arange(vote).astype(dtype))
+            if self.values:
+                self._add("values", named)
+            return
+        self._add("classes", np.arange(vote + 1).astype(dtype))
+        self._add("values", np.concatenate([np.zeros(1, label_dtype), named]))
+        self._add("bonus", np.array([OUTSIDE, *[TIE] * vote], np.float32))
 
     def _few(self, labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int]:
         """Number the labels that occur from 0 where they are few; else leave them."""
@@ -161,7 +193,7 @@ class GroupPacker:
         values = np.unique(np.concatenate([np.zeros(1, label_dtype), *map(np.unique, labels)]))
         if len(values) > MOST_CLASSES:
             return labels, MANY
-        self._add("values", values.astype(label_dtype))
+        self.values = values.tolist()
         return [np.searchsorted(values, label).astype(np.uint8) for label in labels], len(values)
 
     def _add_rows(self, vote: int) -> None:
@@ -169,11 +201,11 @@ class GroupPacker:
         for axis in range(len(self.axes[0])):
             name, count = NAMES[axis], self.shape[axis]
             ways, paddings, first = self._along(axis)
-            if not all(is_identity(*way, self.image_box[axis]) for way in zip(ways, paddings, strict=True)):
+            if not self._is_kept(ways, paddings, self.image_box[axis], count):
                 pairs = zip(ways, self.images, strict=True)
                 rows = [image_rows(way, shape[axis]) for way, shape in pairs]
                 self._add(f"rows_{name}", stacked(rows, paddings, (count, self.image_box[axis])))
-            if all(is_identity(*way, self.label_box[axis]) for way in zip(ways, paddings, strict=True)):
+            if self._is_kept(ways, paddings, self.label_box[axis], count):
                 continue
             if vote > 0 and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
                 linear = [self.turned or _interpolated(axes) > 1 for axes in self.axes]
@@ -186,6 +218,11 @@ class GroupPacker:
                 )
         if vote == MANY:
             self._add_positions()
+
+    def _is_kept(self, ways: Sequence[Axis], paddings: Sequence[Padding], voxels: int, count: int) -> bool:
+        """Tell whether an axis needs no matrix; of several voxels only if no other product turns memory."""
+        same = all(is_identity(*way, voxels) for way in zip(ways, paddings, strict=True))
+        return same and (self.turned or voxels == count == 1)
 
     def _add_positions(self) -> None:
         for axis in range(len(self.axes[0])):
@@ -204,13 +241,16 @@ class GroupPacker:
         if self.kind == "gather" and self.resident is not None:
             shapes = [self.resident.shapes[patch.case] for patch in self.patches]
             steps = np.array([(y * x, x, 1) for _, y, x in shapes])
+        offsets = []
         for axis in range(AXES):
             ways, paddings, slot = self._along(axis)
             if self.kind == "gather" and self.resident is not None:
                 slot = [0] * len(slot)  # any voxel: a mask leaves it out
             index = stacked([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
-            offset = index * steps[:, axis, None] + self._first(axis)
-            self._add(f"offset_{NAMES[axis]}", offset.reshape(_along_one(len(index), axis)))
+            offsets.append(index * steps[:, axis, None] + self._first(axis))
+        z, y_, x_ = offsets
+        self._add("offset_zy", (z[:, :, None] + y_[:, None, :])[..., None])
+        self._add("offset_x", x_[:, None, None, :])
 
     def _first(self, axis: int) -> NDArray[np.int64]:
         """Give what is added to offsets along an axis: in z, where each box begins on the device."""
@@ -247,8 +287,13 @@ class GroupPacker:
     def _add_mask(self, z: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> None:
         """Add a mask as two arrays that broadcast, where it leaves something out."""
         if not (z.all() and y.all() and x.all()):
-            self._add("inside_zy", (z[:, :, None] & y[:, None, :])[:, None, ..., None])
-            self._add("inside_x", x[:, None, None, None, :])
+            rows = (z[:, :, None] & y[:, None, :])[:, None, ..., None]
+            columns = x[:, None, None, None, :]
+            if rows.size * x.shape[1] <= SMALL:
+                self._add("inside", rows & columns)
+                return
+            self._add("inside_zy", rows)
+            self._add("inside_x", columns)
 
     def _along(self, axis: int) -> tuple[list[Axis], list[Padding], list[int]]:
         """Give the patches' ways along an axis, their padding, and the voxel that stands for outside."""
@@ -270,10 +315,6 @@ def _interpolated(axes: Sequence[Axis]) -> int:
 
 def _length(axis: Axis) -> int:
     return len(nearest_index(axis))
-
-
-def _along_one(count: int, axis: int) -> tuple[int, ...]:
-    return (count, *(-1 if other == axis else 1 for other in range(AXES)))
 
 
 def _body(patch: Patch) -> NDArray[np.bool_]:

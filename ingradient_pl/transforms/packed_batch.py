@@ -79,14 +79,12 @@ class PatchGroup(NamedTuple):
             within slices) or ``oblique`` (turned in space, or bent).
         places: Which patches of the batch.
         fields: Its arrays by name.
-        order: Axes (0, 1, 2) in the order in which it costs least to multiply them.
         classes: Labels told apart by one channel each; 0 where there are too many for that.
     """
 
     kind: str
     places: tuple[int, ...]
     fields: dict[str, Field]
-    order: tuple[int, ...] = (0, 1, 2)
     classes: int = 0
 
 

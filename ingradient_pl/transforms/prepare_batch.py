@@ -1,6 +1,7 @@
 """From patches as they lie in the store to a batch on the network's grid, on the device."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,9 @@ class Prepare(nn.Module):
         """
         if isinstance(patches, PackedBatch):
             return prepare_packed(patches)
+        return self._one_by_one(cast(Sequence[Patch], patches))
+
+    def _one_by_one(self, patches: Sequence[Patch]) -> Batch:
         masked = any(patch.body is not None for patch in patches) if self.masked is None else any(self.masked)
         image = torch.stack([self._image(patch) for patch in patches])
         label = torch.stack([self._label(patch) for patch in patches])

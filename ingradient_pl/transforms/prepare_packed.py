@@ -16,6 +16,7 @@ from ingradient_pl.transforms.resident_cases import ResidentCases, cut
 from ingradient_pl.transforms.vote_packed import elect, vote_about
 
 NAMES = ("z", "y", "x")
+PAIR = 2
 VOXELS = ("image", "label", "body", "body_label")
 Image = Float[Tensor, "patch channel z y x"]
 
@@ -48,6 +49,10 @@ def _assemble(packed: PackedBatch, parts: Sequence[Tensor | None]) -> Tensor | N
     found = [part for part in parts if part is not None]
     if len(found) <= 1:
         return found[0] if found else None
+    if len(found) > PAIR:
+        order = packed.array("order")
+        assert order is not None  # there are groups
+        return torch.cat(found).index_select(0, order)
     out = found[0].new_empty(len(packed.numbers), *found[0].shape[1:])
     for group, part in zip(packed.groups, found, strict=True):
         places = packed.array("places", group)
@@ -139,14 +144,14 @@ class _Group:
 
     def _offsets(self) -> Tensor:
         """Give where in memory the nearest voxel of a label lies, for each voxel wanted."""
-        return self.need("offset_z") + self.need("offset_y") + self.need("offset_x")
+        return self.need("offset_zy") + self.need("offset_x")
 
     def _at(self, voxels: Tensor, offsets: Tensor) -> Tensor:
         return voxels.flatten(1).gather(1, offsets.flatten(1)).view(offsets.shape)
 
     def _inside(self) -> Tensor | None:
-        rows = self.get("inside_zy")
-        return None if rows is None else rows & self.need("inside_x")
+        whole, rows = self.get("inside"), self.get("inside_zy")
+        return whole if rows is None else rows & self.need("inside_x")
 
     def _normalised(self, image: Tensor) -> Image:
         low, high, mean, std = self.need("terms")[..., None, None, None].unbind(2)
@@ -155,7 +160,8 @@ class _Group:
             or image.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32)
         ):
             image = image.float()
-        return torch.clamp(image, low, high).sub_(mean).div_(std)
+        out, shift = torch.clamp(image, low, high), self.get("shift")
+        return out.sub_(mean).div_(std) if shift is None else torch.addcdiv(shift, out, std, out=out)
 
     def _kept(self, body: Tensor) -> Tensor:
         """Give the mask by which images are multiplied: the body's, but for channels that ask for none."""
@@ -169,13 +175,13 @@ class _Group:
         body = self.get("body")
         if body is not None:
             image.mul_(self._kept(body))
-        image = self._multiply(image, "rows_", self.group.order)
+        image = self._along_axes(image, "rows_").movedim(-1, 1)
         label, body, offsets = self.need("label"), self.get("body_label"), self._offsets()
         found = None if body is None else self._at(body, offsets)
         nearest = self._at(label, offsets)
         if self.group.classes > 0:
-            weights = self._multiply(self._classes(label, 0), "label_rows_", self.group.order)
-            return image, self._named(elect(weights, nearest)), found
+            weights = self._along_axes(self._classes(label), "label_rows_")
+            return image, self._named(elect(weights, nearest.long())), found
         if self.group.classes < 0:
             at = tuple(_along(self.need(f"at_{name}"), axis) for axis, name in enumerate(NAMES))
             return image, vote_about(label, at, nearest), found
@@ -189,10 +195,26 @@ class _Group:
                 volume = multiply_patches(volume, axis, rows)
         return volume
 
-    def _classes(self, label: Tensor, first: int) -> Image:
+    def _along_axes(self, volume: Image, prefix: str) -> Float[Tensor, "patch _ _ _ channel"]:
+        """Multiply x, then y, then z by the matrices of each patch; channels end up last.
+
+        Each product puts the axis that was last first, as memory lies, so that none is copied to be turned.
+        """
+        sizes = list(volume.shape[1:])
+        for name in reversed(NAMES):
+            rows, last = self.get(f"{prefix}{name}"), sizes.pop()
+            if rows is None:  # one voxel, or one that stays as it is
+                volume = volume.reshape(len(volume), -1, last).transpose(1, 2)
+            else:
+                volume = torch.bmm(rows, volume.reshape(len(volume), -1, last).transpose(1, 2))
+            sizes.insert(0, volume.shape[1])
+        z, y, x, channels = sizes
+        return volume.reshape(len(volume), z, y, x, channels)
+
+    def _classes(self, label: Tensor) -> Image:
         """Give one channel for each class: 1 where it is."""
-        classes = torch.arange(first, first + self.group.classes, device=label.device, dtype=label.dtype)
-        shape = (len(label), self.group.classes, *label.shape[1:])
+        classes = self.need("classes")
+        shape = (len(label), len(classes), *label.shape[1:])
         out = torch.empty(shape, device=label.device, dtype=torch.float32)
         return torch.eq(label[:, None], classes[:, None, None, None], out=out)
 
@@ -246,20 +268,17 @@ class _Group:
 
     def _turned_label(self, label: Tensor, grid: Tensor, code: Tensor) -> Tensor:
         """Elect each voxel's label; codes are labels and one, zero outside."""
-        inside = code > 0
         if self.group.classes == 0:
-            return code.sub_(1).mul_(inside)
+            return code.sub_(1).clamp_(min=0)
         clamped = grid.clamp(self.need("first"), self.need("last"))
-        nearest = code.sub_(1).clamp_(min=0)
         if self.group.classes < 0:
-            elected = vote_about(label, self._places(clamped, label), nearest.int() + 1) - 1
-            return elected.mul_(inside)
+            inside, nearest = code > 0, code.clamp(min=1).int()
+            return (vote_about(label, self._places(clamped, label), nearest) - 1).mul_(inside)
         rows = self.get("label_rows_z")
-        weights = self._classes(label if rows is not None else self._picked(label), 1)
+        weights = self._classes(label if rows is not None else self._picked(label))
         if rows is not None:
             weights = multiply_patches(weights, 0, rows)
-        elected = elect(self._read(weights, clamped), nearest)
-        return self._named(elected).mul_(inside)
+        return self._named(elect(self._read(weights, clamped), code.long(), 1, self.need("bonus")))
 
     def _places(self, grid: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """Give the places of a grid among the label's voxels, along (z, y, x)."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer, Num
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from ingradient_pl.transforms.labels import TIE
@@ -14,16 +14,24 @@ BLOCK_VOXELS = 1 << 23
 
 
 def elect(
-    weights: Float[Tensor, "patch class z y x"], nearest: Num[Tensor, "patch z y x"]
+    weights: Float[Tensor, "patch _ _ _ _"],
+    nearest: Int64[Tensor, "patch z y x"],
+    dim: int = -1,
+    bonus: Float[Tensor, " class"] | None = None,
 ) -> Integer[Tensor, "patch z y x"]:
     """Give the class with the most weight; ties go to the nearest voxel's, among others to the lowest.
 
     Args:
         weights: Of each class, changed in place.
         nearest: Class of the nearest voxel.
+        dim: Of the classes.
+        bonus: What is added to the nearest voxel's class, by class; None adds what decides ties.
     """
-    weights.scatter_(1, nearest.long()[:, None], TIE, reduce="add")
-    return weights.argmax(1)
+    if bonus is None:
+        weights.scatter_(dim, nearest.unsqueeze(dim), TIE, reduce="add")
+    else:
+        weights.scatter_add_(dim, nearest.unsqueeze(dim), bonus[nearest].unsqueeze(dim))
+    return weights.argmax(dim)
 
 
 def vote_about(
