@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from runs import composed
 
 import ingradient_pl as ip
+from ingradient_pl.cli.main import COMMANDS, OWN_MODULES
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.lazy import attach
 
@@ -38,6 +39,14 @@ def test_each_name_is_there_documented_and_typed(name):
     call = value.__init__ if inspect.isclass(value) else value
     hints = [hint for key, hint in inspect.get_annotations(call).items() if key != "return"]
     assert hints or not inspect.isfunction(call) or inspect.isclass(value)
+
+
+def test_every_command_is_a_function_of_its_name_with_its_options():
+    for command in set(COMMANDS) - set(OWN_MODULES):
+        name = command.replace("-", "_")
+        function = getattr(ip, name)
+        assert function.__module__ == f"ingradient_pl.commands.{name}"
+        assert not [option for option in inspect.signature(function).parameters if option.startswith("_")]
 
 
 def test_the_promised_names_are_there():
@@ -69,7 +78,7 @@ def test_a_package_without_such_a_name_says_what_it_has():
 
 
 def test_what_a_plan_becomes_is_what_the_config_makes(quick, tmp_path):
-    config = composed(quick, tmp_path)
+    config = composed([*quick, "data.draws.cases_per_batch=1"], tmp_path)  # the recipe's own
     module, data = instantiate(config.module), instantiate(config.data)
     assert ip.unet(data.plan).spec == module.network.spec
     assert ip.draws(data.plan) == data.draws

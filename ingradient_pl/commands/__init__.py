@@ -4,6 +4,7 @@ __all__ = [  # modules
     "compare",
     "evaluate",
     "export",
+    "export_nnunet",
     "import_nnunet",
     "load",
     "phantoms",
