@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Timer
 
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, ProcessWatch
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
@@ -38,17 +39,22 @@ def fit(
 
     Raises:
         Stopped: If the run was told to stop before its end.
+        LostRankError: If another process of the run is gone.
         ValueError: If nothing can be trained from the checkpoint, the run's time is limited and its schedule
             is not, or Lightning refuses the settings.
     """
     if resume is not None:
         check_resumable(Path(resume), trainer.max_epochs)
     check_time(trainer, module)
+    watch = ProcessWatch(trainer, lambda: _how_to_go_on(trainer))
     try:
-        with without_advice():
+        with without_advice(), watch:
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
-        raise Stopped(_how_to_go_on(trainer), by_signal=trainer.received_sigterm) from asked
+        raise _stopped(trainer, by_signal=watch.terminated) from asked
+    except RuntimeError as error:
+        _explain(trainer, watch, error)
+        raise
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
@@ -66,6 +72,24 @@ def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
         return f"{line}DATASET"
     kept = " --only validation" if data.split.kept else ""
     return f"{line}{shlex.quote(str(data.store.path))}{kept}"
+
+
+def _stopped(trainer: pl.Trainer, *, by_signal: bool) -> BaseException:
+    """Say once that the run was told to stop: the other ranks leave without a word."""
+    if trainer.global_rank:
+        return SystemExit(TERMINATED if by_signal else 1)
+    return Stopped(_how_to_go_on(trainer), by_signal=by_signal)
+
+
+def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError) -> None:
+    """Tell of a process that is gone, where that is behind an error; the first rank does so for all."""
+    lost = watch.explain(error)
+    if watch.was_terminated(error):
+        raise _stopped(trainer, by_signal=True) from error
+    if lost is not None and trainer.global_rank and watch.parent is not None:
+        raise SystemExit(1) from error
+    if lost is not None:
+        raise LostRankError(f"{lost}, and so the run ended. {_how_to_go_on(trainer)}") from error
 
 
 def check_resumable(file: Path, epochs: int | None) -> None:
