@@ -18,6 +18,8 @@ from hydra.utils import instantiate
 from torch.profiler import ProfilerActivity, profile
 from training_plans import SETTINGS, WIDE, Setting, build_data, make_config, random_input, to_device
 
+from ingradient_pl.cli.train_config import instantiate_group
+
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 TINY = Setting(4, (20, 24, 20), (1.0,) * 3, (1.0,) * 3, (16, 16, 16), 2, (8, 16))
@@ -83,10 +85,10 @@ def train(name: str, setting: Setting, keep: Callable[..., None]) -> None:
             "trainer.limit_val_batches=0",
             "data.workers=2",
         ]
-        overrides += ["+trainer.enable_checkpointing=false", "callbacks.images=null"]
         config = make_config(Path(folder) / "run", setting, overrides)
         clock = Clock()
-        trainer = instantiate(config.trainer, callbacks=[clock], logger=False)
+        callbacks = [*instantiate_group(config.callbacks), clock]
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
         if CUDA:
             torch.cuda.reset_peak_memory_stats()
         module, data = instantiate(config.module), instantiate(config.data)
