@@ -10,7 +10,7 @@ from patches import SCALED, some
 from torch.testing import assert_close
 
 from ingradient_pl.geometry import Grid
-from ingradient_pl.transforms import counter_noise, intensity, volumes
+from ingradient_pl.transforms import counter_noise, intensity, power_law, volumes
 from ingradient_pl.transforms.augment import NNUNET, Augment, BatchTransform
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.channel_intensity import ChannelIntensity
@@ -31,7 +31,7 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.prepare_packed import prepare_packed
 
-UNITS = (counter_noise, intensity, volumes)
+UNITS = (counter_noise, intensity, power_law, volumes)
 SHAPES = [(9, 12, 10), (1, 16, 12), (3, 16, 12), (8, 1, 9)]
 SETS = {"nnunet": NNUNET, "da5": DA5}
 SINGLE = [

@@ -12,7 +12,7 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
-from ingradient_pl.transforms import counter_noise, intensity, labels, volumes
+from ingradient_pl.transforms import counter_noise, intensity, labels, power_law, volumes
 from ingradient_pl.transforms import resample as resample_module
 from ingradient_pl.transforms.augment import NNUNET, Augment
 from ingradient_pl.transforms.intensity import BodyMask, GaussianNoise
@@ -208,7 +208,7 @@ def test_many_labels_as_16_bit_come_through():
     assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
 
 
-AUGMENTATION = (counter_noise, intensity, volumes)
+AUGMENTATION = (counter_noise, intensity, power_law, volumes)
 
 
 class Sleepless(TorchDispatchMode):

@@ -20,6 +20,7 @@ from ingradient_pl.transforms.channel_intensity import (
 from ingradient_pl.transforms.counter_noise import normal_noise
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
 from ingradient_pl.transforms.normalise import clip_
+from ingradient_pl.transforms.power_law import bend
 from ingradient_pl.transforms.resample import on_host
 from ingradient_pl.transforms.separable_filters import (
     Range,
@@ -30,10 +31,8 @@ from ingradient_pl.transforms.separable_filters import (
     side_by_side,
     within,
 )
-from ingradient_pl.transforms.volumes import Volumes, means, ranges, take_moments_
+from ingradient_pl.transforms.volumes import Volumes, means, ranges
 
-SMALLEST = 1e-7
-AXES = (0, 1, 2)
 Values = Float[Tensor, "row value"]
 Parameters = Float32[np.ndarray, "row value"]
 
@@ -226,19 +225,8 @@ class Gamma(ChannelIntensity):
     ) -> Volumes:
         """Bend by several powers: each leaves the ends where they are, so the next needs no new range."""
         gammas = [change for change in changes if isinstance(change, Gamma)]
-        mean, std, now = take_moments_(volumes)
-        low, high = ranges(volumes)
-        inverted = gammas[0].inverted
-        zero, span = (high, low - high) if inverted else (low, high - low)
-        span = span.clamp(max=-SMALLEST) if inverted else span.clamp(min=SMALLEST)
-        volumes = volumes.sub_(zero).div_(span)
-        for change, gamma in zip(gammas, values, strict=True):
-            if change.inverted != inverted:  # what is rounded must not fall below zero, or has no power
-                volumes, inverted = (1 - volumes).clamp_(min=0), change.inverted
-            volumes.pow_(_each(gamma))
-        if not gammas[0].keep_moments:
-            return volumes.mul_(span).add_(zero + (mean - now))
-        return _restore(volumes, mean, -std if inverted else std)
+        bends = [(_each(gamma), change.inverted) for change, gamma in zip(gammas, values, strict=True)]
+        return bend(volumes, bends, keep_moments=gammas[0].keep_moments)
 
 
 @dataclass(frozen=True)
@@ -305,17 +293,8 @@ class OneOf(BatchedIntensity):
 
 def _long(shape: Sequence[int]) -> tuple[int, ...]:
     """Give the axes of more than one voxel: there is nothing to filter along the others."""
-    return tuple(axis for axis in AXES if shape[axis] > 1)
+    return tuple(axis for axis, voxels in enumerate(shape) if voxels > 1)
 
 
 def _each(values: Float[Tensor, "row 1"]) -> Float[Tensor, "row 1 1 1"]:
     return values[:, :, None, None]
-
-
-def _restore(volumes: Volumes, mean: Tensor, std: Tensor) -> Volumes:
-    """Give volumes the mean and the deviation that they had; a negative deviation inverts them."""
-    _, std_now, mean_now = take_moments_(volumes)
-    ratio = std / std_now.clamp(min=SMALLEST)
-    if on_host(volumes):
-        return volumes.mul_(ratio).add_(mean)
-    return torch.addcmul(torch.addcmul(mean, mean_now, ratio, value=-1), volumes, ratio)
