@@ -7,6 +7,7 @@ from pathlib import Path
 
 import made_dicom
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 from made_dicom import (
@@ -23,6 +24,12 @@ from made_dicom import (
     places,
     save,
     stack,
+)
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
 )
 
 from ingradient_pl.datasets.sources import images_only
@@ -203,6 +210,11 @@ REFUSED = {
         lambda: interleaved(ImageType=(("ORIGINAL", "PRIMARY", "M"), ("ORIGINAL", "PRIMARY", "P"))),
         "several volumes",
     ),
+    "two frames of reference": (
+        lambda: changed(4, FrameOfReferenceUID=f"{ROOT}.77"),
+        "several volumes.*FrameOfReferenceUID",
+    ),
+    "a mosaic": (lambda: stack(ImageType=("ORIGINAL", "PRIMARY", "M", "MOSAIC")), "mosaic.*dcm2niix"),
     "three views of a localizer": (
         lambda: [
             made_dicom.plane(TRUTH[n], (0, 0, 0), n, view)
@@ -435,3 +447,35 @@ def test_real_series_are_read_as_itk_reads_them(real_data):
         np.testing.assert_allclose(volume.frame.origin, image.GetOrigin())
         np.testing.assert_allclose(volume.frame.direction, image.GetDirection(), atol=1e-6)
         assert not volume.remarks
+
+
+@pytest.mark.parametrize("syntax", ["implicit", "big endian", "deflated", "RLE", "no preamble"])
+@pytest.mark.parametrize("name", ["IM{:04d}.dcm", "IM{:04d}"])
+def test_every_way_of_storing_is_read(tmp_path, syntax, name):
+    slices = stack()
+    for one in slices:
+        if syntax == "RLE":
+            one.compress(RLELossless)
+        elif syntax == "big endian":
+            one.PixelData = np.frombuffer(one.PixelData, "<i2").astype(">i2").tobytes()
+            one["PixelData"].VR = "OW"
+        elif syntax != "no preamble":
+            one["PixelData"].VR = "OW"
+        syntaxes = {
+            "implicit": ImplicitVRLittleEndian,
+            "big endian": ExplicitVRBigEndian,
+            "deflated": DeflatedExplicitVRLittleEndian,
+        }
+        one.file_meta.TransferSyntaxUID = syntaxes.get(syntax, one.file_meta.TransferSyntaxUID)
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    for number, one in enumerate(shuffled(slices)):
+        path = folder / name.format(number)
+        pydicom.dcmwrite(path, one, enforce_file_format=True)
+        if syntax == "no preamble":
+            path.write_bytes(path.read_bytes()[132:])
+    if syntax == "no preamble" and not name.endswith(".dcm"):
+        with pytest.raises(ImageError, match="found 0"):
+            read_volume([folder])
+        return
+    check_places(folder)

@@ -4,6 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -75,6 +76,7 @@ def check_memory(path: Path, needed: int) -> None:
         )
 
 
+@cache
 def memory() -> int:
     """Bytes of memory that this process may take: the machine's, or its job's where that is less."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []

@@ -15,9 +15,6 @@ from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.simpleitk import simpleitk
 
-ZERO = "Zero-valued spacing"
-"""What ITK says of a header whose SpacingBetweenSlices is zero; the distance is known from the places."""
-
 LARGEST_VALUE = 8
 """Bytes of a voxel at most."""
 
@@ -115,7 +112,7 @@ def _pixels(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
     if len({(one.scale, one.stored) for one in slices}) == 1:
         voxels = _read(path, slices)
     elif several:
-        voxels = _unpack(slices)
+        voxels = _unpack(path, slices)
     else:
         voxels = np.concatenate([_read(path, [one]) for one in slices])
     return voxels if len({one.scale for one in slices}) == 1 else voxels.astype(np.float32)
@@ -127,33 +124,26 @@ def _read(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
     try:
         with keep_locale():
             image: Any = simpleitk().ReadImage(files if len(files) > 1 else files[0])
-    except RuntimeError as error:
-        if ZERO in str(error):
-            return _unpack(slices)
-        if len(files) > 1:
-            for one in slices:
-                _read(Path(f"{path}: {one.name}"), [one])  # names the slice at fault
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
-        raise ImageError(
-            f"{path}: the DICOM series cannot be read ({reason}). Is a slice damaged? Export it again."
-        ) from error
+    except RuntimeError:  # a spacing of zero, no preamble, a compression written in an odd way; or damage
+        return _unpack(path, slices)
     voxels: NDArray[Any] = simpleitk().GetArrayFromImage(image)
     voxels = voxels if voxels.ndim > 2 else voxels[None]  # noqa: PLR2004
     frames = [one.frame for one in slices]
     return voxels[frames] if len(files) == 1 and frames != list(range(len(voxels))) else voxels
 
 
-def _unpack(slices: Sequence[Slice]) -> NDArray[Any]:
-    """Read planes by pydicom, each with its own slope."""
+def _unpack(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
+    """Read planes by pydicom, each with its own slope: what SimpleITK does not read."""
     planes, opened = [], {}
     for one in slices:
         try:
             if one.file not in opened:
-                opened = {one.file: pydicom.dcmread(one.file).pixel_array}
-        except Exception as error:
+                opened = {one.file: pydicom.dcmread(one.file, force=True).pixel_array}
+        except Exception as error:  # every decoder has errors of its own
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ImageError(
-                f"{one.file}: its frames have several slopes, or a spacing of zero, and its pixels cannot be "
-                f"unpacked here ({error}). Save it uncompressed, or as NIfTI."
+                f"{path}: the pixels of {one.name} cannot be read ({reason}). Is it damaged? Export it "
+                "again, or save it uncompressed."
             ) from error
         stored = opened[one.file]
         plane = stored if stored.ndim == 2 else stored[one.frame]  # noqa: PLR2004

@@ -35,8 +35,9 @@ TIMES = (
     "DiffusionBValue",
     "InversionTime",
     "ComplexImageComponent",
+    "FrameOfReferenceUID",
 )
-"""What differs between volumes that are no one volume."""
+"""What differs between volumes that are no one volume; places in two frames cannot be compared."""
 
 TAGS = [
     *(

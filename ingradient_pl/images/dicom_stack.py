@@ -21,7 +21,7 @@ APART = 1e-3
 BESIDE = 0.2
 """Share of a pixel by which a slice may lie beside the line of the others: positions are rounded, too."""
 
-LOCALIZER = "LOCALIZER"
+LOCALIZER, MOSAIC = "LOCALIZER", "MOSAIC"
 SHOWN = 4
 
 Same = Callable[[Slice, Slice], bool]
@@ -93,6 +93,11 @@ def _check_alike(where: Path, slices: Sequence[Slice]) -> None:
         raise ImageError(
             f"{where}: {wrong[0].name} has the PixelSpacing {wrong[0].spacing}, so the size of its pixels is "
             "unknown. Export it again, or convert it to NIfTI with the right spacing."
+        )
+    if any(MOSAIC in one.kind for one in slices):
+        raise ImageError(
+            f"{where}: {slices[0].name} is a mosaic of slices whose places it does not tell. Convert it to "
+            "NIfTI with a program that knows the scanner's own notes, such as dcm2niix."
         )
     if any(one.scale[0] == 0 or not np.isfinite(one.scale).all() for one in slices):
         raise ImageError(f"{where}: a RescaleSlope of it is zero or no number. Export it again.")

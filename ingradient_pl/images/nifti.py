@@ -50,8 +50,14 @@ def read(path: Path, channels: int | None) -> RawImage:
         return _read_mgh(path, channels)
     if path.name.lower().endswith(PAIR):
         return _read_pair(path, channels)
-    content = read_extent(path, SIZE_2, lambda head: _extent(path, _parse(path, head)))
-    header = _parse(path, content)
+    headers: list[Any] = []
+
+    def extent(head: bytes) -> Extent:
+        headers.append(_parse(path, head))
+        return _extent(path, headers[0])
+
+    content = read_extent(path, SIZE_2, extent)
+    header = headers[0]
     return _raw_image(path, header, content, int(header["vox_offset"]), channels)
 
 

@@ -1,12 +1,13 @@
 """Spacing, origin and direction of a NIfTI header as ITK, and with it nnU-Net, reads them."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.images.frame import IDENTITY, Frame
+from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.raw_image import NEAR
 
 UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
@@ -23,6 +24,8 @@ LONGER = 1e-7
 
 CLOSE = 1e-3
 LPS = np.array([-1.0, -1.0, 1.0])
+IDENTITY_MATRIX = np.eye(AXES)
+CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
 
 
 class _Transform:
@@ -33,18 +36,18 @@ class _Transform:
     ) -> None:
         self.name, self.code, self.matrix, self.offset = name, code, matrix, offset
         with np.errstate(all="ignore"):
-            self.lengths = np.linalg.norm(matrix, axis=0)
+            self.lengths = np.sqrt((matrix * matrix).sum(axis=0))
             self.axes = matrix / self.lengths
+            product = self.axes @ self.axes.T
+        self.rectangular = bool(np.abs(product - IDENTITY_MATRIX).max() <= SKEWED)
+        """Whether ITK calls its axes orthonormal."""
 
     @property
     def spans(self) -> bool:
         """Whether its axes span space."""
-        return bool(np.isfinite(self.axes).all() and abs(np.linalg.det(self.axes)) > CLOSE)
-
-    @property
-    def rectangular(self) -> bool:
-        """Whether ITK calls its axes orthonormal."""
-        return self.spans and bool(np.abs(self.axes @ self.axes.T - np.eye(AXES)).max() <= SKEWED)
+        return self.rectangular or bool(
+            np.isfinite(self.axes).all() and abs(np.linalg.det(self.axes)) > CLOSE
+        )
 
 
 def frame_of(header: Any) -> tuple[Frame, tuple[str, ...]]:
@@ -69,7 +72,7 @@ def frame_of(header: Any) -> tuple[Frame, tuple[str, ...]]:
     signs = np.sign(zooms)
     sform, qform = _sform(header), _qform(header)
     taken = _preferred(sform, qform)
-    spacing, origin, axes = np.abs(zooms), np.zeros(AXES), np.array(IDENTITY).reshape(AXES, AXES) * signs
+    spacing, origin, axes = np.abs(zooms), np.zeros(AXES), IDENTITY_MATRIX * signs
     if taken is not None:
         if not taken.rectangular:
             remarks.append("the axes of its sform are not at right angles; they are kept as they are.")
@@ -103,15 +106,14 @@ def _disagreement(
     zooms: NDArray[np.float64],
 ) -> list[str]:
     remarks = []
-    if sform is not None and sform.rectangular and not np.allclose(sform.lengths, zooms, rtol=CLOSE):
+    if sform is not None and sform.rectangular and (np.abs(sform.lengths - zooms) > CLOSE * zooms).any():
         remarks.append(
             f"its sform has voxels of {_shown(sform.lengths)}, its 'pixdim' of {_shown(zooms)}; "
             "'pixdim' was taken, as ITK and nnU-Net do."
         )
     if sform is not None and qform is not None:
         ends = np.maximum(header["dim"][1 : AXES + 1].astype(np.float64) - 1, 0) * zooms
-        corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * ends
-        apart = corners @ (sform.axes - qform.axes).T + (sform.offset - qform.offset)
+        apart = (CORNERS * ends) @ (sform.axes - qform.axes).T + (sform.offset - qform.offset)
         farthest = float(np.linalg.norm(apart, axis=1).max())
         if not farthest <= NEAR * zooms.min():  # not a number, where the sform is empty
             far = f", corners up to {farthest:.3g} apart" if np.isfinite(farthest) else ""
@@ -158,7 +160,7 @@ def _rotation(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _finite(numbers: Any) -> NDArray[np.float64]:
     """Zero for what is not a number, which is how the NIfTI library reads a header."""
-    return np.nan_to_num(np.array(numbers, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.array([value if math.isfinite(value := float(number)) else 0.0 for number in numbers])
 
 
 def _shown(numbers: NDArray[np.float64]) -> str:
