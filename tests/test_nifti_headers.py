@@ -15,6 +15,7 @@ from made_nifti import Header, qform, sform, write
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import bounded_files
 from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
+from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.store.build import build_store
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
@@ -255,3 +256,38 @@ def test_what_a_header_leaves_open_reaches_the_summary(tmp_path):
     assert summary.count("micrometres") == 2
     assert summary.count("disagree") == 2
     assert "0.003" in summary
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".img"])
+def test_a_pair_of_header_and_voxels_is_read_as_itk_reads_it(tmp_path, ending):
+    voxels = np.arange(210, dtype=np.int16).reshape(made_nifti.SHAPE)
+    affine = np.diag([-1.0, -1.5, 3.0, 1.0])
+    nibabel.save(nibabel.Nifti1Pair(voxels, affine), tmp_path / "a.img")
+    path = tmp_path / f"a{ending}"
+    volume = read_volume([path], "stored")
+    found, spacing, origin, direction = seen_by_itk(path)
+    np.testing.assert_array_equal(volume.voxels[0], found)
+    np.testing.assert_allclose(volume.frame.spacing, spacing)
+    np.testing.assert_allclose(volume.frame.origin, origin)
+    np.testing.assert_allclose(volume.frame.direction, direction, atol=1e-6)
+    assert sorted(file.name for file in file_parts(path)) == ["a.hdr", "a.img"]
+    whole = (tmp_path / "a.img").read_bytes()
+    for spoilt in (whole[:-10], b""):
+        (tmp_path / "a.img").write_bytes(spoilt)
+        with pytest.raises(ImageError, match=r"a\.img: .*(truncated|empty).*again"):
+            read_volume([path])
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(ImageError, match=r"a\.img: no such file"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".img"])
+def test_an_analyze_image_is_bounded_too(tmp_path, ending):
+    voxels = np.arange(210, dtype=np.int16).reshape(made_nifti.SHAPE)
+    nibabel.save(nibabel.AnalyzeImage(voxels, np.diag([1.0, 1.5, 3.0, 1.0])), tmp_path / "a.img")
+    volume = read_volume([tmp_path / f"a{ending}"], "stored")
+    np.testing.assert_array_equal(volume.voxels[0], voxels.T)
+    np.testing.assert_allclose(volume.frame.spacing, (3.0, 1.5, 1.0))
+    (tmp_path / "a.img").write_bytes((tmp_path / "a.img").read_bytes()[:-10])
+    with pytest.raises(ImageError, match=r"a\.img: .*truncated.*again"):
+        read_volume([tmp_path / f"a{ending}"])
