@@ -187,7 +187,8 @@ def test_what_is_made_is_represented_on_a_line(quick, tmp_path, raw_phantoms, ph
 
 
 def test_a_machine_without_simpleitk_trains_and_predicts_nifti(raw_phantoms, tmp_path):
-    (tmp_path / "SimpleITK.py").write_text("raise ImportError('not here')", encoding="utf-8")
+    for name in ("SimpleITK", "pydicom"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')", encoding="utf-8")
     code = (
         "import ingradient_pl as ip, sys\n"
         f"store = ip.prepare({str(raw_phantoms)!r}, {str(tmp_path / 'store')!r})\n"

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_memory
-from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, read_slices
+from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, pydicom, read_slices
 from ingradient_pl.images.dicom_stack import Stack, stack
 from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
@@ -138,7 +137,7 @@ def _unpack(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
     for one in slices:
         try:
             if one.file not in opened:
-                opened = {one.file: pydicom.dcmread(one.file, force=True).pixel_array}
+                opened = {one.file: pydicom().dcmread(one.file, force=True).pixel_array}
         except Exception as error:  # every decoder has errors of its own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ImageError(

@@ -1,13 +1,13 @@
 """DICOM headers, read once: where each slice (or frame of a multi-frame object) lies and how it is stored."""
 
+import importlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.raw_image import ImageError
@@ -23,9 +23,6 @@ NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes whose pixels are not compressed."""
 
 PALETTE = "PALETTE COLOR"
-
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-"""How a hospital writes names and dates is not ours to mend; a warning for each slice hides what matters."""
 
 TIMES = (
     "EchoTime",
@@ -102,6 +99,26 @@ class Slice(NamedTuple):
         return np.stack([row, column, np.cross(row, column)])
 
 
+@cache
+def pydicom() -> Any:
+    """Give the module ``pydicom``, imported with the first DICOM file.
+
+    How a hospital writes names and dates is not ours to mend: a warning for each slice hides what matters.
+
+    Raises:
+        ImageError: If it cannot be imported.
+    """
+    try:
+        module: Any = importlib.import_module("pydicom")
+    except ImportError as error:
+        raise ImageError(
+            f"DICOM is read by pydicom, which cannot be imported ({error}). Install it: pip install "
+            "'pydicom>=3.0'. Stores and NIfTI files do without it."
+        ) from error
+    module.config.settings.reading_validation_mode = module.config.IGNORE
+    return module
+
+
 def is_dicom_file(path: Path) -> bool:
     """Whether a file is DICOM by its name, or by the four letters that stand in front."""
     if path.suffix.lower() in ENDINGS:
@@ -144,9 +161,9 @@ def _header(file: Path) -> tuple[Any, int]:
     named = file.suffix.lower() in ENDINGS
     try:
         with file.open("rb") as opened:
-            header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(TAGS), force=named)
+            header = pydicom().dcmread(opened, stop_before_pixels=True, specific_tags=list(TAGS), force=named)
             begin = opened.tell()
-    except InvalidDicomError:
+    except pydicom().errors.InvalidDicomError:
         return None, 0
     except Exception as error:  # a damaged header fails in many ways
         raise ImageError(f"{file}: it cannot be read as DICOM ({error}). Copy or export it again.") from error
