@@ -198,6 +198,8 @@ def test_phantoms_do_not_replace_a_data_set(monkeypatch, capsys, raw):
     before = seen(raw)
     assert outcome(monkeypatch, capsys, "phantoms", "--output", raw / "raw", "--cases", 1)[0] == 2
     assert outcome(monkeypatch, capsys, "phantoms", "--output", raw / "new", "--cases", 0)[0] == 2
+    arguments = ["--source", raw / "raw", "--store", raw / "new", "--workers", -3]
+    assert outcome(monkeypatch, capsys, "prepare", *arguments)[0] == 2
     assert seen(raw) == before
 
 

@@ -6,7 +6,7 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.messages import say, say_failure
+from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
@@ -40,10 +40,13 @@ def prepare(
         The store. Cases that could not be prepared are said, and are not in it.
 
     Raises:
+        UsageError: If there are no workers.
         SourceError: If the source is not a data set that can be read.
         StoreError: If the folder holds another data set, or the disk is full.
     """
     add_image_formats(image_formats)
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1; got {workers}.")
     summary = build_store(
         read_source(Path(source), group_pattern), Path(store), workers, progress, orientation
     )
