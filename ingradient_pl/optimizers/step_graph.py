@@ -249,8 +249,7 @@ def _constants(optimizer: Optimizer, network: nn.Module) -> Any:
     groups = [
         {key: value for key, value in group.items() if key not in MOVING} for group in optimizer.param_groups
     ]
-    learnt = [param.requires_grad for param in network.parameters()]
-    return groups, learnt, network.training
+    return groups, network.training
 
 
 def _compare(expected: Tensor, found: Tensor, wanted: Sequence[Tensor], reached: Sequence[Tensor]) -> None:
