@@ -129,6 +129,10 @@ def test_only_rates_may_change():
     graph.prepare(*batch)
     optimizer.param_groups[0]["lr"] = 0.1
     graph.prepare(*batch)
+    network.heads[0].weight.requires_grad = False
+    with pytest.raises(GraphError, match="other than its rates"):
+        graph.prepare(*batch)
+    network.heads[0].weight.requires_grad = True
     optimizer.param_groups[0]["momentum"] = 0.5
     with pytest.raises(GraphError, match="other than its rates"):
         graph.prepare(*batch)

@@ -120,7 +120,9 @@ class StepGraph:
             GraphError: If that cannot be done, or the record does something else.
         """
         if self._replay is not None and self._constants != _constants(self.optimizer, self.network):
-            raise GraphError("a setting of the optimiser other than its rates changes in the run")
+            raise GraphError(
+                "a setting of the optimiser other than its rates, or what is trained, changes in the run"
+            )
         if self._replay is not None and not self.checks:
             return
         before = _Snapshot(self.network, self.optimizer)
@@ -249,7 +251,8 @@ def _constants(optimizer: Optimizer, network: nn.Module) -> Any:
     groups = [
         {key: value for key, value in group.items() if key not in MOVING} for group in optimizer.param_groups
     ]
-    return groups, network.training
+    learnt = [param.requires_grad for group in optimizer.param_groups for param in group["params"]]
+    return groups, learnt, network.training
 
 
 def _compare(expected: Tensor, found: Tensor, wanted: Sequence[Tensor], reached: Sequence[Tensor]) -> None:
