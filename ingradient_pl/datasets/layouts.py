@@ -88,7 +88,7 @@ def channel_files(found: Named, channels: int, folder: Path, labelled: Collectio
         else:
             single.append((stem, path))
     stray = [path.name for _, path in single] if channels > 1 else []
-    cases = [_case(stem, (path,)) for stem, path in single if channels == 1]
+    cases = [case_of(stem, (path,)) for stem, path in single if channels == 1]
     faults: list[Fault] = []
     bare = 0
     for name, files in numbered.items():
@@ -96,16 +96,16 @@ def channel_files(found: Named, channels: int, folder: Path, labelled: Collectio
         named_by_labels = name not in labelled and all(stem in labelled for stem in stems.values())
         if channels == 1 and (0 not in files or named_by_labels):
             bare += sum(map(len, files.values()))
-            cases += [_case(stems[number], (path,)) for number, paths in files.items() for path in paths]
+            cases += [case_of(stems[number], (path,)) for number, paths in files.items() for path in paths]
             continue
         if _holds_all(files):
-            cases.append(_case(name, (files[0][0],)))
+            cases.append(case_of(name, (files[0][0],)))
             continue
         wrong = _channel_faults(name, files, channels, folder)
         faults += wrong
         if not wrong:
-            cases.append(_case(name, tuple(files[number][0] for number in range(channels))))
-    remarks = [f"{len(stray)} files are not named CASE_0000: {_some(stray)}."] if stray else []
+            cases.append(case_of(name, tuple(files[number][0] for number in range(channels))))
+    remarks = [f"{len(stray)} files are not named CASE_0000: {shorten(stray)}."] if stray else []
     if bare:
         remarks.append(f"{bare} files end in four digits, but not in _0000: the digits name the case.")
     return Layout(cases, tuple(faults), tuple(remarks))
@@ -182,72 +182,9 @@ def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("images"), list) or not entry["images"]:
             faults.append(Fault(name, folder / DESCRIPTION, "'dataset' gives no list of 'images' for it."))
             continue
-        label = _path(folder, entry["label"]) if entry.get("label") else None
-        cases.append(_case(name, tuple(_path(folder, file) for file in entry["images"]), label))
+        label = join_path(folder, entry["label"]) if entry.get("label") else None
+        cases.append(case_of(name, tuple(join_path(folder, file) for file in entry["images"]), label))
     return Layout(cases, tuple(faults))
-
-
-def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
-    """Sort the ``training`` list of the Medical Decathlon's ``dataset.json``, or of a datalist of MONAI's.
-
-    An image is a 4D file or a list of files. ``fold`` of an entry, or a list ``validation`` beside, is how
-    cases are divided. Files of one name in several folders are named after their folders as well.
-    """
-    entries: list[tuple[Any, str | None]] = [(entry, None) for entry in described["training"]]
-    folds = [entry.get("fold") for entry, _ in entries if isinstance(entry, Mapping)]
-    further = described.get("validation")
-    remarks = []
-    if isinstance(further, list) and further:
-        if any(fold is not None for fold in folds):
-            remarks.append(
-                f"the {len(further)} cases of 'validation' are left out: 'fold' divides the others."
-            )
-        else:
-            entries = [*((entry, "train") for entry, _ in entries), *((entry, "val") for entry in further)]
-    cases, faults = [], []
-    seen: set[tuple[Path, ...]] = set()
-    for number, (entry, split) in enumerate(entries):
-        made = _listed_case(entry, folder, split)
-        if isinstance(made, str):
-            faults.append(Fault(f"training[{number}]", folder / DESCRIPTION, made))
-        elif made.images in seen:
-            faults.append(Fault(made.name, made.images[0], "'training' names it twice. Keep one entry."))
-        else:
-            seen.add(made.images)
-            cases.append(made)
-    hidden = [case for case in cases if is_hidden(case.images[0])]
-    if hidden:
-        remarks.append(f"{len(hidden)} hidden files are left out: {_some([case.name for case in hidden])}.")
-    return Layout(_named_apart(cases), tuple(faults), tuple(remarks))
-
-
-def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str:
-    """Read an entry of a datalist, or say what is wrong with it."""
-    files = entry.get("image") if isinstance(entry, Mapping) else None
-    files = [files] if isinstance(files, str) else files
-    if not isinstance(files, list) or not files or not all(isinstance(file, str) and file for file in files):
-        return f"'training' gives no 'image' for it: {str(entry)[:60]!r}."
-    fold = entry.get("fold")
-    if fold is not None and (isinstance(fold, bool) or not str(fold).isdigit()):
-        return f"'fold' must be a number from 0; got {fold!r}."
-    images = tuple(_path(folder, file) for file in files)
-    label = _path(folder, entry["label"]) if entry.get("label") else None
-    name = strip_ending(images[0])
-    return _case(name, images, label)._replace(split=split if fold is None else str(fold))
-
-
-def _named_apart(cases: Sequence[CaseFiles]) -> list[CaseFiles]:
-    """Name files that share a name after their folders as well: ``patient1/ct``, ``patient2/ct``."""
-    cases = [case for case in cases if not is_hidden(case.images[0])]
-    count: dict[str, int] = {}
-    for case in cases:
-        count[case.name] = count.get(case.name, 0) + 1
-    made = []
-    for case in cases:
-        above = case.images[0].parent.name
-        name = f"{above}_{case.name}" if count[case.name] > 1 and above else case.name
-        made.append(case._replace(name=name, group=name))
-    return made
 
 
 def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()) -> Layout:
@@ -258,9 +195,9 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
         return pairs_layout(folder)
     found = find_images(folder, "")
     if dicom.holds_series(folder) and not any(path.is_file() and not is_picture(path) for _, path in found):
-        return Layout([_case(folder.name, (folder,))])
+        return Layout([case_of(folder.name, (folder,))])
     if not any(CHANNEL.match(stem) for stem, _ in found):
-        return Layout([_case(stem, (path,)) for stem, path in found])
+        return Layout([case_of(stem, (path,)) for stem, path in found])
     return channel_files(found, channels, folder, labelled)
 
 
@@ -297,10 +234,11 @@ def pair_case(array: Path, properties: Path) -> CaseFiles | Fault:
         held = pairs.keys(array)
     except Exception as error:  # noqa: BLE001 - a damaged archive fails in many ways: one case, not all
         return Fault(array.stem, array, f"not a readable npz ({error}). Save or copy it again.")
-    return _case(array.stem, (array, properties), array if "y" in held else None)
+    return case_of(array.stem, (array, properties), array if "y" in held else None)
 
 
-def _case(name: str, images: tuple[Path, ...], label: Path | None = None) -> CaseFiles:
+def case_of(name: str, images: tuple[Path, ...], label: Path | None = None) -> CaseFiles:
+    """Give a case whose patient is not known yet."""
     return CaseFiles(name, images, label, name)
 
 
@@ -309,9 +247,11 @@ def _own_ending(path: Path) -> str:
     return path.name[len(path.name) - len(ending(path)) :]
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
+def shorten(names: Sequence[str], most: int = 3) -> str:
+    """Name the first of many."""
     return ", ".join(sorted(names)[:most]) + (", ..." if len(names) > most else "")
 
 
-def _path(folder: Path, file: object) -> Path:
+def join_path(folder: Path, file: object) -> Path:
+    """Give a path of a description, relative to its folder; variables of the system are filled in."""
     return folder / os.path.expandvars(str(file))

@@ -8,12 +8,12 @@ from typing import Any
 
 from ingradient_pl.datasets import tables
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
+from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layouts import (
     DESCRIPTION,
     FIRST_CHANNEL,
     Layout,
-    datalist_layout,
     holds_pairs,
     mapped_layout,
     pair_case,
