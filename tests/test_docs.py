@@ -12,6 +12,7 @@ from doc_blocks import DOCS, NOT_RUN, blocks, run_page
 from runs import outcome
 
 import ingradient_pl as ip
+from ingradient_pl.messages import LOGGER
 
 PAGES = sorted(page for page in DOCS.glob("*.md") if any(kind not in NOT_RUN for kind, _ in blocks(page)))
 
@@ -27,9 +28,11 @@ def test_a_page_runs(monkeypatch, capsys, tmp_path, page):
     shutil.copytree(DOCS / "extend", tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(sys, "path", [*sys.path])
+    level = LOGGER.level
     try:
         run_page(page, call)
     finally:
+        LOGGER.setLevel(level)  # a page shows how to silence it
         for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
             del sys.modules[name]
 
