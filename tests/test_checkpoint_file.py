@@ -14,6 +14,7 @@ from tiny_models import TASK, network, plan
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, write_content
 from ingradient_pl.lightning.checkpoint_io import WholeCheckpointIO
+from ingradient_pl.lightning.training import check_resumable
 
 
 def content():
@@ -142,3 +143,16 @@ def test_no_checkpoint_comes_over_a_network(address):
     for read in (check_sums, load, WholeCheckpointIO().load_checkpoint):
         with pytest.raises(checkpoint.CheckpointError, match="address"):
             read(address)
+
+
+def test_where_the_last_state_is_damaged_the_best_one_is_offered(tmp_path):
+    for name in ("last", "best"):
+        write_content(tmp_path / f"{name}.ckpt", content())
+    last = tmp_path / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    with pytest.raises(checkpoint.CheckpointError, match=r"last\.ckpt.*whole.*cp .*best\.ckpt .*last\.ckpt"):
+        check_resumable(last, 5)
+    (tmp_path / "best.ckpt").write_bytes(b"PK")
+    with pytest.raises(checkpoint.CheckpointError, match=r"last\.ckpt") as caught:
+        check_resumable(last, 5)
+    assert "best.ckpt" not in str(caught.value)

@@ -1,6 +1,5 @@
 """Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from ingradient_pl.datasets.layouts import (
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
@@ -220,7 +220,7 @@ def _description(folder: Path, name: str = DESCRIPTION) -> dict[str, Any] | None
     if not file.is_file():
         return None
     try:
-        plain = json.loads(file.read_text(encoding="utf-8-sig"))
+        plain = read_json(file, "utf-8-sig")
     except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
     if not isinstance(plain, dict):

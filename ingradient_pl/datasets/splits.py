@@ -1,6 +1,5 @@
 """Which cases train and which validate, in which fold: no patient on both sides."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.short_repr import short_repr
 
 TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
@@ -195,7 +195,7 @@ def from_file(path: Path, groups: Mapping[str, str]) -> list[Split]:
         ValueError: If it is no such file, names cases that are not there, or has a patient on both sides.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path)
         made = [Split(tuple(sorted(fold["train"])), tuple(sorted(fold["val"]))) for fold in plain]
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file. Give a splits_final.json, or leave it out.") from error

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.images import pairs
+from ingradient_pl.plain_values import parse_json
 from ingradient_pl.task import Task
 
 IMAGE = "image"
@@ -124,7 +124,7 @@ def _rows(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            plain = json.loads(text)
+            plain = parse_json(text)
             own = plain if isinstance(plain, Mapping) else {"cases": plain}
             return [dict(row) for row in own["cases"]], own
         heading = text.split("\n", 1)[0]

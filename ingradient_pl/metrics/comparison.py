@@ -1,6 +1,5 @@
 """Two runs on the same cases: how they differ, how sure that is, and whether chance would do it."""
 
-import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from scipy import stats
 from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import columns
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.short_repr import short_repr
 
 MEAN = "mean of labels"
@@ -140,7 +140,7 @@ def described(comparison: Comparison) -> dict[str, Any]:
 
 def _read(path: Path) -> Scores:
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path)
         entries = [
             (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
         ]

@@ -1,6 +1,5 @@
 """A model that nnU-Net trained, brought along: its plans, its task and the weights of its folds."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 
@@ -95,7 +95,7 @@ def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[P
 def _task(folder: Path) -> Task:
     path = folder / "dataset.json"
     try:
-        return task_of(json.loads(path.read_text(encoding="utf-8")), folder)
+        return task_of(read_json(path), folder)
     except (OSError, ValueError, SourceError) as error:
         raise CheckpointError(f"{path} does not tell the model's channels and labels: {error}") from error
 

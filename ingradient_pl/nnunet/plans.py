@@ -1,11 +1,11 @@
 """Plans that nnU-Net wrote (``nnUNetPlans.json``), read as plans of ours: a trained model needs them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.topology import Topology
 from ingradient_pl.task import Task
@@ -47,7 +47,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
     if not path.is_file():
         raise FileNotFoundError(f"There is no plans file {path}. nnU-Net writes it when it plans a data set.")
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        whole = read_json(path)
         wanted = list(whole["configurations"]) if names is None else list(names)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a plans file of nnU-Net, version 2: {error!r}.") from error
