@@ -53,7 +53,8 @@ def test_every_job_of_a_sweep_starts_its_own_ranks_in_its_own_folder(quick, tmp_
         line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    runs = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    folders = (path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    runs = sorted(path for path in folders if not path.name.startswith("."))
     assert [run.name for run in runs] == ["0", "1"]
     for run in runs:
         assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4

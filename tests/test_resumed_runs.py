@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -202,3 +207,27 @@ def test_a_sweep_goes_on_where_it_was(quick, tmp_path, monkeypatch, capsys):
     score = json.loads((tmp_path / "sweep" / "0" / ".hydra" / "score.json").read_text())
     assert str(score["val/dice"])[:8] in table
     assert any("widths=[4,6,8]" in entry for entry in score["overrides"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
+def test_a_sweep_told_to_stop_starts_no_further_job(tmp_path, quick, number, code):
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "epochs=1000", "seed=0,1"]
+    process = subprocess.Popen(
+        [*line, f"hydra.sweep.dir={tmp_path}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # whoever runs the tests may ignore it
+    )
+    last = tmp_path / "0" / "checkpoints" / "last.ckpt"
+    for _ in range(1200):
+        if last.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    assert f"Go on with it: resume={tmp_path}" in err
+    assert not (tmp_path / "1").exists()
