@@ -258,3 +258,20 @@ def test_measures_see_no_more_than_the_label_and_find_the_same(folders):
     assert scores[2]["ASSD"] == SurfaceDistances()(*whole, (2.0, 1.0, 1.0))["ASSD"]
     assert scores[2]["lesions_false"] == 1
     assert math.isnan(scores[9]["HD95"])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+@pytest.mark.parametrize("axis", range(3))
+def test_what_is_flat_is_measured_as_in_its_whole_image(tmp_path, axis, slices):
+    """A label of one slice: in a 2D image its outline counts, in a volume all of it, wherever it lies."""
+    task, arrays = Task(("MR",), {"background": 0, "organ": 1}), []
+    for folder, start in (("predictions", 4), ("labels", 7)):
+        label = np.zeros((slices, 30, 30), dtype=np.uint8)
+        label[slices // 2, start : start + 15, 5:20] = 1
+        arrays.append(np.moveaxis(label, 0, axis))
+        write(tmp_path / folder / "case.nii.gz", arrays[-1], (1.0, 1.0, 1.0))
+    found = evaluate(tmp_path / "predictions", tmp_path / "labels", task, measures=[SurfaceDistances()])
+    whole = SurfaceDistances()(*(label == 1 for label in arrays), (1.0, 1.0, 1.0))
+    scores = found.cases[0].scores[1]
+    assert {name: scores[name] for name in whole} == pytest.approx(whole)
+    assert (whole["ASSD"] > 1) == (slices == 1)

@@ -95,3 +95,58 @@ def test_without_voxels_there_is_no_score_and_a_missed_object_is_infinitely_far(
 def test_a_tolerance_that_is_no_distance_is_refused(tolerance):
     with pytest.raises(ValueError, match="tolerance must be a distance"):
         SurfaceDistances(tolerance)
+
+
+def discs(seed, size=48):
+    """Two overlapping discs with holes and notches."""
+    rng, axes = np.random.default_rng(seed), np.ogrid[:size, :size]
+    masks = []
+    for _ in range(2):
+        middle, radius = rng.uniform(size * 0.4, size * 0.6, 2), rng.uniform(6, size * 0.38)
+        away = np.hypot(*(axis - at for axis, at in zip(axes, middle, strict=True)))
+        masks.append((away <= radius) & (rng.random((size, size)) > 0.02))
+    return masks
+
+
+def outline(mask, spacing):
+    """Voxels of a 2D mask with a side that is not covered, in mm: one by one, by hand."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return np.argwhere(mask & ~inner) * spacing
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_slice_is_measured_by_its_outline_as_in_2d(axis, seed):
+    spacing, tolerance = (0.8, 1.3), 1.5
+    flat = discs(seed)
+    ours, theirs = (outline(mask, spacing) for mask in flat)
+    apart = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+    there, back = apart.min(axis=1), apart.min(axis=0)
+    both = np.concatenate([there, back])
+    thick = [*spacing[:axis], 5.0, *spacing[axis:]]
+    scores = SurfaceDistances(tolerance)(*(np.expand_dims(mask, axis) for mask in flat), thick)
+    assert scores == pytest.approx(
+        {
+            "HD95": max(np.percentile(way, 95) for way in (there, back)),
+            "ASSD": both.mean(),
+            "NSD": (both <= tolerance).mean(),
+        }
+    )
+
+
+def test_a_line_is_measured_by_its_ends_and_a_voxel_by_itself():
+    line = np.zeros((1, 30, 1), dtype=bool)
+    line[0, 5:20] = True
+    there, back = surface_distances(line, np.roll(line, 3, axis=1), (1.0, 2.0, 1.0))
+    assert there.tolist() == back.tolist() == [6.0, 6.0]
+    voxel = np.ones((1, 1, 1), dtype=bool)
+    assert SurfaceDistances()(voxel, voxel, (1, 1, 1)) == {"HD95": 0.0, "ASSD": 0.0, "NSD": 1.0}
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_flat_object_in_a_volume_has_a_surface_above_and_below(axis):
+    flat = [np.expand_dims(mask, axis) for mask in discs(5, 24)]
+    volume = [np.pad(mask, [(2, 2) if at == axis else (0, 0) for at in range(3)]) for mask in flat]
+    there, back = surface_distances(*volume, (1.0, 1.0, 1.0))
+    assert (len(there), len(back)) == tuple(mask.sum() for mask in flat)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.images import formats
 from ingradient_pl.images.raw_image import describe_difference
-from ingradient_pl.metrics.evaluation_boxes import box_of, shared_boxes
+from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, integers_of, unnamed_values
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
@@ -26,7 +26,7 @@ Mask = Bool[np.ndarray, "z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
 """A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers.
 
-It sees the box that holds the label in both, and no more.
+It sees the box that holds the label in both, and no more; an axis of one voxel is one of the whole image.
 """
 
 Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
@@ -274,7 +274,8 @@ def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     if rules.measures:
         boxes = shared_boxes(found, truth)
         for label in rules.labels:
-            box = box_of(label if isinstance(label, tuple) else (label,), boxes)
+            tight = box_of(label if isinstance(label, tuple) else (label,), boxes)
+            box = tight if tight is NOWHERE else widen_thin(tight, truth.shape)
             seen = np.isin(truth[box], [] if ignore is None else [ignore], invert=True)
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:

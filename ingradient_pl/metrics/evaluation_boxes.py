@@ -37,3 +37,26 @@ def box_of(values: Sequence[int], boxes: Mapping[int, Sequence[Box]]) -> Box:
         for axis in zip(*found, strict=True)
     )
     return z, y, x
+
+
+def widen_thin(box: Box, shape: Sequence[int]) -> Box:
+    """Take in a neighbouring slice along each axis on which a box, but not the image, is one voxel thick.
+
+    So a measure can tell a single slice (2D), which has no surface above and below, from a flat object in a
+    volume, which has.
+
+    Args:
+        box: Of a label.
+        shape: Voxels of the whole image (z, y, x).
+
+    >>> widen_thin((slice(4, 5), slice(0, 1), slice(2, 9)), (5, 1, 20))
+    (slice(3, 5, None), slice(0, 1, None), slice(2, 9, None))
+    """
+    z, y, x = (_widened(part, count) for part, count in zip(box, shape, strict=True))
+    return z, y, x
+
+
+def _widened(part: slice, count: int) -> slice:
+    if part.stop - part.start > 1 or count == 1:
+        return part
+    return slice(part.start - 1, part.stop) if part.start else slice(0, 2)

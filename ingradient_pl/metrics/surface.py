@@ -21,7 +21,8 @@ class SurfaceDistances:
 
     A surface is made of the voxels of a mask of which a face is not covered by the mask (the image's edge
     covers nothing), each taken as the point at its centre. From every one of them the distance to the nearest
-    of the other surface is measured, both ways, exactly.
+    of the other surface is measured, both ways, exactly. Along an axis of a single voxel there are no faces:
+    the surface of a mask in a single slice is its outline, as in 2D.
 
     ``HD95`` is the larger of the two ways' 95th percentiles in mm, ``ASSD`` the mean of all distances in mm,
     ``NSD`` the share of all surface voxels that lie no farther than the tolerance from the other surface.
@@ -49,7 +50,8 @@ class SurfaceDistances:
         """Measure one label of one case.
 
         Args:
-            prediction: Voxels of the label as found.
+            prediction: Voxels of the label as found, on the whole image or on a box of it that is one voxel
+                thick only where the image is.
             reference: The same as they should be.
             spacing: Size of a voxel in mm along (z, y, x).
         """
@@ -73,12 +75,13 @@ def surface_distances(
     """Give the distances in mm from each surface voxel of one mask to the other's surface, and back.
 
     Args:
-        one: Mask with a voxel at least.
+        one: Mask with a voxel at least; an axis of one voxel is taken for one of a 2D image.
         other: A second one on the same voxels.
         spacing: Size of a voxel in mm along (z, y, x).
     """
     box = ndimage.find_objects((one | other).view(np.uint8))[0]  # nothing outside it is asked for
-    borders = [_border(mask[box]) for mask in (one, other)]
+    faces = _faces(one.shape)
+    borders = [_border(mask[box], faces) for mask in (one, other)]
     there, back = (
         ndimage.distance_transform_edt(~target, sampling=list(spacing))[start]
         for start, target in (borders, borders[::-1])
@@ -86,6 +89,18 @@ def surface_distances(
     return there, back
 
 
-def _border(mask: Mask) -> Mask:
-    border: Mask = mask & ~ndimage.binary_erosion(mask)
+def _faces(shape: Sequence[int]) -> Bool[np.ndarray, "3 3 3"]:
+    """A voxel and its neighbours by a face, along the axes that have more than one voxel."""
+    faces = np.zeros((3, 3, 3), dtype=bool)
+    faces[1, 1, 1] = True
+    for axis, count in enumerate(shape):
+        if count > 1:
+            np.moveaxis(faces, axis, 0)[:, 1, 1] = True
+    return faces
+
+
+def _border(mask: Mask, faces: Bool[np.ndarray, "3 3 3"]) -> Mask:
+    if faces.sum() == 1:  # an image of one voxel
+        return mask
+    border: Mask = mask & ~ndimage.binary_erosion(mask, faces)
     return border
