@@ -37,7 +37,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     surface: bool = False,  # noqa: FBT001
     tolerance: float = 2.0,
     lesions: bool = False,  # noqa: FBT001
-    overlap: float = 0.0,
+    overlap: float = 0.1,
     seed: int = 0,
     measures: list[str | Measure] | None = None,
     image_formats: list[str] | None = None,
@@ -58,9 +58,10 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         surface: Whether to measure surface distances too: HD95 and ASSD in mm, and NSD. A label that only one
             of the two files holds is infinitely far (NSD 0); one that neither holds has no score.
         tolerance: Distance in mm up to which NSD takes surfaces to agree.
-        lesions: Whether to count lesions (pieces whose voxels touch) found, missed and invented.
-        overlap: Share of a lesion, in [0, 1), of which more must be covered for it to count as found; 0 asks
-            for one voxel.
+        lesions: Whether to count lesions (pieces whose voxels touch) found, missed and invented; each is
+            matched with one predicted piece at most.
+        overlap: Intersection over union, in [0, 1), that a lesion and its predicted piece must exceed for it
+            to count as found; 0 asks for one common voxel.
         seed: Another seed, other resamples of the cases for the 95 % intervals.
         measures: Further scores by dotted name, such as [my_package.Volume]: a class or function that takes
             prediction and reference (z, y, x) and the voxels' size in mm, and gives numbers by name.
