@@ -111,3 +111,74 @@ def test_the_command_prints_a_table_and_writes_what_it_says(monkeypatch, capsys,
     assert "Wilcoxon p" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())["labels"]["1"]
     assert written["low"] < written["difference"] < written["high"]
+
+
+def visits(path, dice, groups=None):
+    """A summary of patients' visits, ``dice`` by patient; ours tells who is whose, nnU-Net's does not."""
+    scores = {f"p{who}_visit{at}": {"1": x} for who, row in enumerate(dice) for at, x in enumerate(row)}
+    plain = json.loads(write(path, scores).read_text())
+    path.write_text(json.dumps(plain if groups is None else {**plain, "spread": {"groups": groups}}))
+    return path
+
+
+def test_scans_of_one_patient_count_once(tmp_path):
+    """Twelve visits of three patients: a test over cases would be sure, over patients it cannot be."""
+    dice = np.linspace(0.5, 0.7, 12).reshape(3, 4)
+    first, second = visits(tmp_path / "a.json", dice), visits(tmp_path / "b.json", dice + dice / 10)
+    patients, cases = (
+        compare(first, second, np.random.default_rng(0), group_pattern=pattern)
+        for pattern in (None, "^(.+)$")
+    )
+    ours, theirs = patients.rows[0], cases.rows[0]
+    assert (ours.cases, ours.patients, theirs.patients) == (12, 3, 12)
+    assert ours[1:5] == theirs[1:5]
+    assert ours.p == pytest.approx(2 / 2**3)
+    assert theirs.p == pytest.approx(2 / 2**12)
+    assert ours.high - ours.low > 1.3 * (theirs.high - theirs.low)
+    assert "95 % intervals over 3 patients (12 cases of 3 patients" in comparison_table(patients)
+    assert "over 12 patients (12 cases, each" in comparison_table(cases)
+    assert (described(patients)["patients"], described(patients)["labels"]["1"]["patients"]) == (3, 3)
+
+
+def test_the_patients_that_either_file_tells_are_those_of_both(tmp_path):
+    dice = np.linspace(0.5, 0.7, 8).reshape(4, 2)
+    names = [f"p{who}_visit{at}" for who in range(4) for at in range(2)]
+    told = {name: "left" if name < "p2" else "right" for name in names}
+    plain, ours = visits(tmp_path / "a.json", dice), visits(tmp_path / "b.json", dice, told)
+    own = visits(tmp_path / "c.json", dice, {name: name for name in names})
+    for files, count in (((plain, plain), 4), ((plain, ours), 2), ((ours, own), 2), ((own, own), 8)):
+        for pair in (files, files[::-1]):
+            assert compare(*pair, np.random.default_rng(0)).rows[0].patients == count
+    wrong = visits(tmp_path / "d.json", dice, 3)
+    with pytest.raises(ComparisonError, match=r"d\.json is not a summary"):
+        compare(wrong, plain, np.random.default_rng(0))
+
+
+def test_one_patient_has_no_interval_and_no_significance(tmp_path):
+    scores = {f"x{at}": {"1": 0.5 + at / 50} for at in range(6)}
+    better = {name: {"1": labels["1"] * 1.1} for name, labels in scores.items()}
+    files = []
+    for name, values in (("a", scores), ("b", better)):
+        plain = json.loads(write(tmp_path / f"{name}.json", values).read_text())
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps({**plain, "spread": {"groups": dict.fromkeys(scores, "x")}}))
+    comparison = compare(*files, np.random.default_rng(0))
+    row = comparison.rows[0]
+    assert math.isnan(row.low)
+    assert math.isnan(row.high)
+    assert row.p == 1
+    assert "No interval: there is one patient (6 cases)." in comparison_table(comparison)
+
+
+def test_a_difference_that_is_none_is_found_as_seldom_as_promised_over_patients_only(tmp_path):
+    """8 patients with 5 alike visits: at 5 % a test over cases finds in many runs what is not there."""
+    found = {None: 0, "^(.+)$": 0}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        first = rng.uniform(0.6, 0.8, (8, 5))
+        apart = rng.normal(0, 0.05, (8, 1)) + rng.normal(0, 0.01, (8, 5))
+        files = visits(tmp_path / "a.json", first), visits(tmp_path / "b.json", first + apart)
+        for pattern in found:
+            found[pattern] += compare(*files, rng, group_pattern=pattern).rows[0].p < 0.05
+    assert found[None] <= 8
+    assert found["^(.+)$"] >= 15

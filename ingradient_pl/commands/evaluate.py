@@ -7,6 +7,7 @@ import numpy as np
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
@@ -14,6 +15,7 @@ from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_report import HEADLINE, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
+from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import labels_task
@@ -39,6 +41,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     lesions: bool = False,  # noqa: FBT001
     overlap: float = 0.1,
     seed: int = 0,
+    group_pattern: str | None = None,
     measures: list[str | Measure] | None = None,
     image_formats: list[str] | None = None,
 ) -> Evaluation:
@@ -62,7 +65,10 @@ def evaluate(  # noqa: PLR0913 - one argument an option
             matched with one predicted piece at most.
         overlap: Intersection over union, in [0, 1), that a lesion and its predicted piece must exceed for it
             to count as found; 0 asks for one common voxel.
-        seed: Another seed, other resamples of the cases for the 95 % intervals.
+        seed: Another seed, other resamples of the patients for the 95 % intervals.
+        group_pattern: Regular expression that finds a patient's name in a case's name, in its first group. If
+            not given: the patients that a store (of labels or dataset), a table or a data set of labels
+            tells, else what the cases' names do, as for prepare.
         measures: Further scores by dotted name, such as [my_package.Volume]: a class or function that takes
             prediction and reference (z, y, x) and the voxels' size in mm, and gives numbers by name.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
@@ -73,11 +79,13 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     Raises:
         FileNotFoundError: If a folder or the description is not there.
         EvaluationError: If files are missing or do not fit each other.
+        GroupError: If group_pattern is not a regular expression with a group.
         OutputError: If the report would replace a file that is read, or one of a data set.
     """
     add_image_formats(image_formats)
     for report in (output, csv):
         check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
+    group_cases([], group_pattern or PATTERN)  # refused before anything is read
     task = task_beside(Path(predictions), Path(labels), dataset)
     chosen: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
@@ -86,6 +94,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     evaluation = evaluations.evaluate(
         *(Path(predictions), Path(labels), task), measures=chosen, complete=complete, same_space=same_space
     )
+    evaluation = evaluation._replace(groups=_groups(evaluation, dataset, group_pattern))
     if output is not None:
         write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
@@ -96,12 +105,19 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     return evaluation
 
 
+def _groups(evaluation: Evaluation, dataset: object, pattern: str | None) -> dict[str, str]:
+    if pattern is not None:
+        return group_cases([case.name for case in evaluation.cases], pattern)
+    return {**evaluation.groups, **store_groups(dataset)}
+
+
 def _say_scores(evaluation: Evaluation, seed: int) -> None:
     known = next(iter(evaluation.cases[0].scores.values()))
     own = [name for name in known if name not in (*SHOWN, *COUNTS)]
     for name in (*(name for name in SHOWN if name in known), *own):
         text = table(evaluation, name, cases=name == HEADLINE, rng=np.random.default_rng(seed))
         say(f"{text}\n")
+    say(describe_patients(evaluation.patients))
     for remark in evaluation.remarks:
         say(f"Note: {remark}")
 

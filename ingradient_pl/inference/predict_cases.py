@@ -170,7 +170,8 @@ def score_cases(
         return CaseScores(case.name, case.images[0], Path(case.label or ""), scores, unnamed)
 
     answers, failures = _run(predictor, cases, score, say, progress=progress)
-    return ScoreReport(Evaluation(labels, answers, []), failures, time.monotonic() - started)
+    groups = {case.name: case.group for case in cases}
+    return ScoreReport(Evaluation(labels, answers, [], groups), failures, time.monotonic() - started)
 
 
 def read_case(case: CaseFiles, task: Task, orientation: str) -> Volume:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from scipy import stats
 
+from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import columns
+from ingradient_pl.metrics.patients import describe_patients, number_groups, unite_groups
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.short_repr import short_repr
 
@@ -42,6 +44,8 @@ class Difference(NamedTuple):
         high: Upper bound.
         p: Of Wilcoxon's signed-rank test, two-sided: how often runs that do not differ would look so; NaN
             without a case, 1 where no case differs.
+        patients: Those that interval and test are over: all cases of one are drawn together, and the test is
+            on the mean of each. NaN bounds where there is one only.
     """
 
     label: str
@@ -52,6 +56,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
+    patients: int
 
 
 class Comparison(NamedTuple):
@@ -61,17 +66,25 @@ class Comparison(NamedTuple):
         score: Name of the score.
         rows: One for each label, and one for the mean of each case's labels.
         cases: How many cases the two files hold.
+        groups: Patient of each case.
     """
 
     score: str
     rows: list[Difference]
     cases: int
+    groups: dict[str, str]
 
     def __repr__(self) -> str:
         return short_repr(self)
 
 
-def compare(first: Path, second: Path, rng: np.random.Generator, score: str = "Dice") -> Comparison:
+def compare(
+    first: Path,
+    second: Path,
+    rng: np.random.Generator,
+    score: str = "Dice",
+    group_pattern: str | None = None,
+) -> Comparison:
     """Hold two summary.json files, ours or nnU-Net's, against each other case by case.
 
     Args:
@@ -79,11 +92,15 @@ def compare(first: Path, second: Path, rng: np.random.Generator, score: str = "D
         second: That of the second, on the same cases and labels.
         rng: Where chance comes from for the intervals.
         score: Which score.
+        group_pattern: Regular expression with a group that finds the patient in a case's name. None: as the
+            files tell (cases are together that either has together), by the cases' names where neither does.
 
     Raises:
+        GroupError: If the pattern is not a regular expression with a group.
         ComparisonError: If a file is no such summary, or cases, labels or the score are not the same in both.
     """
-    runs = [_read(Path(file)) for file in (first, second)]
+    read = [_read(Path(file)) for file in (first, second)]
+    runs, told = [scores for scores, _ in read], [groups for _, groups in read if groups]
     _check_same("cases", [set(run) for run in runs], (first, second))
     labels = [[label for case in run.values() for label in case] for run in runs]
     _check_same("labels", [set(names) for names in labels], (first, second))
@@ -92,12 +109,20 @@ def compare(first: Path, second: Path, rng: np.random.Generator, score: str = "D
         _table(run, sorted(runs[0]), order, score, file)
         for run, file in zip(runs, (first, second), strict=True)
     ]
+    cases = sorted(runs[0])
+    if group_pattern is not None or not told:
+        groups = group_cases(cases, PATTERN if group_pattern is None else group_pattern)
+    else:
+        groups = unite_groups(told, cases)
+    patients = number_groups(list(groups.values()))
     bootstrap_seed = int(rng.integers(2**63))
     rows = [
-        _difference(name, tables[0][:, column], tables[1][:, column], np.random.default_rng(bootstrap_seed))
+        _difference(
+            name, tables[0][:, column], tables[1][:, column], patients, np.random.default_rng(bootstrap_seed)
+        )
         for column, name in enumerate([*order, MEAN])
     ]
-    return Comparison(score, rows, len(runs[0]))
+    return Comparison(score, rows, len(runs[0]), groups)
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -120,6 +145,7 @@ def comparison_table(comparison: Comparison) -> str:
         for row in comparison.rows
     ]
     text = f"{comparison.score}, second minus first\n{columns([heads, *rows])}"
+    text += f"\n\n{describe_patients(comparison.groups)}"
     short = [row for row in comparison.rows if row.cases < comparison.cases]
     if short:
         text += f"\n\nOf {comparison.cases} cases, those without a finite score in both runs are left out."
@@ -131,6 +157,7 @@ def described(comparison: Comparison) -> dict[str, Any]:
     return {
         "score": comparison.score,
         "cases": comparison.cases,
+        "patients": len(set(comparison.groups.values())),
         "level": LEVEL,
         "labels": {
             row.label: {k: v for k, v in row._asdict().items() if k != "label"} for row in comparison.rows
@@ -138,15 +165,17 @@ def described(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> Scores:
+def _read(path: Path) -> tuple[Scores, dict[str, str]]:
+    """Read the scores of a summary, and the patients it tells (nnU-Net's tells none)."""
     try:
         plain = read_json(path)
         entries = [
             (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
         ]
+        groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
     except OSError as error:
         raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ComparisonError(
             f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
             "JSON file that ingradient evaluate or nnU-Net wrote."
@@ -155,7 +184,7 @@ def _read(path: Path) -> Scores:
         raise ComparisonError(
             f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
         )
-    return dict(entries)
+    return dict(entries), groups
 
 
 def _check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> None:
@@ -196,19 +225,21 @@ def _difference(
     label: str,
     first: Float[np.ndarray, " case"],
     second: Float[np.ndarray, " case"],
+    patients: Integer[np.ndarray, " case"],
     rng: np.random.Generator,
 ) -> Difference:
     both = np.isfinite(first) & np.isfinite(second)
     if not both.any():
-        return Difference(label, 0, *(math.nan,) * 6)
+        return Difference(label, 0, *(math.nan,) * 6, 0)
     one, two = first[both], second[both]
-    apart = two - one
-    means = Bootstrap.of(len(apart), rng).means(apart[:, None])[:, 0]
+    apart, groups = two - one, number_groups(patients[both].tolist())
+    means = Bootstrap.of(len(apart), rng, groups=groups.tolist()).means(apart[:, None])[:, 0]
     centre = (float(one.mean()), float(two.mean()), float(apart.mean()))
-    return Difference(label, len(apart), *centre, *interval(means), _wilcoxon(apart))
+    each = np.bincount(groups, apart) / np.bincount(groups)
+    return Difference(label, len(apart), *centre, *interval(means), _wilcoxon(each), len(each))
 
 
-def _wilcoxon(apart: Float[np.ndarray, " case"]) -> float:
+def _wilcoxon(apart: Float[np.ndarray, " patient"]) -> float:
     if not apart.any():
         return 1.0
     with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from ingradient_pl.images import formats
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, integers_of, unnamed_values
+from ingradient_pl.metrics.patients import label_groups
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
 from ingradient_pl.task import Task
@@ -102,14 +103,21 @@ class Evaluation(NamedTuple):
         labels: Name of each label or region that was scored.
         cases: Scores of each case, by name.
         skipped: Names of labels in the reference folder that have no prediction.
+        groups: Patient of each case; one that is not named is a patient of its own.
     """
 
     labels: dict[Label, str]
     cases: list[CaseScores]
     skipped: list[str]
+    groups: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return short_repr(self)
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """The patient of each case, in the order of the cases."""
+        return {case.name: self.groups.get(case.name, case.name) for case in self.cases}
 
     @property
     def remarks(self) -> list[str]:
@@ -148,14 +156,14 @@ def evaluate(
         EvaluationError: If folders are empty, counterparts are missing or files do not fit each other.
     """
     scored = scored_labels(task)
-    pairs, skipped = _pairs(Path(predictions), Path(labels), complete=complete)
+    pairs, skipped, groups = _pairs(Path(predictions), Path(labels), complete=complete)
     rules = _Rules(list(scored), task, list(measures), same_space, before)
     with ThreadPoolExecutor(workers) as pool:
         answers = list(pool.map(partial(_case, rules), pairs))
     faults = [answer for answer in answers if isinstance(answer, str)]
     if faults:
         raise EvaluationError(_list_faults(f"{len(faults)} of {len(pairs)} cases cannot be scored", faults))
-    return Evaluation(scored, [answer for answer in answers if not isinstance(answer, str)], skipped)
+    return Evaluation(scored, [answer for answer in answers if not isinstance(answer, str)], skipped, groups)
 
 
 def scored_labels(task: Task) -> dict[Label, str]:
@@ -230,7 +238,7 @@ def _joint(
 
 def _pairs(
     predictions: Path, labels: Path, *, complete: bool
-) -> tuple[list[tuple[str, Path, LabelMap]], list[str]]:
+) -> tuple[list[tuple[str, Path, LabelMap]], list[str], dict[str, str]]:
     try:
         ours, theirs = label_files(predictions), find_labels(labels)
     except LabelError as error:
@@ -242,7 +250,7 @@ def _pairs(
         faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
     if faults:
         raise EvaluationError(_list_faults("Predictions and labels do not go together by name", faults))
-    return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped
+    return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped, label_groups(theirs)
 
 
 class _Rules(NamedTuple):
@@ -255,7 +263,7 @@ class _Rules(NamedTuple):
 
 def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     """Score one case, or say why it cannot be scored."""
-    name, prediction, (reference, _) = files
+    name, prediction, reference = files[0], files[1], files[2].path
     try:
         ours, theirs = formats.read_label(prediction), files[2].read()
     except FAULTS as error:

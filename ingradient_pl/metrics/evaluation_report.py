@@ -25,7 +25,8 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
     Args:
         evaluation: What was found.
         rng: Where chance comes from for the bootstrap interval of each mean over cases; with it a key
-            ``spread`` stands beside nnU-Net's, with median, standard deviation and the interval.
+            ``spread`` stands beside nnU-Net's, with median, standard deviation and the interval, and the
+            patients that it is over.
     """
     names = list(evaluation.cases[0].scores[next(iter(evaluation.labels))])
     mean = {
@@ -117,7 +118,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None) -> list[list[str]]:
-    bounds = {} if rng is None else _bounds(evaluation, name, Bootstrap.of(len(evaluation.cases), rng))
+    bounds = {} if rng is None else _bounds(evaluation, name, _draw_patients(evaluation, rng))
     percent = f"{LEVEL:.0%}".replace("%", " %")
     heads = ["label", "cases", "mean", "median", "std", "min", "max"]
     rows = [heads + ([f"{percent} low", f"{percent} high"] if bounds else [])]
@@ -131,6 +132,10 @@ def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None
     means = [mean_of(scores(evaluation, label, name)) for label in evaluation.labels]
     whole = [*_cells([float(np.mean(means))]), *[""] * 4, *_cells(bounds.get(None, ()))]
     return [*rows, ["mean of labels", str(len(evaluation.cases)), *whole]]
+
+
+def _draw_patients(evaluation: Evaluation, rng: np.random.Generator) -> Bootstrap:
+    return Bootstrap.of(len(evaluation.cases), rng, groups=list(evaluation.patients.values()))
 
 
 def _bounds(
@@ -147,11 +152,13 @@ def _bounds(
 
 
 def _measure_spread(evaluation: Evaluation, names: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
-    bootstrap = Bootstrap.of(len(evaluation.cases), rng)
+    bootstrap, groups = _draw_patients(evaluation, rng), evaluation.patients
     bounds = {name: _bounds(evaluation, name, bootstrap) for name in names}
     return {
         "level": LEVEL,
         "resamples": RESAMPLES,
+        "patients": len(set(groups.values())),
+        "groups": groups,
         "foreground_mean": {name: _low_high(bounds[name][None]) for name in names},
         "mean": {
             str(label): {

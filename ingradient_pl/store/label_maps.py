@@ -25,10 +25,12 @@ class LabelMap(NamedTuple):
     Args:
         path: Its file: an image, the npz of a pair, or the array of a stored case.
         properties: The pkl of a pair.
+        group: The patient, as the source of the case tells; empty where it tells none.
     """
 
     path: Path
     properties: Path | None = None
+    group: str = ""
 
     @classmethod
     def of(cls, case: CaseFiles) -> "LabelMap | None":
@@ -36,7 +38,7 @@ class LabelMap(NamedTuple):
         if case.label is None:
             return None
         paired = pairs.is_pair(case.label) and len(case.images) > 1
-        return cls(case.label, case.images[1] if paired else None)
+        return cls(case.label, case.images[1] if paired else None, case.group)
 
     def read(self, orientation: str = "LPS") -> Volume:
         """Read it: integers as its files have them, axes brought to an orientation.
