@@ -169,7 +169,9 @@ def cut_short(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"), [(nan, "NaN"), (four, "it is 4D"), (cut_short, "truncated")], ids=str
+    ("spoil", "said"),
+    [(nan, "NaN"), (four, "it is 4D"), (cut_short, "truncated")],
+    ids=["nan", "four", "cut_short"],
 )
 def test_a_bad_case_is_one_line_and_exit_code_1_while_the_others_are_done(
     monkeypatch, capsys, tmp_path, model, spoil, said
