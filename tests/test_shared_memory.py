@@ -9,6 +9,7 @@ from patches import MIRRORED, STILL, TURNED, some
 from patches_alike import flat
 from torch.utils.data import Dataset
 
+from ingradient_pl.loading import shared_memory
 from ingradient_pl.loading.patches import PatchFault, PatchLoader, PatchNumbers
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.transforms.pack_batch import Packing
@@ -34,6 +35,11 @@ def entry(number, voxels=20):
 def same(one, other):
     pairs = list(zip(flat(one), flat(other), strict=True))
     return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
+
+
+@pytest.fixture(autouse=True)
+def _never_in_the_message(monkeypatch):
+    monkeypatch.setattr(shared_memory, "SMALL", 0)
 
 
 def sent(shared):
@@ -122,3 +128,12 @@ def test_a_worker_lays_out_a_batch_as_the_device_uses_it():
     faulty = sent(collate([patches[0], PatchFault("damaged")])).open()
     assert faulty[1] == PatchFault("damaged")
     assert faulty[0].case == "case"
+
+
+def test_a_small_batch_travels_in_the_message_and_its_memory_is_free_at_once(monkeypatch):
+    monkeypatch.setattr(shared_memory, "SMALL", 2**20)
+    packing = SharedCollate()
+    first = sent(packing([entry(0)]))
+    assert same(sent(packing([entry(1)])).open()[0], entry(1))
+    assert len(packing.memories) == 1
+    assert same(first.open()[0], entry(0))
