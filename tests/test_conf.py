@@ -30,11 +30,19 @@ ELSEWHERE = {  # groups that stand inside another constructor's group
     "augment": "augment@data.augment",
 }
 
+OF_OTHERS = {
+    "network/external.yaml": "monai",
+    "logger/wandb.yaml": "wandb",
+    "logger/mlflow.yaml": "mlflow",
+    "logger/comet.yaml": "comet_ml",
+}
+"""Variants that need the package of an extra."""
+
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
-    if variant.stem == "external":
-        pytest.importorskip("monai")
+    if str(variant) in OF_OTHERS:
+        pytest.importorskip(OF_OTHERS[str(variant)])
     group = variant.parent.name
     kept = [entry for entry in quick if not entry.startswith(f"{group}=")]
     if variant == Path("loss/regions.yaml"):

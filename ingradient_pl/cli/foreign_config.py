@@ -26,6 +26,9 @@ OUTPUT = "${hydra:runtime.output_dir}"
 WRITERS = ("callbacks", "logger", "trainer")
 """Groups whose paths are written to."""
 
+SENDERS = {f"pytorch_lightning.loggers.{name}Logger" for name in ("Wandb", "MLFlow", "Comet")}
+"""Loggers that send to an address, or into an account, that the config names."""
+
 NAMED = re.compile(r"[\w./@-]+")
 NOT_OF_A_RUN = ("defaults", "hydra")
 
@@ -148,6 +151,12 @@ def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> 
         raise ValueError(f"{file}: '{name}' is {value!r}, which is not a name of a class.")
     if value in _shipped() or _is_of(value, trusted) or is_safe(value):
         return
+    if value in SENDERS:
+        group, *_, option, _ = name.split(".")
+        raise ValueError(
+            f"{file}: '{name}' is '{value}', which may send what it is told to whom that file names. If you "
+            f"know this run, say it anew: {group}={option}, or go on without: {group}=default"
+        )
     package = value.partition(".")[0]
     raise ValueError(
         f"{file}: '{name}' is '{value}', which is not among what training builds, so it is not called. If "
@@ -161,7 +170,7 @@ def _is_of(target: str, packages: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=1)
 def _shipped() -> frozenset[str]:
-    """Give all targets that the shipped config names."""
+    """Give all targets that the shipped config names, but for loggers that send what they are told."""
     found: set[str] = set()
     folders = [resources.files("ingradient_pl.conf")]
     while folders:
@@ -170,7 +179,7 @@ def _shipped() -> frozenset[str]:
                 folders.append(entry)
             elif entry.name.endswith(".yaml"):
                 found |= set(re.findall(rf"{TARGET}: ([\w.]+)", entry.read_text(encoding="utf-8")))
-    return frozenset(found)
+    return frozenset(found - SENDERS)
 
 
 def _check_network(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """``ingradient COMMAND``: each calls the function of its name in ``ingradient_pl.commands``."""
 
 import importlib
+import importlib.util
 import sys
+from pathlib import Path
 
 from ingradient_pl import __version__
 from ingradient_pl.cli.failures import MISUSED
@@ -18,12 +20,14 @@ COMMANDS = {
     "export": "a checkpoint -> its networks for other programs, as torch.export or ONNX files",
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
     "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
+    "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
     "lightning-config": "store, plan and overrides -> a config for the next three",
     "fit": "train by a LightningCLI config (ingradient-train is the Hydra way)",
     "validate": "validate a checkpoint by a LightningCLI config",
     "test": "test a checkpoint by a LightningCLI config",
 }
 OWN_MODULES = {
+    "train": "train",
     "fit": "lightning",
     "validate": "lightning",
     "test": "lightning",
@@ -33,6 +37,10 @@ OWN_MODULES = {
 
 DEFAULTS = {"plan": {"output": "plan.yaml"}, "evaluate": {"output": "summary.json"}}
 """Files that a command writes where the function, called in Python, writes none."""
+
+
+TRAINING = "ingradient-train"
+"""The program that ``ingradient train`` is."""
 
 
 def main() -> None:
@@ -49,6 +57,9 @@ def main() -> None:
     if command not in COMMANDS:
         print(f"ingradient: there is no command '{command}'.\n\n{_overview()}", file=sys.stderr)
         sys.exit(MISUSED)
+    if command == "train":
+        _train(arguments[1:])
+        return
     if command in OWN_MODULES:
         importlib.import_module(f"ingradient_pl.cli.{OWN_MODULES[command]}").main(arguments)
         return
@@ -56,6 +67,19 @@ def main() -> None:
     function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
     run = importlib.import_module("ingradient_pl.cli.options").run
     run(function, arguments, DEFAULTS.get(command))
+
+
+def _train(arguments: list[str]) -> None:
+    """Train in this process under the name of the program of its own.
+
+    Further ranks of a run are started by ``sys.argv``: they must be that program, and not this one, which
+    would take their first override for a command. Where it is not beside this one, they are its module.
+    """
+    program = Path(sys.argv[0]).with_name(TRAINING)
+    if not program.is_file():
+        sys.modules["__main__"].__spec__ = importlib.util.find_spec("ingradient_pl.cli.train")
+    sys.argv = [str(program), *arguments]
+    importlib.import_module("ingradient_pl.cli.train").main()
 
 
 def _overview() -> str:
@@ -67,7 +91,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "Training with Hydra: ingradient-train store=DIR plan=plan.yaml   (ingradient-train --help)",
+            "Training takes KEY=VALUE: ingradient train store=DIR   (ingradient train --help)",
         ]
     )
 

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.cli.failures import UsageError
+from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.quiet import without_advice, without_useless
@@ -40,7 +41,7 @@ def train(config: DictConfig) -> float:
     module = instantiate(config.module)
     callbacks = choose_callbacks(config)
     with without_advice():
-        trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=make_loggers(config.logger))
     keep_settings(trainer, config)
     return fit(trainer, module, data, config.resume, config.maximise)
 

@@ -1,0 +1,85 @@
+"""The loggers of a run; one that lacks its package or its account is left out, and the run goes on."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ingradient_pl.cli.run_folders import is_first_rank
+from ingradient_pl.messages import LOGGER
+from ingradient_pl.spec import TARGET
+
+OWN_FILES = ("CSVLogger", "TensorBoardLogger")
+"""Loggers that need nothing but the run's folder: what fails in them is a fault of the disk."""
+
+EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet"}
+LONGEST = 300
+"""Letters of what another program says."""
+
+
+def make_loggers(group: DictConfig | None) -> list[Any]:
+    """Make the loggers that a config names; null switches the group or one of them off.
+
+    Args:
+        group: Its ``logger``.
+
+    Returns:
+        Those that can start. Of the others the first process says, once, what they lack.
+
+    Raises:
+        InstantiationException: If a logger is given what it does not take.
+    """
+    described = {
+        name: entry
+        for name, entry in (group or {}).items()
+        if not isinstance(entry, DictConfig) or TARGET in entry
+    }
+    made = [_make(str(name), entry) for name, entry in described.items()]
+    return [logger for logger in made if logger is not None]
+
+
+def _make(name: str, entry: Any) -> Any:
+    try:
+        logger = instantiate(entry)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if cause is None or isinstance(cause, TypeError) or not _is_of_others(entry):
+            raise
+        if isinstance(cause, ImportError):
+            _leave_out(name, f"its package is missing ({_line(cause)}). {_cure(entry)}")
+        else:
+            _leave_out(name, f"it does not start ({_line(cause)}).")
+        return None
+    if logger is None or not _is_of_others(entry):
+        return logger
+    try:
+        if is_first_rank():
+            getattr(logger, "experiment", None)  # opens the run there now, and not behind the first epoch
+    except Exception as error:  # noqa: BLE001 - an account, a network, an address: whatever it says
+        _leave_out(name, f"it does not start ({_line(error)}).")
+        return None
+    return logger
+
+
+def _leave_out(name: str, why: str) -> None:
+    if is_first_rank():
+        LOGGER.warning("logger.%s is left out: %s The run goes on without it.", name, why)
+
+
+def _is_of_others(entry: Any) -> bool:
+    return _class_name(entry) not in OWN_FILES
+
+
+def _class_name(entry: Any) -> str:
+    return str(entry[TARGET]).rpartition(".")[2]
+
+
+def _cure(entry: Any) -> str:
+    extra = EXTRAS.get(_class_name(entry))
+    return "Install what it needs." if extra is None else f"Install it: pip install 'ingradient_pl[{extra}]'."
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

@@ -1,0 +1,105 @@
+"""Loggers by key: what cannot start is left out and said once; what starts writes into the run's folder."""
+
+import pytest
+import pytorch_lightning.loggers as known
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from runs import composed, outcome
+
+from ingradient_pl.cli.foreign_config import read_foreign_config
+from ingradient_pl.cli.loggers import make_loggers
+from ingradient_pl.cli.train_config import train
+
+OUTSIDE = {"wandb": known.WandbLogger, "mlflow": known.MLFlowLogger, "comet": known.CometLogger}
+BESIDE = {"TensorBoardLogger", "CSVLogger"}
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def missing(*_, **__):
+    raise ModuleNotFoundError("No module named 'somewhere'")
+
+
+def kinds(loggers):
+    return {type(logger).__name__ for logger in loggers}
+
+
+@pytest.mark.parametrize("name", sorted(OUTSIDE))
+def test_a_logger_without_its_package_is_left_out_and_said_once(monkeypatch, capsys, quick, tmp_path, name):
+    monkeypatch.setattr(OUTSIDE[name], "__init__", missing)
+    made = make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)
+    assert kinds(made) == BESIDE
+    said = capsys.readouterr().err
+    assert said.count(f"logger.{name} is left out") == 1
+    assert f"pip install 'ingradient_pl[{name}]'" in said
+
+
+@pytest.mark.parametrize("name", sorted(OUTSIDE))
+@pytest.mark.parametrize("error", [RuntimeError("no API key"), OSError("no route to host")], ids=str)
+def test_a_logger_without_an_account_or_a_server_is_left_out(
+    monkeypatch, capsys, quick, tmp_path, name, error
+):
+    def refuse(self):
+        raise error
+
+    monkeypatch.setattr(OUTSIDE[name], "__init__", lambda self, **_: None)
+    monkeypatch.setattr(OUTSIDE[name], "experiment", property(refuse))
+    made = make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)
+    assert kinds(made) == BESIDE
+    assert str(error) in capsys.readouterr().err
+
+
+def test_a_run_goes_on_without_the_logger(monkeypatch, capsys, quick, tmp_path):
+    monkeypatch.setattr(known.WandbLogger, "__init__", missing)
+    assert train(composed([*quick, "logger=wandb", "epochs=1", "callbacks=none"], tmp_path)) is not None
+    assert capsys.readouterr().err.count("is left out") == 1
+    assert list(tmp_path.glob("csv/*/metrics.csv"))
+
+
+def test_what_a_logger_does_not_take_is_refused_all_the_same(quick, tmp_path):
+    config = composed([*quick, "+logger.csv.colour=red"], tmp_path)
+    with pytest.raises(InstantiationException, match="colour"):
+        make_loggers(config.logger)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("csv", "CSVLogger"), ("tensorboard", "TensorBoardLogger")])
+def test_one_logger_alone(quick, tmp_path, name, kind):
+    assert kinds(make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)) == {kind}
+
+
+@pytest.mark.filterwarnings("default")  # of their own insides
+@pytest.mark.parametrize(
+    ("name", "files"), [("wandb", "wandb/offline-run-*"), ("mlflow", "mlruns/*/artifacts/images/*.png")]
+)
+def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, name, files):
+    pytest.importorskip(name)
+    train(composed([*quick, f"logger={name}", "epochs=1"], tmp_path))
+    assert list(tmp_path.glob(files)), sorted(tmp_path.glob("**/*"))
+
+
+@pytest.mark.parametrize("name", sorted(OUTSIDE))
+def test_a_strangers_run_does_not_name_a_server(tmp_path, name):
+    file = tmp_path / "config.yaml"
+    target = f"{OUTSIDE[name].__module__}".rpartition(".")[0] + f".{OUTSIDE[name].__name__}"
+    file.write_text(f"logger:\n  {name}:\n    _target_: {target}\n    project: theirs\n")
+    with pytest.raises(ValueError, match=f"logger={name}, or go on without: logger=default"):
+        read_foreign_config(file, tmp_path, ())
+    assert read_foreign_config(file, tmp_path, (), [f"logger={name}"])
+
+
+def test_a_run_with_a_logger_of_others_is_resumed_with_it_said_anew(monkeypatch, capsys, quick, tmp_path):
+    monkeypatch.setattr(known.WandbLogger, "__init__", missing)
+    run = tmp_path / "run"
+    line = [*quick, "logger=wandb", "callbacks.images=null", f"hydra.run.dir={run}"]
+    assert outcome(monkeypatch, capsys, "train", *line, "epochs=1")[0] == 0
+    code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", "epochs=2")
+    assert code == 1
+    assert "logger=default" in err
+    for logger in ("wandb", "default"):
+        code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", f"logger={logger}", "epochs=3")
+        assert code == 0, err
+        assert ("is left out" in err) == (logger == "wandb")

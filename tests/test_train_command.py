@@ -1,0 +1,67 @@
+"""``ingradient train`` is ``ingradient-train``: help, runs, faults and ranks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ingradient_pl.cli import main as entry
+
+PROGRAMS = Path(sys.executable).parent
+
+
+def call(*line, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        line, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False, **options
+    )
+
+
+@pytest.fixture(params=["script", "module"])
+def program(request):
+    found = [sys.executable, "-m", "ingradient_pl.cli.main"]
+    if request.param == "script":
+        if not (PROGRAMS / "ingradient").is_file():
+            pytest.skip("installed without its programs")
+        found = [str(PROGRAMS / "ingradient")]
+    return [*found, "train"]
+
+
+@pytest.mark.parametrize(
+    "line", [["--help"], ["store=nowhere", "plan=nowhere.yaml"], ["epochs=x", "stroe=x"]]
+)
+def test_it_says_what_the_program_of_its_own_says(tmp_path, line):
+    one = call(sys.executable, "-m", "ingradient_pl.cli.main", "train", *line, cwd=tmp_path)
+    other = call(sys.executable, "-m", "ingradient_pl.cli.train", *line, cwd=tmp_path)
+    assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_its_ranks_are_of_the_same_run(program, quick, tmp_path):
+    line = [*program, *quick, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = call(*line, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 4
+
+
+def test_a_plain_run_in_this_process(monkeypatch, capsys, quick, tmp_path):
+    run = tmp_path / "run"
+    line = [
+        "ingradient",
+        "train",
+        *quick,
+        "epochs=1",
+        "callbacks=none",
+        "logger=none",
+        f"hydra.run.dir={run}",
+    ]
+    monkeypatch.setattr(sys, "argv", line)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    entry.main()
+    assert list(run.glob("**/*.ckpt"))
+    assert "Training" in capsys.readouterr().out
