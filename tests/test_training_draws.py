@@ -1,3 +1,4 @@
+import json
 import pickle
 from collections import Counter
 from dataclasses import replace
@@ -5,12 +6,19 @@ from functools import partial
 
 import numpy as np
 import pytest
+from oracles import plan
 from patches import sampling_of
 
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import Chance, FixedShare
-from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws
+from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws, TrainingDraws
 from ingradient_pl.geometry import Box, Grid
+from ingradient_pl.images.formats import read_label
+from ingradient_pl.loading.patches import CasePatches, count_regions
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.transforms.patch_sampling import lay_patch
 
 
@@ -145,6 +153,60 @@ def test_classes_are_drawn_as_their_weights_and_their_voxels_all_alike():
     # 6000 draws of 125 voxels, the first of which class 1 has too: chi-squared of the others
     spread = sum((count - 48) ** 2 / 48 for count in often[:-1])
     assert 75 < spread < 190
+
+
+NESTED = ((1, 2, 3), (2, 3), (3,))
+
+
+@pytest.mark.parametrize(
+    ("regions", "counts"),
+    [
+        (NESTED, {1: 4000, 2: 1000, 3: 250}),
+        (NESTED, {1: 10, 2: 40, 3: 3000}),
+        (NESTED, {1: 500, 3: 500}),
+        (NESTED, {2: 7}),
+        (((1, 2), (2, 4), (4,), (5,)), {1: 300, 2: 100, 4: 20, 6: 5000}),
+    ],
+)
+def test_of_regions_one_is_drawn_and_then_any_voxel_of_it_as_in_nnunet(regions, counts):
+    """Expected: a region that the case holds, all alike, and of all its voxels one, all alike."""
+    pools = [np.concatenate([[], *(np.full(counts.get(v, 0), v) for v in region)]) for region in regions]
+    pools = [pool for pool in pools if len(pool)]
+    expected = {value: np.mean([(pool == value).mean() for pool in pools]) for value in counts}
+
+    def stored(value):  # two voxels of each are kept, however many there are
+        return np.array([[10 * value, 5, 5], [10 * value, 6, 6]], dtype=np.int32)
+
+    held = count_regions(regions, counts)
+    case = Candidate("a", Grid((90, 20, 20), (1.0, 1.0, 1.0)), stored, tuple(counts), None, held)
+    draws = PlannedDraws((1, 1, 1), (1.0, 1.0, 1.0), affine=None, oversampling=FixedShare(1.0))
+    drawn = Counter(round(draws.draw(number, [case]).centre[0] - 0.5) // 10 for number in range(4000))
+    assert set(drawn) == {value for value, share in expected.items() if share}
+    for value, share in expected.items():
+        assert drawn[value] / 4000 == pytest.approx(share, abs=0.03), value
+
+
+def test_weights_of_classes_go_before_regions_and_without_regions_patches_lie_anywhere():
+    case = Candidate("a", CASES[0].grid, partial(foreground, 0), (1, 2), None, ({1: 9, 2: 1},))
+    draws = replace(KEPT, oversampling=FixedShare(1.0), class_weights={2: 1.0})
+    assert draws.draw(0, [case]).centre == draws.draw(1, [case]).centre  # class 2 has one voxel
+    none = replace(KEPT, oversampling=FixedShare(1.0))
+    empty = case._replace(regions=())
+    assert len({none.draw(number, [empty]).centre for number in range(20)}) > 3
+
+
+def test_a_store_tells_the_draws_its_regions(tmp_path):
+    raw = write_phantoms(tmp_path / "raw", 2, (12, 20, 20))
+    described = json.loads((raw / "dataset.json").read_text())
+    described["labels"] = {"background": 0, "whole": [1, 2], "lesion": [2]}
+    described["regions_class_order"] = [1, 2]
+    (raw / "dataset.json").write_text(json.dumps(described))
+    build_store(read_source(raw), tmp_path / "store", progress=False)
+    store = CaseStore(tmp_path / "store")
+    for candidate in CasePatches(store, plan(outputs=2), TrainingDraws(), list(store.cases)).candidates:
+        values = read_label(raw / "labelsTr" / f"{candidate.name}.nii.gz").voxels
+        one, two = ((values == value).sum() for value in (1, 2))
+        assert candidate.regions == ({1: one, 2: two}, {2: two})
 
 
 def test_free_patches_lie_anywhere_inside():

@@ -34,6 +34,8 @@ class Candidate(NamedTuple):
         classes: Foreground classes it holds.
         annotated: Reads voxels that somebody annotated, shape ``(n, 3)``, where others were left out: patches
             lie about one of them; None where the whole case is annotated.
+        regions: How many voxels each integer has, for each region that the case holds; None where labels are
+            no regions.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Candidate(NamedTuple):
     foreground: Coordinates | Callable[[int], NDArray[np.int32]]
     classes: tuple[int, ...]
     annotated: Callable[[], NDArray[np.int32] | None] | None = None
+    regions: tuple[Mapping[int, int], ...] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -99,7 +102,7 @@ class TrainingDraws:
         margin: Native voxels read beyond the patch for the spline's sake: what lies beyond them fades by
             0.27 a voxel, so that 8 leave 3e-5 of it, less than CT rounds by; 12 leave 1e-7.
         class_weights: How often each class is the centre, relative to the others; a class not named never
-            is. None treats all alike.
+            is. None treats all alike; of a task with regions, all regions, as nnU-Net does.
         elastic: How patches are bent; None leaves them straight.
         patch: Refused: ``plan.patch`` decides.
         spacing: Refused: ``plan.spacing`` decides.
@@ -201,9 +204,9 @@ class PlannedDraws(TrainingDraws):
 
         It depends on ``seed``, ``number`` and the cases alone: not on worker, rank or what came before. A
         patch centred on foreground lies about a voxel drawn from the stored ones of a class drawn from the
-        case's; where a case has none, and for all other patches, it lies anywhere inside the case, or about
-        an annotated voxel where parts of the case are not annotated. Along an axis shorter than the patch it
-        sticks out on both sides.
+        case's, or, by how many voxels each has, of a class of a region drawn from those; where a case has
+        none, and for all other patches, it lies anywhere inside the case, or about an annotated voxel where
+        parts of the case are not annotated. Along an axis shorter than the patch it sticks out on both sides.
 
         Raises:
             ValueError: If there are no cases.
@@ -239,17 +242,24 @@ class PlannedDraws(TrainingDraws):
 
     def _foreground(self, rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
         """Draw a foreground voxel of the case; None where it has none."""
-        weights = [
-            1.0 if self.class_weights is None else self.class_weights.get(c, 0.0) for c in case.classes
-        ]
-        if not sum(weights):
+        weights = self._weights(rng, case)
+        if not sum(weights.values()):
             return None
-        chosen = case.classes[rng.choice(len(weights), p=np.array(weights) / sum(weights))]
+        shares = np.array([*weights.values()]) / sum(weights.values())
+        chosen = tuple(weights)[rng.choice(len(weights), p=shares)]
         voxels = case.foreground(chosen) if callable(case.foreground) else case.foreground.get(chosen, ())
         if not len(voxels):
             return None
         drawn: NDArray[np.int32] = voxels[rng.integers(len(voxels))]
         return drawn
+
+    def _weights(self, rng: np.random.Generator, case: Candidate) -> Mapping[int, float]:
+        """Give each integer's weight: as set, else its voxels in a region that is drawn, else all alike."""
+        if self.class_weights is not None:
+            return {value: self.class_weights.get(value, 0.0) for value in case.classes}
+        if case.regions is None:
+            return dict.fromkeys(case.classes, 1.0)
+        return case.regions[rng.integers(len(case.regions))] if case.regions else {}
 
     def _start(
         self, rng: np.random.Generator, shape: Voxels, voxel: NDArray[np.int64] | None

@@ -1,6 +1,6 @@
 """Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ class CasePatches(Dataset[Patch]):
                 partial(store.foreground, name),
                 store.cases[name].classes,
                 partial(store.annotated, name) if partly else None,
+                count_regions(store.task.regions, store.cases[name].voxels),
             )
             for name in sorted(names)  # type: ignore[arg-type] # a Subset is indexed
         ]
@@ -87,6 +88,24 @@ class CasePatches(Dataset[Patch]):
             pairs = zip(self.plan.normalisation, self.store.statistics(name), strict=True)
             self.terms[name] = torch.tensor([normaliser.terms(channel) for normaliser, channel in pairs])
         return self.terms[name]
+
+
+def count_regions(
+    regions: Sequence[Sequence[int]] | None, voxels: Mapping[int, int]
+) -> tuple[dict[int, int], ...] | None:
+    """Give how many voxels each integer has, for each region that a case holds; None without regions.
+
+    Args:
+        regions: Integers of each region.
+        voxels: How many voxels each integer has in the case.
+
+    >>> count_regions([(1, 2), (2,), (3,)], {1: 50, 2: 4})
+    ({1: 50, 2: 4}, {2: 4})
+    """
+    if regions is None:
+        return None
+    counts = ({value: voxels[value] for value in region if voxels.get(value)} for region in regions)
+    return tuple(region for region in counts if region)
 
 
 class PatchNumbers(DistributedSampler[int], SequentialSampler):
