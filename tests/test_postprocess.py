@@ -101,6 +101,21 @@ def test_holes_are_filled_and_bays_and_other_labels_are_not():
     np.testing.assert_array_equal(FillHoles()(filled, ONE), expected)
 
 
+@pytest.mark.parametrize("slices", [1, 3])
+@pytest.mark.parametrize("axis", range(3))
+def test_a_hole_of_a_single_slice_is_one_in_2d_and_none_in_a_volume(axis, slices):
+    ring, disc = np.zeros((2, 12, 12), dtype=np.uint8)
+    disc[2:9, 3:10] = 1
+    ring[:] = disc
+    ring[4:7, 5:7] = 0
+    volumes = []
+    for flat in (ring, disc):
+        volume = np.zeros((slices, 12, 12), dtype=np.uint8)
+        volume[slices // 2] = flat
+        volumes.append(np.moveaxis(volume, 0, axis))
+    np.testing.assert_array_equal(FillHoles()(volumes[0], ONE), volumes[slices == 1])
+
+
 def test_nothing_in_nothing_out():
     nothing = np.zeros((4, 5, 6), dtype=np.uint8)
     for step in (LargestComponent(), LargestComponent(together=True), SmallestSize(mm3=3), FillHoles()):

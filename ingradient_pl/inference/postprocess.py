@@ -109,7 +109,7 @@ class FillHoles:
         """Give the label without holes; ``spacing`` plays no part."""
         answer = label.copy()
         for value, part, mask in _objects(answer, self.labels, together=False):
-            part[_fill(mask) & (part == 0)] = value
+            part[_fill(mask, label.shape) & (part == 0)] = value
         return answer
 
 
@@ -218,12 +218,15 @@ def _keep(
     return answer
 
 
-def _fill(mask: Bool[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]:
-    """Find what a mask encloses; it touches every side of its array, so what does as well is outside."""
+def _fill(mask: Bool[np.ndarray, "z y x"], shape: Sequence[int]) -> Bool[np.ndarray, "z y x"]:
+    """Find what a mask encloses; it touches every side of its array, so what does as well is outside.
+
+    Along an axis on which the whole image, of this ``shape``, is one voxel thick (2D) there is no outside.
+    """
     numbers, count = ndimage.label(~mask)
     inside = np.ones(count + 1, dtype=bool)
     inside[0] = False
-    for axis in range(mask.ndim):
+    for axis in (axis for axis, count in enumerate(shape) if count > 1):
         for end in (0, -1):
             inside[np.unique(numbers.take(end, axis))] = False
     holes: NDArray[np.bool_] = inside[numbers]
