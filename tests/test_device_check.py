@@ -127,3 +127,14 @@ def test_a_wrong_kernel_is_left_out_with_a_warning(monkeypatch, module, fault):
         (found,) = check_device(network, image())
     assert found.kernel == module.NAME
     assert module.NAME in availability.switched_off()
+
+
+def test_a_kernel_that_rounds_to_the_other_side_of_the_bend_is_not_off(monkeypatch):
+    twins(monkeypatch)
+
+    def rounded(features, weight, bias, slope, **_):
+        return F.leaky_relu(norm.instance_norm_twin(features, weight, bias, 1.0) + 3e-5, slope)
+
+    monkeypatch.setattr(norm, "instance_norm", rounded)
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, 3, 1))
+    assert check_device(network, torch.randn(2, 1, 32, 64, 64)) == []
