@@ -17,6 +17,7 @@ LAYERS = [  # lowest first; rooms of one layer do not know each other
     {"planning"},
     {"loading", "inference"},
     {"nnunet"},
+    {"finetuning"},
     {"lightning"},
     {"commands"},
     {"cli"},

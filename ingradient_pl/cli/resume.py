@@ -16,8 +16,8 @@ from ingradient_pl.messages import UsageError
 
 SWAPPED = ("trainer", "logger", "callbacks")
 """Groups that a run may change while it goes on."""
-KEPT = ("plan", "recipe", "experiment", "data", "module")
-"""Groups that make a run what it is."""
+KEPT = ("plan", "recipe", "experiment", "data", "module", "init_from", "init_folds", "init_split")
+"""Groups and keys that make a run what it is."""
 PLANS = Path(".hydra") / "plan"
 """Where a sweep keeps copies of its plans."""
 TABLE = "+hydra.callbacks.runs._target_=ingradient_pl.cli.sweep_table.SweepTable"

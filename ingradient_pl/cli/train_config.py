@@ -12,11 +12,13 @@ from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
+from ingradient_pl.lightning.init_weights import InitWeights
 from ingradient_pl.lightning.quiet import without_advice, without_useless
 from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import say
+from ingradient_pl.spec import TRUSTED
 
 
 def train(config: DictConfig) -> float:
@@ -36,9 +38,12 @@ def train(config: DictConfig) -> float:
     run = Path(config.trainer.default_root_dir)
     if config.resume == str(run / LAST) and is_finished(run, config.epochs):
         return _done(run, config)
+    init = read_init(config)
     seed_everything(config.seed)
     data = instantiate(config.data)
     module = instantiate(config.module)
+    if init is not None:
+        init(module, data, run)
     callbacks = choose_callbacks(config)
     with without_advice():
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=make_loggers(config.logger))
@@ -56,6 +61,28 @@ def _done(run: Path, config: DictConfig) -> float:
     )
     shutil.rmtree(run / TOLD, ignore_errors=True)
     return float(record["scores"].get(config.maximise, float("nan")))
+
+
+def read_init(config: DictConfig) -> InitWeights | None:
+    """Give what the weights of a new run start from; None where it says nothing, or goes on with its own.
+
+    Raises:
+        UsageError: If both ``init_from`` and a run to go on from are given, or it is not a path.
+    """
+    path = config.get("init_from")
+    if path is None:
+        return None
+    if not isinstance(path, str):
+        raise UsageError(f"init_from= names one file or folder; got {path}.")
+    if config.resume is not None and config.resume != str(Path(config.trainer.default_root_dir) / LAST):
+        raise UsageError(
+            f"init_from={path} starts a new run from weights, and resume={config.resume} goes on with a run: "
+            "give one of the two."
+        )
+    if config.resume is not None:
+        return None
+    trusted = (*TRUSTED, *config.get("trust", ()))
+    return InitWeights(Path(path), config.init_at_least, config.init_folds, config.init_split, trusted)
 
 
 def choose_callbacks(config: DictConfig) -> list[Any]:

@@ -18,6 +18,7 @@ from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.epoch_log import EpochLog
 from ingradient_pl.lightning.callbacks.finite import StopAtNaN
+from ingradient_pl.lightning.callbacks.freeze import Freeze
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
@@ -51,6 +52,8 @@ class SegmentationModule(pl.LightningModule):
         graph: Whether a training step is recorded on its first batch and replayed as one launch (a CUDA
             graph): "auto" where it can be, with a line that says why where it cannot on a GPU; True tries
             with networks of other packages too, and refuses where it cannot; False never.
+        freeze: Names of the network's parameters that do not train, with ``*`` and ``?``: ``encoder.*``.
+        freeze_epochs: After how many epochs they train as well; None: never.
     """
 
     def __init__(
@@ -64,8 +67,12 @@ class SegmentationModule(pl.LightningModule):
         *,
         compile: bool = False,
         graph: Literal["auto"] | bool = "auto",
+        freeze: Sequence[str] = (),
+        freeze_epochs: int | None = None,
     ) -> None:
         super().__init__()
+        self.freeze_patterns, self.freeze_epochs = tuple(freeze), freeze_epochs
+        self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record
         self.graph = graph
         self._graph: StepGraph | None = None
         self._replays = False  # whether the batch at hand is stepped by it
@@ -90,7 +97,8 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
         # whoever trains this gets checkpoints that predict on their own, and runs that know what they are
-        return [SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN()]
+        freeze = [Freeze(self.freeze_patterns, self.freeze_epochs)] if self.freeze_patterns else []
+        return [SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN(), *freeze]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:

@@ -29,6 +29,7 @@ class RunRecord(pl.Callback):
 
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
+        self.init: dict[str, Any] | None = None
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -36,6 +37,8 @@ class RunRecord(pl.Callback):
         before = read_record(run) if trainer.is_global_zero else {}
         history = [*before.pop(HISTORY, ()), before] if before else []
         known = {"state": RUNNING, "began": _now(), **describe_run(trainer, pl_module)}
+        if self.init is not None:
+            known.setdefault("init", self.init)
         if history:
             known[HISTORY] = [_shortened(entry) for entry in history]
         self.record = json.loads(json.dumps(known))  # plain values: checkpoints hold no others
@@ -47,6 +50,12 @@ class RunRecord(pl.Callback):
     ) -> None:
         if self.record:
             checkpoint.setdefault(OURS, {})["run"] = self.record
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.init = checkpoint.get(OURS, {}).get("run", {}).get("init")  # a resumed run began there too
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,6 +100,8 @@ def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, A
             "steps": None if steps == float("inf") else int(steps),
         },
     }
+    init = getattr(module, "init_record", None)
+    known |= {} if init is None else {"init": init}
     data = trainer.datamodule  # type: ignore[attr-defined]
     if isinstance(data, SegmentationData):
         known |= {

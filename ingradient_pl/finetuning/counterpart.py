@@ -1,0 +1,176 @@
+"""The tensor of a trained network that plays the role of one of a new network, made to fit it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ingradient_pl.finetuning.adapt import (
+    FIRST_KERNEL_AXIS,
+    adapt_channels,
+    adapt_kernel,
+    adapt_rows,
+    adapt_upsampling,
+    pair_names,
+)
+from ingradient_pl.networks.unet import UNet
+from ingradient_pl.short_repr import join_times
+from ingradient_pl.task import Task
+
+STEM, FIRST = "stem.", "encoder.0.0."
+"""The first convolution of a residual and of a plain UNet."""
+
+
+class Match(NamedTuple):
+    """What a tensor starts from.
+
+    Args:
+        value: Its weights; None where it stays as it was initialised.
+        how: What was adapted, or why nothing was taken; empty where it is the source's as it was.
+        taken: How many parameters come from the source.
+        source: Name of the source's tensor; empty where there is none.
+    """
+
+    value: Tensor | None
+    how: str = ""
+    taken: int = 0
+    source: str = ""
+
+
+def match_by_name(name: str, fresh: Tensor, weights: Mapping[str, Tensor]) -> Match:
+    """Take the tensor of the same name where its shape is the same: of other networks no more is known."""
+    if name not in weights:
+        return Match(None, "the source has no tensor of this name")
+    if weights[name].shape != fresh.shape:
+        return Match(None, f"{_shape(weights[name])} in the source", source=name)
+    return Match(weights[name], taken=fresh.numel(), source=name)
+
+
+class UNetMatcher:
+    """Pair the tensors of two UNets by role: encoder stage, way up, decoder stage and head, finest first.
+
+    Args:
+        network: The new one.
+        trained: The source's.
+        weights: The source's tensors by name.
+        inputs: Name of each input channel of the source.
+        known: What the source's outputs mean.
+        task: What the new network's channels and outputs mean.
+    """
+
+    def __init__(
+        self,
+        network: UNet,
+        trained: UNet,
+        weights: Mapping[str, Tensor],
+        inputs: Sequence[str],
+        known: Task,
+        task: Task,
+    ) -> None:
+        self.residual = (network.spec["residual"], trained.spec["residual"])
+        self.strides = (network.spec["strides"], trained.spec["strides"])
+        self.weights, self.inputs, self.known, self.task = weights, inputs, known, task
+
+    def match(self, name: str, fresh: Tensor) -> Match:
+        """Give what a tensor starts from.
+
+        Args:
+            name: Of the tensor.
+            fresh: As it was initialised.
+        """
+        theirs = find_counterpart(name, *self.residual)
+        if theirs is None:
+            here, there = (("residual" if one else "plain") for one in self.residual)
+            return Match(None, f"the encoder is {here}, the source's {there}")
+        if theirs not in self.weights:
+            return Match(None, "the source has no such stage or block")
+        weight, told = self._kernel(name, self.weights[theirs].to(fresh), fresh)
+        if name.startswith("heads."):
+            return self._head(theirs, weight, told, fresh)
+        if name in (f"{STEM}conv.weight", f"{FIRST}conv.weight") and self._is_first(name):
+            weight, told = self._channels(weight, told)
+        if weight.shape != fresh.shape:
+            return Match(None, f"{_shape(self.weights[theirs])} in the source: another width", source=theirs)
+        told = [*told, *self._stride(name)]
+        return Match(weight, "; ".join(told), fresh.numel(), theirs)
+
+    def _is_first(self, name: str) -> bool:
+        return name.startswith(STEM) == self.residual[0]
+
+    def _kernel(self, name: str, weight: Tensor, fresh: Tensor) -> tuple[Tensor, list[str]]:
+        here, there = fresh.shape[FIRST_KERNEL_AXIS:], weight.shape[FIRST_KERNEL_AXIS:]
+        if here == there or not here:
+            return weight, []
+        adapt = adapt_upsampling if name.startswith("ups.") else adapt_kernel
+        return adapt(weight, here), [f"kernel {join_times(there)} to {join_times(here)}"]
+
+    def _channels(self, weight: Tensor, told: list[str]) -> tuple[Tensor, list[str]]:
+        found = pair_names(self.task.channels, self.inputs)
+        if found == list(range(len(self.inputs))):
+            return weight, told
+        absent = [name for name, place in zip(self.task.channels, found, strict=True) if place is None]
+        dropped = [name for place, name in enumerate(self.inputs) if place not in found]
+        told = [*told, *([f"channel {', '.join(absent)}: mean of the source's"] if absent else [])]
+        told += [f"channel {', '.join(dropped)} dropped"] if dropped else []
+        return adapt_channels(weight, found), told if absent or dropped else [*told, "channels reordered"]
+
+    def _head(self, theirs: str, weight: Tensor, told: list[str], fresh: Tensor) -> Match:
+        """Match a head row by row, where outputs of both are labels, or regions of both."""
+        if weight.shape[1:] != fresh.shape[1:]:
+            return Match(None, f"{_shape(self.weights[theirs])} in the source: another width", source=theirs)
+        if self.known.has_regions != self.task.has_regions:
+            here, there = (("regions" if one.has_regions else "labels") for one in (self.task, self.known))
+            return Match(None, f"outputs are {here}, the source's {there}", source=theirs)
+        names = output_names(self.task)
+        found = pair_names(names, output_names(self.known))
+        absent = [name for name, place in zip(names, found, strict=True) if place is None]
+        if len(absent) == len(names):
+            return Match(None, "the source has none of the labels", source=theirs)
+        same = found == list(range(len(weight)))
+        told = [*told, *([f"label {', '.join(absent)} fresh"] if absent else [])]
+        told += [] if same or absent else ["labels chosen by name"]
+        taken = (len(names) - len(absent)) * (fresh.numel() // len(names))
+        return Match(adapt_rows(weight, found, fresh), "; ".join(told), taken, theirs)
+
+    def _stride(self, name: str) -> list[str]:
+        """Say where a stage strides otherwise than it did: its weights fit, what they see is other."""
+        part, number, block, *_ = [*name.split("."), "", ""]
+        if part != "encoder" or block != "0" or not name.endswith("conv.weight") or ".second." in name:
+            return []
+        here, there = (strides[int(number)] for strides in self.strides)
+        return [] if here == there else [f"stride {join_times(there)} to {join_times(here)}"]
+
+
+def find_counterpart(name: str, residual: bool, trained_residual: bool) -> str | None:  # noqa: FBT001
+    """Give the name of the tensor that plays the role of another in a UNet of the other kind, or of the same.
+
+    Stages count from the finest, so that coarse stages may be there or not; a residual encoder's stem is a
+    plain encoder's first convolution. Blocks of the two kinds do not compute alike.
+
+    >>> find_counterpart("stem.conv.weight", True, False), find_counterpart("encoder.1.0.conv.bias", False, True)
+    ('encoder.0.0.conv.weight', None)
+
+    Args:
+        name: Of a tensor of the new network.
+        residual: Whether the new network's encoder is residual.
+        trained_residual: Whether the source's is.
+
+    Returns:
+        The name in the source; None where it has no such part.
+    """
+    if residual == trained_residual:
+        return name
+    mine, theirs = (STEM, FIRST) if residual else (FIRST, STEM)
+    if name.startswith(mine):
+        return theirs + name.removeprefix(mine)
+    return None if name.startswith("encoder.") else name
+
+
+def output_names(task: Task) -> list[str]:
+    """Name the outputs of a task; the background has one name, whatever the data set calls it."""
+    names = task.output_names
+    return names if task.has_regions else ["background", *names[1:]]
+
+
+def _shape(weight: Tensor) -> str:
+    return join_times(weight.shape)

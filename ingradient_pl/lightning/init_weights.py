@@ -1,0 +1,128 @@
+"""``init_from``: a new run whose network starts from trained weights, with what was taken shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import nn
+
+from ingradient_pl.datasets.resumed_split import resume_split
+from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
+from ingradient_pl.finetuning.source import Folds, Source, read_weights
+from ingradient_pl.finetuning.trained_cases import TrainedOn, check_unseen
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.run_log import RANK, tell
+from ingradient_pl.messages import UsageError
+from ingradient_pl.spec import TRUSTED
+
+TABLE = "init.csv"
+"""The whole mapping, in the run's folder."""
+
+
+@dataclass(frozen=True)
+class InitWeights:
+    """Start a run from trained weights.
+
+    Args:
+        path: Checkpoint of ours, folder of a run or of a model of nnU-Net, or of one of its folds.
+        at_least: Share of the network's parameters, in [0, 1], that must come from it.
+        folds: Of a model with several folds, the ``first`` or the ``mean`` of their weights.
+        split: Whose division of the cases holds: the config's ``own``, or the ``source``'s for all cases it
+            knew, the others divided by the config's.
+        trusted: Packages whose classes a checkpoint may name.
+
+    Raises:
+        UsageError: If the share is no share, or ``split`` is neither word.
+    """
+
+    path: Path
+    at_least: float = 0.5
+    folds: Folds = "first"
+    split: Literal["own", "source"] = "own"
+    trusted: Sequence[str] = TRUSTED
+
+    def __post_init__(self) -> None:
+        share = isinstance(self.at_least, (int, float)) and not isinstance(self.at_least, bool)
+        if not share or not 0 <= self.at_least <= 1:
+            raise UsageError(f"init_at_least is a share of the weights in [0, 1]; got {self.at_least}.")
+        if self.split not in ("own", "source"):
+            raise UsageError(f"init_split is 'own' or 'source'; got '{self.split}'.")
+
+    def __call__(self, module: pl.LightningModule, data: pl.LightningDataModule, run: Path) -> WeightMapping:
+        """Fill the network of a module, and write what was taken into the folder of its run.
+
+        Args:
+            module: Its network is filled; it remembers where the weights came from, for the run's record.
+            data: Who trains and who validates; with ``split=source`` this is changed.
+            run: The run's folder.
+
+        Raises:
+            UsageError: If less is taken than was asked for.
+            ValueError: If the source cannot be read, or a case that it was trained on would validate.
+        """
+        if not isinstance(data, SegmentationData):
+            raise UsageError(
+                "init_from= matches channels and labels by name, which a SegmentationData tells; data is a "
+                f"{type(data).__name__}. Load the weights in a module of your own."
+            )
+        source = read_weights(self.path, self.folds, self.trusted)
+        self._divide(source, data)
+        trained = check_cases(source, data)
+        network = cast(nn.Module, module.network)
+        mapping = map_weights(network, source, data.task)
+        if RANK.rank == 0:
+            mapping.write(run / TABLE)
+        for warning in mapping.warnings:
+            rank_zero_warn(warning)
+        told = f"{mapping.share:.1%} of the network's parameters come from {source.origin}"
+        if mapping.share < self.at_least:
+            raise UsageError(
+                f"{told}, and init_at_least={self.at_least:g} asks for {self.at_least:.0%}:\n{mapping.table()}\n"
+                f"Every tensor: {run / TABLE}. Take the source's plan, another source, or a smaller "
+                "init_at_least."
+            )
+        mapping.apply(network)
+        tell(f"{told} ({run / TABLE}):\n{mapping.table()}")
+        record = {
+            "path": str(self.path.absolute()),
+            "share": mapping.share,
+            "trained": [entry.as_plain() for entry in trained],
+        }
+        vars(module)["init_record"] = record
+        return mapping
+
+    def _divide(self, source: Source, data: SegmentationData) -> None:
+        if self.split == "own":
+            return
+        if source.split is None:
+            raise UsageError(
+                f"init_split=source, but {source.origin} does not tell who trained and who validated. Divide "
+                "with data.split.file=splits_final.json, or leave init_split out."
+            )
+        resumed = resume_split(source.split, data.split, data.store.cases)
+        data.split = resumed.split
+        for line in resumed.told():
+            tell(line)
+
+
+def check_cases(source: Source, data: SegmentationData) -> tuple[TrainedOn, ...]:
+    """Refuse a division that validates on what the source was trained on; warn where that is not known.
+
+    Args:
+        source: The weights.
+        data: Who validates.
+
+    Returns:
+        What the source was trained on.
+
+    Raises:
+        ValueError: If a case of the same data set trained the source.
+    """
+    path, content = str(data.store.path.absolute()), data.store.check_sum()
+    validation = TrainedOn(data.split.kept, data.task.name, path, content)
+    for warning in check_unseen(source.origin, source.trained, validation):
+        rank_zero_warn(warning)
+    return source.trained
