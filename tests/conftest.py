@@ -21,6 +21,7 @@ CORE = [
     "loading",
     "inference",
     "nnunet",
+    "finetuning",
     "pictures",
 ]
 

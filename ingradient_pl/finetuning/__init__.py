@@ -1,6 +1,21 @@
 """Starting from trained weights: where they come from, how they are made to fit, and what was taken."""
 
-__all__ = ["Source", "WeightMapping", "map_weights", "read_weights"]
+from typing import TYPE_CHECKING
 
-from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
-from ingradient_pl.finetuning.source import Source, read_weights
+from ingradient_pl.lazy import attach
+
+if TYPE_CHECKING:
+    from ingradient_pl.finetuning.mapping import WeightMapping as WeightMapping
+    from ingradient_pl.finetuning.mapping import map_weights as map_weights
+    from ingradient_pl.finetuning.source import Source as Source
+    from ingradient_pl.finetuning.source import read_weights as read_weights
+
+__all__, __getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Source": "finetuning.source",
+        "WeightMapping": "finetuning.mapping",
+        "map_weights": "finetuning.mapping",
+        "read_weights": "finetuning.source",
+    },
+)

@@ -67,7 +67,7 @@ class UNetMatcher:
         known: Task,
         task: Task,
     ) -> None:
-        self.residual = (network.spec["residual"], trained.spec["residual"])
+        self.residual = (bool(network.spec["residual"]), bool(trained.spec["residual"]))
         self.strides = (network.spec["strides"], trained.spec["strides"])
         self.weights, self.inputs, self.known, self.task = weights, inputs, known, task
 
@@ -147,8 +147,10 @@ def find_counterpart(name: str, residual: bool, trained_residual: bool) -> str |
     Stages count from the finest, so that coarse stages may be there or not; a residual encoder's stem is a
     plain encoder's first convolution. Blocks of the two kinds do not compute alike.
 
-    >>> find_counterpart("stem.conv.weight", True, False), find_counterpart("encoder.1.0.conv.bias", False, True)
-    ('encoder.0.0.conv.weight', None)
+    >>> find_counterpart("stem.conv.weight", True, False)
+    'encoder.0.0.conv.weight'
+    >>> find_counterpart("encoder.1.0.conv.bias", False, True) is None
+    True
 
     Args:
         name: Of a tensor of the new network.

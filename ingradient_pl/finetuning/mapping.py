@@ -79,7 +79,9 @@ class WeightMapping(NamedTuple):
 
     def table(self) -> str:
         """Show it, one line for each part of the network."""
-        lines = [("part", "tensors", "taken", "adapted", "fresh", "parameters taken", "how")]
+        lines: list[tuple[str, ...]] = [
+            ("part", "tensors", "taken", "adapted", "fresh", "parameters taken", "how")
+        ]
         for part, rows in self._parts().items():
             counts = [sum(row.state == state for row in rows) for state in ("taken", "adapted", "fresh")]
             parameters = sum(row.parameters for row in rows)
@@ -162,8 +164,8 @@ def _unknown_meanings(source: Source, task: Task) -> Iterator[str]:
     for what, theirs, ours in pairs:
         if pair_names(ours, theirs) != list(range(len(theirs))):
             yield (
-                f"The {what} of {source.origin} are {', '.join(theirs)}, here {', '.join(ours)}. Which layer of "
-                "this network they belong to is not known, so it was taken where its shape fits."
+                f"The {what} of {source.origin} are {', '.join(theirs)}, here {', '.join(ours)}. Which layer "
+                "of this network they belong to is not known, so it was taken where its shape fits."
             )
 
 

@@ -37,13 +37,19 @@ class TrainedOn(NamedTuple):
         return cls(cases=tuple(map(str, told.get("cases", ()))), **texts)
 
 
-def check_unseen(origin: str, trained: Sequence[TrainedOn], validation: TrainedOn) -> list[str]:
-    """Refuse to validate on cases that the weights were trained on.
+def check_unseen(
+    origin: str,
+    trained: Sequence[TrainedOn],
+    validation: TrainedOn,
+    patients: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Refuse to validate on cases that the weights were trained on, or on other cases of those patients.
 
     Args:
         origin: Where the weights came from.
         trained: What they were trained on, one entry a data set; empty where nothing tells.
         validation: The cases that would validate.
+        patients: The patient of each case of its data set; cases that are not there stand for themselves.
 
     Returns:
         Warnings: the source does not tell, or another data set has cases of the same names.
@@ -58,18 +64,21 @@ def check_unseen(origin: str, trained: Sequence[TrainedOn], validation: TrainedO
             "flatter: see to it that none does (data.split.file=splits_final.json)."
         )
     for known in trained:
-        both = sorted(set(known.cases) & set(validation.cases))
-        if both and known.is_same_data(validation):
+        same = known.is_same_data(validation)
+        of = (patients or {}) if same else {}
+        seen = {of.get(name, name) for name in known.cases}
+        both = sorted(name for name in validation.cases if of.get(name, name) in seen)
+        if both and same:
             raise ValueError(
-                f"{len(both)} validation cases trained {origin}: {_some(both)}. Their scores would flatter. "
-                "Keep its division with init_split=source, or divide with data.split.number=N or "
+                f"{len(both)} validation cases, or others of their patients, trained {origin}: {_some(both)}. "
+                "Their scores would flatter. Keep its division with init_split=source, or divide with data.split.number=N or "
                 "data.split.file=FILE so that they train."
             )
         if both:
             warnings.append(
                 f"{len(both)} validation cases have names of cases that trained {origin} ({_some(both)}), in "
-                f"another data set ('{known.data}', {known.path or 'of unknown place'}). If they are the same "
-                "cases, the scores flatter."
+                f"another data set ('{known.data}', {known.path or 'of unknown place'}). If they are the "
+                "same cases, the scores flatter."
             )
     return warnings
 

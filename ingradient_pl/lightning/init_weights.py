@@ -80,7 +80,8 @@ class InitWeights:
         told = f"{mapping.share:.1%} of the network's parameters come from {source.origin}"
         if mapping.share < self.at_least:
             raise UsageError(
-                f"{told}, and init_at_least={self.at_least:g} asks for {self.at_least:.0%}:\n{mapping.table()}\n"
+                f"{told}, and init_at_least={self.at_least:g} asks for {self.at_least:.0%}:\n"
+                f"{mapping.table()}\n"
                 f"Every tensor: {run / TABLE}. Take the source's plan, another source, or a smaller "
                 "init_at_least."
             )
@@ -123,6 +124,7 @@ def check_cases(source: Source, data: SegmentationData) -> tuple[TrainedOn, ...]
     """
     path, content = str(data.store.path.absolute()), data.store.check_sum()
     validation = TrainedOn(data.split.kept, data.task.name, path, content)
-    for warning in check_unseen(source.origin, source.trained, validation):
+    patients = {name: case.group for name, case in data.store.cases.items()}
+    for warning in check_unseen(source.origin, source.trained, validation, patients):
         rank_zero_warn(warning)
     return source.trained

@@ -56,7 +56,7 @@ class SegmentationModule(pl.LightningModule):
         freeze_epochs: After how many epochs they train as well; None: never.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
         network: nn.Module,
         loss: nn.Module,

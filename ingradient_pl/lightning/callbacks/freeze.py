@@ -38,8 +38,9 @@ class Freeze(pl.Callback):
             return
         if self.epochs is not None and trainer.world_size > 1:
             raise UsageError(
-                f"module.freeze_epochs={self.epochs} thaws weights while training, and the {trainer.world_size} "
-                "processes of this run have agreed by then on those they exchange. Train on one device, or "
+                f"module.freeze_epochs={self.epochs} thaws weights while training, and the "
+                f"{trainer.world_size} processes of this run have agreed by then on those they exchange. "
+                "Train on one device, or "
                 "freeze for the whole run: module.freeze_epochs=null."
             )
         network = cast(nn.Module, pl_module.network)
@@ -50,7 +51,9 @@ class Freeze(pl.Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         until = "the whole run" if self.epochs is None else f"{self.epochs} epochs"
-        tell(f"{len(self.frozen)} tensors of the network are frozen for {until} ({', '.join(self.patterns)}).")
+        tell(
+            f"{len(self.frozen)} tensors of the network are frozen for {until} ({', '.join(self.patterns)})."
+        )
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,0 +1,224 @@
+"""``init_from``: a new run from trained weights, from the command and from Python, and what it refuses."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from runs import outcome
+from weight_sources import unet
+
+import ingradient_pl as ip
+from ingradient_pl.finetuning.source import read_weights
+from ingradient_pl.finetuning.trained_cases import TrainedOn, check_unseen
+from ingradient_pl.inference.checkpoint import Model, write
+from ingradient_pl.lightning.callbacks.freeze import Freeze, find_frozen
+from ingradient_pl.messages import UsageError
+from ingradient_pl.nnunet.export import export_nnunet
+from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.store.case_store import CaseStore
+
+STILL = ["module.optimizer.lr=0", "module.optimizer.weight_decay=0"]
+"""A run that trains and changes nothing: what it ends with is what it started from."""
+
+
+def weights(run):
+    found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name.removeprefix("network."): value for name, value in found.items()}
+
+
+def rows(run):
+    with (run / "init.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def train(monkeypatch, capsys, tmp_path, quick):
+    """Run ``ingradient-train`` into a folder of a name."""
+
+    def call(name, *overrides):
+        run = tmp_path / name
+        return run, *outcome(
+            monkeypatch, capsys, "train", *quick, "epochs=1", *overrides, f"hydra.run.dir={run}"
+        )
+
+    return call
+
+
+@pytest.fixture
+def source(phantom_store, phantom_plan, tmp_path):
+    """A slim checkpoint for the phantoms, of which nobody knows what it was trained on."""
+    plan, task = read_plan(phantom_plan), CaseStore(phantom_store).task
+    write(tmp_path / "source.ckpt", unet(plan), plan, task)
+    return tmp_path / "source.ckpt"
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+def test_a_run_starts_from_the_weights_and_shows_what_it_took(train, source, phantom_plan):
+    run, code, out, err = train("run", *STILL, f"init_from={source}")
+    assert code == 0, err
+    expected = unet(read_plan(phantom_plan)).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in weights(run).items())
+    assert f"100.0% of the network's parameters come from {source}" in out
+    assert re.search(r"^encoder\.0 +4 +4 +0 +0 ", out, re.MULTILINE)
+    assert {row["state"] for row in rows(run)} == {"taken"}
+    assert json.loads((run / "run.json").read_text())["init"]["path"] == str(source)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+def test_a_model_folder_of_nnunet_is_a_source(train, phantom_store, phantom_plan, tmp_path):
+    plan = replace(read_plan(phantom_plan), low_pass_above=None)
+    model = Model([unet(plan)], plan, CaseStore(phantom_store).task, "", (0, 1, 2))
+    folder = tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    export_nnunet(model, folder)
+    run, code, _, err = train("run", *STILL, f"init_from={folder}")
+    assert code == 0, err
+    assert torch.equal(weights(run)["encoder.1.0.conv.weight"], unet(plan).encoder[1][0].conv.weight)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+def test_a_mapping_that_takes_next_to_nothing_stops_before_anything_trains(train, source):
+    wider = "plan.widths=[5,7,9]"
+    run, code, _, err = train("run", f"init_from={source}", wider)
+    assert code == 2
+    assert re.search(r"\d\.\d% of the network's parameters come from .*init_at_least=0\.5 asks for 50%", err)
+    assert "another width" in err
+    assert rows(run)
+    assert not (run / "checkpoints").exists()
+    _, code, _, err = train("lower", f"init_from={source}", wider, "init_at_least=0")
+    assert code == 0, err
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+@pytest.mark.parametrize(
+    ("overrides", "code", "said"),
+    [
+        (["init_at_least=50"], 2, r"share of the weights in \[0, 1\]; got 50"),
+        (["init_split=theirs"], 2, "'own' or 'source'; got 'theirs'"),
+        (["init_folds=all"], 2, "'first' or 'mean', got 'all'"),
+        (["init_split=source"], 2, "does not tell who trained and who validated"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(train, source, overrides, code, said):
+    found = train("run", f"init_from={source}", *overrides)
+    assert found[1] == code
+    assert re.search(said, found[3])
+
+
+def test_a_file_that_could_run_something_is_refused(train, tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return print, ("a program ran",)
+
+    torch.save({"state_dict": {}, "ingradient_pl": Harmful()}, tmp_path / "bad.ckpt")
+    run, code, out, err = train("run", f"init_from={tmp_path / 'bad.ckpt'}")
+    assert code == 1
+    assert "bad.ckpt" in err
+    assert "a program ran" not in out + err
+    assert not (run / "checkpoints").exists()
+
+
+def test_a_run_that_began_from_weights_goes_on_with_its_own(train, source, monkeypatch, capsys):
+    with pytest.warns(UserWarning, match="does not tell which cases it was trained on"):
+        run, code, _, err = train("run", "recipe=finetune", f"init_from={source}")
+    assert code == 0, err
+    source.unlink()  # a run that goes on needs it no more
+    code, out, err = outcome(monkeypatch, capsys, "train", f"resume={run}", "epochs=2")
+    assert code == 0, err
+    assert "of the network's parameters come from" not in out
+    assert json.loads((run / "run.json").read_text())["init"]["share"] == 1.0
+    code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", "epochs=3", "init_from=other.ckpt")
+    assert code == 2
+    assert "a run keeps its init_from" in err
+
+
+def test_going_on_and_starting_anew_at_once_is_refused(train, source, tmp_path):
+    _, code, _, err = train("run", f"init_from={source}", f"resume={source}")
+    assert code == 2
+    assert "give one of the two" in err
+
+
+def test_cases_that_were_trained_on_do_not_validate(train):
+    first, code, _, err = train("first", "data.split.count=3", "data.split.number=0")
+    assert code == 0, err
+    _, code, _, err = train("leak", "data.split.count=3", "data.split.number=1", f"init_from={first}")
+    assert code == 1
+    trained = json.loads((first / "run.json").read_text())["split"]["train"]
+    assert re.search(
+        r"\d validation cases, or others of their patients, trained .*last\.ckpt: phantom", err
+    ), err
+    assert any(name in err for name in trained)
+    assert "init_split=source" in err
+    kept, code, _, err = train(
+        "kept", "data.split.count=3", "data.split.number=1", f"init_from={first}", "init_split=source"
+    )
+    assert code == 0, err
+    record = json.loads((kept / "run.json").read_text())
+    assert record["split"]["train"] == trained
+    assert record["init"]["trained"][0]["cases"] == trained
+    # weights remember all that they were ever trained on
+    everybody = read_weights(kept).trained
+    assert [set(entry.cases) for entry in everybody] == [set(trained), set(trained)]
+
+
+def test_a_patient_whose_other_case_was_trained_on_does_not_validate():
+    trained, validation = TrainedOn(("a1",), "one"), TrainedOn(("a2", "b1"), "one")
+    assert check_unseen("x.ckpt", [trained], validation) == []
+    with pytest.raises(ValueError, match=r"1 validation cases, .*: a2\."):
+        check_unseen("x.ckpt", [trained], validation, {"a1": "a", "a2": "a", "b1": "b"})
+    far = trained._replace(data="two")
+    assert check_unseen("x.ckpt", [far], validation, {"a1": "a", "a2": "a", "b1": "b"}) == []
+
+
+def test_names_of_another_data_set_are_told_and_unknown_cases_too():
+    validation = TrainedOn(("a", "b"), "Dataset001_one", "/stores/one", "01")
+    other = TrainedOn(("b", "c"), "Dataset002_two", "/stores/two", "02")
+    (told,) = check_unseen("x.ckpt", [other], validation)
+    assert "1 validation cases have names of cases that trained x.ckpt (b)" in told
+    (told,) = check_unseen("x.ckpt", [], validation)
+    assert "does not tell which cases" in told
+    assert check_unseen("x.ckpt", [TrainedOn(("c",), "Dataset001_one")], validation) == []
+    for same in ({"data": "Dataset001_one"}, {"path": "/stores/one"}, {"sha256": "01"}):
+        with pytest.raises(ValueError, match=r"1 validation cases, .*trained x\.ckpt: b"):
+            check_unseen("x.ckpt", [other._replace(**same)], validation)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+def test_python_does_as_the_command(source, phantom_store, phantom_plan, tmp_path):
+    quick = {"trainer": "cpu", "batches_per_epoch": 2, "data__workers": 0, "trainer.log_every_n_steps": 1}
+    still = {"module.optimizer.lr": 0.0, "module.optimizer.weight_decay": 0.0}
+    run = ip.train(
+        phantom_store, phantom_plan, tmp_path / "run", epochs=1, init_from=source, **quick, **still
+    )
+    expected = unet(read_plan(phantom_plan)).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in weights(run.folder).items())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_frozen_weights_stay_and_thaw(train, monkeypatch, capsys, phantom_plan, optimizer):
+    frozen = ["module.freeze=[encoder.*,heads.0.bias]", f"optimizer@module.optimizer={optimizer}"]
+    start, code, _, err = train("start", *STILL)
+    assert code == 0, err
+    run, code, out, err = train("run", *frozen, "module.freeze_epochs=1")
+    assert code == 0, err
+    assert "frozen for 1 epochs" in out
+    before, after = weights(start), weights(run)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not any(name.startswith("encoder.") or name == "heads.0.bias" for name in changed)
+    code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", "epochs=2")
+    assert code == 0, err
+    assert not torch.equal(weights(run)["encoder.0.0.conv.weight"], after["encoder.0.0.conv.weight"])
+
+
+def test_freezing_says_what_it_cannot(phantom_plan):
+    network = unet(read_plan(phantom_plan))
+    with pytest.raises(UsageError, match=r"'encoders\.\*' is the name of none.*encoder\.0\.0"):
+        find_frozen(network, ["encoder.*", "encoders.*"])
+    with pytest.raises(UsageError, match="nothing would train"):
+        find_frozen(network, ["*"])
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(UsageError, match="freeze_epochs counts epochs"):
+            Freeze(["encoder.*"], wrong)
