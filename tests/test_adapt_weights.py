@@ -19,7 +19,6 @@ from ingradient_pl.finetuning.adapt import (
 from ingradient_pl.finetuning.mapping import map_weights
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.inference.checkpoint import CheckpointError, write
-from ingradient_pl.messages import UsageError
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import ZScore
 
@@ -175,8 +174,6 @@ def test_folds_are_chosen_or_averaged(tmp_path):
     torch.testing.assert_close(read_weights(model / "fold_1").weights[name], second[name])
     mean = read_weights(model, "mean").weights[name]
     torch.testing.assert_close(mean, (first[name] + second[name]) / 2)
-    with pytest.raises(UsageError, match=r"'first' or 'mean', got 'best'"):
-        read_weights(model, "best")
 
 
 def test_reading_a_source_draws_no_random_number(tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from ingradient_pl.finetuning.trained_cases import TrainedOn
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.checkpoint_file import OURS
-from ingradient_pl.messages import UsageError
 from ingradient_pl.nnunet.model import read_nnunet
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
@@ -60,11 +59,8 @@ def read_weights(path: Path, folds: Folds = "first", trusted: Sequence[str] = TR
 
     Raises:
         CheckpointError: If it is none of these, is damaged, or holds what could run as a program.
-        UsageError: If ``folds`` is neither word.
     """
     path = Path(path)
-    if folds not in get_args(Folds):
-        raise UsageError(f"init_folds is 'first' or 'mean', got '{folds}'. One fold of nnU-Net: MODEL/fold_1")
     file = path / LAST if (path / LAST).is_file() else path
     with torch.random.fork_rng(devices=[]):  # networks are initialised before they are filled
         if file.is_dir():

@@ -71,8 +71,8 @@ def check_unseen(
         if both and same:
             raise ValueError(
                 f"{len(both)} validation cases, or others of their patients, trained {origin}: {_some(both)}. "
-                "Their scores would flatter. Keep its division with init_split=source, or divide with data.split.number=N or "
-                "data.split.file=FILE so that they train."
+                "Their scores would flatter. Keep its division with init_split=source, or divide with "
+                "data.split.number=N or data.split.file=FILE so that they train."
             )
         if both:
             warnings.append(

@@ -35,7 +35,7 @@ class InitWeights:
         trusted: Packages whose classes a checkpoint may name.
 
     Raises:
-        UsageError: If the share is no share, or ``split`` is neither word.
+        UsageError: If the share is no share, or ``folds`` or ``split`` none of its words.
     """
 
     path: Path
@@ -48,6 +48,11 @@ class InitWeights:
         share = isinstance(self.at_least, (int, float)) and not isinstance(self.at_least, bool)
         if not share or not 0 <= self.at_least <= 1:
             raise UsageError(f"init_at_least is a share of the weights in [0, 1]; got {self.at_least}.")
+        if self.folds not in ("first", "mean"):
+            raise UsageError(
+                f"init_folds is 'first' or 'mean', got '{self.folds}'. One fold of nnU-Net's: its own "
+                "folder, init_from=MODEL/fold_1"
+            )
         if self.split not in ("own", "source"):
             raise UsageError(f"init_split is 'own' or 'source'; got '{self.split}'.")
 
