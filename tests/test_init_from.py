@@ -146,9 +146,7 @@ def test_cases_that_were_trained_on_do_not_validate(train):
     _, code, _, err = train("leak", "data.split.count=3", "data.split.number=1", f"init_from={first}")
     assert code == 1
     trained = json.loads((first / "run.json").read_text())["split"]["train"]
-    assert re.search(
-        r"\d validation cases, or others of their patients, trained .*last\.ckpt: phantom", err
-    ), err
+    assert re.search(r"\d validation cases, or their patients, trained .*last\.ckpt: phantom", err), err
     assert any(name in err for name in trained)
     assert "init_split=source" in err
     kept, code, _, err = train(

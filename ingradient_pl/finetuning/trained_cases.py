@@ -70,7 +70,7 @@ def check_unseen(
         both = sorted(name for name in validation.cases if of.get(name, name) in seen)
         if both and same:
             raise ValueError(
-                f"{len(both)} validation cases, or others of their patients, trained {origin}: {_some(both)}. "
+                f"{len(both)} validation cases, or their patients, trained {origin}: {_some(both)}. "
                 "Their scores would flatter. Keep its division with init_split=source, or divide with "
                 "data.split.number=N or data.split.file=FILE so that they train."
             )
