@@ -15,10 +15,12 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.cli.python_run import train as train
     from ingradient_pl.commands.compare import compare as compare
+    from ingradient_pl.commands.doctor import doctor as doctor
     from ingradient_pl.commands.evaluate import evaluate as evaluate
     from ingradient_pl.commands.export import export as export
     from ingradient_pl.commands.export_nnunet import export_nnunet as export_nnunet
     from ingradient_pl.commands.import_nnunet import import_nnunet as import_nnunet
+    from ingradient_pl.commands.info import info as info
     from ingradient_pl.commands.load import load as load
     from ingradient_pl.commands.phantoms import phantoms as phantoms
     from ingradient_pl.commands.plan import plan as plan
@@ -92,11 +94,13 @@ __all__, __getattr__, __dir__ = attach(
         "TrainingDraws": "draws.training",
         "UNet": "networks.unet",
         "compare": "commands.compare",
+        "doctor": "commands.doctor",
         "draws": "draws.planned",
         "evaluate": "commands.evaluate",
         "export": "commands.export",
         "export_nnunet": "commands.export_nnunet",
         "import_nnunet": "commands.import_nnunet",
+        "info": "commands.info",
         "load": "commands.load",
         "loss": "planning.constructors",
         "phantoms": "commands.phantoms",

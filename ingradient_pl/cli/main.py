@@ -21,6 +21,8 @@ COMMANDS = {
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
     "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
     "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
+    "info": "a store, plan, run or checkpoint -> what it holds; --json for programs",
+    "doctor": "this machine -> what it has, what is wrong with it, what to set; --json for programs",
     "lightning-config": "store, plan and overrides -> a config for the next three",
     "fit": "train by a LightningCLI config (ingradient-train is the Hydra way)",
     "validate": "validate a checkpoint by a LightningCLI config",
@@ -35,8 +37,15 @@ OWN_MODULES = {
 }
 """Commands that belong to the command line alone."""
 
-DEFAULTS = {"plan": {"output": "plan.yaml"}, "evaluate": {"output": "summary.json"}}
-"""Files that a command writes where the function, called in Python, writes none."""
+DEFAULTS: dict[str, dict[str, object]] = {
+    "plan": {"output": "plan.yaml"},
+    "evaluate": {"output": "summary.json"},
+}
+DEFAULTS |= {"info": {"json": False}, "doctor": {"json": False}}
+"""Files that a command writes, and text that it prints, where the function, called in Python, does not."""
+
+FIRST = {"info": "--path", "doctor": "--path"}
+"""Options whose name may be left out where they come first."""
 
 
 TRAINING = "ingradient-train"
@@ -66,6 +75,8 @@ def main() -> None:
     name = command.replace("-", "_")
     function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
     run = importlib.import_module("ingradient_pl.cli.options").run
+    if command in FIRST and arguments[1:] and not arguments[1].startswith("-"):
+        arguments.insert(1, FIRST[command])
     run(function, arguments, DEFAULTS.get(command))
 
 

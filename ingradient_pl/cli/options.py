@@ -115,7 +115,7 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
     out = []
     for name, values in _options(arguments):
         hint = hints.get(name.removeprefix("--"))
-        if hint is bool and not values:
+        if hint in (bool, bool | None) and not values:
             out.append(f"{name}=true")
             continue
         if name and values and _takes_list(hint):

@@ -2,10 +2,12 @@
 
 __all__ = [  # modules
     "compare",
+    "doctor",
     "evaluate",
     "export",
     "export_nnunet",
     "import_nnunet",
+    "info",
     "load",
     "phantoms",
     "plan",

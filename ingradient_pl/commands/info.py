@@ -1,0 +1,152 @@
+"""What a store, a plan, a run's folder or a checkpoint holds, as plain values for people and programs."""
+
+import json as json_format
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.inference.checkpoint_file import OURS, read_content
+from ingradient_pl.lightning.run_files import CONFIG, RECORD, read_record
+from ingradient_pl.messages import UsageError, say
+from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
+from ingradient_pl.planning.plan_yaml import REQUIRED
+from ingradient_pl.spec import to_spec
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.metadata import DATASET, read_dataset
+
+UNITS = {
+    "axes": "z, y, x",
+    "spacing": "mm",
+    "patch": "voxels",
+    "shape": "voxels",
+    "batch_size": "patches",
+    "size_bytes": "bytes",
+    "began": "ISO 8601",
+    "ended": "ISO 8601",
+}
+"""Of the keys that are given, wherever they stand."""
+
+YAML = (".yaml", ".yml")
+
+
+def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FBT001 - a switch of the command
+    """Tell what a store, a plan, a run's folder or a checkpoint holds; nothing in it is run.
+
+    Args:
+        path: Folder of a store or a run, a plan's YAML file, or a checkpoint.
+        json: Whether to print JSON instead of YAML; None, as in Python, prints nothing.
+
+    Returns:
+        Plain values: ``kind`` (store, plan, run or checkpoint), ``path``, ``units``, and what there is to
+        know. Numbers that are not finite are None.
+
+    Raises:
+        UsageError: If there is no such path, or it is none of these.
+        ValueError: If a file is damaged.
+    """
+    path = Path(path)
+    described = _describe(path)
+    first = {"kind": described["kind"], "path": str(path.absolute())}
+    found: dict[str, Any] = _plain({**first, **described, **first, "units": UNITS})
+    if json:
+        say(json_format.dumps(found, indent=1, allow_nan=False))
+    elif json is not None:
+        say(yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=110).rstrip())
+    return found
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder.")
+    if path.is_dir() and (path / DATASET).is_file():
+        return _of_store(path)
+    if path.is_dir() and ((path / RECORD).is_file() or (path / CONFIG).is_file()):
+        return _of_run(path)
+    if path.is_file() and path.suffix in YAML:
+        return _of_plan(path)
+    if path.is_file():
+        return _of_checkpoint(path)
+    raise UsageError(
+        f"{path} is neither a case store ({DATASET}) nor a run's folder ({RECORD}). Name one of these, a "
+        "plan's YAML file or a checkpoint."
+    )
+
+
+def _of_store(path: Path) -> dict[str, Any]:
+    described, store = read_dataset(path), CaseStore(path)
+    grids = [case.grid for case in store.cases.values()]
+    medians = {
+        name: np.median([grid[part] for grid in grids], axis=0).tolist() if grids else None
+        for part, name in ((0, "shape"), (1, "spacing"))
+    }
+    voxels = {
+        str(value): sum(case.voxels.get(value, 0) for case in store.cases.values())
+        for value in store.task.foreground_values
+    }
+    return {
+        "kind": "store",
+        "store_format": described["store_format"],
+        "sha256": store.check_sum(),
+        "task": store.task.described,
+        "orientation": store.orientation,
+        "cases": list(store.cases),
+        "labelled": sum(case.labelled for case in store.cases.values()),
+        "patients": len({case.group for case in store.cases.values()}),
+        "median": medians,
+        "voxels_of_labels": voxels,
+    }
+
+
+def _of_plan(path: Path) -> dict[str, Any]:
+    try:
+        plain = read_yaml(path)
+    except PlainValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+    missing = [name for name in REQUIRED if not isinstance(plain, dict) or name not in plain]
+    if missing:
+        raise UsageError(f"{path} is not a plan: it lacks {', '.join(missing)}.")
+    return {"kind": "plan", "plan": plain}
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    """Give the record of a run, and its checkpoints."""
+    record = read_record(path)
+    if not isinstance(record, dict):
+        raise ValueError(f"{path / RECORD} is not the record of a run: it must be a mapping.")  # noqa: TRY004 (of a file)
+    files = sorted((path / "checkpoints").glob("*.ckpt"))
+    checkpoints = {
+        file.name: {"path": str(file.absolute()), "size_bytes": file.stat().st_size} for file in files
+    }
+    return {"state": "unknown", **record, "kind": "run", "checkpoints": checkpoints}
+
+
+def _of_checkpoint(path: Path) -> dict[str, Any]:
+    content = read_content(path)
+    own = content[OURS]
+    check_plain(own)
+    weights = content.get("state_dict", {})
+    return {
+        "size_bytes": path.stat().st_size,
+        "epoch": content.get("epoch"),
+        "step": content.get("global_step"),
+        "resumable": "optimizer_states" in content,
+        "weights": sum(value.numel() for value in weights.values()),
+        **own,
+        "kind": "checkpoint",
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Give what JSON can say of plain values: keys are text, and what is not finite is None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else to_spec(value)
