@@ -166,6 +166,17 @@ def test_outputs_of_another_meaning_are_not_taken(tmp_path):
     assert states(mapping, "encoder", "decoder") == {"taken"}
 
 
+def test_a_network_of_another_package_takes_what_has_its_name_and_shape_and_warns(tmp_path):
+    there, here = torch.nn.Conv3d(2, 3, 1), torch.nn.Sequential(torch.nn.Conv3d(2, 3, 1))
+    source = read_weights(saved("ours", tmp_path))._replace(network=there, weights=there.state_dict())
+    mapping = map_weights(torch.nn.Conv3d(2, 3, 3), source, Task(("MR", "CT"), TASK.labels))
+    assert [row.state for row in mapping.rows] == ["fresh", "taken"]
+    (told,) = mapping.warnings
+    assert "channels of" in told
+    assert "CT, MR, here MR, CT" in told
+    assert map_weights(here, source, TASK).share == 0
+
+
 def test_folds_are_chosen_or_averaged(tmp_path):
     model = saved("nnunet plain", tmp_path, folds=2)
     first, second = unet(PLAIN, 0).state_dict(), unet(PLAIN, 1).state_dict()

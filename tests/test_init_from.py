@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -220,3 +221,8 @@ def test_freezing_says_what_it_cannot(phantom_plan):
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(UsageError, match="freeze_epochs counts epochs"):
             Freeze(["encoder.*"], wrong)
+
+
+def test_several_processes_do_not_thaw():
+    with pytest.raises(UsageError, match="2 processes"):
+        Freeze(["encoder.*"], 1).setup(SimpleNamespace(world_size=2), None, "fit")
