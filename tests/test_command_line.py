@@ -116,7 +116,9 @@ def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys
         "0",
         "1",
     ]
-    assert not list(tmp_path.glob("sweep/**/*.log"))
+    logs = list(tmp_path.glob("sweep/**/*.log"))
+    assert {str(log.relative_to(tmp_path / "sweep")) for log in logs} == {"0/train.log", "1/train.log"}
+    assert all("Epoch 1/1" in log.read_text() for log in logs)  # the run's own, and no empty one of Hydra's
 
 
 def test_a_run_of_a_sweep_that_fails_leaves_the_others_and_the_table(monkeypatch, capsys, tmp_path, quick):

@@ -18,6 +18,7 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 TRAINER = "trainer."
 """Keys of Lightning's Trainer: any of its arguments, whether the config names it or not."""
 SEARCHED = "hydra.searchpath"
+DIRECTION = "hydra.sweeper.direction"
 ENDINGS = (".yaml", ".yml")
 SWITCHES = (
     *("-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "--resolve"),
@@ -135,6 +136,18 @@ def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
             override = f"++{override}"
         out.append(override)
     return out
+
+
+def with_direction(overrides: Sequence[str]) -> list[str]:
+    """Have a sweeper that looks for the lowest value by itself look for the highest: it is a score.
+
+    >>> with_direction(["hydra/sweeper=optuna"])
+    ['hydra/sweeper=optuna', 'hydra.sweeper.direction=maximize']
+    """
+    told = find(overrides, DIRECTION)
+    if find(overrides, "hydra/sweeper") != "optuna" or told is not None:
+        return list(overrides)
+    return [*overrides, f"{DIRECTION}=maximize"]
 
 
 def write_paths(value: str, change: Callable[[str], str] = str, *, swept: bool = False) -> str:

@@ -27,6 +27,7 @@ from ingradient_pl.cli.overrides import (
     quote_paths,
     read_arguments,
     read_paths,
+    with_direction,
     with_plans,
     without,
 )
@@ -100,7 +101,7 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
         folder: For copies of the plans until the run's own folder is known.
     """
     told, flags = read_arguments(arguments)
-    overrides = quote_paths(told, swept=is_sweep(flags))
+    overrides = with_direction(quote_paths(told, swept=is_sweep(flags)))
     if is_first_rank() and not all(flag in RUNS for flag in flags):  # something is shown, nothing trained
         overrides, there = with_run(with_plans(overrides, folder), folder)
         return [*overrides, *there, *flags]
