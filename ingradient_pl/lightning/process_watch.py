@@ -5,6 +5,7 @@ it learns of the signal through a pipe, tells the other ranks, and ends what has
 """
 
 import importlib
+import logging
 import os
 import re
 import signal
@@ -72,6 +73,7 @@ class ProcessWatch:
         self.parent = self._find_parent()
         self.reads, self.writes = os.pipe()
         os.set_blocking(self.writes, False)
+        self.logged = logging.raiseExceptions
         self.before = signal.signal(signal.SIGTERM, self._on_signal)
         self.wakeup = signal.set_wakeup_fd(self.writes, warn_on_full_buffer=False)
         self._take_over()
@@ -86,6 +88,7 @@ class ProcessWatch:
         if self.thread is None:
             return
         self.thread.join()
+        logging.raiseExceptions = self.logged
         LAUNCHER._launch_process_observer = self.observer
         signal.set_wakeup_fd(self.wakeup)
         signal.signal(signal.SIGTERM, self.before if self.before is not None else signal.SIG_DFL)
@@ -136,6 +139,7 @@ class ProcessWatch:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """End at once what does not train yet; a run that trains is stopped at the end of a step."""
+        logging.raiseExceptions = False  # a line that the signal broke into is not worth a traceback
         connector: Any = self.trainer._signal_connector
         if not connector._original_handlers:
             self.terminated = True

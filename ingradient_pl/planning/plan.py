@@ -17,7 +17,7 @@ from ingradient_pl.transforms.sampling_matrices import Rule
 Zyx = tuple[int, int, int]
 T = TypeVar("T")
 
-LARGEST = {"blocks": 100, "decoder_blocks": 100, "kernels": 100}
+LARGEST = {"blocks": 100, "decoder_blocks": 100, "kernels": 100, "batch_size": 10**7}
 MOST = 100_000
 """The largest count that an entry of a plan may hold, in whatever it counts; stages and kernels have less."""
 
