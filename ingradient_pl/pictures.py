@@ -1,6 +1,6 @@
 """Slices of cases and levels as pictures: tensors in, RGB images out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -9,15 +9,16 @@ from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-_RED_GREEN_BLUE = [
-    *([0, 0, 0], [230, 70, 60], [70, 190, 90], [70, 130, 240], [240, 190, 50], [180, 90, 220]),
-    *([60, 200, 210], [240, 130, 180], [150, 200, 70], [250, 150, 80]),
-]
-COLOURS = torch.tensor(_RED_GREEN_BLUE)
+from ingradient_pl.picture_notes import RED_GREEN_BLUE, draw_notes
+
+COLOURS = torch.tensor(RED_GREEN_BLUE)
 """One colour per label, the background first; labels past the last begin again after the background."""
 OPACITY = 0.55
 SMALLEST = 96
 """Pictures are enlarged by whole factors until their shorter edge has so many pixels."""
+
+MOST_STRETCHED = 16.0
+"""Thicker slices than this are shown as so thick."""
 
 Slice = Float[Tensor, "y x"]
 Labels = Integer[Tensor, "y x"]
@@ -73,18 +74,56 @@ def level_pictures(
 
 
 def case_picture(
-    image: Float[Tensor, "z y x"], labels: Sequence[Integer[Tensor, "z y x"]], titles: Sequence[str]
+    image: Float[Tensor, "z y x"],
+    labels: Sequence[Integer[Tensor, "z y x"]],
+    titles: Sequence[str],
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    names: Mapping[int, str] | None = None,
+    name: str = "",
 ) -> UInt8[Tensor, "3 height width"]:
-    """Show one slice of a case: the image alone, then under each label map (prediction, truth, ...)."""
-    chosen = richest_slice(labels[-1])
+    """Show one slice of a case: the image alone, then under each label map (truth, prediction, ...).
+
+    The slice is the one with the most foreground of the first label map. Voxels are shown as large as they
+    are; letters tell which side of the patient lies where, a bar how long some millimetres are.
+
+    Args:
+        image: One channel, its axes towards S, P and L (LPS).
+        labels: Label maps on the same voxels.
+        titles: Of the label maps.
+        spacing: Size of a voxel along (z, y, x) in mm.
+        names: Name of each integer, for the legend; None leaves the legend out.
+        name: Of the case, for the caption.
+    """
+    chosen = richest_slice(labels[0])
     panels = [grey(image[chosen]), *(overlay(image[chosen], label[chosen]) for label in labels)]
-    return _add_title(torch.stack(panels)[None], ["image", *titles])
+    stretched = [_stretch(panel, spacing[1:]) for panel in panels]
+    table = _add_title(torch.stack(stretched)[None], ["image", *titles])
+    caption = f"{name}  slice {chosen + 1} of {len(image)}".strip()
+    present = sorted({int(one) for label in labels for one in torch.unique(label)} - {0})
+    legend = [(integer, names.get(integer, str(integer))) for integer in present] if names else []
+    voxel = min(spacing[1:]) / _factor(*stretched[0].shape[1:])
+    return draw_notes(table, len(panels), caption, legend, voxel)
 
 
 def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
     """Write a picture as PNG, making its folder where needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(path)
+
+
+def _stretch(panel: Panel, spacing: Sequence[float]) -> Float[Tensor, "3 _ _"]:
+    """Enlarge voxels along the coarser axis until they are squares, by at most ``MOST_STRETCHED``."""
+    finest = min(spacing)
+    size = [
+        round(count * min(mm / finest, MOST_STRETCHED))
+        for count, mm in zip(panel.shape[1:], spacing, strict=True)
+    ]
+    return F.interpolate(panel[None], size, mode="nearest-exact")[0]
+
+
+def _factor(height: int, width: int) -> int:
+    """By how much panels are enlarged."""
+    return -(-SMALLEST // min(height, width))
 
 
 def _level_row(
@@ -122,7 +161,7 @@ def _add_title(
     rows: Float[Tensor, "row column 3 y x"], titles: Sequence[str]
 ) -> UInt8[Tensor, "3 height width"]:
     """Lay panels out as a table with a title over each column, enlarged by a whole factor."""
-    factor = -(-SMALLEST // min(rows.shape[-2:]))
+    factor = _factor(*rows.shape[-2:])
     large = rows.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     large = F.pad(large, (1, 1, 1, 1), value=1.0)
     body = torch.cat([torch.cat(list(row), dim=-1) for row in large], dim=-2)

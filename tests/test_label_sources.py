@@ -119,7 +119,7 @@ def test_pictures_show_the_truth_of_every_source(monkeypatch, everything, source
     cases = read_source(everything / source).cases
     files = [everything / "predictions" / f"{case.name}.nii.gz" for case in cases]
     write_pictures(cases, files, TASK, everything / "pictures")
-    assert shown == [["prediction", "truth"]] * 3
+    assert shown == [["truth", "prediction"]] * 3
 
 
 @pytest.mark.parametrize(("where", "what"), [("predictions", "predictions"), ("raw/labelsTr", "references")])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ingradient_pl import picture_notes
 from ingradient_pl.datasets.phantom import ball
 from ingradient_pl.pictures import case_picture, level_pictures, overlay, write_png
 
@@ -73,3 +74,23 @@ def test_a_png_is_what_was_drawn(patch, tmp_path):
     write_png(tmp_path / "new" / "case.png", picture)
     with Image.open(tmp_path / "new" / "case.png") as read:
         assert read.size == (picture.shape[2], picture.shape[1])
+
+
+def test_a_picture_of_a_case_shows_voxels_as_large_as_they_are_with_names_below():
+    image, label = torch.rand(4, 10, 40), torch.zeros(4, 10, 40, dtype=torch.long)
+    label[2, 3:6, 10:20] = 7
+    plain = case_picture(image, [label], ["truth"])
+    noted = case_picture(image, [label], ["truth"], (1.0, 4.0, 1.0), {7: "tumour"}, "case_1")
+    square = case_picture(torch.rand(4, 40, 40), [label.new_zeros(4, 40, 40)], ["truth"], name="case_2")
+    assert noted.shape[2] == square.shape[2]  # 10 rows of 4 mm are as high as 40 columns of 1 mm
+    legend = noted[:, -14:].permute(1, 2, 0).reshape(-1, 3).tolist()
+    assert list(picture_notes.colour_of(7)) in legend
+    assert list(picture_notes.colour_of(7)) not in plain[:, -14:].permute(1, 2, 0).reshape(-1, 3).tolist()
+
+
+def test_long_legends_take_lines_and_thick_slices_are_bounded():
+    label = torch.arange(1, 41).reshape(1, 5, 8)
+    names = {integer: f"a rather long name of label {integer}" for integer in range(1, 41)}
+    picture = case_picture(torch.rand(1, 5, 8), [label], ["truth"], (1.0, 500.0, 0.5), names, "x" * 300)
+    assert picture.shape[2] < 4 * 500
+    assert picture.shape[1] > 10 * picture_notes.LINE

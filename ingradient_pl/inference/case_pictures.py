@@ -32,12 +32,16 @@ def write_pictures(
 
 
 def _write_picture(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
-    image = torch.from_numpy(read_case(case, task, ORIENTATION).voxels[0]).float()
-    shown = {"prediction": formats.read_label(prediction, ORIENTATION).voxels[0]}
+    volume = read_case(case, task, ORIENTATION)
+    image = torch.from_numpy(volume.voxels[0]).float()
+    shown = {}
     truth = LabelMap.of(case)
     if truth is not None:
         shown["truth"] = truth.read(ORIENTATION).voxels[0]
+    shown["prediction"] = formats.read_label(prediction, ORIENTATION).voxels[0]
     labels = [torch.from_numpy(label.astype("int64")) for label in shown.values()]
+    names = {value: name for name, values in task.in_files.foreground.items() for value in values}
     path = folder / f"{case.name}.png"
-    write_png(path, case_picture(image, labels, list(shown)))
+    picture = case_picture(image, labels, list(shown), volume.frame.spacing, names, case.name)
+    write_png(path, picture)
     return path
