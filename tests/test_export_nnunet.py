@@ -115,3 +115,12 @@ def test_where_nnunet_would_see_other_axes_the_command_says_so(tmp_path, capsys)
     said = capsys.readouterr()
     assert "turned to LPS" in said.out + said.err
     assert (folder / "fold_0" / "checkpoint_final.pth").is_file()
+
+
+@pytest.mark.parametrize("numbered", [False, True], ids=["as in files", "as the store numbers them"])
+def test_labels_of_other_integers_are_numbered_for_nnunet_and_told(numbered, tmp_path):
+    task = Task(("CT", "MR"), {"background": 0, "left": 1001, "right": 2035})
+    (remark,) = export_nnunet(model(task=task.consecutive() if numbered else task), tmp_path / "out")
+    assert "1 for 1001, 2 for 2035" in remark
+    labels = json.loads((tmp_path / "out" / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "left": 1, "right": 2}

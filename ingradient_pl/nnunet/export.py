@@ -121,9 +121,9 @@ def _remarks(model: Model) -> list[str]:
         )
     if isinstance(model.task.ignore, int):
         remarks.append("Voxels of the label 'ignore' are background in the exported data set description.")
-    integers, consecutive = _integers(model.task), _consecutive(model.task)
-    if integers != consecutive:
-        pairs = ", ".join(f"{b} for {a}" for a, b in zip(integers, consecutive, strict=True))
+    held, exported = model.task.in_files.foreground_values, model.task.consecutive().foreground_values
+    if held != exported:
+        pairs = ", ".join(f"{new} for {old}" for old, new in zip(held, exported, strict=True))
         remarks.append(f"nnU-Net wants consecutive integers: its answers hold {pairs}.")
     return remarks
 
@@ -221,29 +221,19 @@ def _intensities(normaliser: Normaliser) -> dict[str, float]:
 
 def _dataset(task: Task) -> dict[str, Any]:
     """Describe channels and labels in consecutive integers, as nnU-Net wants them."""
-    index = dict(zip(_integers(task), _consecutive(task), strict=True))
+    task = task.consecutive()
     labels: dict[str, Any] = {"background": BACKGROUND}
     for name, values in task.foreground.items():
-        numbers = [index[value] for value in values]
-        labels[name] = numbers if task.has_regions else numbers[0]
+        labels[name] = list(values) if task.has_regions else values[0]
     order = task.regions_class_order
     return {
         "name": task.name,
         "channel_names": {str(i): channel for i, channel in enumerate(task.channels)},
         "labels": labels,
-        **({} if order is None else {"regions_class_order": [index[value] for value in order]}),
+        **({} if order is None else {"regions_class_order": list(order)}),
         "numTraining": 0,
         "file_ending": task.file_ending,
     }
-
-
-def _integers(task: Task) -> list[int]:
-    """Give the integers that outputs are written as, ascending, the background first."""
-    return [BACKGROUND, *task.foreground_values]
-
-
-def _consecutive(task: Task) -> list[int]:
-    return list(range(len(_integers(task))))
 
 
 def _fingerprint(plan: Plan) -> dict[str, Any]:
