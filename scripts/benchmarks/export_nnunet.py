@@ -19,9 +19,9 @@ from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import save_cases
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.nnunet.model import read_nnunet
+from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import ZScore
@@ -64,7 +64,7 @@ def _random(
     blocks, decoder = ((1, 2, 2), (1, 1)) if residual else ((2, 2, 2), (2, 2))
     shape = ((16, 32, 64), ((1, 1, 1), stride, stride), (kernel, kernel, (3, 3, 3)), blocks, decoder)
     plan = Plan(1, task.outputs, spacing, patch, 2, *shape, (ZScore(),), residual, orientation="stored")
-    network = UNet(1, plan.outputs, *shape, residual=residual).eval()
+    network = unet(plan).eval()
     return Model([network], plan, task, "random weights", (0, 1, 2))
 
 

@@ -110,8 +110,6 @@ def _batch(name: str, config: Any, keep: Callable[..., None]) -> None:
     """From what a reader hands over to the network's input; the copy from the host is in it."""
     config.data.workers = 0
     data = build_data(config)
-    if hasattr(data, "to"):
-        data.to(DEVICE)
     taken = []
     for number, batch in zip(range(STEPS // 4), data.train_dataloader(), strict=False):
         settle()
@@ -161,21 +159,17 @@ def predict(keep: Callable[..., None]) -> None:
     from ingradient_pl.inference.checkpoint import Model
     from ingradient_pl.inference.predictor import Predictor
     from ingradient_pl.inference.windows import windows
-    from ingradient_pl.networks.unet import UNet
+    from ingradient_pl.planning.constructors import unet
     from ingradient_pl.task import Task
 
     spacing = (1.0, 0.8, 0.8)
     widths = WIDE if CUDA else (8, 16)
     plan = Setting(1, CT, spacing, spacing, WINDOW, 2, widths).plan
-    network = (
-        UNet(1, 3, plan.widths, plan.strides, plan.kernels, plan.blocks, plan.decoder_blocks)
-        .to(DEVICE)
-        .eval()
-    )
+    network = unet(plan).to(DEVICE).eval()
     task = Task(("CT",), {"background": 0, "organ": 1, "lesion": 2})
     predictor = Predictor(Model([network], plan, task, (), ()), device=DEVICE.type)
     image = np.random.default_rng(0).integers(-1000, 1000, (1, *CT)).astype(np.int16)
-    batch = getattr(predictor, "window_batch", None) or 1
+    batch = predictor.views  # as many windows at once as the predictor takes
     boxes = windows(CT, WINDOW)
     inputs = torch.randn(batch, 1, *WINDOW, device=DEVICE)
 
