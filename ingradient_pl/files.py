@@ -40,7 +40,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: If the disk does not take it; nothing is left of it then.
     """
-    temporary = _unfinished(folder)
+    temporary = _unfinished_path(folder)
     try:
         temporary.mkdir()
         for name, content in files.items():
@@ -72,7 +72,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     if is_special(path) or path.is_dir():
         raise OSError(errno.EINVAL, "it is not a plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _unfinished(path)
+    temporary = _unfinished_path(path)
     try:
         yield temporary
         if sync:
@@ -111,7 +111,7 @@ def is_special(path: Path) -> bool:
 
 def remove_folder(folder: Path) -> None:
     """Take a case out of the store at one stroke, then delete it; of a link only the link itself."""
-    aside = _unfinished(folder.with_name(f"old-{folder.name}"))
+    aside = _unfinished_path(folder.with_name(f"old-{folder.name}"))
     try:
         folder.rename(aside)
     except FileNotFoundError:  # there is none, or another run was quicker
@@ -134,7 +134,7 @@ def _on_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unfinished(path: Path) -> Path:
+def _unfinished_path(path: Path) -> Path:
     """Name what is not finished yet: by machine, process and target, no longer than a file system takes."""
     name = path.name
     if len(os.fsencode(name)) > LONG:

@@ -141,7 +141,7 @@ class Task:
     @property
     def in_files(self) -> "Task":
         """The same task with the integers that its files hold."""
-        return self if self.integers is None else self._renumbered(self._in_files, None)
+        return self if self.integers is None else self._renumber(self._in_files, None)
 
     def consecutive(self) -> "Task":
         """Number the labels 0, 1, 2, ... as the network's outputs; ``integers`` keeps what files hold.
@@ -156,7 +156,7 @@ class Task:
             return self
         integers = self._classes if self.ignore is None else (*self._classes, self.ignore)
         number = {value: at for at, value in enumerate(integers)}
-        return self._renumbered(lambda value: number.get(value, value), integers)
+        return self._renumber(lambda value: number.get(value, value), integers)
 
     def check_meaning(self) -> None:
         """Refuse labels that cannot mean what they say, before anything is made of them.
@@ -179,7 +179,7 @@ class Task:
     def _in_files(self, value: int) -> int:
         return value if self.integers is None or value >= len(self.integers) else self.integers[value]
 
-    def _renumbered(self, number: Callable[[int], int], integers: tuple[int, ...] | None) -> "Task":
+    def _renumber(self, number: Callable[[int], int], integers: tuple[int, ...] | None) -> "Task":
         order = self.regions_class_order
         labels = {
             name: tuple(map(number, value)) if isinstance(value, tuple) else number(value)

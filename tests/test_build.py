@@ -76,7 +76,7 @@ def test_a_summary_tells_what_was_found(raw, store):
     assert summary.size > 0
     stored = CaseStore(store)
     assert stored.cases["anna_visit1"].group == stored.cases["anna_visit3"].group == "anna"
-    described = stored.described("anna_visit1")
+    described = stored.describe("anna_visit1")
     assert described["sources"][0] == str(raw / "imagesTr" / "anna_visit1_0000.nii.gz")
 
 
@@ -263,7 +263,7 @@ def test_an_ignore_label_is_no_class_and_its_voxels_are_not_measured(raw, store)
     voxels = stored.read("phantom_000", case.grid.whole)
     assert case.classes == (1,)
     assert stored.statistics("phantom_000")[0].foreground.voxels == np.count_nonzero(voxels.label == 1)
-    annotated = stored.annotated("phantom_000")
+    annotated = stored.annotated_voxels("phantom_000")
     assert len(annotated) == min(10_000, np.count_nonzero(voxels.label != 2))
     assert (voxels.label[tuple(annotated.T)] != 2).all()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ingradient_pl.cli.main import main
-from ingradient_pl.metrics.comparison import ComparisonError, compare, comparison_table, described
+from ingradient_pl.metrics.comparison import ComparisonError, compare, comparison_table, describe_comparison
 
 
 def write(path, dice, score="Dice"):
@@ -76,7 +76,7 @@ def test_cases_without_a_finite_score_in_both_are_left_out_and_said(tmp_path):
     assert "left out" in comparison_table(comparison)
     nothing = compare(*[write(tmp_path / "c.json", {"x": {"1": math.nan}})] * 2, np.random.default_rng(0))
     assert nothing.rows[0].cases == 0
-    assert described(nothing)["labels"]["1"]["cases"] == 0
+    assert describe_comparison(nothing)["labels"]["1"]["cases"] == 0
 
 
 def test_runs_on_other_cases_labels_or_scores_are_refused_by_name(tmp_path):
@@ -137,7 +137,10 @@ def test_scans_of_one_patient_count_once(tmp_path):
     assert ours.high - ours.low > 1.3 * (theirs.high - theirs.low)
     assert "95 % intervals over 3 patients (12 cases of 3 patients" in comparison_table(patients)
     assert "over 12 patients (12 cases, each" in comparison_table(cases)
-    assert (described(patients)["patients"], described(patients)["labels"]["1"]["patients"]) == (3, 3)
+    assert (
+        describe_comparison(patients)["patients"],
+        describe_comparison(patients)["labels"]["1"]["patients"],
+    ) == (3, 3)
 
 
 def test_the_patients_that_either_file_tells_are_those_of_both(tmp_path):

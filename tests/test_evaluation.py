@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.metrics.evaluation import Counts, EvaluationError, counted, evaluate, scored_labels
+from ingradient_pl.metrics.evaluation import Counts, EvaluationError, count_agreement, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
@@ -53,14 +53,14 @@ def test_counts_are_those_of_masks_compared_by_hand(dtype):
     prediction, reference = (random_labels(seed, values=5).astype(dtype) for seed in (0, 1))
     for ignore in (None, 4):
         seen = reference != (99 if ignore is None else ignore)
-        for label, counts in counted(prediction, reference, [1, 3, (1, 2), 9], ignore).items():
+        for label, counts in count_agreement(prediction, reference, [1, 3, (1, 2), 9], ignore).items():
             masks = [np.isin(array, label) for array in (prediction, reference)]
             assert counts == by_hand(*masks, seen), label
 
 
 def test_a_label_that_is_nowhere_has_no_dice():
     nothing = np.zeros((2, 2, 2), dtype=np.uint8)
-    counts = counted(nothing, nothing, [1])[1]
+    counts = count_agreement(nothing, nothing, [1])[1]
     assert math.isnan(counts.dice)
     assert math.isnan(counts.iou)
     assert counts.tn == 8

@@ -39,7 +39,7 @@ def test_intensities_are_pooled_as_if_each_case_gave_as_many_voxels(cases):
         rng.normal(rng.uniform(-50, 100), rng.uniform(5, 40), int(rng.integers(500, 60_000)))
         for _ in range(cases)
     ]
-    pooled = Intensities.pooled([Statistics.of(values) for values in samples])
+    pooled = Intensities.pool([Statistics.of(values) for values in samples])
     definition = drawn(samples)
     spread = definition.high - definition.low
     for name in ("mean", "std", "median", "low", "high"):
@@ -49,14 +49,14 @@ def test_intensities_are_pooled_as_if_each_case_gave_as_many_voxels(cases):
 
 def test_a_single_case_keeps_its_own_percentiles():
     values = np.random.default_rng(0).gamma(2.0, 100.0, 5000)
-    pooled = Intensities.pooled([Statistics.of(values)])
+    pooled = Intensities.pool([Statistics.of(values)])
     expected = np.percentile(values, [0.5, 50, 99.5])
     assert (pooled.low, pooled.median, pooled.high) == pytest.approx(tuple(expected))
     assert (pooled.mean, pooled.std) == pytest.approx((values.mean(), values.std()))
 
 
 def test_without_foreground_there_are_no_intensities():
-    assert Intensities.pooled([]) is None
+    assert Intensities.pool([]) is None
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_what_is_other_is_told():
     now = cases({"a": "a", "b": "b", "c": "c", "d": "d"})
     found = resume_split(Split(("a", "x"), ("b",)), Split(("a", "b", "c"), ("d",)), now)
     assert found.split == Split(("a", "c"), ("b", "d"))
-    first, second = found.told()
+    first, second = found.describe_changes()
     assert "2 cases joined" in first
     assert "1 train, 1 validate" in first
     assert "1 cases of the run are no longer" in second

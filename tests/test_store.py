@@ -91,7 +91,7 @@ def test_foreground_voxels_lie_in_their_class_in_any_order_of_axes(raw, built):
                 assert len(voxels) == case.voxels[value] == np.count_nonzero(label == value)
                 assert (label[tuple(voxels.T)] == value).all()
                 assert voxels.dtype == np.int32
-            assert store.annotated(name) is None
+            assert store.annotated_voxels(name) is None
 
 
 def test_statistics_are_those_of_the_voxels(raw, built):

@@ -43,7 +43,7 @@ def plain_errors(command: str) -> Iterator[None]:
             raise
         fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
     except RuntimeError as error:
-        told = next(filter(None, (_known(str(one)) for one in _behind(error))), None)
+        told = next(filter(None, (_explain_mistake(str(one)) for one in _behind(error))), None)
         if tracebacks or told is None:
             raise
         fail(command, RuntimeError(told))
@@ -59,7 +59,7 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
         found = found.__context__
 
 
-def _known(said: str) -> str | None:
+def _explain_mistake(said: str) -> str | None:
     """Say plainly what torch says of a user's mistake; None where it is none."""
     lost = LOST_WORKER.search(said)
     if lost:

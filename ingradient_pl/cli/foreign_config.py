@@ -59,7 +59,7 @@ def read_foreign_config(file: Path, run: Path, trusted: Sequence[str], told: Seq
         )
     own = [entry.lstrip("+~").partition("=")[0] for entry in told]
     _check_entries(file, plain, trusted, own)
-    _check_paths(file, run, _worked_out(file, run, plain), own)
+    _check_paths(file, run, _resolve_references(file, run, plain), own)
     return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 
@@ -149,7 +149,7 @@ def _check_text(file: Path, name: str, value: Any) -> None:
 def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError(f"{file}: '{name}' is {value!r}, which is not a name of a class.")
-    if value in _shipped() or _is_of(value, trusted) or is_safe(value):
+    if value in _shipped_targets() or _is_of(value, trusted) or is_safe(value):
         return
     if value in SENDERS:
         group, *_, option, _ = name.split(".")
@@ -169,7 +169,7 @@ def _is_of(target: str, packages: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _shipped() -> frozenset[str]:
+def _shipped_targets() -> frozenset[str]:
     """Give all targets that the shipped config names, but for loggers that send what they are told."""
     found: set[str] = set()
     folders = [resources.files("ingradient_pl.conf")]
@@ -212,7 +212,7 @@ def _leaves(value: str, run: Path) -> bool:
     return not (run / path).resolve().is_relative_to(run.resolve())
 
 
-def _worked_out(file: Path, run: Path, plain: Mapping[str, Any]) -> Any:
+def _resolve_references(file: Path, run: Path, plain: Mapping[str, Any]) -> Any:
     """Give the config with every entry that refers to another replaced by it."""
 
     def settle(value: Any) -> Any:

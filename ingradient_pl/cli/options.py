@@ -119,7 +119,7 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
             out.append(f"{name}=true")
             continue
         if name and values and _takes_list(hint):
-            values = [_listed(values, hint)]
+            values = [_join_as_list(values, hint)]
         if name and len(values) == 1 and values[0].startswith("-"):
             out.append(f"{name}={values[0]}")
         else:
@@ -148,7 +148,7 @@ def _takes_list(hint: Any) -> bool:
     return any(get_origin(part) is list for part in parts)
 
 
-def _listed(values: Sequence[str], hint: Any) -> str:
+def _join_as_list(values: Sequence[str], hint: Any) -> str:
     """Give several words as one list; one word stays where it may be one thing, or is a list already."""
     if len(values) == 1 and (values[0].lstrip().startswith("[") or str in get_args(hint)):
         return values[0]

@@ -177,7 +177,7 @@ def read_paths(value: str, *, swept: bool = False) -> list[str]:
     if Path(value).exists():
         return [value]
     if value.startswith(("'", '"', "[", "choice(")):
-        parsed = _parsed(value)
+        parsed = _parse_texts(value)
         if parsed is not None:
             return parsed
         if value[0] in "'\"" and value[-1] == value[0]:  # Lightning quotes, but does not escape
@@ -203,7 +203,7 @@ def _existing_pieces(pieces: list[str]) -> list[str]:
     return out
 
 
-def _parsed(value: str) -> list[str] | None:
+def _parse_texts(value: str) -> list[str] | None:
     """Read texts by Hydra's own grammar; None where they do not follow it."""
     try:
         found: Any = (
@@ -293,4 +293,4 @@ def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
 def searched_places(overrides: Sequence[str]) -> list[str]:
     """Give the places where Hydra was told to look for configs."""
     told = find(overrides, SEARCHED)
-    return [] if told is None else (_parsed(told) or told.strip("[]").split(","))
+    return [] if told is None else (_parse_texts(told) or told.strip("[]").split(","))

@@ -38,7 +38,7 @@ def same_settings(run: Path, config: DictConfig, ignored: Sequence[str] = LENGTH
     return (run / CONFIG).is_file() and not differences(run, config, ignored)
 
 
-def shown(found: Sequence[str]) -> str:
+def first_differences(found: Sequence[str]) -> str:
     """Give the first of many differences."""
     return "; ".join(found[:SHOWN]) + ("; ..." if len(found) > SHOWN else "")
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
-from ingradient_pl.cli.run_settings import differences, shown
+from ingradient_pl.cli.run_settings import differences, first_differences
 from ingradient_pl.cli.sweep_table import SCORE
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
@@ -57,8 +57,8 @@ def take_up(folder: Path, config: DictConfig) -> None:
     other = differences(folder, config)
     if other:
         raise FileExistsError(
-            f"{near(folder)} holds a run with other settings ({shown(other)}), and it is not written over. "
-            "Choose another folder: hydra.sweep.dir=DIR"
+            f"{near(folder)} holds a run with other settings ({first_differences(other)}), and it is not "
+            "written over. Choose another folder: hydra.sweep.dir=DIR"
         )
     with open_dict(config):
         config.resume = str(folder / LAST)

@@ -68,7 +68,7 @@ def main() -> None:
         try:
             sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(folder))
             sweep = sweep_folder(sys.argv[1:])
-            with _held(sys.argv[1:]):
+            with _hold_target(sys.argv[1:]):
                 _job()
         except Stopped as stopped:
             print(f"{COMMAND}: {stopped}", file=sys.stderr)
@@ -132,7 +132,7 @@ def sweep_folder(arguments: list[str]) -> Path | None:
     return None if told is None else Path(read_paths(told)[0])
 
 
-def _held(arguments: list[str]) -> AbstractContextManager[None]:
+def _hold_target(arguments: list[str]) -> AbstractContextManager[None]:
     """Hold the folder of the run, or of the sweep, that a prepared line starts."""
     overrides, flags = read_arguments(arguments)
     key = "hydra.sweep.dir" if is_sweep(flags) else "hydra.run.dir"

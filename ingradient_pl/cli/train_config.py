@@ -37,7 +37,7 @@ def train(config: DictConfig) -> float:
     check_kinds(config_values(config))
     run = Path(config.trainer.default_root_dir)
     if config.resume == str(run / LAST) and is_finished(run, config.epochs):
-        return _done(run, config)
+        return _report_finished(run, config)
     init = read_init(config)
     seed_everything(config.seed)
     data = instantiate(config.data)
@@ -51,7 +51,7 @@ def train(config: DictConfig) -> float:
     return fit(trainer, module, data, config.resume, config.maximise)
 
 
-def _done(run: Path, config: DictConfig) -> float:
+def _report_finished(run: Path, config: DictConfig) -> float:
     """Say that a run is over, and give what it reached."""
     record = read_record(run)
     told = shlex.quote(f"resume={run}")

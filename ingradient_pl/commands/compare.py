@@ -10,7 +10,7 @@ from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import comparison
-from ingradient_pl.metrics.comparison import Comparison, comparison_table, described
+from ingradient_pl.metrics.comparison import Comparison, comparison_table, describe_comparison
 
 
 def compare(
@@ -45,6 +45,6 @@ def compare(
     result = comparison.compare(Path(first), Path(second), np.random.default_rng(seed), score, group_pattern)
     say(comparison_table(result))
     if output is not None:
-        replace_file(Path(output), json.dumps(described(result), indent=2).encode())
+        replace_file(Path(output), json.dumps(describe_comparison(result), indent=2).encode())
         say(f"\nWritten to {output}")
     return result

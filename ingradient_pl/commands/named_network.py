@@ -59,7 +59,7 @@ class NamedNetwork:
         return shipped[self.name].read_text(encoding="utf-8")
 
     @property
-    def checked(self) -> Mapping[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
         """What the file says, as plain values that name networks and refer to the plan, and no more.
 
         Raises:
@@ -87,7 +87,7 @@ class NamedNetwork:
             ValueError: If it is built from what a planner is still to decide.
         """
         plan = {"channels": channels, "outputs": outputs, "patch": list(patch)}
-        config = OmegaConf.create({"plan": plan, GROUP: self.checked})
+        config = OmegaConf.create({"plan": plan, GROUP: self.settings})
         try:
             network = instantiate(config[GROUP], _convert_="all")
         except InterpolationResolutionError as error:

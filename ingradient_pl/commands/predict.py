@@ -129,7 +129,9 @@ def predict(  # noqa: PLR0913 - one argument an option
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
     cases = _shard(_select_cases(found.cases, only, model.validation), part, parts)
     if output is None:
-        scored = score_cases(predictor, _labelled(cases), after=after, progress=sys.stderr.isatty(), say=say)
+        scored = score_cases(
+            predictor, _require_labels(cases), after=after, progress=sys.stderr.isatty(), say=say
+        )
         say(table(scored.evaluation))
         for remark in scored.evaluation.remarks:
             say(f"Note: {remark}")
@@ -178,7 +180,7 @@ def _unreadable_cases(found: Source) -> list[Failure]:
     return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
 
 
-def _labelled(cases: list[CaseFiles]) -> list[CaseFiles]:
+def _require_labels(cases: list[CaseFiles]) -> list[CaseFiles]:
     """Refuse cases without any label where nothing but their scores is wanted."""
     if not any(case.label for case in cases):
         raise ValueError(

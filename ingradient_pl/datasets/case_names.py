@@ -39,7 +39,7 @@ def describe_name_fault(name: object) -> str:
     if not isinstance(name, str):
         return f"{name!r} cannot name a case: it is not text. Rename it."
     why = _why_not(name)
-    return f"{_shortened(name)} cannot name a case: {why}. Rename it." if why else ""
+    return f"{_shorten(name)} cannot name a case: {why}. Rename it." if why else ""
 
 
 def _why_not(name: str) -> str:
@@ -61,7 +61,7 @@ def _size(name: str) -> int:
     return len(name.encode("utf-8", "surrogatepass"))
 
 
-def _shortened(name: str, most: int = 60) -> str:
+def _shorten(name: str, most: int = 60) -> str:
     return repr(name) if len(name) <= most else f"{name[:most]!r}..."
 
 

@@ -40,7 +40,7 @@ def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
     hidden = [case for case in cases if is_hidden(case.images[0])]
     if hidden:
         remarks.append(f"{len(hidden)} hidden files are left out: {shorten([case.name for case in hidden])}.")
-    return Layout(_named_apart(cases), tuple(faults), tuple(remarks))
+    return Layout(_name_after_folders(cases), tuple(faults), tuple(remarks))
 
 
 def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str:
@@ -58,7 +58,7 @@ def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str
     return case_of(name, images, label)._replace(split=split if fold is None else str(fold))
 
 
-def _named_apart(cases: Sequence[CaseFiles]) -> list[CaseFiles]:
+def _name_after_folders(cases: Sequence[CaseFiles]) -> list[CaseFiles]:
     """Name files that share a name after their folders as well: ``patient1/ct``, ``patient2/ct``."""
     cases = [case for case in cases if not is_hidden(case.images[0])]
     count: dict[str, int] = {}

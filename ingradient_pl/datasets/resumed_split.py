@@ -21,7 +21,7 @@ class Resumed(NamedTuple):
     joined: tuple[str, ...]
     gone: tuple[str, ...]
 
-    def told(self) -> list[str]:
+    def describe_changes(self) -> list[str]:
         """Say what is other than before, in whole sentences; empty where nothing is."""
         told = []
         if self.joined:

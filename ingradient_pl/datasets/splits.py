@@ -87,7 +87,7 @@ class Fold:
         groups = {name: case.group for name, case in usable.items()}
         if self.number is None:
             return Split(tuple(groups), tuple(groups))
-        found = self._made(cases, usable) or folds(groups, self.count, self.seed)
+        found = self._given_folds(cases, usable) or folds(groups, self.count, self.seed)
         if not 0 <= self.number < len(found):
             raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
         train, validation = (tuple(name for name in side if name in labelled) for side in found[self.number])
@@ -95,7 +95,9 @@ class Fold:
             raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
         return Split(train, validation)
 
-    def _made(self, cases: Mapping[str, Divisible], usable: Mapping[str, Divisible]) -> list[Split] | None:
+    def _given_folds(
+        self, cases: Mapping[str, Divisible], usable: Mapping[str, Divisible]
+    ) -> list[Split] | None:
         """Give the folds that somebody else made, where there are any."""
         if self.file is not None:
             return from_file(Path(self.file), {name: case.group for name, case in cases.items()})

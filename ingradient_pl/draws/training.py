@@ -133,7 +133,7 @@ class TrainingDraws:
             if value is not None:
                 raise ValueError(
                     f"The draws take no '{name}' (got {value}): the plan decides it, for training and "
-                    f"prediction alike. Use plan.{name}={_written(value)}"
+                    f"prediction alike. Use plan.{name}={_format_value(value)}"
                 )
         self._check()
 
@@ -194,8 +194,9 @@ class PlannedDraws(TrainingDraws):
             own, planned = getattr(self, name), getattr(plan, name)
             if own != planned:
                 raise ValueError(
-                    f"These draws are for {name}={_written(own)}, the plan says {_written(planned)}. Give "
-                    "the settings alone, TrainingDraws(...), or draws made of this plan."
+                    f"These draws are for {name}={_format_value(own)}, the plan says "
+                    f"{_format_value(planned)}. Give the settings alone, TrainingDraws(...), or draws made of "
+                    "this plan."
                 )
         return super().of(plan)
 
@@ -222,7 +223,7 @@ class PlannedDraws(TrainingDraws):
         patch = Grid.of(self.patch, [kept if mm is None else mm for mm, kept in pairs])
         forced = self.oversampling.forced(position, self.batch_size, rng)
         voxel = self._foreground(rng, case) if forced else None
-        voxel = _annotated(rng, case) if voxel is None else voxel
+        voxel = _draw_annotated(rng, case) if voxel is None else voxel
         start = self._start(rng, whole.shape, None if voxel is None else _on_network(voxel, step))
         affine = np.eye(AXES) if self.affine is None else self.affine.draw(rng, patch)
         z, y, x = ((start + np.array(self.patch) / 2) * step).tolist()
@@ -278,7 +279,7 @@ def _order(seed: int, order: int, cases: int) -> tuple[int, ...]:
     return tuple(np.random.default_rng([seed, order, ORDERS]).permutation(cases).tolist())
 
 
-def _annotated(rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
+def _draw_annotated(rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
     """Draw an annotated voxel of the case; None where all of them are, or none is."""
     voxels = None if case.annotated is None else case.annotated()
     if voxels is None or not len(voxels):
@@ -293,6 +294,6 @@ def _on_network(voxel: NDArray[np.int32], step: NDArray[np.float64]) -> NDArray[
     return np.floor(network).astype(np.int64)
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Write a value as a command line has it: without the blanks of a list."""
     return str(list(value) if isinstance(value, tuple) else value).replace(" ", "").replace("None", "null")

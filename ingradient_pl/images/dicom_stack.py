@@ -145,8 +145,8 @@ def _without_doubles(where: Path, ordered: list[Slice], same: Same) -> tuple[lis
             dropped.append(one.name)
         else:
             raise ImageError(
-                f"{where}: two slices lie at one place, {_shown(_position(one))} mm: {last.name} and "
-                f"{one.name} ({_differences(last, one)}). Keep one volume (one echo, one time point, one "
+                f"{where}: two slices lie at one place, {_format_numbers(_position(one))} mm: {last.name} "
+                f"and {one.name} ({_differences(last, one)}). Keep one volume (one echo, one time point, one "
                 "reconstruction) in a folder."
             )
     if not dropped:
@@ -234,7 +234,7 @@ def _differences(first: Slice, other: Slice) -> str:
     return ", ".join(told) or "their pixels differ"
 
 
-def _shown(numbers: NDArray[np.float64]) -> str:
+def _format_numbers(numbers: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{number:.4g}" for number in numbers) + ")"
 
 

@@ -44,7 +44,7 @@ def add_formats(formats: Iterable[ImageFormat]) -> None:
 
 def known_formats() -> list[ImageFormat]:
     """List all formats, the first to be asked first."""
-    return [*reversed(_added), *_installed(), *BUILT_IN]
+    return [*reversed(_added), *_installed_formats(), *BUILT_IN]
 
 
 def format_of(path: Path) -> ImageFormat | None:
@@ -94,7 +94,7 @@ def file_parts(path: Path) -> list[Path]:
 
 
 @cache
-def _installed() -> tuple[ImageFormat, ...]:
+def _installed_formats() -> tuple[ImageFormat, ...]:
     return tuple(_load())
 
 

@@ -71,7 +71,7 @@ def frame_of(header: Any) -> tuple[Frame, tuple[str, ...]]:
         remarks.append("a negative 'pixdim' was taken to turn that axis round, as ITK does.")
     signs = np.sign(zooms)
     sform, qform = _sform(header), _qform(header)
-    taken = _preferred(sform, qform)
+    taken = _choose_transform(sform, qform)
     spacing, origin, axes = np.abs(zooms), np.zeros(AXES), IDENTITY_MATRIX * signs
     if taken is not None:
         if not taken.rectangular:
@@ -87,7 +87,7 @@ def frame_of(header: Any) -> tuple[Frame, tuple[str, ...]]:
     ), tuple(remarks)
 
 
-def _preferred(sform: _Transform | None, qform: _Transform | None) -> _Transform | None:
+def _choose_transform(sform: _Transform | None, qform: _Transform | None) -> _Transform | None:
     if sform is None or (qform is not None and (sform.code != SCANNER or not sform.rectangular)):
         return qform
     if not sform.spans:
@@ -108,8 +108,8 @@ def _disagreement(
     remarks = []
     if sform is not None and sform.rectangular and (np.abs(sform.lengths - zooms) > CLOSE * zooms).any():
         remarks.append(
-            f"its sform has voxels of {_shown(sform.lengths)}, its 'pixdim' of {_shown(zooms)}; "
-            "'pixdim' was taken, as ITK and nnU-Net do."
+            f"its sform has voxels of {_format_numbers(sform.lengths)}, its 'pixdim' of "
+            f"{_format_numbers(zooms)}; 'pixdim' was taken, as ITK and nnU-Net do."
         )
     if sform is not None and qform is not None:
         ends = np.maximum(header["dim"][1 : AXES + 1].astype(np.float64) - 1, 0) * zooms
@@ -163,5 +163,5 @@ def _finite(numbers: Any) -> NDArray[np.float64]:
     return np.array([value if math.isfinite(value := float(number)) else 0.0 for number in numbers])
 
 
-def _shown(numbers: NDArray[np.float64]) -> str:
+def _format_numbers(numbers: NDArray[np.float64]) -> str:
     return " x ".join(f"{number:.4g}" for number in numbers)

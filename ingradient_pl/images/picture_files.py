@@ -89,7 +89,7 @@ def _beside(path: Path, frame: Frame) -> dict[Path, bytes]:
 
 def _pixels(path: Path) -> NDArray[Any]:
     """Give pixels (page, y, x, component)."""
-    stored = _stored(path)
+    stored = _read_indexed(path)
     if stored is not None:
         return np.atleast_3d(stored)[None]
     image: Any = itk.open_file(path)
@@ -101,7 +101,7 @@ def _pixels(path: Path) -> NDArray[Any]:
     return array
 
 
-def _stored(path: Path) -> NDArray[Any] | None:
+def _read_indexed(path: Path) -> NDArray[Any] | None:
     """Read what is stored of an indexed picture, where colours would be given that the numbers stand for."""
     try:
         with warnings.catch_warnings():

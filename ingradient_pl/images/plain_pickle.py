@@ -63,7 +63,7 @@ def read(content: bytes) -> Any:
     try:
         for code, argument, _ in pickletools.genops(content):
             machine.step(code.name, argument)
-        return _resolved(machine.result, {}, 0)
+        return _resolve(machine.result, {}, 0)
     except PickleError:
         raise
     except Exception as error:
@@ -89,7 +89,7 @@ class _Machine:
         elif name not in ("PROTO", "FRAME"):
             raise PickleError(f"the pickle holds '{name}', which plain values do not need; it was not run")
 
-    def popped(self) -> list[Any]:
+    def pop_to_mark(self) -> list[Any]:
         """Take everything above the topmost mark."""
         entries: list[Any] = []
         while not isinstance(top := self.stack.pop(), _Mark):
@@ -112,7 +112,7 @@ class _Machine:
         """Put entries at the end of the list on top."""
         self._top(list).extend(entries)
 
-    def named(self, module: str, name: str) -> None:
+    def push_name(self, module: str, name: str) -> None:
         """Take a name as a word, where it is one of NumPy's."""
         if (module, name) not in CALLS:
             raise PickleError(
@@ -138,7 +138,7 @@ class _Machine:
             target.order = ">" if state[1] == ">" else "<"
         elif isinstance(target, _Array):
             _, shape, kind, fortran, data = state
-            target.value = _filled(data, kind, shape, "F" if fortran else "C")
+            target.value = _array_from_bytes(data, kind, shape, "F" if fortran else "C")
         else:
             raise PickleError("the pickle wants to set the state of an object; only NumPy's arrays are read")
 
@@ -148,7 +148,7 @@ class _Machine:
         return self.stack[-1]
 
 
-def _filled(data: Any, kind: Any, shape: Any, order: Any) -> object:
+def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
     if not isinstance(kind, _Type) or not isinstance(data, (bytes, bytearray, str)):
         raise PickleError("the pickle holds an array of objects; only numbers are read")
     content = data.encode("latin1") if isinstance(data, str) else bytes(data)
@@ -164,14 +164,14 @@ def _empty(*_: Any) -> _Array:
 
 def _scalar(kind: Any, data: Any) -> _Array:
     made = _Array()
-    array: Any = _filled(data, kind, (1,), "C")
+    array: Any = _array_from_bytes(data, kind, (1,), "C")
     made.value = array[0].item()
     return made
 
 
 def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
     made = _Array()
-    made.value = _filled(data, kind, shape, order)
+    made.value = _array_from_bytes(data, kind, shape, order)
     return made
 
 
@@ -181,7 +181,7 @@ def _type(code: Any, *_: Any) -> _Type:
     return _Type(code)
 
 
-def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding != "latin1" or not isinstance(text, str):
         raise PickleError(f"the pickle encodes bytes as '{encoding}'; only latin1 is read")
     return text.encode("latin1")
@@ -194,7 +194,7 @@ def _word(*_: Any) -> Any:
 CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _word,
     ("numpy", "dtype"): _type,
-    ("_codecs", "encode"): _encoded,
+    ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): lambda: b"",  # protocols before 3 write no bytes so
     ("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
     **{(core, "_reconstruct"): _empty for core in CORES},
@@ -232,7 +232,7 @@ CONSTANTS: dict[str, Callable[[], Any]] = {
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.named(str(module), str(name))
+    machine.push_name(str(module), str(name))
 
 
 def _dictionary(entries: list[Any]) -> dict[Any, Any]:
@@ -244,16 +244,16 @@ def _put(machine: _Machine, argument: Any) -> None:
 
 
 OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.popped())),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "LIST": lambda machine, _: machine.stack.append(machine.popped()),
-    "DICT": lambda machine, _: machine.stack.append(_dictionary(machine.popped())),
+    "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
+    "DICT": lambda machine, _: machine.stack.append(_dictionary(machine.pop_to_mark())),
     "SETITEM": lambda machine, _: machine.items([machine.stack.pop(), machine.stack.pop()][::-1]),
-    "SETITEMS": lambda machine, _: machine.items(machine.popped()),
+    "SETITEMS": lambda machine, _: machine.items(machine.pop_to_mark()),
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.append(machine.popped()),
+    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
     "MEMOIZE": _put,
     "PUT": _put,
     "BINPUT": _put,
@@ -261,7 +261,7 @@ OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GET": lambda machine, argument: machine.stack.append(machine.memo[int(argument)]),
     "BINGET": lambda machine, argument: machine.stack.append(machine.memo[argument]),
     "LONG_BINGET": lambda machine, argument: machine.stack.append(machine.memo[argument]),
-    "GLOBAL": lambda machine, argument: machine.named(*str(argument).split(" ", 1)),
+    "GLOBAL": lambda machine, argument: machine.push_name(*str(argument).split(" ", 1)),
     "STACK_GLOBAL": _stack_global,
     "REDUCE": lambda machine, _: machine.reduce(),
     "BUILD": lambda machine, _: machine.build(),
@@ -272,7 +272,7 @@ OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
 DEEPEST = 50
 
 
-def _resolved(value: Any, known: dict[int, Any], depth: int) -> Any:
+def _resolve(value: Any, known: dict[int, Any], depth: int) -> Any:
     """Put arrays where their makers stand; shared parts are made once, so nothing can be blown up."""
     if depth > DEEPEST:
         raise PickleError(f"the pickle nests its values more than {DEEPEST} deep")
@@ -284,8 +284,8 @@ def _resolved(value: Any, known: dict[int, Any], depth: int) -> Any:
     if isinstance(value, _Array):
         made = value.value
     elif isinstance(value, dict):
-        made = {key: _resolved(entry, known, depth + 1) for key, entry in value.items()}
+        made = {key: _resolve(entry, known, depth + 1) for key, entry in value.items()}
     elif isinstance(value, (list, tuple)):
-        made = type(value)(_resolved(entry, known, depth + 1) for entry in value)
+        made = type(value)(_resolve(entry, known, depth + 1) for entry in value)
     known[id(value)] = made
     return made

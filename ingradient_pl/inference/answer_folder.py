@@ -147,7 +147,7 @@ class AnswerFolder:
         refuse_data_set(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         told = []
-        with self._held() as held:
+        with self._change_record() as held:
             for case in cases:
                 wanted = {"sources": [str(file.resolve()) for file in case.images], "model": self.model}
                 there = held.get(case.name)
@@ -163,7 +163,7 @@ class AnswerFolder:
 
     def finish(self, targets: Mapping[str, Path]) -> None:
         """Write down how large the finished answers are, so that one cut short later is noticed."""
-        with self._held() as held:
+        with self._change_record() as held:
             for name, file in targets.items():
                 if name in held and file.is_file():
                     held[name]["bytes"] = file.stat().st_size
@@ -189,8 +189,8 @@ class AnswerFolder:
             )
         if there.get("sources") != wanted["sources"]:
             raise OutputError(
-                f"{target} is the answer to {_shown(there.get('sources', []))}, not to "
-                f"{_shown(wanted['sources'])}. Name another folder, or one of the two differently."
+                f"{target} is the answer to {_list_sources(there.get('sources', []))}, not to "
+                f"{_list_sources(wanted['sources'])}. Name another folder, or one of the two differently."
             )
         size = target.stat().st_size
         why = "it is of another model" if there.get("model") != self.model else ""
@@ -202,7 +202,7 @@ class AnswerFolder:
         return [f"{target} is made again: {why}."]
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[dict[str, Any]]:
+    def _change_record(self) -> Iterator[dict[str, Any]]:
         """Give what is written down, to be changed; other processes that share the folder wait."""
         file = self.folder / DESCRIPTION
         with _alone(self.folder):
@@ -290,7 +290,7 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _shown(sources: Sequence[object]) -> str:
+def _list_sources(sources: Sequence[object]) -> str:
     """List files; of a DICOM series that is its folder."""
     return ", ".join(
         f"the DICOM series {source}" if Path(str(source)).is_dir() else str(source) for source in sources

@@ -72,7 +72,7 @@ class Model(NamedTuple):
                 f"{self.origin} takes {need}, but {other}. Bring both stages along together."
             )
         if previous is not None:
-            for name, one, two in _seen_alike(self, previous):
+            for name, one, two in _shared_settings(self, previous):
                 if one != two:
                     raise CheckpointError(
                         f"{previous.origin} is not a first stage for {self.origin}: its {name} is {two}, "
@@ -260,7 +260,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
     )
 
 
-def _seen_alike(model: Model, previous: Model) -> list[tuple[str, Any, Any]]:
+def _shared_settings(model: Model, previous: Model) -> list[tuple[str, Any, Any]]:
     """Give what models that go together must see alike: its name, of the one, of the other."""
     return [
         ("orientation", model.plan.orientation, previous.plan.orientation),
@@ -278,7 +278,7 @@ def _check_alike(first: Model, other: Model) -> None:
                 f"{other.origin} cannot predict together with {first.origin}: '{name}' of its plan is {two}, "
                 f"of the other {one}. Average checkpoints of one plan only (its folds)."
             )
-    for name, one, two in _seen_alike(first, other):
+    for name, one, two in _shared_settings(first, other):
         if one != two:
             raise CheckpointError(
                 f"{other.origin} cannot predict together with {first.origin}: its {name} is {two}, of the "

@@ -22,7 +22,7 @@ from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.inference.answer_folder import target_files
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
-from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, counted, scored_labels
+from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, count_agreement, scored_labels
 from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
@@ -162,8 +162,8 @@ def score_cases(
         truth = _truth(case, volume, predictor.model.plan.orientation)
         if after is not None:
             label = after(label, volume.frame.spacing)
-        agreement = counted(label, truth, list(labels), task.ignore)
-        scores = {one: counts.named() for one, counts in agreement.items()}
+        agreement = count_agreement(label, truth, list(labels), task.ignore)
+        scores = {one: counts.as_metrics() for one, counts in agreement.items()}
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
         unnamed = unnamed_values(label, truth, task)

@@ -122,7 +122,7 @@ class Predictor:
             slabs = SlidingWindow(case.network.shape, self._tiling(), self.model.plan.outputs)
             axes = to_native_axes(case.network, case.native, plan.rule)
             a, b, c = slabs.order
-            keep = None if probabilities is None else self._kept(probabilities, case.box, slabs.order)
+            keep = None if probabilities is None else self._fill_maps(probabilities, case.box, slabs.order)
             resampler = NativeResampler(
                 (axes[a], axes[b], axes[c]), decoder, inside.transpose(slabs.order), keep
             )
@@ -137,7 +137,7 @@ class Predictor:
         previous = self.model.previous
         return None if previous is None else replace(self, model=previous).predict(image, spacing)
 
-    def _kept(
+    def _fill_maps(
         self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]
     ) -> KeepProbabilities:
         """Give what fills maps in; what was cut off is background."""

@@ -71,7 +71,7 @@ def preprocess(
     """
     turned = image.transpose(0, *(1 + axis for axis in plan.transpose))
     whole = Grid.of(image.shape[1:], spacing).transposed(plan.transpose)
-    box = filled(turned)
+    box = nonzero_box(turned)
     native = Grid(box.shape, whole.spacing)
     network = plan.grid(native)
     voxels = turned[(slice(None), *box.slices)]
@@ -83,7 +83,9 @@ def preprocess(
         inside |= label != BACKGROUND  # nnU-Net's: what the stage before found is part of the body
     mask = None if inside is None else torch.from_numpy(inside)
     pairs = zip(voxels, plan.normalisation, strict=True)
-    terms = torch.tensor([normaliser.terms(measured(channel, inside)) for channel, normaliser in pairs])
+    terms = torch.tensor(
+        [normaliser.terms(measure_channel(channel, inside)) for channel, normaliser in pairs]
+    )
     made = torch.empty(len(voxels) + (label is not None), *network.shape)
     rule = plan.rule
     way = _Way.between(native, network, rule)
@@ -174,7 +176,7 @@ class _Way(NamedTuple):
         return low, high
 
 
-def filled(image: Num[np.ndarray, "channel z y x"]) -> Box:
+def nonzero_box(image: Num[np.ndarray, "channel z y x"]) -> Box:
     """Give the smallest box that holds every voxel of any channel that is not zero; all where none is.
 
     Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
@@ -191,7 +193,7 @@ def filled(image: Num[np.ndarray, "channel z y x"]) -> Box:
     return Box.between(start, stop)
 
 
-def measured(
+def measure_channel(
     channel: Num[np.ndarray, "z y x"], inside: Bool[np.ndarray, "z y x"] | None
 ) -> ChannelStatistics:
     """Measure a channel as the store's builder does."""

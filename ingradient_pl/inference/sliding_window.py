@@ -184,9 +184,9 @@ class SlidingWindow:
         back = (0, *(1 + axis for axis in self.order))
         for first in range(0, self.outputs, some):
             (logits, flip), *others = turns
-            total = _turned(logits[first : first + some], flip)
+            total = _undo_mirroring(logits[first : first + some], flip)
             for logits, flip in others:
-                total = total + _turned(logits[first : first + some], flip)
+                total = total + _undo_mirroring(logits[first : first + some], flip)
             part = target[first : first + some]
             if part.dtype == total.dtype:
                 part.addcmul_(total.permute(back), weight)  # one pass
@@ -194,7 +194,7 @@ class SlidingWindow:
                 part += total.permute(back) * weight
 
 
-def _turned(logits: Tensor, flip: Sequence[int]) -> Tensor:
+def _undo_mirroring(logits: Tensor, flip: Sequence[int]) -> Tensor:
     """Undo a mirroring; without one nothing is copied."""
     return logits.float().flip([1 + axis for axis in flip]) if flip else logits.float()
 

@@ -124,7 +124,9 @@ class SegmentationData(pl.LightningDataModule):
     @override
     def train_dataloader(self) -> PatchLoader:
         again = getattr(self.trainer, "overfit_batches", 0) > 0  # the same ones each epoch
-        self.loader = self._loader(self.draws, self.split.train, self.batches, self._kept(), repeated=again)
+        self.loader = self._loader(
+            self.draws, self.split.train, self.batches, self._keep_resident(), repeated=again
+        )
         self.loader.load_state_dict(self.resume_position)
         return self.loader
 
@@ -168,7 +170,7 @@ class SegmentationData(pl.LightningDataModule):
         side = Split(tuple(before["train"]), tuple(before["validation"]))
         resumed = resume_split(side, self.split, self.store.cases)
         self.split = resumed.split
-        for line in resumed.told():
+        for line in resumed.describe_changes():
             tell(line)
 
     @override
@@ -213,7 +215,7 @@ class SegmentationData(pl.LightningDataModule):
         size, device = draws.batch_size // ranks, self._device()
         return PatchLoader(patches, numbers, size, self._readers(), pack, device, resident)
 
-    def _kept(self) -> ResidentCases | None:
+    def _keep_resident(self) -> ResidentCases | None:
         """Give the training cases in the device's memory; None, and why, where they do not stay there."""
         device = self._device()
         if self.resident is False or (self.resident == "auto" and device.type != "cuda"):

@@ -63,7 +63,7 @@ def check_device(network: nn.Module, image: Tensor, dtype: torch.dtype | None = 
         DeviceError: If a convolution of torch's is off; the message names it and what may help.
     """
     first = {norm.NAME: lambda: _norm(network, image, dtype), matrices.NAME: lambda: _matrices(network)}
-    faults = [fault for name, check in first.items() if (fault := _left_out(name, check, image.device))]
+    faults = [fault for name, check in first.items() if (fault := _check_kernel(name, check, image.device))]
     convolutions, logits = _convolutions(network, image, dtype)
     if convolutions:
         worst = max(convolutions, key=lambda fault: fault.off)
@@ -72,7 +72,7 @@ def check_device(network: nn.Module, image: Tensor, dtype: torch.dtype | None = 
             "run would learn from wrong numbers. Take another torch (its cuDNN comes with it), or "
             "trainer.precision=32-true, which takes other kernels."
         )
-    last = _left_out(dice_ce.NAME, lambda: _loss(logits), image.device)
+    last = _check_kernel(dice_ce.NAME, lambda: _loss(logits), image.device)
     return faults if last is None else [*faults, last]
 
 
@@ -162,7 +162,7 @@ def _convolutions(network: nn.Module, image: Tensor, dtype: torch.dtype | None) 
     return seen.faults, given if isinstance(given, Tensor) else next(iter(given))
 
 
-def _left_out(name: str, check: Callable[[], Fault | None], device: torch.device) -> Fault | None:
+def _check_kernel(name: str, check: Callable[[], Fault | None], device: torch.device) -> Fault | None:
     """Check a fused kernel; where it is off, or fails, switch it off and say so."""
     try:
         fault = check()

@@ -110,7 +110,7 @@ class InitWeights:
             )
         resumed = resume_split(source.split, data.split, data.store.cases)
         data.split = resumed.split
-        for line in resumed.told():
+        for line in resumed.describe_changes():
             tell(line)
 
 

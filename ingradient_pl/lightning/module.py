@@ -128,7 +128,7 @@ class SegmentationModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self._replays = self._prepare_graph(batch)
         # Dropout depends on seed and patches alone, as these do: a resumed run drops what it would have
-        torch.manual_seed(_mixed(self._seed, batch.numbers[0]))
+        torch.manual_seed(_mix_seed(self._seed, batch.numbers[0]))
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def as_pyramid(given: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tenso
     return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
-def _mixed(seed: int, number: int) -> int:
+def _mix_seed(seed: int, number: int) -> int:
     """Make a seed for all that is random in the network when a batch begins with patch ``number``."""
     return int(np.random.SeedSequence([seed, number, NETWORK]).generate_state(1, np.uint64)[0])
 

@@ -175,7 +175,7 @@ class ProcessWatch:
         """See whether another rank is gone; after ``patience`` seconds at the latest."""
         end = time.monotonic() + patience
         while self.lost is None:
-            self.lost = self._gone()
+            self.lost = self._describe_lost()
             if self.lost is not None:
                 self.deadline = min(self.deadline, time.monotonic() + LOST_GRACE)
             elif time.monotonic() >= end:
@@ -183,7 +183,7 @@ class ProcessWatch:
             else:
                 time.sleep(EVERY)
 
-    def _gone(self) -> str | None:
+    def _describe_lost(self) -> str | None:
         if self.parent is not None and os.getppid() != self.parent:
             return f"Rank 0 (process {self.parent}) is gone"
         for rank, child in enumerate(self.children, start=1):

@@ -73,7 +73,7 @@ def check_kind(place: str, target: object, kind: type) -> None:
         ValueError: If it is something else.
     """
     found = locate(target)
-    made = found if isinstance(found, type) else _returned(found)
+    made = found if isinstance(found, type) else _return_class(found)
     if found is not None and not (isinstance(made, type) and issubclass(made, kind)):
         raise ValueError(
             f"{place} is made by '{target}', which is no {kind.__module__.split('.')[0]} {kind.__name__}: it "
@@ -108,7 +108,7 @@ def locate(target: object) -> Any:
     return None
 
 
-def _returned(function: Any) -> object:
+def _return_class(function: Any) -> object:
     """Give the class that a function says it returns."""
     if not inspect.isroutine(function):
         return None

@@ -53,7 +53,7 @@ def fit(
         with without_advice(), watch:
             trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
-        raise _stopped(trainer, by_signal=watch.terminated) from asked
+        raise _stop_error(trainer, by_signal=watch.terminated) from asked
     except RuntimeError as error:
         _explain(trainer, watch, error)
         raise
@@ -76,7 +76,7 @@ def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
     return f"{line}{shlex.quote(str(data.store.path))}{kept}"
 
 
-def _stopped(trainer: pl.Trainer, *, by_signal: bool) -> BaseException:
+def _stop_error(trainer: pl.Trainer, *, by_signal: bool) -> BaseException:
     """Say once that the run was told to stop: the other ranks leave without a word."""
     if trainer.global_rank:
         return SystemExit(TERMINATED if by_signal else 1)
@@ -87,7 +87,7 @@ def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError) -> N
     """Tell of a process that is gone, where that is behind an error; the first rank does so for all."""
     lost = watch.explain(error)
     if watch.was_terminated(error):
-        raise _stopped(trainer, by_signal=True) from error
+        raise _stop_error(trainer, by_signal=True) from error
     if lost is not None and trainer.global_rank and watch.parent is not None:
         raise SystemExit(1) from error
     if lost is not None:

@@ -54,7 +54,7 @@ class CasePatches(Dataset[Patch]):
                 store.cases[name].grid,
                 partial(store.foreground, name),
                 store.cases[name].classes,
-                partial(store.annotated, name) if partly else None,
+                partial(store.annotated_voxels, name) if partly else None,
                 count_regions(store.task.regions, store.cases[name].voxels),
             )
             for name in sorted(names)  # type: ignore[arg-type] # a Subset is indexed
@@ -217,9 +217,9 @@ class PatchLoader(DataLoader[Patch]):
             stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         for batch in super().__iter__():
             self.batches += 1
-            yield self._arrived(batch.open() if isinstance(batch, SharedBatch) else batch, stream)
+            yield self._unpack(batch.open() if isinstance(batch, SharedBatch) else batch, stream)
 
-    def _arrived(self, entries: list[Any], stream: Any) -> list[Patch] | PackedBatch:
+    def _unpack(self, entries: list[Any], stream: Any) -> list[Patch] | PackedBatch:
         """Give a batch as it is used, or say what went wrong with it."""
         if self.pack is None:
             return [_read(entry) for entry in entries]
@@ -229,7 +229,7 @@ class PatchLoader(DataLoader[Patch]):
                 return patches
             entries = [self.pack(patches, pinned=stream is not None)]
         packed: PackedBatch = entries[0]._replace(resident=self.resident)
-        return packed if stream is None else packed.sent_ahead(stream)
+        return packed if stream is None else packed.start_copy(stream)
 
 
 class _FaultsAsValues(Dataset[Any]):

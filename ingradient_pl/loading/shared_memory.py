@@ -63,7 +63,7 @@ class SharedBatch:
         own = torch.empty(len(self.memory), dtype=torch.uint8, pin_memory=pinned).copy_(self.memory)
         if self.give_back is not None:
             self.give_back()
-        return [_opened(entry, own) for entry in self.entries]
+        return [_open_entry(entry, own) for entry in self.entries]
 
     def pin_memory(self) -> list[Any]:
         """Open into pinned memory: a data loader that pins calls this."""
@@ -111,7 +111,7 @@ class SharedCollate:
         return fitting[:size]
 
 
-def _opened(entry: Any, own: Bytes) -> Any:
+def _open_entry(entry: Any, own: Bytes) -> Any:
     if isinstance(entry, PackedBatch):
         return entry._replace(buffer=own[ALIGNED:])
     return apply_to_collection(entry, TensorLocation, _view, own)

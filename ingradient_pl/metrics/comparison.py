@@ -152,7 +152,7 @@ def comparison_table(comparison: Comparison) -> str:
     return text
 
 
-def described(comparison: Comparison) -> dict[str, Any]:
+def describe_comparison(comparison: Comparison) -> dict[str, Any]:
     """Give a comparison as plain values for JSON."""
     return {
         "score": comparison.score,

@@ -61,7 +61,7 @@ class Counts(NamedTuple):
         """The overlap over the union; NaN where neither holds the label."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
-    def named(self) -> dict[str, float]:
+    def as_metrics(self) -> dict[str, float]:
         """Give all numbers under nnU-Net's names."""
         return {
             "Dice": self.dice,
@@ -184,7 +184,7 @@ def scored_labels(task: Task) -> dict[Label, str]:
     )
 
 
-def counted(
+def count_agreement(
     prediction: Integer[np.ndarray, "z y x"],
     reference: Integer[np.ndarray, "z y x"],
     labels: Sequence[Label],
@@ -277,8 +277,8 @@ def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
     ignore = rules.task.ignore
-    agreement = counted(found, truth, rules.labels, ignore)
-    scores = {label: counts.named() for label, counts in agreement.items()}
+    agreement = count_agreement(found, truth, rules.labels, ignore)
+    scores = {label: counts.as_metrics() for label, counts in agreement.items()}
     if rules.measures:
         boxes = shared_boxes(found, truth)
         for label in rules.labels:

@@ -52,11 +52,11 @@ def widen_thin(box: Box, shape: Sequence[int]) -> Box:
     >>> widen_thin((slice(4, 5), slice(0, 1), slice(2, 9)), (5, 1, 20))
     (slice(3, 5, None), slice(0, 1, None), slice(2, 9, None))
     """
-    z, y, x = (_widened(part, count) for part, count in zip(box, shape, strict=True))
+    z, y, x = (_widen(part, count) for part, count in zip(box, shape, strict=True))
     return z, y, x
 
 
-def _widened(part: slice, count: int) -> slice:
+def _widen(part: slice, count: int) -> slice:
     if part.stop - part.start > 1 or count == 1:
         return part
     return slice(part.start - 1, part.stop) if part.start else slice(0, 2)

@@ -157,7 +157,7 @@ class Muon(Optimizer):
         params, group = [param for param, _ in kernels], kernels[0][1]
         ahead = self._ahead(params, group["momentum"])
         flat = torch.cat(
-            [_in_memory(_laid_out_as(one, param)) for one, param in zip(ahead, params, strict=True)]
+            [_in_memory(_match_layout(one, param)) for one, param in zip(ahead, params, strict=True)]
         )
         layout, factors = self._flat_layout(kernels)
         rates = [-one["lr"] * own for one, own in factors]
@@ -262,7 +262,7 @@ def _rows_outermost(param: Tensor) -> bool:
     return last or param.is_contiguous()
 
 
-def _laid_out_as(tensor: Tensor, param: Tensor) -> Tensor:
+def _match_layout(tensor: Tensor, param: Tensor) -> Tensor:
     return tensor if tensor.stride() == param.stride() else torch.empty_like(param).copy_(tensor)
 
 

@@ -89,7 +89,7 @@ class Fingerprint:
         left = [math.prod(case.grid.shape) / math.prod(case.native.shape) for case in cases.values()]
         measured = [store.statistics(name) for name in cases]
         foreground = [
-            Intensities.pooled([one for case in measured if (one := case[channel].foreground) is not None])
+            Intensities.pool([one for case in measured if (one := case[channel].foreground) is not None])
             for channel in range(len(store.task.channels))
         ]
         return cls(

@@ -33,7 +33,7 @@ class Intensities(NamedTuple):
     high: float
 
     @classmethod
-    def pooled(cls, cases: Sequence[Statistics]) -> "Intensities | None":
+    def pool(cls, cases: Sequence[Statistics]) -> "Intensities | None":
         """Pool the foreground of ``cases``, as if equally many voxels were drawn from each; None of none.
 
         Mean and deviation are exact. Percentiles come from the cases' tables of quantiles: each entry

@@ -186,7 +186,7 @@ def _build_case(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
 def _fits(held: dict[str, Any], settings: _Settings) -> bool:
     """Whether a stored case is whole and was made for the store's task: files apart, it would be kept."""
     made_from = held["made_from"] or {}
-    wanted = _wanted(settings)
+    wanted = _common_settings(settings)
     return bool({key: made_from.get(key) for key in wanted} == json.loads(json.dumps(wanted)))
 
 
@@ -225,11 +225,11 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     return {
         "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
-        **_wanted(settings),
+        **_common_settings(settings),
     }
 
 
-def _wanted(settings: _Settings) -> dict[str, Any]:
+def _common_settings(settings: _Settings) -> dict[str, Any]:
     """What all cases of a store have in common."""
     return {
         "store_format": FORMAT,

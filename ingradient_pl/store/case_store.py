@@ -70,7 +70,7 @@ class StoredCase(NamedTuple):
         return short_repr(self)
 
     @property
-    def uncropped(self) -> tuple[int, int, int]:
+    def native_shape(self) -> tuple[int, int, int]:
         """Voxels of the case before the crop."""
         return self.native.shape
 
@@ -191,11 +191,11 @@ class CaseStore:
         found = self._read_sampled(name, value)
         return np.zeros((0, AXES), np.int32) if found is None else found
 
-    def annotated(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
+    def annotated_voxels(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
         """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
         return self._read_sampled(name, 0)
 
-    def described(self, name: str) -> dict[str, Any]:
+    def describe(self, name: str) -> dict[str, Any]:
         """Give all that is written about a case: native frame, crop, source files."""
         self._find_case(name)
         return self._plain(name)

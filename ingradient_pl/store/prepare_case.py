@@ -86,10 +86,10 @@ def _label(
             f"{case.label}: it holds {_some(unknown)}, which the task's labels do not name "
             f"({_some(known)}). Name them in dataset.json, or correct the file."
         )
-    return _numbered(label, task), warnings + [remark for remark in read.remarks if remark not in warnings]
+    return _renumber(label, task), warnings + [remark for remark in read.remarks if remark not in warnings]
 
 
-def _numbered(label: NDArray[Any], task: Task) -> NDArray[Any]:
+def _renumber(label: NDArray[Any], task: Task) -> NDArray[Any]:
     """Give a label the numbers of the task, in a type that holds them all, whatever this case has of them."""
     dtype = np.min_scalar_type(max(task.values))
     if task.integers is None:

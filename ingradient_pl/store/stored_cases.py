@@ -73,10 +73,10 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
         StoreError: If it cannot be read.
     """
     store = CaseStore(folder.parents[1], names=[folder.name])
-    case, native = store.cases[folder.name], store.described(folder.name)["native"]
+    case, native = store.cases[folder.name], store.describe(folder.name)["native"]
     voxels = store.read(case.name, case.grid.whole, body=False)
     part: NDArray[Any] = voxels.image if kind == "image" else _as_in_files(voxels.label[None], store.task)
-    whole = np.zeros((len(part), *case.uncropped), part.dtype)
+    whole = np.zeros((len(part), *case.native_shape), part.dtype)
     cut = tuple(slice(at, at + count) for at, count in zip(case.start, case.grid.shape, strict=True))
     whole[(slice(None), *cut)] = part
     source = Reorientation(tuple(native["axes"]), tuple(native["flips"])).undo(whole)

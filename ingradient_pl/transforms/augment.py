@@ -179,7 +179,7 @@ class Augment(torch.nn.Module):
 
 
 def _is_batched(change: Transform) -> TypeGuard[BatchedIntensity]:
-    return isinstance(change, BatchedIntensity) and change.batched() is not None
+    return isinstance(change, BatchedIntensity) and change.channel_changes() is not None
 
 
 def _divide(transforms: Sequence[Transform]) -> list[list[Stage] | Transform]:
@@ -189,6 +189,6 @@ def _divide(transforms: Sequence[Transform]) -> list[list[Stage] | Transform]:
         if not batched:
             found += group
             continue
-        parts = [change.batched() or () for change in group if isinstance(change, BatchedIntensity)]
+        parts = [change.channel_changes() or () for change in group if isinstance(change, BatchedIntensity)]
         found.append(Stage.fuse([part for changes in parts for part in changes]))
     return found

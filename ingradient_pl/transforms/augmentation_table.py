@@ -83,7 +83,7 @@ def unpack(
         )
     sizes = host[HEAD : HEAD + 2 * changes].reshape(changes, 2).tolist()
     row = HEAD + 2 * changes
-    word = _aligned((row + sum(rows for rows, _ in sizes)) * WORDS_OF_INT64)
+    word = _align((row + sum(rows for rows, _ in sizes)) * WORDS_OF_INT64)
     found = []
     for rows, values in sizes:
         ours = slice(row * WORDS_OF_INT64, (row + rows) * WORDS_OF_INT64)
@@ -99,7 +99,7 @@ def unpack(
                 ),
             )
         )
-        row, word = row + rows, _aligned(word + rows * values)
+        row, word = row + rows, _align(word + rows * values)
     return found
 
 
@@ -110,9 +110,9 @@ def send(words: Int32[np.ndarray, " word"], image: Tensor) -> AugmentationTable:
     return AugmentationTable(words, pinned.to(image.device, non_blocking=True))
 
 
-def _aligned(word: int) -> int:
+def _align(word: int) -> int:
     return -(-word // ALIGNED) * ALIGNED
 
 
 def _fill_up(words: Int32[np.ndarray, " word"]) -> Int32[np.ndarray, " _"]:
-    return np.pad(words, (0, _aligned(len(words)) - len(words)))
+    return np.pad(words, (0, _align(len(words)) - len(words)))

@@ -59,7 +59,7 @@ def one_hot(index: NDArray[np.int64], voxels: int) -> NDArray[np.float32]:
     return rows
 
 
-def stacked(
+def stack_padded(
     parts: Sequence[NDArray[Any]],
     paddings: Sequence[Padding],
     shape: Sequence[int],

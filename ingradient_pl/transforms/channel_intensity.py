@@ -24,7 +24,7 @@ Uniforms = Float[np.ndarray, "row number"]
 class BatchedIntensity(Intensity):
     """A change that is drawn on the host for the whole batch, then applied to all of it at once."""
 
-    def batched(self) -> "tuple[ChannelIntensity, ...] | None":
+    def channel_changes(self) -> "tuple[ChannelIntensity, ...] | None":
         """Give the changes that this one consists of; None if some work on one patch after the other."""
         raise NotImplementedError
 
@@ -33,7 +33,7 @@ class BatchedIntensity(Intensity):
         raise NotImplementedError
 
     def draw(self, numbers: Uniforms, channels: int, shape: Sequence[int]) -> list[Drawn]:
-        """Say which channels of which patches are changed, and how, for each of :meth:`batched`.
+        """Say which channels of which patches are changed, and how, for each of :meth:`channel_changes`.
 
         Args:
             numbers: Random numbers in [0, 1) of each patch, :meth:`count_numbers` of them.
@@ -48,7 +48,7 @@ class BatchedIntensity(Intensity):
         rngs: Sequence[np.random.Generator],
         body: Bool[Tensor, "batch #channel z y x"] | None = None,
     ) -> Images:
-        changes = self.batched()
+        changes = self.channel_changes()
         if changes is None:
             return super().__call__(image, rngs, body)
         patches, channels, *shape = image.shape
@@ -121,7 +121,7 @@ class ChannelIntensity(BatchedIntensity):
             volumes = change.apply(volumes, own)
         return volumes
 
-    def batched(self) -> "tuple[ChannelIntensity, ...] | None":
+    def channel_changes(self) -> "tuple[ChannelIntensity, ...] | None":
         own = type(self)  # whoever writes ``change`` or ``__call__`` anew wants them called
         kept = own.change is BatchedIntensity.change and own.__call__ is BatchedIntensity.__call__
         return (self,) if kept else None

@@ -261,10 +261,10 @@ class OneOf(BatchedIntensity):
         super().__post_init__()
         object.__setattr__(self, "changes", tuple(self.changes))
 
-    def batched(self) -> tuple[ChannelIntensity, ...] | None:
+    def channel_changes(self) -> tuple[ChannelIntensity, ...] | None:
         found: list[ChannelIntensity] = []
         for change in self.changes:
-            parts = change.batched() if isinstance(change, BatchedIntensity) else None
+            parts = change.channel_changes() if isinstance(change, BatchedIntensity) else None
             if parts is None:
                 return None
             found += parts

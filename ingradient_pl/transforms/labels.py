@@ -47,18 +47,18 @@ class SamplePositions(NamedTuple):
         sizes = zip(*(place.shape for place in self.at), strict=True)
         return torch.Size(0 if 0 in voxels else max(voxels) for voxels in sizes)
 
-    def changed(self, change: Callable[[Tensor, int], Tensor]) -> "SamplePositions":
+    def apply(self, change: Callable[[Tensor, int], Tensor]) -> "SamplePositions":
         """Give the places that ``change`` makes of those along each axis (0, 1, 2)."""
         z, y, x = (change(place, axis) for axis, place in enumerate(self.at))
         return self._replace(at=(z, y, x))
 
-    def clamped(self, counts: Sequence[int]) -> "SamplePositions":
+    def clamp_to(self, counts: Sequence[int]) -> "SamplePositions":
         """Give the nearest places among ``counts`` voxels."""
-        return self.changed(lambda place, axis: place.clamp(0, counts[axis] - 1))
+        return self.apply(lambda place, axis: place.clamp(0, counts[axis] - 1))
 
     def since(self, start: Voxels) -> "SamplePositions":
         """Give the places counted from another first voxel."""
-        return self.changed(lambda place, axis: place - start[axis])
+        return self.apply(lambda place, axis: place - start[axis])
 
     def within(self, low: Sequence[float], high: Sequence[float]) -> Triple:
         """Tell of each axis which places lie between two ends."""
@@ -86,8 +86,8 @@ def resample_nearest(
     if isinstance(way, AxisSampling):
         return pad(_nearest_along(voxels, way.axes), way.padding)
     places = _affine_positions(way, voxels.shape, shape)
-    z, y, x = (_nearest(place) for place in places.clamped(voxels.shape).at)
-    taken = _taken(voxels, (z, y, x)).mul_(_inside(places, voxels.shape))
+    z, y, x = (_nearest(place) for place in places.clamp_to(voxels.shape).at)
+    taken = _take(voxels, (z, y, x)).mul_(_inside(places, voxels.shape))
     return pad(taken, (way.padding, (0, 0), (0, 0))) if isinstance(way, PlaneSampling) else taken
 
 
@@ -170,7 +170,7 @@ def _vote_everywhere(label: Integer[Tensor, "z y x"], places: SamplePositions) -
     """
     if on_host(label):
         return _vote_about(label, places)
-    near = places.clamped(label.shape)
+    near = places.clamp_to(label.shape)
     rows = max(1, BLOCK_VOXELS // max(1, places.shape[1] * places.shape[2]))
     slabs = [_rows(near, start, start + rows) for start in range(0, places.shape[0], rows)]
     return torch.cat([_vote(label, slab) for slab in slabs]).mul_(_inside(places, label.shape))
@@ -193,13 +193,13 @@ def _vote_about(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Int
         kept = [axis.flatten().nonzero().flatten() for axis in within]
         if all(map(len, kept)):
             cut = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in kept]  # they rise or fall
-            near = places.changed(lambda place, axis: place.narrow(axis, cut[axis].start, len(kept[axis])))
-            found[tuple(cut)] = _settle(part, near.clamped(label.shape).since(box.start))
+            near = places.apply(lambda place, axis: place.narrow(axis, cut[axis].start, len(kept[axis])))
+            found[tuple(cut)] = _settle(part, near.clamp_to(label.shape).since(box.start))
         return found
     z, y, x = within
     chosen = (z & y & x).flatten().nonzero().flatten()
-    near = places.changed(lambda place, _: place.expand(places.shape).flatten()[chosen])
-    found.view(-1)[chosen] = _settle(part, near.clamped(label.shape).since(box.start))
+    near = places.apply(lambda place, _: place.expand(places.shape).flatten()[chosen])
+    found.view(-1)[chosen] = _settle(part, near.clamp_to(label.shape).since(box.start))
     return found
 
 
@@ -207,16 +207,16 @@ def _settle(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Integer
     """Vote only where the voxels about a place disagree, a few places in a hundred."""
     cells = _cells(label, places.moves)
     z, y, x = (place.clamp(max=count - 1).int() for place, count in zip(places.at, cells.shape, strict=True))
-    voted = _taken(cells, (z, y, x))
+    voted = _take(cells, (z, y, x))
     doubtful = (voted == MIXED).flatten().nonzero().flatten()
-    near = places.changed(lambda place, _: place.expand(voted.shape).flatten()[doubtful])
+    near = places.apply(lambda place, _: place.expand(voted.shape).flatten()[doubtful])
     voted.view(-1)[doubtful] = _vote(label, near).to(voted.dtype)
     return voted.to(label.dtype)
 
 
 def _rows(places: SamplePositions, start: int, stop: int) -> SamplePositions:
     """Keep the places of some rows of z alone."""
-    return places.changed(lambda place, _: place[start:stop] if place.shape[0] > 1 else place)
+    return places.apply(lambda place, _: place[start:stop] if place.shape[0] > 1 else place)
 
 
 def _vote(label: Integer[Tensor, "z y x"], places: SamplePositions) -> Tensor:
@@ -257,7 +257,7 @@ def _cells(label: Integer[Tensor, "z y x"], moves: tuple[bool, bool, bool]) -> I
     return signed.addcmul(mixed, signed - MIXED, value=-1)
 
 
-def _taken(voxels: Tensor, at: Triple) -> Tensor:
+def _take(voxels: Tensor, at: Triple) -> Tensor:
     """Read voxels at indices that broadcast; axis by axis where each has its own."""
     if _apart(at):
         for dim, index in enumerate(at):

@@ -15,7 +15,7 @@ from ingradient_pl.transforms.axis_tables import (
     label_rows,
     lay_into,
     nearest_index,
-    stacked,
+    stack_padded,
 )
 from ingradient_pl.transforms.labels import TIE
 from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid
@@ -148,7 +148,7 @@ class GroupPacker:
 
     def _votes(self, label_order: int) -> bool:
         """Tell whether labels are interpolated: along one axis the nearer of two voxels weighs more."""
-        return bool(label_order) and (self.turned or any(_interpolated(axes) > 1 for axes in self.axes))
+        return bool(label_order) and (self.turned or any(_count_interpolated(axes) > 1 for axes in self.axes))
 
     def _add_cuts(self, resident: ResidentLayout) -> None:
         """Add where on the device the voxels of images and labels lie."""
@@ -204,17 +204,18 @@ class GroupPacker:
             if not self._is_kept(ways, paddings, self.image_box[axis], count):
                 pairs = zip(ways, self.images, strict=True)
                 rows = [image_rows(way, shape[axis]) for way, shape in pairs]
-                self._add(f"rows_{name}", stacked(rows, paddings, (count, self.image_box[axis])))
+                self._add(f"rows_{name}", stack_padded(rows, paddings, (count, self.image_box[axis])))
             if self._is_kept(ways, paddings, self.label_box[axis], count):
                 continue
             if vote > 0 and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
-                linear = [self.turned or _interpolated(axes) > 1 for axes in self.axes]
+                linear = [self.turned or _count_interpolated(axes) > 1 for axes in self.axes]
                 three = zip(ways, self.labels, linear, strict=True)
                 rows = [label_rows(way, shape[axis], linear=between) for way, shape, between in three]
-                self._add(f"label_rows_{name}", stacked(rows, paddings, (count, self.label_box[axis])))
+                self._add(f"label_rows_{name}", stack_padded(rows, paddings, (count, self.label_box[axis])))
             if self.turned:
                 self._add(
-                    f"index_{name}", stacked([nearest_index(way) for way in ways], paddings, (count,), first)
+                    f"index_{name}",
+                    stack_padded([nearest_index(way) for way in ways], paddings, (count,), first),
                 )
         if vote == MANY:
             self._add_positions()
@@ -227,12 +228,12 @@ class GroupPacker:
     def _add_positions(self) -> None:
         for axis in range(len(self.axes[0])):
             ways, paddings, slot = self._along(axis)
-            moving = [_interpolated(axes) > 1 or self.turned for axes in self.axes]
+            moving = [_count_interpolated(axes) > 1 or self.turned for axes in self.axes]
             at = [
                 label_positions(way) if between else nearest_index(way).astype(np.float32)
                 for way, between in zip(ways, moving, strict=True)
             ]
-            self._add(f"at_{NAMES[axis]}", stacked(at, paddings, (self.shape[axis],), slot))
+            self._add(f"at_{NAMES[axis]}", stack_padded(at, paddings, (self.shape[axis],), slot))
 
     def _add_offsets(self) -> None:
         """Add where in a label's memory the nearest voxel of each wanted lies, axis by axis."""
@@ -246,7 +247,7 @@ class GroupPacker:
             ways, paddings, slot = self._along(axis)
             if self.kind == "gather" and self.resident is not None:
                 slot = [0] * len(slot)  # any voxel: a mask leaves it out
-            index = stacked([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
+            index = stack_padded([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
             offsets.append(index * steps[:, axis, None] + self._first(axis))
         z, y_, x_ = offsets
         self._add("offset_zy", (z[:, :, None] + y_[:, None, :])[..., None])
@@ -265,7 +266,7 @@ class GroupPacker:
     def _add_inside(self) -> None:
         """Add which voxels of the patches lie inside their cases, where not all do."""
         z, y, x = (
-            stacked([np.ones(_length(w), bool) for w in ways], paddings, (count,))
+            stack_padded([np.ones(_length(w), bool) for w in ways], paddings, (count,))
             for (ways, paddings, _), count in zip(map(self._along, range(AXES)), self.shape, strict=True)
         )
         self._add_mask(z, y, x)
@@ -309,7 +310,7 @@ def _straight(patch: Patch) -> tuple[tuple[Axis, ...], tuple[Padding, ...]]:
     return ((way.z,), (way.padding,)) if isinstance(way, PlaneSampling) else ((), ())
 
 
-def _interpolated(axes: Sequence[Axis]) -> int:
+def _count_interpolated(axes: Sequence[Axis]) -> int:
     return sum(isinstance(axis, Interpolation) for axis in axes)
 
 

@@ -130,7 +130,7 @@ class PackedBatch(NamedTuple):
             return self._replace(copied=None).to(device, non_blocking=non_blocking)
         return self._replace(buffer=self.buffer.to(device, non_blocking=non_blocking))
 
-    def sent_ahead(self, stream: Any) -> "PackedBatch":
+    def start_copy(self, stream: Any) -> "PackedBatch":
         """Begin the copy to a device on a ``stream`` of its own; :meth:`to` is still to be called."""
         with torch.cuda.stream(stream):
             buffer = self.buffer.to(stream.device, non_blocking=True)

@@ -174,7 +174,7 @@ class _Laid:
         """Choose the cheapest exact way along an axis, and no more voxels than it needs."""
         positions, padding = self._positions(axis)
         if not len(positions):
-            there = self._clipped(axis, 0, 0)
+            there = self._clip(axis, 0, 0)
             return _Along(Crop(0, 0, mirrored=False), padding, there, there)
         crop = find_crop(positions)
         if crop is not None:
@@ -187,7 +187,7 @@ class _Laid:
         step = abs(float(self.per_step[axis, axis]))
         least, most = float(positions.min()), float(positions.max())
         more = int(step / 2) + self.margin  # half a step: a low-pass averages so far
-        image = self._clipped(axis, math.floor(least) - more, math.floor(most) + 2 + more)
+        image = self._clip(axis, math.floor(least) - more, math.floor(most) + 2 + more)
         near = positions.clip(0, self.native.shape[axis] - 1)
         label = slice(math.floor(near.min()), math.ceil(near.max()) + 1)
         width = average_width(step, self.rule)
@@ -213,9 +213,9 @@ class _Laid:
         if self.elastic is not None:
             more += math.ceil(float(np.abs(self.elastic[axis]).max()) / self.native.spacing[axis])
         first, last = self.centre[axis] - half - 0.5, self.centre[axis] + half - 0.5
-        return self._clipped(axis, math.floor(first) - more, math.floor(last) + 2 + more)
+        return self._clip(axis, math.floor(first) - more, math.floor(last) + 2 + more)
 
-    def _clipped(self, axis: int, start: int, stop: int) -> slice:
+    def _clip(self, axis: int, start: int, stop: int) -> slice:
         """Clip to the case, but leave the voxel in the patch's middle at least."""
         voxels = self.native.shape[axis]
         middle = min(max(math.floor(self.centre[axis]), 0), voxels - 1)

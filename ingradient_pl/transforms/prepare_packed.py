@@ -105,7 +105,7 @@ class _Group:
         elif self.group.kind == "separable":
             image, label, body = self._separable()
         else:
-            image, label, body = self._turned()
+            image, label, body = self._resample_turned()
         return image, label.to(self.packed.label_dtype), body
 
     # patches of voxels as they are, or the nearest
@@ -113,17 +113,17 @@ class _Group:
     def _gather(self) -> tuple[Tensor, Tensor, Tensor | None]:
         offsets, inside = self._offsets(), self._inside()
         if self.packed.resident is None:
-            taken, label, found = self._gathered(offsets)
+            taken, label, found = self._gather_voxels(offsets)
         else:
             taken, label, found = self._straight_from(self.packed.resident, offsets, inside)
-        out = self._normalised(taken)
+        out = self._normalise(taken)
         if found is not None:
-            out.mul_(self._kept(found))
+            out.mul_(self._image_mask(found))
         if inside is not None:
             out.mul_(inside)
         return out, label, found
 
-    def _gathered(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _gather_voxels(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         image, body = self.need("image"), self.get("body_label")
         taken = image.flatten(2).gather(2, offsets.flatten(1)[:, None].expand(-1, image.shape[1], -1))
         found = None if body is None else self._at(body, offsets)
@@ -153,7 +153,7 @@ class _Group:
         whole, rows = self.get("inside"), self.get("inside_zy")
         return whole if rows is None else rows & self.need("inside_x")
 
-    def _normalised(self, image: Tensor) -> Image:
+    def _normalise(self, image: Tensor) -> Image:
         low, high, mean, std = self.need("terms")[..., None, None, None].unbind(2)
         if not (
             image.dtype.is_floating_point
@@ -163,7 +163,7 @@ class _Group:
         out, shift = torch.clamp(image, low, high), self.get("shift")
         return out.sub_(mean).div_(std) if shift is None else torch.addcdiv(shift, out, std, out=out)
 
-    def _kept(self, body: Tensor) -> Tensor:
+    def _image_mask(self, body: Tensor) -> Tensor:
         """Give the mask by which images are multiplied: the body's, but for channels that ask for none."""
         free = self.packed.array("free")
         return body[:, None] if free is None else body[:, None] | free[:, None, None, None]
@@ -171,17 +171,17 @@ class _Group:
     # patches that are resampled along axes
 
     def _separable(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        image = self._normalised(self.need("image"))
+        image = self._normalise(self.need("image"))
         body = self.get("body")
         if body is not None:
-            image.mul_(self._kept(body))
+            image.mul_(self._image_mask(body))
         image = self._along_axes(image, "rows_").movedim(-1, 1)
         label, body, offsets = self.need("label"), self.get("body_label"), self._offsets()
         found = None if body is None else self._at(body, offsets)
         nearest = self._at(label, offsets)
         if self.group.classes > 0:
             weights = self._along_axes(self._classes(label), "label_rows_")
-            return image, self._named(elect(weights, nearest.long())), found
+            return image, self._as_labels(elect(weights, nearest.long())), found
         if self.group.classes < 0:
             at = tuple(_along(self.need(f"at_{name}"), axis) for axis, name in enumerate(NAMES))
             return image, vote_about(label, at, nearest), found
@@ -218,32 +218,32 @@ class _Group:
         out = torch.empty(shape, device=label.device, dtype=torch.float32)
         return torch.eq(label[:, None], classes[:, None, None, None], out=out)
 
-    def _named(self, classes: Tensor) -> Tensor:
+    def _as_labels(self, classes: Tensor) -> Tensor:
         values = self.get("values")
         return classes if values is None else values[classes]
 
     # patches that are turned within slices or in space, or bent
 
-    def _turned(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _resample_turned(self) -> tuple[Tensor, Tensor, Tensor | None]:
         grid = self._grid()
-        image, label, body = self._normalised(self.need("image")), self.need("label"), self.get("body")
+        image, label, body = self._normalise(self.need("image")), self.need("label"), self.get("body")
         inside = self._inside()
         if body is not None:
-            image.mul_(self._kept(body))
+            image.mul_(self._image_mask(body))
         if inside is not None:
             image.mul_(inside)
         image = self._multiply(image, "average_", range(AXES))
         if self.group.kind == "plane":
             image = self._multiply(image, "rows_", (0,))
         out = self._read(image, grid)
-        code = self._read(self._picked(label)[:, None].float(), grid, nearest=True)[:, 0]
+        code = self._read(self._pick_slices(label)[:, None].float(), grid, nearest=True)[:, 0]
         body = self.get("body_label")
         found = None
         if body is not None:
-            found = self._read(self._picked(body)[:, None].float(), grid, nearest=True)[:, 0] > 0
-        return out, self._turned_label(label, grid, code), found
+            found = self._read(self._pick_slices(body)[:, None].float(), grid, nearest=True)[:, 0] > 0
+        return out, self._elect_turned(label, grid, code), found
 
-    def _picked(self, voxels: Tensor) -> Tensor:
+    def _pick_slices(self, voxels: Tensor) -> Tensor:
         """Take the nearest slices, where turned patches are resampled along z."""
         index = self.get("index_z")
         if index is None:
@@ -266,7 +266,7 @@ class _Group:
         out = F.grid_sample(flat, grid.movedim(1, -1), mode=mode, align_corners=False)
         return out.view(*volume.shape[:2], *self.shape)
 
-    def _turned_label(self, label: Tensor, grid: Tensor, code: Tensor) -> Tensor:
+    def _elect_turned(self, label: Tensor, grid: Tensor, code: Tensor) -> Tensor:
         """Elect each voxel's label; codes are labels and one, zero outside."""
         if self.group.classes == 0:
             return code.sub_(1).clamp_(min=0)
@@ -275,10 +275,10 @@ class _Group:
             inside, nearest = code > 0, code.clamp(min=1).int()
             return (vote_about(label, self._places(clamped, label), nearest) - 1).mul_(inside)
         rows = self.get("label_rows_z")
-        weights = self._classes(label if rows is not None else self._picked(label))
+        weights = self._classes(label if rows is not None else self._pick_slices(label))
         if rows is not None:
             weights = multiply_patches(weights, 0, rows)
-        return self._named(elect(self._read(weights, clamped), code.long(), 1, self.need("bonus")))
+        return self._as_labels(elect(self._read(weights, clamped), code.long(), 1, self.need("bonus")))
 
     def _places(self, grid: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """Give the places of a grid among the label's voxels, along (z, y, x)."""

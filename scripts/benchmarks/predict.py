@@ -22,7 +22,7 @@ from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.inference.predictor import Predictor, finest
-from ingradient_pl.metrics.evaluation import counted
+from ingradient_pl.metrics.evaluation import count_agreement
 from ingradient_pl.nnunet.model import import_nnunet
 
 SHARED = ROOT.parent / "shared"
@@ -144,7 +144,7 @@ def agreed(work: Path, labels: Path) -> Agreement:
         one, other, truth = (read_label(folder / file.name, "stored").voxels[0] for folder in folders)
         equal, voxels = equal + int(np.sum(one == other)), voxels + one.size
         foreground = [int(label) for label in np.unique(truth) if label]
-        our, their = (counted(answer, truth, foreground) for answer in (one, other))
+        our, their = (count_agreement(answer, truth, foreground) for answer in (one, other))
         apart += [abs(our[label].dice - their[label].dice) for label in foreground]
         dice += [their[label].dice for label in foreground]
     return Agreement(equal / voxels, max(apart), float(np.mean(dice)))

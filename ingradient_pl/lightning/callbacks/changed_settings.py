@@ -53,7 +53,7 @@ class ChangedSettings(pl.Callback):
                 {"class": _name(type(one)), "groups": [_plain(group) for group in one.param_groups]}
                 for one in trainer.optimizers
             ],
-            "scheduler": _described(getattr(pl_module, "scheduler", None)),
+            "scheduler": _describe_schedule(getattr(pl_module, "scheduler", None)),
             "length": _length(trainer, pl_module),
         }
         for old, new in zip(self.before.get("optimizers", ()), self.now["optimizers"], strict=False):
@@ -99,7 +99,7 @@ class ChangedSettings(pl.Callback):
             old = config.scheduler
             for group, configured in zip(old.optimizer.param_groups, new["groups"], strict=True):
                 group["lr"] = group["initial_lr"] = configured["lr"]
-            config.scheduler = _advanced(make, old.optimizer, old.last_epoch)
+            config.scheduler = _make_advanced(make, old.optimizer, old.last_epoch)
 
     def _scale(self, trainer: pl.Trainer) -> None:
         """Scale what a schedule remembers of its rates with the groups' own."""
@@ -135,7 +135,7 @@ def _apply(optimizer: Optimizer, old: list[dict[str, Any]], new: list[dict[str, 
     return rescaled
 
 
-def _advanced(make: Callable[[Optimizer], LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
+def _make_advanced(make: Callable[[Optimizer], LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
     """Make a schedule and step it to where the run is."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*", category=UserWarning)
@@ -169,7 +169,7 @@ def _value(value: Any) -> Any:
     return float(value) if hasattr(value, "item") else value
 
 
-def _described(factory: Any) -> Any:
+def _describe_schedule(factory: Any) -> Any:
     """Say what makes a schedule, where it can be said: its name and its plain arguments."""
     if not isinstance(factory, partial):
         return None

@@ -119,7 +119,7 @@ class EpochLog(pl.Callback):
         }
         self.epochs.append(record)
         if trainer.is_global_zero:
-            self._say(trainer, describe_epoch(record, trainer.max_epochs, self._left(trainer)))
+            self._say(trainer, describe_epoch(record, trainer.max_epochs, self._seconds_left(trainer)))
             self._draw(trainer)
 
     @override
@@ -151,7 +151,7 @@ class EpochLog(pl.Callback):
             write_figure(Path(trainer.default_root_dir) / FIGURE, draw_progress(self.epochs))
             self.drawn = time.monotonic()
 
-    def _left(self, trainer: pl.Trainer) -> float | None:
+    def _seconds_left(self, trainer: pl.Trainer) -> float | None:
         """Give the seconds to the end, at the pace of this run; None where it has none."""
         done = trainer.current_epoch + 1 - self.first_epoch
         if trainer.max_epochs is None or trainer.max_epochs < 0 or done < 1:

@@ -40,7 +40,7 @@ class RunRecord(pl.Callback):
         if self.init is not None:
             known.setdefault("init", self.init)
         if history:
-            known[HISTORY] = [_shortened(entry) for entry in history]
+            known[HISTORY] = [_shorten(entry) for entry in history]
         self.record = json.loads(json.dumps(known))  # plain values: checkpoints hold no others
         self._write(trainer)
 
@@ -112,7 +112,7 @@ def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, A
     return known
 
 
-def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+def _shorten(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out of what is past what is long and stays as it was."""
     return {key: value for key, value in entry.items() if key not in ("plan", "split", HISTORY)}
 
