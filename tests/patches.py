@@ -37,19 +37,25 @@ def sampling_of(native, draw, draws, rule=Rule()):  # noqa: B008
     return PatchSampling.of(native, draw, plan, draws.margin)
 
 
-def patch_of(number, native, shape, spacing, affine, *, image, label, body=None, rule=Rule(), elastic=None):  # noqa: B008
+def patch_of(number, native, shape, spacing, affine, *, image, label, body=None, extra=None, **how):
     """Patch ``number`` of a run on one case."""
     draws = PlannedDraws(
-        shape, spacing, affine=affine, elastic=elastic, oversampling=FixedShare(0.0), cases_per_batch=1
+        shape,
+        spacing,
+        affine=affine,
+        elastic=how.get("elastic"),
+        oversampling=FixedShare(0.0),
+        cases_per_batch=1,
     )
     draw = draws.draw(number, [Candidate("case", native, {}, ())])
-    wanted = sampling_of(native, draw, draws, rule)
+    wanted = sampling_of(native, draw, draws, how.get("rule", Rule()))
     cut = torch.from_numpy(image[(slice(None), *wanted.image_box.slices)].copy())
     part = torch.from_numpy(label[wanted.label_box.slices].copy())
     inside = None if body is None else torch.from_numpy(body[wanted.image_box.slices].copy())
     mean, std = float(image.mean()), float(image.std())
     terms = torch.tensor([[float(image.min()) + 5, float(image.max()) - 5, mean, std]] * len(image))
-    return Patch("case", number, cut, part, wanted.start, inside, terms, wanted.sampling)
+    more = None if extra is None else torch.from_numpy(extra[wanted.label_box.slices].copy())
+    return Patch("case", number, cut, part, wanted.start, inside, terms, wanted.sampling, extra=more)
 
 
 def some(native, shape, spacing, affines, *, classes=3, channels=1, dtype=np.int16, body=False, **how):

@@ -49,6 +49,13 @@ def check(patches, shape, masked=None, label_order=1, ties=1e-4):
     assert found.label.dtype == expected.label.dtype
     different = (found.label != expected.label).flatten(1).float().mean(1)
     assert different.max() <= ties, different
+    if expected.extra is None:
+        assert found.extra is None
+    elif expected.extra.dtype.is_floating_point:
+        assert_close(found.extra, expected.extra, atol=1e-4, rtol=0)
+    else:
+        assert found.extra.dtype == expected.extra.dtype
+        assert (found.extra != expected.extra).flatten(1).float().mean(1).max() <= ties
     if expected.body is None:
         assert found.body is None
     else:
@@ -75,6 +82,40 @@ def test_a_batch_is_its_patches(plan, affines):
 def test_labels_of_many_classes_and_of_none_interpolated(plan, classes, order):
     native, shape, spacing = PLANS[plan]
     check(some(native, shape, spacing, AFFINES["mixed"], classes=classes), shape, label_order=order)
+
+
+def further_volume(native, kind):
+    """A volume of the case beside image and label: integers of few or many values, or numbers."""
+    z, y, x = np.meshgrid(*(np.arange(count) for count in native[0]), indexing="ij")
+    if kind == "distance":
+        return np.sqrt((z - 5.0) ** 2 + (y - 9.0) ** 2 + x**2).astype(np.float32)
+    return ((z // 4 + y // 5 + x // 6) % {"few": 3, "many": 40}[kind]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("kind", ["few", "many", "distance"])
+@pytest.mark.parametrize("plan", ["resampled", "one axis", "separate z", "larger than the case", "own grid"])
+def test_a_further_volume_goes_the_way_of_the_label(plan, kind, order):
+    native, shape, spacing = PLANS[plan]
+    extra = further_volume(native, kind)
+    batch = check(some(native, shape, spacing, AFFINES["mixed"], extra=extra), shape, label_order=order)
+    assert batch.extra.shape == batch.label.shape
+
+
+def test_a_further_volume_that_is_the_label_is_the_label():
+    native, shape, spacing = PLANS["resampled"]
+    patches = some(native, shape, spacing, AFFINES["mixed"], classes=5)
+    batch = Prepare(shape)(Packing(shape)([patch._replace(extra=patch.label) for patch in patches]))
+    assert torch.equal(batch.extra, batch.label)
+
+
+def test_numbers_are_interpolated_linearly_where_nothing_turns():
+    """Of a ramp every place between voxels holds its own place."""
+    native, shape, spacing = PLANS["finer"]
+    ramp = np.broadcast_to(np.arange(native[0][1], dtype=np.float32)[None, :, None], native[0])
+    batch = Prepare(shape)(some(native, shape, spacing, [STILL], extra=ramp))
+    steps = batch.extra[0].diff(dim=1)
+    assert_close(steps, torch.full_like(steps, 0.5), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("masked", [[True, True], [True, False], None], ids=str)
@@ -117,12 +158,15 @@ COUNTED = {  # the case, the patch, its spacing, how patches lie, and the most k
 }
 
 
+@pytest.mark.parametrize("kind", [None, "few", "distance"])
 @pytest.mark.parametrize("plan", COUNTED)
-def test_kernels_do_not_grow_with_the_patches_and_one_copy_brings_them(plan):
+def test_kernels_do_not_grow_with_the_patches_and_one_copy_brings_them(plan, kind):
     native, shape, spacing, affines, most = COUNTED[plan]
+    most += 0 if kind is None else 25
     totals = []
+    extra = None if kind is None else further_volume(native, kind)
     for times in (2, 8):
-        patches = PatchList(some(native, shape, spacing, affines * times), Packing(shape))
+        patches = PatchList(some(native, shape, spacing, affines * times, extra=extra), Packing(shape))
         with Kernels() as kernels:
             Prepare(shape)(move_data_to_device(patches, torch.device("meta")))
         assert kernels.copies == 1

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.normalise import limits
@@ -54,19 +55,23 @@ class Packing:
         masked = self._is_masked(patches)
         if masked and self.masked is not None and not all(self.masked):
             fields["free"] = layout.add_array(~np.array(self.masked))
-        label_dtype = _label_dtype(patches)
+        label_dtype = _integer_dtype([patch.label for patch in patches])
+        extras = [patch.extra for patch in patches if patch.extra is not None]
+        extra_dtype = None if len(extras) < len(patches) else _extra_dtype(extras)
         groups: list[PatchGroup] = []
         for kind, places in _by_kind(patches).items():
             chosen = [patches[place] for place in places]
             packer = GroupPacker(chosen, layout, self.shape, kind, self.resident)
-            groups.append(packer.pack(places, label_dtype, self.label_order, masked=masked))
+            dtypes = (label_dtype, extra_dtype)
+            groups.append(packer.pack(places, dtypes, self.label_order, masked=masked))
         if len(groups) > 1:
             places = [place for group in groups for place in group.places]
             fields["order"] = layout.add_array(np.argsort(places))
-        dtype = torch.from_numpy(np.empty(0, label_dtype)).dtype
         cases = [patch.case for patch in patches]
         empty = torch.empty(0, dtype=torch.uint8)
-        return layout, PackedBatch(empty, tuple(groups), fields, self.shape, dtype, cases, numbers, drawn)
+        dtype, extra = _torch_dtype(label_dtype), None if extra_dtype is None else _torch_dtype(extra_dtype)
+        packed = PackedBatch(empty, tuple(groups), fields, self.shape, dtype, cases, numbers, drawn)
+        return layout, packed._replace(extra_dtype=extra)
 
     def _is_masked(self, patches: Sequence[Patch]) -> bool:
         """Tell whether the batch says where the body is."""
@@ -80,11 +85,20 @@ def _limits(patch: Patch) -> NDArray[np.float32]:
     return torch.stack(limits(patch.terms), dim=1).numpy()
 
 
-def _label_dtype(patches: Sequence[Patch]) -> Any:
+def _integer_dtype(volumes: Sequence[Tensor]) -> Any:
     """Give the type of the batch's labels: that of the store, but 32 bits for what torch hardly knows."""
-    dtypes = {patch.label.numpy().dtype for patch in patches}
-    found = np.result_type(*dtypes)
+    found = np.result_type(*{volume.numpy().dtype for volume in volumes})
     return np.dtype(np.int32) if found == np.uint16 else found
+
+
+def _extra_dtype(volumes: Sequence[Tensor]) -> Any:
+    """Give the type of the batch's further volumes: integers as labels, or 32 bit floats."""
+    floats = any(volume.dtype.is_floating_point for volume in volumes)
+    return np.dtype(np.float32) if floats else _integer_dtype(volumes)
+
+
+def _torch_dtype(dtype: Any) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def _by_kind(patches: Sequence[Patch]) -> dict[str, list[int]]:

@@ -32,7 +32,8 @@ from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels
 
 MOST_CLASSES = 16
 """Labels told apart by one channel each; more are told apart by their neighbours' votes."""
-NEAREST, MANY = 0, -1
+NEAREST, MANY, LINEAR = 0, -1, -2
+"""How integers are interpolated where they are not few classes, and floating numbers where axes move."""
 FEW_STEPS = 64.0
 """Standard deviations from zero to which rounding twice costs less than 1e-5."""
 SMALL = 1 << 18
@@ -40,6 +41,8 @@ SMALL = 1 << 18
 OUTSIDE = 2.0
 """Weight of being outside the case, where the nearest voxel is: more than all labels together."""
 NAMES = ("z", "y", "x")
+PREFIXES = {"label": "", "extra": "extra_"}
+"""Before the names of what belongs to a volume of integers."""
 DIRECT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))
 """Image types that travel as they are; others become 32 bit floats on the host."""
 
@@ -67,7 +70,6 @@ class GroupPacker:
         self.resident = resident
         self.turned = kind in ("plane", "oblique")
         self.fields: dict[str, Field] = {}
-        self.values: list[int] = []
         self.axes, self.paddings = zip(*(_straight(patch) for patch in patches), strict=True)
         padded = any(any(padding) for one in self.paddings for padding in one)
         self.images = [_three(patch.image.shape[1:]) for patch in patches]
@@ -86,26 +88,38 @@ class GroupPacker:
             straight = len(self.axes[0])
             self.label_box = (*self.label_box[:straight], *self.image_box[straight:])
 
-    def pack(self, places: Sequence[int], label_dtype: Any, label_order: int, *, masked: bool) -> PatchGroup:
-        """Give all arrays their places, and say where they are."""
+    def pack(
+        self, places: Sequence[int], dtypes: tuple[Any, Any | None], label_order: int, *, masked: bool
+    ) -> PatchGroup:
+        """Give all arrays their places, and say where they are.
+
+        Args:
+            places: Of the patches in the batch.
+            dtypes: Of the batch's labels, and of its further volumes; None where there are none.
+            label_order: Of the interpolation of integers: 1 linear, then the most weight; 0 nearest.
+            masked: Whether the batch says where the body is.
+        """
+        label_dtype, extra_dtype = dtypes
         self._add_terms()
         if self.resident is None:
             self._add_images(masked=masked)
-            vote = self._add_labels(label_dtype, label_order)
+            labels = [patch.label.numpy() for patch in self.patches]
+            vote = self._add_integers("label", labels, label_dtype, label_order)
         else:
             self._add_cuts(self.resident)
             vote = self._resident_vote(self.resident, label_dtype, label_order)
+        extra = NEAREST if extra_dtype is None else self._add_extra(extra_dtype, label_order)
         self._add("places", np.array(places, np.int64))
         if self.kind == "gather":
             self._add_offsets()
             self._add_inside()
-            return PatchGroup(self.kind, tuple(places), self.fields, classes=NEAREST)
-        self._add_rows(vote)
+            return PatchGroup(self.kind, tuple(places), self.fields)
+        self._add_rows((vote, extra))
         if not self.turned:
             self._add_offsets()
         else:
             self._add_turned()
-        return PatchGroup(self.kind, tuple(places), self.fields, vote)
+        return PatchGroup(self.kind, tuple(places), self.fields, vote, extra)
 
     def _add_terms(self) -> None:
         """Add the terms of normalising; where no digits are lost by it, those of one operation, too."""
@@ -132,19 +146,29 @@ class GroupPacker:
         inside = [_body(patch)[Box(patch.start, _three(patch.label.shape)).slices] for patch in self.patches]
         self.fields["body_label"] = self.layout.add((n, *self.label_box), np.bool_, lay_into(inside))
 
-    def _add_labels(self, label_dtype: Any, label_order: int) -> int:
-        """Add the labels, and tell how they are interpolated: classes, ``NEAREST`` or ``MANY``."""
-        labels = [patch.label.numpy() for patch in self.patches]
+    def _add_integers(
+        self, name: str, volumes: list[NDArray[Any]], label_dtype: Any, label_order: int
+    ) -> int:
+        """Add labels, and tell how they are interpolated: classes, ``NEAREST`` or ``MANY``."""
         vote, dtype, add = NEAREST, label_dtype, int(self.turned)  # turned: zero is outside
+        values = list[int]()
         if self._votes(label_order):
-            labels, vote = self._few(labels, label_dtype)
+            volumes, vote, values = _few(volumes, label_dtype)
             dtype = np.dtype(np.uint8) if vote > 0 else label_dtype
         if add and vote <= 0:
             dtype = np.dtype(np.int32)
-        self._add_classes(vote, dtype, label_dtype)
-        writer = lay_into(labels, add)
-        self.fields["label"] = self.layout.add((len(labels), *self.label_box), dtype, writer)
+        self._add_classes(PREFIXES[name], vote, dtype, np.array(values or range(max(vote, 0)), label_dtype))
+        writer = lay_into(volumes, add)
+        self.fields[name] = self.layout.add((len(volumes), *self.label_box), dtype, writer)
         return vote
+
+    def _add_extra(self, dtype: Any, label_order: int) -> int:
+        """Add the further volumes, and tell how they are interpolated."""
+        volumes = [patch.extra.numpy() for patch in self.patches if patch.extra is not None]
+        if dtype != np.float32:
+            return self._add_integers("extra", volumes, dtype, label_order)
+        self.fields["extra"] = self.layout.add((len(volumes), *self.label_box), dtype, lay_into(volumes))
+        return LINEAR
 
     def _votes(self, label_order: int) -> bool:
         """Tell whether labels are interpolated: along one axis the nearer of two voxels weighs more."""
@@ -168,36 +192,30 @@ class GroupPacker:
         if not self._votes(label_order):
             return NEAREST
         vote = resident.classes if resident.classes <= MOST_CLASSES else MANY
-        self._add_classes(vote, torch.empty(0, dtype=resident.label_dtype).numpy().dtype, label_dtype)
+        dtype = torch.empty(0, dtype=resident.label_dtype).numpy().dtype
+        self._add_classes("", vote, dtype, np.arange(max(vote, 0)).astype(label_dtype))
         return vote
 
-    def _add_classes(self, vote: int, dtype: Any, label_dtype: Any) -> None:
+    def _add_classes(self, prefix: str, vote: int, dtype: Any, named: NDArray[Any]) -> None:
         """Add the numbers of few classes, and their labels; where patches are turned, outside is one."""
         if vote <= 0:
             return
-        named = np.array(self.values or range(vote), label_dtype)
         if not self.turned:
-            self._add("classes", np.arange(vote).astype(dtype))
-            if self.values:
-                self._add("values", named)
+            self._add(f"{prefix}classes", np.arange(vote).astype(dtype))
+            if not np.array_equal(named, np.arange(vote)):
+                self._add(f"{prefix}values", named)
             return
-        self._add("classes", np.arange(vote + 1).astype(dtype))
-        self._add("values", np.concatenate([np.zeros(1, label_dtype), named]))
-        self._add("bonus", np.array([OUTSIDE, *[TIE] * vote], np.float32))
+        self._add(f"{prefix}classes", np.arange(vote + 1).astype(dtype))
+        self._add(f"{prefix}values", np.concatenate([np.zeros(1, named.dtype), named]))
+        self._add(f"{prefix}bonus", np.array([OUTSIDE, *[TIE] * vote], np.float32))
 
-    def _few(self, labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int]:
-        """Number the labels that occur from 0 where they are few; else leave them."""
-        least, most = min(int(label.min()) for label in labels), max(int(label.max()) for label in labels)
-        if least >= 0 and most < MOST_CLASSES:
-            return labels, most + 1
-        values = np.unique(np.concatenate([np.zeros(1, label_dtype), *map(np.unique, labels)]))
-        if len(values) > MOST_CLASSES:
-            return labels, MANY
-        self.values = values.tolist()
-        return [np.searchsorted(values, label).astype(np.uint8) for label in labels], len(values)
+    def _add_rows(self, votes: tuple[int, int]) -> None:
+        """Add the matrices of straight axes, but for those along which nothing changes.
 
-    def _add_rows(self, vote: int) -> None:
-        """Add the matrices of straight axes, but for those along which nothing changes."""
+        Args:
+            votes: How the label is interpolated, and the further volume.
+        """
+        by_rows = any(vote > 0 or vote == LINEAR for vote in votes)
         for axis in range(len(self.axes[0])):
             name, count = NAMES[axis], self.shape[axis]
             ways, paddings, first = self._along(axis)
@@ -207,8 +225,10 @@ class GroupPacker:
                 self._add(f"rows_{name}", stack_padded(rows, paddings, (count, self.image_box[axis])))
             if self._is_kept(ways, paddings, self.label_box[axis], count):
                 continue
-            if vote > 0 and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
-                linear = [self.turned or _count_interpolated(axes) > 1 for axes in self.axes]
+            if by_rows and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
+                linear = [
+                    self.turned or LINEAR in votes or _count_interpolated(axes) > 1 for axes in self.axes
+                ]
                 three = zip(ways, self.labels, linear, strict=True)
                 rows = [label_rows(way, shape[axis], linear=between) for way, shape, between in three]
                 self._add(f"label_rows_{name}", stack_padded(rows, paddings, (count, self.label_box[axis])))
@@ -217,7 +237,7 @@ class GroupPacker:
                     f"index_{name}",
                     stack_padded([nearest_index(way) for way in ways], paddings, (count,), first),
                 )
-        if vote == MANY:
+        if MANY in votes:
             self._add_positions()
 
     def _is_kept(self, ways: Sequence[Axis], paddings: Sequence[Padding], voxels: int, count: int) -> bool:
@@ -300,6 +320,17 @@ class GroupPacker:
         """Give the patches' ways along an axis, their padding, and the voxel that stands for outside."""
         ways = [axes[axis] for axes in self.axes]
         return ways, [one[axis] for one in self.paddings], [shape[axis] for shape in self.labels]
+
+
+def _few(labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int, list[int]]:
+    """Number the labels that occur from 0 where they are few, and give which they are; else leave them."""
+    least, most = min(int(label.min()) for label in labels), max(int(label.max()) for label in labels)
+    if least >= 0 and most < MOST_CLASSES:
+        return labels, most + 1, []
+    values = np.unique(np.concatenate([np.zeros(1, label_dtype), *map(np.unique, labels)]))
+    if len(values) > MOST_CLASSES:
+        return labels, MANY, []
+    return [np.searchsorted(values, label).astype(np.uint8) for label in labels], len(values), values.tolist()
 
 
 def _straight(patch: Patch) -> tuple[tuple[Axis, ...], tuple[Padding, ...]]:

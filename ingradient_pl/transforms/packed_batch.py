@@ -80,12 +80,14 @@ class PatchGroup(NamedTuple):
         places: Which patches of the batch.
         fields: Its arrays by name.
         classes: Labels told apart by one channel each; 0 where there are too many for that.
+        extra: How the further volume is interpolated: as ``classes``, or linearly (-2).
     """
 
     kind: str
     places: tuple[int, ...]
     fields: dict[str, Field]
     classes: int = 0
+    extra: int = 0
 
 
 class PackedBatch(NamedTuple):
@@ -102,6 +104,7 @@ class PackedBatch(NamedTuple):
         drawn: The augmentation that was drawn for them, which the host reads as well; None where none was.
         copied: An event of the device that follows the copy of ``buffer``; None where none is under way.
         resident: Cases on the device, out of which voxels are cut; None where they are in ``buffer``.
+        extra_dtype: Of the further volume of the batch; None where there is none.
     """
 
     buffer: UInt8[Tensor, " bytes"]
@@ -114,6 +117,7 @@ class PackedBatch(NamedTuple):
     drawn: Int32[np.ndarray, " word"] | None = None
     copied: Any = None
     resident: ResidentCases | None = None
+    extra_dtype: torch.dtype | None = None
 
     def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
         """Give an array of a group, or of the batch, by name; None where there is none."""

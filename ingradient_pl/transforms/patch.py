@@ -126,6 +126,8 @@ class Patch(NamedTuple):
         terms: Per channel (low, high, mean, std): clip, subtract, divide.
         sampling: The way from these voxels to the network's.
         box: Voxels of the case that the image is; None where nobody needs to know.
+        extra: A further volume of the case on the label's voxels; None where there is none. Integers are
+            resampled as labels are, floating numbers linearly.
     """
 
     case: str
@@ -137,6 +139,7 @@ class Patch(NamedTuple):
     terms: Float[Tensor, "channel 4"]
     sampling: Sampling
     box: Box | None = None
+    extra: Num[Tensor, "_ _ _"] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -154,6 +157,8 @@ class Batch(NamedTuple):
         numbers: Number of each patch's draw.
         augmentation: What :meth:`~ingradient_pl.transforms.augment.Augment.draw` gave for these numbers; None
             where it has yet to be drawn.
+        extra: A further volume of each case on the same voxels, 0 outside the case: integers, or 32 bit
+            floats; None where cases have none.
     """
 
     image: Float[Tensor, "batch channel z y x"]
@@ -162,6 +167,7 @@ class Batch(NamedTuple):
     cases: list[str]
     numbers: list[int]
     augmentation: AugmentationTable | None = None
+    extra: Num[Tensor, "batch z y x"] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)

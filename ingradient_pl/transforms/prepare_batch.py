@@ -1,7 +1,6 @@
 """From patches as they lie in the store to a batch on the network's grid, on the device."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from ingradient_pl.transforms.normalise import clip_, limits, normalise
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_packed import prepare_packed
-from ingradient_pl.transforms.resample import resample
+from ingradient_pl.transforms.resample import resample, resample_linear
 
 
 class Prepare(nn.Module):
@@ -49,14 +48,17 @@ class Prepare(nn.Module):
         """
         if isinstance(patches, PackedBatch):
             return prepare_packed(patches)
-        return self._one_by_one(cast(Sequence[Patch], patches))
+        return self._one_by_one(patches)
 
     def _one_by_one(self, patches: Sequence[Patch]) -> Batch:
         masked = any(patch.body is not None for patch in patches) if self.masked is None else any(self.masked)
         image = torch.stack([self._image(patch) for patch in patches])
         label = torch.stack([self._label(patch) for patch in patches])
         body = torch.stack([self._body(patch) for patch in patches]) if masked else None
-        return Batch(image, label, body, [p.case for p in patches], [p.number for p in patches])
+        more = [self._extra(patch) for patch in patches]
+        extra = torch.stack([one for one in more if one is not None]) if None not in more else None
+        cases, numbers = [p.case for p in patches], [p.number for p in patches]
+        return Batch(image, label, body, cases, numbers, extra=extra)
 
     def _image(self, patch: Patch) -> Tensor:
         image = normalise(patch.image, patch.terms, patch.body, self.masked)
@@ -64,9 +66,19 @@ class Prepare(nn.Module):
         return clip_(resample(image, patch.sampling, self.shape), low, high)
 
     def _label(self, patch: Patch) -> Tensor:
-        label = patch.label.int() if patch.label.dtype == torch.uint16 else patch.label
+        return self._integers(patch.label, patch)
+
+    def _integers(self, volume: Tensor, patch: Patch) -> Tensor:
+        label = volume.int() if volume.dtype == torch.uint16 else volume
         way = resample_label if self.label_order else resample_nearest
         return way(label, patch.sampling, self.shape)
+
+    def _extra(self, patch: Patch) -> Tensor | None:
+        if patch.extra is None:
+            return None
+        if patch.extra.dtype.is_floating_point:
+            return resample_linear(patch.extra.float(), patch.sampling, self.shape)
+        return self._integers(patch.extra, patch)
 
     def _body(self, patch: Patch) -> Tensor:
         if patch.body is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
+from ingradient_pl.transforms.pack_group import LINEAR
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.resample import exact_products
@@ -29,7 +30,7 @@ def prepare_packed(packed: PackedBatch) -> Batch:
     """
     with exact_products():
         parts = [_Group(packed, group).prepare() for group in packed.groups]
-    image, label, body = (_assemble(packed, [part[i] for part in parts]) for i in range(AXES))
+    image, label, body, extra = (_assemble(packed, list(found)) for found in zip(*parts, strict=True))
     assert image is not None  # every group has both
     assert label is not None
     limits = packed.array("limits")
@@ -41,7 +42,7 @@ def prepare_packed(packed: PackedBatch) -> Batch:
         body = body[:, None] if free is None else body[:, None] | free[:, None, None, None]
     sent = packed.array("augmentation")
     table = None if packed.drawn is None or sent is None else AugmentationTable(packed.drawn, sent)
-    return Batch(image, label, body, packed.cases, packed.numbers, table)
+    return Batch(image, label, body, packed.cases, packed.numbers, table, extra)
 
 
 def _assemble(packed: PackedBatch, parts: Sequence[Tensor | None]) -> Tensor | None:
@@ -98,19 +99,20 @@ class _Group:
             raise KeyError(f"A group of kind '{self.group.kind}' has no '{name}': it was packed otherwise.")
         return found
 
-    def prepare(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Give image, label and body on the network's grid."""
+    def prepare(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Give image, label, body and the further volume on the network's grid."""
         if self.group.kind == "gather":
-            image, label, body = self._gather()
+            image, label, body, extra = self._gather()
         elif self.group.kind == "separable":
-            image, label, body = self._separable()
+            image, label, body, extra = self._separable()
         else:
-            image, label, body = self._resample_turned()
-        return image, label.to(self.packed.label_dtype), body
+            image, label, body, extra = self._resample_turned()
+        extra = None if extra is None else extra.to(self.packed.extra_dtype)
+        return image, label.to(self.packed.label_dtype), body, extra
 
     # patches of voxels as they are, or the nearest
 
-    def _gather(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _gather(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         offsets, inside = self._offsets(), self._inside()
         if self.packed.resident is None:
             taken, label, found = self._gather_voxels(offsets)
@@ -121,7 +123,8 @@ class _Group:
             out.mul_(self._image_mask(found))
         if inside is not None:
             out.mul_(inside)
-        return out, label, found
+        extra = self.get("extra")
+        return out, label, found, None if extra is None else self._at(extra, offsets)
 
     def _gather_voxels(self, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         image, body = self.need("image"), self.get("body_label")
@@ -170,22 +173,37 @@ class _Group:
 
     # patches that are resampled along axes
 
-    def _separable(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _separable(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         image = self._normalise(self.need("image"))
         body = self.get("body")
         if body is not None:
             image.mul_(self._image_mask(body))
         image = self._along_axes(image, "rows_").movedim(-1, 1)
-        label, body, offsets = self.need("label"), self.get("body_label"), self._offsets()
+        body, extra, offsets = self.get("body_label"), self.get("extra"), self._offsets()
         found = None if body is None else self._at(body, offsets)
-        nearest = self._at(label, offsets)
-        if self.group.classes > 0:
-            weights = self._along_axes(self._classes(label), "label_rows_")
-            return image, self._as_labels(elect(weights, nearest.long())), found
-        if self.group.classes < 0:
+        label = self._elect_along_axes("", self.need("label"), offsets, self.group.classes)
+        more = None if extra is None else self._elect_along_axes("extra_", extra, offsets, self.group.extra)
+        return image, label, found, more
+
+    def _elect_along_axes(self, prefix: str, volume: Tensor, offsets: Tensor, vote: int) -> Tensor:
+        """Bring labels, or a further volume, to the network's grid along axes.
+
+        Args:
+            prefix: Of the names of what belongs to it.
+            volume: Of each patch.
+            offsets: Where its nearest voxels lie.
+            vote: How it is interpolated, as in :class:`PatchGroup`.
+        """
+        if vote == LINEAR:
+            return self._along_axes(volume[:, None], "label_rows_")[..., 0]
+        nearest = self._at(volume, offsets)
+        if vote > 0:
+            weights = self._along_axes(self._classes(prefix, volume), "label_rows_")
+            return self._as_labels(prefix, elect(weights, nearest.long()))
+        if vote < 0:
             at = tuple(_along(self.need(f"at_{name}"), axis) for axis, name in enumerate(NAMES))
-            return image, vote_about(label, at, nearest), found
-        return image, nearest, found
+            return vote_about(volume, at, nearest)
+        return nearest
 
     def _multiply(self, volume: Tensor, prefix: str, order: Sequence[int]) -> Tensor:
         """Multiply axes by the matrices of each patch."""
@@ -211,20 +229,20 @@ class _Group:
         z, y, x, channels = sizes
         return volume.reshape(len(volume), z, y, x, channels)
 
-    def _classes(self, label: Tensor) -> Image:
+    def _classes(self, prefix: str, label: Tensor) -> Image:
         """Give one channel for each class: 1 where it is."""
-        classes = self.need("classes")
+        classes = self.need(f"{prefix}classes")
         shape = (len(label), len(classes), *label.shape[1:])
         out = torch.empty(shape, device=label.device, dtype=torch.float32)
         return torch.eq(label[:, None], classes[:, None, None, None], out=out)
 
-    def _as_labels(self, classes: Tensor) -> Tensor:
-        values = self.get("values")
+    def _as_labels(self, prefix: str, classes: Tensor) -> Tensor:
+        values = self.get(f"{prefix}values")
         return classes if values is None else values[classes]
 
     # patches that are turned within slices or in space, or bent
 
-    def _resample_turned(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _resample_turned(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         grid = self._grid()
         image, label, body = self._normalise(self.need("image")), self.need("label"), self.get("body")
         inside = self._inside()
@@ -236,12 +254,12 @@ class _Group:
         if self.group.kind == "plane":
             image = self._multiply(image, "rows_", (0,))
         out = self._read(image, grid)
-        code = self._read(self._pick_slices(label)[:, None].float(), grid, nearest=True)[:, 0]
-        body = self.get("body_label")
+        body, extra = self.get("body_label"), self.get("extra")
         found = None
         if body is not None:
             found = self._read(self._pick_slices(body)[:, None].float(), grid, nearest=True)[:, 0] > 0
-        return out, self._elect_turned(label, grid, code), found
+        more = None if extra is None else self._elect_turned("extra_", extra, grid, self.group.extra)
+        return out, self._elect_turned("", label, grid, self.group.classes), found, more
 
     def _pick_slices(self, voxels: Tensor) -> Tensor:
         """Take the nearest slices, where turned patches are resampled along z."""
@@ -266,19 +284,31 @@ class _Group:
         out = F.grid_sample(flat, grid.movedim(1, -1), mode=mode, align_corners=False)
         return out.view(*volume.shape[:2], *self.shape)
 
-    def _elect_turned(self, label: Tensor, grid: Tensor, code: Tensor) -> Tensor:
-        """Elect each voxel's label; codes are labels and one, zero outside."""
-        if self.group.classes == 0:
+    def _elect_turned(self, prefix: str, label: Tensor, grid: Tensor, vote: int) -> Tensor:
+        """Bring labels, or a further volume, to the network's grid; labels are told by codes, one more.
+
+        Args:
+            prefix: Of the names of what belongs to it.
+            label: Of each patch.
+            grid: Where each voxel is read.
+            vote: How it is interpolated, as in :class:`PatchGroup`.
+        """
+        rows = self.get("label_rows_z")
+        if vote == LINEAR:
+            straight = label[:, None] if rows is not None else self._pick_slices(label)[:, None]
+            return self._read(straight if rows is None else multiply_patches(straight, 0, rows), grid)[:, 0]
+        code = self._read(self._pick_slices(label)[:, None].float(), grid, nearest=True)[:, 0]
+        if vote == 0:
             return code.sub_(1).clamp_(min=0)
         clamped = grid.clamp(self.need("first"), self.need("last"))
-        if self.group.classes < 0:
+        if vote < 0:
             inside, nearest = code > 0, code.clamp(min=1).int()
             return (vote_about(label, self._places(clamped, label), nearest) - 1).mul_(inside)
-        rows = self.get("label_rows_z")
-        weights = self._classes(label if rows is not None else self._pick_slices(label))
+        weights = self._classes(prefix, label if rows is not None else self._pick_slices(label))
         if rows is not None:
             weights = multiply_patches(weights, 0, rows)
-        return self._as_labels(elect(self._read(weights, clamped), code.long(), 1, self.need("bonus")))
+        bonus = self.need(f"{prefix}bonus")
+        return self._as_labels(prefix, elect(self._read(weights, clamped), code.long(), 1, bonus))
 
     def _places(self, grid: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """Give the places of a grid among the label's voxels, along (z, y, x)."""

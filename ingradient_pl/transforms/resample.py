@@ -11,6 +11,7 @@ from jaxtyping import Float, Integer, Num, Shaped
 from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
+from ingradient_pl.transforms.axis_tables import label_rows
 from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
@@ -174,6 +175,26 @@ def resample(
         return pad(turned.reshape(*slices.shape[:2], *shape[1:]), (way.padding, (0, 0), (0, 0)))
     volume = multiply_slices(volume, way.averages)
     return F.grid_sample(volume[None], _last(read_at(way, shape)), align_corners=False)[0]
+
+
+def resample_linear(volume: Float[Tensor, "z y x"], way: Sampling, shape: Voxels) -> Float[Tensor, "_ _ _"]:
+    """Bring a volume on the label's voxels to the network's grid linearly; outside the case it is zero."""
+    if isinstance(way, AxisSampling):
+        z, y, x = (_linear(axis, count) for axis, count in zip(way.axes, volume.shape, strict=True))
+        way = way._replace(axes=(z, y, x))
+    elif isinstance(way, PlaneSampling):
+        way = way._replace(z=_linear(way.z, volume.shape[0]), averages=(None, None))
+    else:
+        way = way._replace(averages=(None, None, None))
+    return resample(volume[None], way, shape)[0]
+
+
+def _linear(axis: Axis, voxels: int) -> Axis:
+    """Put the weights of the two voxels about each place in the place of the spline's."""
+    if not isinstance(axis, Interpolation):
+        return axis
+    rows = torch.from_numpy(label_rows(axis, voxels, linear=True))
+    return axis._replace(image=rows)
 
 
 def multiply_slices(
