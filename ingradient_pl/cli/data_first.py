@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ingradient_pl.cli.overrides import find, quote, quote_paths, read_paths, without
 from ingradient_pl.messages import UsageError, say
+
+if TYPE_CHECKING:  # torch comes along
+    from ingradient_pl.planning.plan import Plan
 
 PLANNER = "data.planner"
 """``data.planner=NAME`` and ``data.planner.OPTION=VALUE``: what ``ingradient plan`` takes as ``--OPTION``."""
@@ -79,5 +82,15 @@ def _with_plan(overrides: list[str], store: Path, options: dict[str, Any], file:
     say(f"No plan was named: planned for {store} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
     say(f"  spacing {spacing} mm (z, y, x); patches of {'x'.join(map(str, made.patch))} voxels")
     say(f"  batches of {made.batch_size}; {len(made.widths)} stages. The plan lies in the run's folder.")
-    loss = [f"{REGIONS}=regions"] if made.regions is not None and find(overrides, REGIONS) is None else []
-    return [*overrides, *loss, f"plan={quote(str(file))}"]
+    return [*with_loss(overrides, made), f"plan={quote(str(file))}"]
+
+
+def with_loss(overrides: Sequence[str], plan: "Plan") -> list[str]:
+    """Have a plan with regions trained by the loss for regions, where none was chosen.
+
+    Args:
+        overrides: As typed.
+        plan: What is trained.
+    """
+    fits = plan.regions is None or find(overrides, REGIONS) is not None
+    return [*overrides] if fits else [*overrides, f"{REGIONS}=regions"]

@@ -80,7 +80,7 @@ def train(
         FileNotFoundError: If a file is not there.
         Stopped: If the run was interrupted; the message says how to go on.
     """
-    with tempfile.TemporaryDirectory() as folder, _plain_errors():
+    with tempfile.TemporaryDirectory() as folder, errors_as_raised():
         arguments = _write_arguments(store, plan, output, overrides, Path(folder))
         prepared = prepare_arguments(arguments, Path(folder))
         return _run(prepared)
@@ -160,7 +160,7 @@ def _run(arguments: Sequence[str]) -> Run:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def errors_as_raised() -> Iterator[None]:
     """Raise what a setting did wrong, and not what Hydra wraps it in; leave a Hydra around us as it was."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

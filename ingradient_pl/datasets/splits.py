@@ -77,23 +77,32 @@ class Fold:
         Raises:
             ValueError: If no case has a label, or there is no such fold.
         """
-        labelled = {name: case for name, case in cases.items() if case.labelled}
-        if not labelled:
-            raise ValueError(
-                f"None of the {len(cases)} cases has a label: there is nothing to train on. "
-                "Prepare a data set with labels."
-            )
-        usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
-        groups = {name: case.group for name, case in usable.items()}
+        labelled = _labelled(cases)
         if self.number is None:
-            return Split(tuple(groups), tuple(groups))
-        found = self._given_folds(cases, usable) or folds(groups, self.count, self.seed)
+            usable = tuple(name for name, case in labelled.items() if not is_test(case.split))
+            return Split(usable, usable)
+        found = self.splits(cases)
         if not 0 <= self.number < len(found):
             raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
-        train, validation = (tuple(name for name in side if name in labelled) for side in found[self.number])
+        train, validation = found[self.number]
         if not train or not validation:
             raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
-        return Split(train, validation)
+        return found[self.number]
+
+    def splits(self, cases: Mapping[str, Divisible]) -> list[Split]:
+        """Give every fold of the division, whatever ``number`` says; cases without a label are left out.
+
+        Args:
+            cases: All cases of a store, by name.
+
+        Raises:
+            ValueError: If no case has a label, or there are fewer patients than folds.
+        """
+        labelled = _labelled(cases)
+        usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
+        groups = {name: case.group for name, case in usable.items()}
+        found = self._given_folds(cases, usable) or folds(groups, self.count, self.seed)
+        return [Split(*(tuple(name for name in side if name in labelled) for side in one)) for one in found]
 
     def _given_folds(
         self, cases: Mapping[str, Divisible], usable: Mapping[str, Divisible]
@@ -233,6 +242,16 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
                 "are different patients (group column of a table, group pattern)."
             )
     return list(splits)
+
+
+def _labelled(cases: Mapping[str, Divisible]) -> dict[str, Divisible]:
+    labelled = {name: case for name, case in cases.items() if case.labelled}
+    if not labelled:
+        raise ValueError(
+            f"None of the {len(cases)} cases has a label: there is nothing to train on. "
+            "Prepare a data set with labels."
+        )
+    return labelled
 
 
 def _split(groups: Mapping[str, str], held: set[str]) -> Split:
