@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingradient_pl.commands.predict import Predictions as Predictions
     from ingradient_pl.commands.predict import predict as predict
     from ingradient_pl.commands.prepare import prepare as prepare
+    from ingradient_pl.commands.show import show as show
     from ingradient_pl.datasets.splits import Fold as Fold
     from ingradient_pl.datasets.splits import Split as Split
     from ingradient_pl.draws.affine import RandomAffine as RandomAffine
@@ -109,6 +110,7 @@ __all__, __getattr__, __dir__ = attach(
         "predict": "commands.predict",
         "prepare": "commands.prepare",
         "read_plan": "planning.plan_yaml",
+        "show": "commands.show",
         "train": "cli.python_run",
         "unet": "planning.constructors",
         "write_plan": "planning.plan_yaml",

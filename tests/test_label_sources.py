@@ -114,7 +114,7 @@ def test_pictures_show_the_truth_of_every_source(monkeypatch, everything, source
     shown = []
     monkeypatch.setattr(
         "ingradient_pl.inference.case_pictures.case_picture",
-        lambda image, labels, names, *more: shown.append(names) or torch.zeros(3, 4, 4, dtype=torch.uint8),
+        lambda image, labels, *more: shown.append(list(labels)) or torch.zeros(3, 4, 4, dtype=torch.uint8),
     )
     cases = read_source(everything / source).cases
     files = [everything / "predictions" / f"{case.name}.nii.gz" for case in cases]

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 import pytorch_lightning as pl
-import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from runs import composed, outcome
@@ -13,8 +12,6 @@ from ingradient_pl.cli.data_first import with_data
 from ingradient_pl.cli.overrides import find
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.lightning.callbacks.layer_images import _richest_patch
-from ingradient_pl.transforms.patch import Batch
 
 SMALL = ["plan.patch=[16,16,16]", "plan.widths=[4,6,8]", "plan.strides=[[1,1,1],[2,2,2],[2,2,2]]"]
 SMALL += ["plan.kernels=[[3,3,3],[3,3,3],[3,3,3]]", "plan.blocks=[1,1,1]", "plan.decoder_blocks=[1,1]"]
@@ -88,15 +85,6 @@ class Seen(pl.Callback):
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
         Seen.numbers.append(tuple(batch.numbers))
-
-
-def test_the_picture_is_of_the_patch_with_the_most_foreground():
-    label = torch.zeros(3, 4, 4, 4, dtype=torch.uint8)
-    label[1, :2], label[2, 0] = 1, 2
-    batch = Batch.__new__(Batch, torch.rand(3, 1, 4, 4, 4), label, *[None] * (len(Batch._fields) - 2))
-    found = _richest_patch({"pyramid": [torch.rand(3, 2, 4, 4, 4)]}, batch)
-    assert found.foreground == 32
-    assert torch.equal(found.label, label[1])
 
 
 def test_what_is_switched_off_is_left_out_of_lightnings_config(

@@ -12,6 +12,7 @@ from ingradient_pl.cli.working_directory import join_working_directory
 COMMANDS = {
     "phantoms": "nothing -> a data set of synthetic patients, to try the other commands on",
     "prepare": "a folder of volumes, or a table of paths -> a case store",
+    "show": "a case store -> a picture of each labelled case in three planes",
     "plan": "a case store -> plan.yaml: spacing, patch, network",
     "predict": "a checkpoint and images -> segmentations on the images' own grid",
     "evaluate": "segmentations and labels -> scores per case and per label",
@@ -44,7 +45,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
 DEFAULTS |= {"info": {"json": False}, "doctor": {"json": False}}
 """Files that a command writes, and text that it prints, where the function, called in Python, does not."""
 
-FIRST = {"info": "--path", "doctor": "--path"}
+FIRST = {"info": "--path", "doctor": "--path", "show": "--store", "report": "--path"}
 """Options whose name may be left out where they come first."""
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import formats
 from ingradient_pl.inference.predict_cases import read_case
-from ingradient_pl.pictures import case_picture, write_png
+from ingradient_pl.pictures.cases import case_picture
+from ingradient_pl.pictures.slices import write_png
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.task import Task
 
@@ -18,7 +17,7 @@ ORIENTATION = "LPS"
 def write_pictures(
     cases: Sequence[CaseFiles], predictions: Sequence[Path], task: Task, folder: Path
 ) -> list[Path]:
-    """Write a PNG for each predicted case: its richest slice, the prediction on it, and the truth if known.
+    """Write a PNG for each predicted case: three planes, the prediction on them, and the truth if known.
 
     Args:
         cases: What was predicted.
@@ -27,21 +26,33 @@ def write_pictures(
         folder: Where to.
     """
     return [
-        _write_picture(case, file, task, Path(folder)) for case, file in zip(cases, predictions, strict=True)
+        write_picture(case, file, task, Path(folder)) for case, file in zip(cases, predictions, strict=True)
     ]
 
 
-def _write_picture(case: CaseFiles, prediction: Path, task: Task, folder: Path) -> Path:
+def write_picture(case: CaseFiles, prediction: Path | None, task: Task, folder: Path) -> Path:
+    """Write a PNG of a case, with what is known: its truth, and a prediction.
+
+    Args:
+        case: Where its files are.
+        prediction: A label file on the grid of the case; None where there is none.
+        task: Channels and labels.
+        folder: Where to.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ImageError: If a file cannot be read, or another has other channels.
+    """
     volume = read_case(case, task, ORIENTATION)
-    image = torch.from_numpy(volume.voxels[0]).float()
-    shown = {}
-    truth = LabelMap.of(case)
+    shown, truth = {}, LabelMap.of(case)
     if truth is not None:
         shown["truth"] = truth.read(ORIENTATION).voxels[0]
-    shown["prediction"] = formats.read_label(prediction, ORIENTATION).voxels[0]
-    labels = [torch.from_numpy(label.astype("int64")) for label in shown.values()]
+    if prediction is not None:
+        shown["prediction"] = formats.read_label(prediction, ORIENTATION).voxels[0]
     names = {value: name for name, values in task.in_files.foreground.items() for value in values}
     path = folder / f"{case.name}.png"
-    picture = case_picture(image, labels, list(shown), volume.frame.spacing, names, case.name)
-    write_png(path, picture)
+    channels = dict(zip(task.channels, volume.voxels, strict=True))
+    write_png(path, case_picture(channels, shown, volume.frame.spacing, names, case.name))
     return path

@@ -1,0 +1,147 @@
+"""One slice of a volume as a panel: grey by a window, labels as outlines, voxels as large as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, Num, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ingradient_pl.pictures.layout import colour_of, to_pixels
+
+SHARES = (0.005, 0.995)
+"""Between these shares of the intensities in view the window lies."""
+
+AROUND = 0.5
+"""How far around the labels intensities count for the window, as a share of what the labels span."""
+
+COUNTED = 2**20
+"""Voxels that are looked at for a window."""
+
+FILLED = 0.16
+"""How much of a label's colour lies on the inside of its outline."""
+
+LINE = 2
+"""Pixels of an outline."""
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def find_window(
+    image: Num[np.ndarray, "*shape"], label: Integer[np.ndarray, "*shape"] | None = None
+) -> tuple[float, float]:
+    """Find the intensities that are shown black and white: those around the labels, where there are any.
+
+    So a CT shows the organ's tissue, and not the air and the table around the patient.
+
+    Args:
+        image: One channel.
+        label: On the same voxels.
+
+    Returns:
+        Two finite intensities, the second above the first.
+    """
+    seen = image
+    if label is not None and (label > 0).any():
+        places = [
+            np.flatnonzero((label > 0).any(tuple(set(range(label.ndim)) - {axis})))
+            for axis in range(label.ndim)
+        ]
+        spans = [(int(at[0]), int(at[-1]) + 1) for at in places]
+        seen = image[
+            tuple(slice(max(low - _margin(low, high), 0), high + _margin(low, high)) for low, high in spans)
+        ]
+    values = np.asarray(seen).reshape(-1)
+    values = values[:: max(values.size // COUNTED, 1)].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    inside = values[values != values.min()]  # air, and what lies outside the patient
+    low, high = np.quantile(inside if inside.size > values.size // 20 else values, SHARES).tolist()
+    return (low, high) if high > low else (low, low + max(abs(low), 1.0) * 1e-6)
+
+
+def to_grey(
+    image: Num[np.ndarray, "y x"], window: tuple[float, float], size: Size
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Show a slice as grey, black and white at the window's ends, at a size in pixels.
+
+    Args:
+        image: Intensities; what is not finite is black.
+        window: Intensities of black and white.
+        size: Height and width of the answer.
+    """
+    low, high = window
+    share = np.nan_to_num((image.astype(np.float64) - low) / (high - low), nan=0.0).clip(0, 1)
+    grey = Image.fromarray((share * 255).round().astype(np.uint8))
+    large = np.asarray(grey.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.repeat(large[..., None], 3, axis=-1)
+
+
+def enlarge(array: Num[np.ndarray, "y x *rest"], size: Size) -> Num[np.ndarray, "height width *rest"]:
+    """Show voxels as blocks: each pixel takes the voxel that its centre lies in."""
+    rows, columns = (
+        np.minimum(((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64), count - 1)
+        for wanted, count in zip(size, array.shape[:2], strict=True)
+    )
+    found: NDArray[np.generic] = array[rows[:, None], columns]
+    return found
+
+
+def draw_labels(
+    picture: UInt8[np.ndarray, "height width 3"], label: Integer[np.ndarray, "y x"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw the outline of each label over a picture, and a faint tint of its colour inside.
+
+    Args:
+        picture: What lies below.
+        label: Integers of the slice; 0 is nothing.
+    """
+    large = enlarge(label, picture.shape[:2])
+    mixed = picture.astype(np.float64)
+    for value in np.unique(large[large > 0]).tolist():
+        inside = large == value
+        colour = np.array(colour_of(value), dtype=np.float64)
+        mixed[inside] += FILLED * (colour - mixed[inside])
+        mixed[_outline(inside)] = colour
+    return mixed.round().astype(np.uint8)
+
+
+def to_map(
+    share: Float[np.ndarray, "y x"], size: Size, colour: Sequence[int]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Show a map of probabilities: 0 is black, 1 the colour.
+
+    Args:
+        share: In [0, 1].
+        size: Height and width of the answer.
+        colour: Red, green and blue.
+    """
+    large = enlarge(np.nan_to_num(share).clip(0, 1), size)
+    found: UInt8[np.ndarray, "height width 3"] = (
+        (large[..., None] * np.asarray(colour, dtype=np.float64)).round().astype(np.uint8)
+    )
+    return found
+
+
+def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
+    """Write a picture as PNG, making its folder where needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(to_pixels(picture)).save(path)
+
+
+def _margin(low: int, high: int) -> int:
+    return round(AROUND * (high - low)) + 1
+
+
+def _outline(inside: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Give the pixels of a mask that lie at its edge; the picture's own edge is none."""
+    kept = inside.copy()
+    for _ in range(LINE):
+        wide = np.pad(kept, 1, mode="edge")
+        kept = kept & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    edge: NDArray[np.bool_] = inside & ~kept
+    return edge
