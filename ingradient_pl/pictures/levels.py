@@ -211,7 +211,9 @@ def _dice(found: Tensor, truth: Tensor) -> Tensor:
 
 def _present(view: PatchView) -> set[int]:
     finest = view.levels[0]
-    return {int(value) for part in (finest.truth, finest.prediction) for value in np.unique(part.cpu().numpy())}
+    return {
+        int(value) for part in (finest.truth, finest.prediction) for value in np.unique(part.cpu().numpy())
+    }
 
 
 def _outputs_shown(view: PatchView, shown: Shown) -> list[int]:
