@@ -74,7 +74,8 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
         encoding: Of its text; ``utf-8-sig`` takes a byte order mark as well.
 
     Raises:
-        PlainValueError: If it is not JSON or out of bounds; the message gives the reason.
+        PlainValueError: If it is not JSON, names a key twice or is out of bounds; the message gives the
+            reason.
         OSError: If it cannot be read.
     """
     return parse_json(_text(path, LARGEST_JSON, encoding))
@@ -83,11 +84,20 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
 def parse_json(text: str) -> Any:
     """Parse JSON; see :func:`read_json`."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_named_once)
     except RecursionError as error:
         raise PlainValueError("it nests lists and mappings too deep") from error
     except ValueError as error:
         raise PlainValueError(str(error)) from error
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; of a key that stands twice, Python's reader would keep the last without a word."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise PlainValueError(f"it names '{next(key for key in keys if keys.count(key) > 1)}' a second time")
+    return made
 
 
 def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:

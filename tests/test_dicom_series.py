@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import made_dicom
@@ -89,6 +90,13 @@ EVEN = {
         {"values": TRUTH - 1024},
     ),
     "one slope": ({"RescaleSlope": "0.5", "RescaleIntercept": "3"}, {"values": TRUTH * 0.5 + 3}),
+    "acquisitions one after the other": ({"AcquisitionNumber": [1, 1, 1, 2, 2, 3, 3, 3]}, {}),
+    "an acquisition for each slice": ({"AcquisitionNumber": [5, 1, 6, 2, 7, 3, 8, 4]}, {}),
+    "spacing at the detector beside that of pixels": ({"ImagerPixelSpacing": (1.6, 1.0)}, {}),
+    "12 of 16 bits, overlays above": (
+        {"voxels": (TRUTH + 20).astype(np.uint16) | 0xF000, "BitsStored": 12, "HighBit": 11},
+        {"values": TRUTH + 20},
+    ),
     "a slope for each slice": (
         {"sop": PET, "RescaleSlope": [f"{slope:.5f}" for slope in SLOPES], "RescaleIntercept": "0"},
         {"values": TRUTH * np.array(SLOPES)[:, None, None]},
@@ -152,6 +160,55 @@ def test_localizers_of_a_series_are_left_out_with_a_remark(tmp_path):
     assert "1 localizer(s) were left out: IM0000.dcm" in volume.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"SliceThickness": [1, 5] * 4}, "several thicknesses, 1 to 5 mm"),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": SPACING}, "ImagerPixelSpacing"),
+        ({"ImagesInAcquisition": 12}, "tells of 12 slices, 8 are there"),
+        ({"NumberOfSlices": 9}, "tells of 9 slices, 8 are there"),
+    ],
+)
+def test_what_is_odd_of_an_even_stack_is_told(tmp_path, given, words):
+    (remark,) = check_places(save(tmp_path / "scan", shuffled(stack(**given)))).remarks
+    assert words in remark
+
+
+def test_a_file_that_is_not_dicom_is_told(tmp_path):
+    folder = save(tmp_path / "scan", stack(), "IM{:04d}")
+    assert not read_volume([folder]).remarks
+    damaged = bytearray((folder / "IM0007").read_bytes())
+    damaged[128:132] = bytes(4)
+    (folder / "IM0007").write_bytes(damaged)
+    (remark,) = read_volume([folder]).remarks
+    assert "1 file(s) that are not DICOM were left out: IM0007." in remark
+
+
+@pytest.mark.parametrize("scale", [{}, {"RescaleSlope": "2", "RescaleIntercept": "-3"}])
+@pytest.mark.parametrize(
+    "voxels",
+    [TRUTH, (TRUTH + 20).astype(np.uint16), (TRUTH % 200).astype(np.uint8)],
+    ids=lambda one: str(one.dtype),
+)
+def test_bright_for_low_is_inverted_however_it_is_read(tmp_path, voxels, scale, monkeypatch):
+    folder = save(tmp_path / "scan", stack(voxels, PhotometricInterpretation="MONOCHROME1", **scale))
+    volume = read_volume([folder])
+    assert "MONOCHROME1" in volume.remarks[0]
+    seen = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage([str(file) for file in sorted(folder.iterdir())]))
+    np.testing.assert_array_equal(volume.voxels[0], seen)
+    monkeypatch.setattr(dicom, "_read", dicom._unpack)
+    np.testing.assert_array_equal(read_volume([folder]).voxels[0], seen)
+
+
+@pytest.mark.parametrize("described", [1, 6, 9])
+def test_frames_that_nobody_describes_are_not_dropped(tmp_path, described):
+    made = enhanced(TRUTH, places(), list(range(8)))
+    groups = list(made.PerFrameFunctionalGroupsSequence)
+    made.PerFrameFunctionalGroupsSequence = (groups * 2)[:described]
+    with pytest.raises(ImageError, match=f"holds 8 frames and describes {described}"):
+        read_volume([save(tmp_path / "scan", [made])])
+
+
 def changed(number, **values):
     """An even stack of which one slice differs."""
     slices = stack()
@@ -184,6 +241,15 @@ def interleaved(**values):
 
 def at_steps(*steps):
     return [np.array([10.0, -20.0, 30.0 + mm]) for mm in np.cumsum([0, *steps])]
+
+
+def partly(values, *numbers):
+    """A stack of which some slices lack what the others have."""
+    slices = stack(**values)
+    for number in numbers:
+        for key in values:
+            delattr(slices[number], key)
+    return slices
 
 
 UNEVEN = r"not evenly spaced.*Export all slices"
@@ -275,6 +341,47 @@ REFUSED = {
     "a palette": (lambda: stack(PhotometricInterpretation="PALETTE COLOR"), "colours"),
     "pixels cut off": (lambda: changed(4, PixelData=b"", Rows=600, Columns=600), r"several sizes|truncated"),
     "reports alone": (lambda: changed(0, Rows=None)[:1], "found 0"),
+    "one slice with bright for low": (
+        lambda: changed(3, PhotometricInterpretation="MONOCHROME1"),
+        "PhotometricInterpretation MONOCHROME2 and MONOCHROME1",
+    ),
+    "slopes of some slices only": (
+        lambda: partly({"RescaleSlope": "2", "RescaleIntercept": "-5"}, 2, 3),
+        r"2 of 8 slices have no RescaleSlope \(IM0002\.dcm\), IM0000\.dcm has 2 and intercept -5",
+    ),
+    "no slope of the last slice": (
+        lambda: partly({"RescaleSlope": "0.5"}, 7),
+        r"1 of 8 slices have no RescaleSlope \(IM0007",
+    ),
+    "bits that are shifted": (
+        lambda: stack((TRUTH + 20).astype(np.uint16) << 4, BitsStored=12, HighBit=15),
+        "HighBit is 15, where 11",
+    ),
+    "two acquisitions between each other": (
+        lambda: interleaved(AcquisitionNumber=(1, 2)),
+        r"acquisition 1 \(IM0000\.dcm\) and 2 \(IM0008\.dcm\) lie between",
+    ),
+    "two acquisitions, then the first again": (
+        lambda: stack(AcquisitionNumber=[1, 1, 2, 2, 1, 1, 2, 2]),
+        "lie between each other",
+    ),
+    **{
+        f"two of {name}, {how}": (make, f"several volumes.*differ .{name}")
+        for name, values in {
+            "ConvolutionKernel": ("B30f", "B60f"),
+            "KVP": ("80", "140"),
+            "FlipAngle": ("5", "15"),
+            "Modality": ("CT", "PT"),
+            "Units": ("BQML", "CNTS"),
+            "RescaleType": ("HU", "US"),
+            "PatientID": ("A", "B"),
+            "StudyInstanceUID": (f"{ROOT}.1", f"{ROOT}.11"),
+        }.items()
+        for how, make in {
+            "between each other": partial(interleaved, **{name: values}),
+            "one after the other": partial(stack, **{name: [values[0]] * 4 + [values[1]] * 4}),
+        }.items()
+    },
 }
 
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
@@ -91,7 +91,21 @@ def check_cases(source: Source) -> Source:
             faults += describe_twins(name, [_where(case) for case in cases])
         else:
             kept += cases
-    return source._replace(cases=kept, faults=tuple(faults))
+    remarks = (*source.remarks, *_describe_near_twins([case.name for case in kept]))
+    return source._replace(cases=kept, faults=tuple(faults), remarks=tuple(dict.fromkeys(remarks)))
+
+
+def _describe_near_twins(names: Iterable[str]) -> Iterator[str]:
+    """Remark on names that some disks take for one: other capitals, accents written in another way."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    for several in alike.values():
+        if len(several) > 1:
+            yield (
+                f"the cases {', '.join(map(repr, several))} differ in capitals or accents alone: on disks of "
+                "macOS and Windows their files would be one. Rename them to use the data there."
+            )
 
 
 def describe_twins(name: str, files: Iterable[Path]) -> list[Fault]:

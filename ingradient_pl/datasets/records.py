@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingradient_pl.geometry import Millimetres
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
 from ingradient_pl.images.raw_image import describe_difference
@@ -46,6 +47,7 @@ class CaseFiles(NamedTuple):
         label: None where there is none.
         group: The patient; the name where nothing is known.
         split: What a table says, such as ``train``.
+        spacing: What a table says of the voxels' size in mm (z, y, x), where files may tell none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CaseFiles(NamedTuple):
     label: Path | None
     group: str
     split: str | None = None
+    spacing: Millimetres | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -73,7 +76,8 @@ class CaseFiles(NamedTuple):
             ImageError: If a file cannot be read, or the channels are not as many.
         """
         count = len(channels)
-        volume = read_volume(self.images, orientation, count if len(self.images) == 1 < count else None)
+        whole = count if len(self.images) == 1 < count else None
+        volume = read_volume(self.images, orientation, whole, self.spacing)
         check_channels(self.images[0], volume, channels)
         return volume
 
@@ -90,7 +94,7 @@ class CaseFiles(NamedTuple):
         if self.label is None:
             raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
         properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
-        label = read_label(self.label, orientation, properties)
+        label = read_label(self.label, orientation, properties, self.spacing)
         apart = "" if image is None else describe_difference(image, label)
         if apart:
             raise ImageError(

@@ -1,7 +1,5 @@
 """Cases listed in a table of paths, and the task read from the files where nobody wrote it down."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +13,15 @@ from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
+from ingradient_pl.datasets.table_rows import Row, read_rows, read_spacing
 from ingradient_pl.images import pairs
-from ingradient_pl.plain_values import parse_json
 from ingradient_pl.task import Task
 
 IMAGE = "image"
 ENDINGS = (".csv", ".tsv", ".txt", ".json")
-OTHER = ("case", "label", "group", "split")
+OTHER = ("case", "label", "group", "split", "spacing")
 SPLITS = (*TRAIN, *VALIDATION, TEST, "")
 """What may stand in the column split, beside numbers of folds."""
-Row = Mapping[str, Any]
 
 
 def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Source:
@@ -76,7 +73,7 @@ def _table(path: Path, pattern: str) -> _Table:
         raise SourceError(
             f"{path}: a table ends in {', '.join(ENDINGS)}. Rename it, or give the data set's folder."
         )
-    rows, own = _rows(path)
+    rows, own, told = read_rows(path)
     columns = _columns(path, rows)
     cases, wrong = [], []
     for number, row in enumerate(rows, start=1):
@@ -96,7 +93,8 @@ def _table(path: Path, pattern: str) -> _Table:
     except GroupError as error:
         raise SourceError(str(error)) from error
     grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
-    return _Table(columns, own, sorted(grouped_cases), _unread_columns(rows, columns))
+    remarks = (*told, *_unread_columns(rows, columns), *_shared_images(grouped_cases))
+    return _Table(columns, own, sorted(grouped_cases, key=lambda case: case.name), remarks)
 
 
 def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
@@ -118,27 +116,6 @@ def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = (
         channels = [f"modality_{number}" for number in range(shape[0] if len(shape) > 3 else 1)]  # noqa: PLR2004
     labels = {"background": 0} | {f"label_{value}": value for value in sorted(found - {0})}
     return Task(channels=tuple(channels or ["image"]), labels=labels, name=name)
-
-
-def _rows(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
-            plain = parse_json(text)
-            own = plain if isinstance(plain, Mapping) else {"cases": plain}
-            return [dict(row) for row in own["cases"]], own
-        heading = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=heading.count)  # spreadsheets of some countries write semicolons
-        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise SourceError(
-            f"{path}: it is not a table of cases ({type(error).__name__}: {error}). A table is a .csv with "
-            "the columns case, image_0, image_1, ..., label, group, split, or a .json list of such records."
-        ) from error
-    kept: list[Row] = [
-        {str(key).strip(): value for key, value in row.items() if key is not None} for row in rows
-    ]
-    return kept, {}
 
 
 def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
@@ -163,6 +140,23 @@ def _unread_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, .
     return tuple(f"nobody reads the column '{key}'; beside images there are {known}." for key in strange)
 
 
+def _shared_images(cases: Sequence[CaseFiles]) -> tuple[str, ...]:
+    """Remark on cases of one image that are of several patients, and on one file for several channels."""
+    doubled = [case for case in cases if len(set(case.images)) < len(case.images)]
+    users: dict[tuple[Path, ...], list[CaseFiles]] = {}
+    for case in cases:
+        users.setdefault(case.images, []).append(case)
+    told = [(images[0], shared) for images, shared in users.items() if len({one.group for one in shared}) > 1]
+    return (
+        *(f"case '{case.name}' has one file for several channels: {case.images[0]}." for case in doubled),
+        *(
+            f"the cases {', '.join(case.name for case in shared)} are all of {image}, and count as patients "
+            "of their own: one may train and another validate. Give them one name in the column 'group'."
+            for image, shared in told
+        ),
+    )
+
+
 def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFiles | str:
     files = list(row.get("images") or []) or [row.get(column) for column in columns]
     cells = [str(cell).strip() for cell in files if cell is not None and str(cell).strip()]
@@ -180,7 +174,11 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     )
     if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
         return f"row {number}: '{split}' is not a split: write train, val, test or a fold's number"
-    return CaseFiles(name, images, path.parent / label if label else None, group, split or None)
+    try:
+        spacing = read_spacing(row.get("spacing"))
+    except ValueError as error:
+        return f"row {number} ('{name}'): {error}"
+    return CaseFiles(name, images, path.parent / label if label else None, group, split or None, spacing)
 
 
 def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_memory
 from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, pydicom, read_slices
-from ingradient_pl.images.dicom_stack import Stack, stack
+from ingradient_pl.images.dicom_stack import Stack, describe_some, stack
+from ingradient_pl.images.dicom_volume import INVERTED
 from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.simpleitk import simpleitk
@@ -63,16 +64,19 @@ def series_files(path: Path) -> list[str]:
 
 
 def _find(path: Path) -> Stack:
-    slices = _series(path) if path.is_dir() else read_slices(path)
+    slices, left_out = _series(path) if path.is_dir() else (read_slices(path), ())
     if not slices:
         raise ImageError(
             f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices."
         )
-    return stack(path, slices, _same)
+    found = stack(path, slices, _same)
+    return found._replace(remarks=(*left_out, *found.remarks))
 
 
-def _series(folder: Path) -> list[Slice]:
+def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
+    """Give the slices of the one series in a folder, and what to say of files that are none."""
     found: dict[str, list[Slice]] = {}
+    strange = [file.name for file in _files(folder) if not is_dicom_file(file)]
     for file in _files(folder):
         try:
             slices = read_slices(file)
@@ -86,7 +90,8 @@ def _series(folder: Path) -> list[Slice]:
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
             f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."
         )
-    return next(iter(found.values()))
+    told = f"{len(strange)} file(s) that are not DICOM were left out: {describe_some(strange)}."
+    return next(iter(found.values())), (told,) if strange else ()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -146,8 +151,16 @@ def _unpack(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
             ) from error
         stored = opened[one.file]
         plane = stored if stored.ndim == 2 else stored[one.frame]  # noqa: PLR2004
-        spare = one.stored[0] - one.stored[1]  # bits that may hold an overlay
-        planes.append((plane << spare >> spare) * one.scale[0] + one.scale[1])
+        planes.append(_stored_values(plane, one) * one.scale[0] + one.scale[1])
     values = np.stack(planes)
     whole = all(float(number).is_integer() for one in slices for number in one.scale)
     return values.astype(np.int64) if whole else values.astype(np.float32)
+
+
+def _stored_values(plane: NDArray[Any], one: Slice) -> NDArray[Any]:
+    """Clear bits that may hold an overlay, and invert what is bright where it is low, as SimpleITK does."""
+    spare = one.stored[0] - one.stored[1]
+    values = (plane << spare >> spare).astype(np.int64)
+    if dict(one.telling).get("PhotometricInterpretation") != INVERTED:
+        return values
+    return (-1 if one.stored[2] else 2 ** one.stored[1] - 1) - values

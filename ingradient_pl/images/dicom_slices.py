@@ -24,17 +24,16 @@ NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
 PALETTE = "PALETTE COLOR"
 
-TIMES = (
-    "EchoTime",
-    "EchoNumbers",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "DiffusionBValue",
-    "InversionTime",
-    "ComplexImageComponent",
-    "FrameOfReferenceUID",
+IDENTITIES = ("PatientID", "StudyInstanceUID")
+"""What differs between volumes and is not written into messages: it names people."""
+
+TELLING = (
+    *("EchoTime", "EchoNumbers", "TemporalPositionIdentifier", "TemporalPositionIndex"),
+    *("DiffusionBValue", "InversionTime", "FlipAngle", "ComplexImageComponent", "FrameOfReferenceUID"),
+    *("ConvolutionKernel", "KVP", "Modality", "Units", "RescaleType", "PhotometricInterpretation"),
+    *IDENTITIES,
 )
-"""What differs between volumes that are no one volume; places in two frames cannot be compared."""
+"""What differs between volumes that are not one volume; places in two frames cannot be compared."""
 
 TAGS = [
     *(
@@ -46,11 +45,12 @@ TAGS = [
         "Rows",
         "Columns",
     ),
-    *("NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"),
-    *("PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "AcquisitionNumber"),
     *("ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
     *("GridFrameOffsetVector", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *TIMES,
+    *("ImagesInAcquisition", "NumberOfSlices"),
+    *TELLING,
 ]
 
 
@@ -68,8 +68,12 @@ class Slice(NamedTuple):
         shape: Rows and columns.
         stored: Bits and sign of its pixels.
         scale: Slope and intercept that make values of them.
+        scaled: Whether the header gives a slope.
         kind: ``ImageType``.
-        times: Echo, time point and what else tells volumes apart.
+        telling: Echo, time point and what else tells volumes apart, by name.
+        acquisition: ``AcquisitionNumber``; empty where there is none.
+        at_detector: Whether the spacing is that of the detector, as no other is told.
+        promised: How many slices the header says that there are; None where it says nothing.
     """
 
     file: Path
@@ -82,8 +86,12 @@ class Slice(NamedTuple):
     shape: tuple[int, int]
     stored: tuple[int, int, int]
     scale: tuple[float, float]
+    scaled: bool
     kind: tuple[str, ...]
-    times: tuple[tuple[str, str], ...]
+    telling: tuple[tuple[str, str], ...]
+    acquisition: str
+    at_detector: bool
+    promised: int | None
 
     @property
     def name(self) -> str:
@@ -143,6 +151,7 @@ def read_slices(file: Path) -> list[Slice]:
         _check_pixels(file, header, size - begin)
         frames = header.get("PerFrameFunctionalGroupsSequence")
         if frames:
+            _check_frames(file, header, len(frames))
             shared = [*(header.get("SharedFunctionalGroupsSequence") or [])][:1]
             return [_slice(file, number, header, [frame, *shared]) for number, frame in enumerate(frames)]
         count = int(header.get("NumberOfFrames") or 1)
@@ -179,6 +188,12 @@ def _check_pixels(file: Path, header: Any, size: int) -> None:
             f"{file}: its pixels are colours ({header.get('PhotometricInterpretation')}). Save each channel, "
             "or their mean, as a grey image."
         )
+    high, stored = header.get("HighBit"), int(header.BitsStored)
+    if high is not None and int(high) != stored - 1:
+        raise ImageError(
+            f"{file}: its HighBit is {high}, where {stored - 1} belongs to {stored} stored bits: which "
+            "bits are the value is unclear. Export it again."
+        )
     bits = (
         int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1) * header.BitsAllocated
     )
@@ -186,6 +201,16 @@ def _check_pixels(file: Path, header: Any, size: int) -> None:
         raise ImageError(
             f"{file}: it is truncated: its header promises {bits // 8} bytes of pixels, {size} are there. "
             f"Copy or export it again."
+        )
+
+
+def _check_frames(file: Path, header: Any, described: int) -> None:
+    """Refuse a multi-frame object that does not describe each of its frames."""
+    count = int(header.get("NumberOfFrames") or 1)
+    if described != count:
+        raise ImageError(
+            f"{file}: it holds {count} frames and describes {described} of them, so where the others lie is "
+            "unknown. Export it again."
         )
 
 
@@ -213,20 +238,26 @@ def _slice(file: Path, frame: int, header: Any, groups: Sequence[Any]) -> Slice:
     content = ("FrameContentSequence", "MREchoSequence", "MRDiffusionSequence", "MRImageFrameTypeSequence")
     thickness = _numbers(find("SliceThickness", measures))
     slope, intercept = find("RescaleSlope", scaling), find("RescaleIntercept", scaling)
-    times = ((name, find(name, *content)) for name in TIMES)
+    telling = ((name, find(name, *content)) for name in TELLING)
+    spacing = _numbers(find("PixelSpacing", measures), 2)
+    promised = header.get("NumberOfSlices") or header.get("ImagesInAcquisition")
     return Slice(
         file=file,
         frame=frame,
         series=(str(header.get("SeriesInstanceUID", "")), str(header.get("SeriesDescription", ""))),
         position=_numbers(find("ImagePositionPatient", "PlanePositionSequence"), 3),
         orientation=_numbers(find("ImageOrientationPatient", "PlaneOrientationSequence"), 6),
-        spacing=_numbers(find("PixelSpacing", measures), 2) or _numbers(header.get("ImagerPixelSpacing"), 2),
+        spacing=spacing or _numbers(header.get("ImagerPixelSpacing"), 2),
         thickness=thickness[0] if thickness else None,
         shape=(int(header.Rows), int(header.Columns)),
         stored=(int(header.BitsAllocated), int(header.BitsStored), int(header.PixelRepresentation)),
         scale=(1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
+        scaled=slope is not None,
         kind=tuple(str(word) for word in _several(header.get("ImageType"))),
-        times=tuple((name, str(value)) for name, value in times if value is not None),
+        telling=tuple((name, str(value)) for name, value in telling if value not in (None, "")),
+        acquisition=str(header.get("AcquisitionNumber") or ""),
+        at_detector=spacing is None,
+        promised=int(promised) if promised and not groups else None,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.dicom_slices import Slice
+from ingradient_pl.images.dicom_volume import check_one_volume, describe_oddities, describe_slices
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.raw_image import NEAR, ImageError
 
@@ -63,11 +64,12 @@ def stack(where: Path, slices: Sequence[Slice], same: Same) -> Stack:
     along = [float(axes[2] @ np.array(one.position)) for one in kept]
     ordered = [kept[index] for index in np.argsort(along, kind="stable")]
     ordered, doubles = _without_doubles(where, ordered, same)
-    _check_times(where, ordered)
+    check_one_volume(where, ordered)
+    remarks = (*remarks, *doubles)
     if len(ordered) == 1:
-        return _single(where, ordered[0], (*remarks, *doubles))
+        return _single(where, ordered[0], remarks)
     frame, tilt = _frame(where, ordered)
-    return Stack(ordered, frame, (*remarks, *doubles, *tilt))
+    return Stack(ordered, frame, (*remarks, *tilt, *describe_oddities(ordered)))
 
 
 def _without_localizers(slices: Sequence[Slice]) -> tuple[list[Slice], tuple[str, ...]]:
@@ -75,7 +77,7 @@ def _without_localizers(slices: Sequence[Slice]) -> tuple[list[Slice], tuple[str
     if not kept or len(kept) == len(slices):
         return list(slices), ()
     dropped = [one.name for one in slices if LOCALIZER in one.kind]
-    return kept, (f"{len(dropped)} localizer(s) were left out: {_some(dropped)}.",)
+    return kept, (f"{len(dropped)} localizer(s) were left out: {describe_some(dropped)}.",)
 
 
 def _check_alike(where: Path, slices: Sequence[Slice]) -> None:
@@ -107,9 +109,10 @@ def _check_places(where: Path, slices: Sequence[Slice]) -> None:
     """Refuse slices without a place, and such that are not parallel or have other pixels."""
     lost = [one for one in slices if one.position is None or one.orientation is None]
     if lost:
+        named = describe_some([one.name for one in lost])
         raise ImageError(
             f"{where}: {len(lost)} of {len(slices)} slices have no ImagePositionPatient or "
-            f"ImageOrientationPatient ({_some([one.name for one in lost])}), so where they lie is unknown. "
+            f"ImageOrientationPatient ({named}), so where they lie is unknown. "
             "Export the original series, or convert it to NIfTI with the right spacing."
         )
     first = slices[0]
@@ -146,26 +149,12 @@ def _without_doubles(where: Path, ordered: list[Slice], same: Same) -> tuple[lis
         else:
             raise ImageError(
                 f"{where}: two slices lie at one place, {_format_numbers(_position(one))} mm: {last.name} "
-                f"and {one.name} ({_differences(last, one)}). Keep one volume (one echo, one time point, one "
+                f"and {one.name} ({describe_slices(last, one)}). Keep one volume (one echo, one time point, one "
                 "reconstruction) in a folder."
             )
     if not dropped:
         return kept, ()
-    return kept, (f"{len(dropped)} repeated slice(s) were left out: {_some(dropped)}.",)
-
-
-def _check_times(where: Path, ordered: Sequence[Slice]) -> None:
-    """Refuse several echoes, time points or kinds of image that share a stack."""
-    for field in ("times", "kind"):
-        values = Counter(getattr(one, field) for one in ordered)
-        if len(values) > 1:
-            usual = values.most_common(1)[0][0]
-            odd = next(one for one in ordered if getattr(one, field) != usual)
-            other = next(one for one in ordered if getattr(one, field) == usual)
-            raise ImageError(
-                f"{where}: its slices are of several volumes: {other.name} and {odd.name} differ "
-                f"({_differences(other, odd)}). Keep one echo, time point and kind of image in a folder."
-            )
+    return kept, (f"{len(dropped)} repeated slice(s) were left out: {describe_some(dropped)}.",)
 
 
 def _frame(where: Path, ordered: Sequence[Slice]) -> tuple[Frame, tuple[str, ...]]:
@@ -227,16 +216,14 @@ def _position(one: Slice) -> NDArray[np.float64]:
     return np.array(one.position, dtype=np.float64)
 
 
-def _differences(first: Slice, other: Slice) -> str:
-    mine, its = ({**dict(one.times), "ImageType": "\\".join(one.kind)} for one in (first, other))
-    names = [name for name in {**mine, **its} if mine.get(name) != its.get(name)]
-    told = [f"{name} {mine.get(name, 'none')} and {its.get(name, 'none')}" for name in names]
-    return ", ".join(told) or "their pixels differ"
-
-
 def _format_numbers(numbers: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{number:.4g}" for number in numbers) + ")"
 
 
-def _some(names: Sequence[str]) -> str:
+def describe_some(names: Sequence[str]) -> str:
+    """Name the first of many.
+
+    Args:
+        names: Of files.
+    """
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

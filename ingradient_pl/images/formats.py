@@ -14,8 +14,9 @@ from ingradient_pl.images import dicom, itk, pairs
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.images.image_format import ImageFormat
-from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of
+from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of, is_picture
 from ingradient_pl.images.raw_image import (
+    NEAR,
     ImageError,
     RawImage,
     check_finite,
@@ -88,7 +89,12 @@ class Volume(NamedTuple):
         return short_repr(self)
 
 
-def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int | None = None) -> Volume:
+def read_volume(
+    paths: Sequence[Path],
+    orientation: str = "LPS",
+    channels: int | None = None,
+    spacing: Sequence[float] | None = None,
+) -> Volume:
     """Read a case's image.
 
     The data type stays the file's; slope and intercept of a NIfTI are applied where they change something,
@@ -100,6 +106,7 @@ def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int |
         orientation: Directions that the array's x, y and z axes are brought to, such as ``LPS``; ``stored``
             keeps the axes as the file has them, which is what SimpleITK (and with it nnU-Net) gives.
         channels: How many channels a single file holds along its fourth axis; None promises a 3D file.
+        spacing: Size of a voxel in mm (z, y, x) where the file is a picture and tells none.
 
     Raises:
         ImageError: If a file cannot be read as promised, holds voxels that are not finite, or the channels
@@ -110,10 +117,10 @@ def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int |
         raise ImageError("An image needs at least one file; got none.")
     if pairs.is_pair(paths[0]):
         return _reorient(pairs.read_image(paths), orientation)
-    first = _read_raw(paths[0], channels if len(paths) == 1 else None)
+    first = _read_raw(paths[0], channels if len(paths) == 1 else None, spacing)
     voxels, remarks = [first.voxels], list(first.remarks)
     for path in paths[1:]:
-        other = _read_raw(path, None)
+        other = _read_raw(path, None, spacing)
         remarks += other.remarks
         apart = describe_difference(first, other)
         if apart:
@@ -124,19 +131,25 @@ def read_volume(paths: Sequence[Path], orientation: str = "LPS", channels: int |
     return _reorient(first._replace(voxels=_stack(voxels), remarks=tuple(remarks)), orientation)
 
 
-def read_label(path: Path, orientation: str = "LPS", properties: Path | None = None) -> Volume:
+def read_label(
+    path: Path,
+    orientation: str = "LPS",
+    properties: Path | None = None,
+    spacing: Sequence[float] | None = None,
+) -> Volume:
     """Read a label map; its voxels become the smallest unsigned type that holds them.
 
     Args:
         path: The label file; or an npz, whose ``y`` is read.
         orientation: As for :func:`read_volume`.
         properties: The pkl file of an npz.
+        spacing: As for :func:`read_volume`.
 
     Raises:
         ImageError: If the file cannot be read or holds anything but integers from 0 to 65535.
     """
     path = Path(path)
-    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None)
+    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None, spacing)
     voxels, remarks = _as_integers(path, raw.voxels)
     return _reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
 
@@ -179,11 +192,13 @@ def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x
     _write(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
 
 
-def _read_raw(path: Path, channels: int | None) -> RawImage:
+def _read_raw(path: Path, channels: int | None, spacing: Sequence[float] | None) -> RawImage:
     found = format_of(path)
     if found is not None or not path.is_dir():
         check_regular(path)
     raw = _read_by(found, path, channels)
+    if spacing is not None:
+        raw = raw._replace(frame=_with_spacing(path, raw.frame, spacing))
     if raw.frame.shear > STEEPEST:
         raise ImageError(
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
@@ -191,6 +206,18 @@ def _read_raw(path: Path, channels: int | None) -> RawImage:
         )
     remarks = tuple(f"{path}: {remark}" for remark in raw.remarks)
     return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
+
+
+def _with_spacing(path: Path, frame: Frame, spacing: Sequence[float]) -> Frame:
+    """Give a picture the spacing that was told of it, or hold a file's own against that."""
+    if is_picture(path) and frame.spacing == (1.0, 1.0, 1.0):
+        return Frame.of(spacing, frame.origin, frame.direction)
+    if not np.allclose(frame.spacing, spacing, rtol=NEAR / 100):
+        raise ImageError(
+            f"{path}: its spacing is {frame.spacing} mm (z, y, x), the table says {tuple(spacing)}. Correct "
+            "one of them, or leave the table's cell empty."
+        )
+    return frame
 
 
 def _read_by(found: ImageFormat | None, path: Path, channels: int | None) -> RawImage:

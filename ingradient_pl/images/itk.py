@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
 from ingradient_pl.images.frame import Frame
+from ingradient_pl.images.itk_headers import HEADER, METAIMAGE, NRRD, read_notes
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.simpleitk import simpleitk
 
-DETACHED = (".mhd", ".mha", ".nhdr", ".nrrd")
-METAIMAGE = (".mha", ".mhd")
+DETACHED = (*METAIMAGE, *NRRD)
 PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
 LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
 DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
-HEADER = 2**16
-"""Bytes at the beginning of a file in which the text of its header lies."""
-
 _LOCALE = threading.Lock()
 
 
@@ -64,7 +61,8 @@ def read(path: Path, channels: int | None) -> RawImage:
         voxels = np.moveaxis(voxels, -1, 0)
     elif dimension == AXES:
         voxels = voxels[None]
-    return RawImage(path, voxels, _frame(path, image))
+    notes = read_notes(path)
+    return RawImage(path, voxels, _frame(path, image, notes.factor), remarks=notes.remarks)
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
@@ -78,11 +76,15 @@ def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = 
     simpleitk().WriteImage(image, str(path), useCompression=True)
 
 
-def _frame(path: Path, image: Any) -> Frame:
+def _frame(path: Path, image: Any, factor: float) -> Frame:
+    """Give the frame of an image whose lengths are in units of ``factor`` mm."""
     dimension = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)[:AXES, :AXES].ravel()
     try:
-        return Frame.of(image.GetSpacing()[:AXES][::-1], image.GetOrigin()[:AXES], direction)
+        spacing, origin = (
+            np.array(lengths[:AXES]) * factor for lengths in (image.GetSpacing(), image.GetOrigin())
+        )
+        return Frame.of(spacing[::-1].tolist(), origin.tolist(), direction)
     except ValueError as error:
         raise ImageError(f"{path}: {error} Repair its header.") from error
 

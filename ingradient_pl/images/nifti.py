@@ -26,6 +26,10 @@ WRITABLE = (".nii", ".nii.gz")
 TENSORS = {1004: "matrices", 1005: "symmetric matrices", 1006: "displacements"}
 """Intents whose fifth axis is not a row of channels; ITK reads none of them."""
 
+ANALYZE = (
+    "an Analyze header does not tell where left and right are; the first voxel was taken to lie right, as "
+    "SPM does."
+)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SHEARED = 1e-4
 """Cosine above which axes are no rotation, and cannot be written as a qform."""
@@ -88,7 +92,8 @@ def _read_pair(path: Path, channels: int | None) -> RawImage:
         needed = math.prod(map(int, found.shape)) * found.get_data_dtype().itemsize
         read_extent(body, 0, lambda _: Extent(needed, needed))
         voxels = to_plain_dtype(path, np.asarray(found.dataobj))
-        return RawImage(path, _channels_first(path, voxels, channels), _affine_frame(path, found.affine))
+        frame = _affine_frame(path, found.affine)
+        return RawImage(path, _channels_first(path, voxels, channels), frame, remarks=(ANALYZE,))
     header = _parse(head, block)
     offset = max(0, int(header["vox_offset"])) if np.isfinite(header["vox_offset"]) else 0
     needed = offset + math.prod(_shape(header)) * header.get_data_dtype().itemsize

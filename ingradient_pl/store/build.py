@@ -225,6 +225,7 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     return {
         "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
+        **({} if case.spacing is None else {"spacing": list(case.spacing)}),
         **_common_settings(settings),
     }
 

@@ -7,6 +7,7 @@ from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layouts import DESCRIPTION, holds_pairs
 from ingradient_pl.datasets.records import CaseFiles, strip_ending
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.geometry import Millimetres
 from ingradient_pl.images import formats, pairs
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.known_formats import without_pictures
@@ -26,11 +27,13 @@ class LabelMap(NamedTuple):
         path: Its file: an image, the npz of a pair, or the array of a stored case.
         properties: The pkl of a pair.
         group: The patient, as the source of the case tells; empty where it tells none.
+        spacing: What a table says of a picture's pixels, in mm (z, y, x).
     """
 
     path: Path
     properties: Path | None = None
     group: str = ""
+    spacing: Millimetres | None = None
 
     @classmethod
     def of(cls, case: CaseFiles) -> "LabelMap | None":
@@ -38,7 +41,7 @@ class LabelMap(NamedTuple):
         if case.label is None:
             return None
         paired = pairs.is_pair(case.label) and len(case.images) > 1
-        return cls(case.label, case.images[1] if paired else None, case.group)
+        return cls(case.label, case.images[1] if paired else None, case.group, case.spacing)
 
     def read(self, orientation: str = "LPS") -> Volume:
         """Read it: integers as its files have them, axes brought to an orientation.
@@ -52,7 +55,7 @@ class LabelMap(NamedTuple):
         """
         if is_stored(self.path.parent):
             return stored_volume(self.path.parent, orientation, "label")
-        return formats.read_label(self.path, orientation, self.properties)
+        return formats.read_label(self.path, orientation, self.properties, self.spacing)
 
 
 def find_labels(path: Path) -> dict[str, LabelMap]:

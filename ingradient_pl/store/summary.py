@@ -1,5 +1,6 @@
 """What a preparation found, as a record and as a table that people read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from ingradient_pl.datasets.records import Fault, Source
 from ingradient_pl.short_repr import short_repr
 
 SHOWN = 20
+FEW = 3
+"""Warnings of a kind that come before the rest."""
 
 
 class CaseRecord(NamedTuple):
@@ -174,9 +177,21 @@ def _range(rows: Iterable[Sequence[float]], unit: str, form: str) -> str:
     return f"{middle} {unit} (z, y, x; median), from {low} to {high}"
 
 
+def _rarest_first(texts: Sequence[str]) -> list[str]:
+    """Put what few say before what all say, so that no kind of warning hides behind another's number."""
+    kinds = [re.sub(r"\S*[\d/]\S*", "", text) for text in texts]  # without paths, names and numbers
+    counts = Counter(kinds)
+    seen: Counter[str] = Counter()
+    places = []
+    for kind in kinds:
+        places.append((seen[kind] >= FEW, counts[kind] if seen[kind] >= FEW else 0))
+        seen[kind] += 1
+    return [text for _, text in sorted(zip(places, texts, strict=True), key=lambda entry: entry[0])]
+
+
 def _list_lines(title: str, texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN and "faulty" not in title else []
-    shown = texts if "faulty" in title else texts[:SHOWN]
+    shown = texts if "faulty" in title else _rarest_first(texts)[:SHOWN]
     return ["", f"{len(texts)} {title}:", *(f"  {text}" for text in shown), *more]
