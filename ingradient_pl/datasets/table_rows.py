@@ -89,7 +89,7 @@ def _is_index(cell: str) -> bool:
 def _without_missing(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
     """Empty the cells that say in a word that there is nothing, with a remark for each column."""
     found: Counter[tuple[str, str]] = Counter()
-    kept = []
+    kept: list[Row] = []
     for row in rows:
         cells = dict(row)
         for name, value in row.items():

@@ -149,8 +149,8 @@ def _without_doubles(where: Path, ordered: list[Slice], same: Same) -> tuple[lis
         else:
             raise ImageError(
                 f"{where}: two slices lie at one place, {_format_numbers(_position(one))} mm: {last.name} "
-                f"and {one.name} ({describe_slices(last, one)}). Keep one volume (one echo, one time point, one "
-                "reconstruction) in a folder."
+                f"and {one.name} ({describe_slices(last, one)}). Keep one volume (one echo, one time point, "
+                "one reconstruction) in a folder."
             )
     if not dropped:
         return kept, ()
