@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ingradient_pl.kernels import dice_ce, matrices, norm
+from ingradient_pl.kernels import dice_ce, matrices, noise, norm
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.soft_counts import softmax_counts
 from ingradient_pl.optimizers.muon import Muon, muon_groups
@@ -180,5 +180,23 @@ def muon():
         tell(name, weights=max(apart(one, other) for one, other in zip(found, expected, strict=True)))
 
 
+def noises():
+    for shape, dtype in itertools.product(
+        [(5, 3, 7, 11), (4, 1, 40, 56), (6, 16, 16, 16)], (torch.float32, torch.bfloat16)
+    ):
+        generator = torch.Generator().manual_seed(0)
+        volumes = torch.randn(shape, generator=generator).to(dtype)
+        rows = torch.tensor([0, 2, 3])
+        keys = torch.randint(-(2**31), 2**31, (3, 2), generator=generator).to(torch.int32)
+        keys[:, 1] |= 1
+        values = torch.cat([torch.rand(3, 1, generator=generator), keys.view(torch.float32)], 1)
+        found = volumes.clone()
+        assert noise.add_noise_(found, rows, values) is found
+        assert torch.equal(found[1], volumes[1])
+        assert not torch.equal(found[0], volumes[0])
+        expected = noise.add_noise_twin_(volumes.double(), rows, values)
+        tell(f"{shape} {dtype}".replace("torch.", ""), value=apart(found, expected))
+
+
 if __name__ == "__main__":
-    {"norm": norms, "dice_ce": losses, "matrices": products, "muon": muon}[sys.argv[1]]()
+    {"noise": noises, "norm": norms, "dice_ce": losses, "matrices": products, "muon": muon}[sys.argv[1]]()

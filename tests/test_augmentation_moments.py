@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.augment import NNUNET, Augment
-from ingradient_pl.transforms.intensity import BodyMask, GaussianNoise
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
+from ingradient_pl.transforms.intensity import BodyMask
 from ingradient_pl.transforms.intensity_da5 import DA5
 
 EXPECTED = json.loads(

@@ -10,18 +10,18 @@ from patches import SCALED, some
 from torch.testing import assert_close
 
 from ingradient_pl.geometry import Grid
-from ingradient_pl.transforms import counter_noise, intensity, power_law, volumes
+from ingradient_pl.kernels.noise import hash_positions
+from ingradient_pl.transforms import gaussian_noise, intensity, power_law, volumes
 from ingradient_pl.transforms.augment import NNUNET, Augment, BatchTransform
 from ingradient_pl.transforms.augmentation_table import AugmentationTable
 from ingradient_pl.transforms.channel_intensity import ChannelIntensity
-from ingradient_pl.transforms.counter_noise import normal_noise
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise, normal_noise
 from ingradient_pl.transforms.intensity import (
     BodyMask,
     Brightness,
     Contrast,
     Gamma,
     GaussianBlur,
-    GaussianNoise,
     LowResolution,
     OneOf,
 )
@@ -31,7 +31,7 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.prepare_packed import prepare_packed
 
-UNITS = (counter_noise, intensity, power_law, volumes)
+UNITS = (gaussian_noise, intensity, power_law, volumes)
 SHAPES = [(9, 12, 10), (1, 16, 12), (3, 16, 12), (8, 1, 9)]
 SETS = {"nnunet": NNUNET, "da5": DA5}
 SINGLE = [
@@ -127,7 +127,7 @@ def test_half_precision_takes_the_same_way(name, as_on_a_device):
     ("patches", "shape"), [(7, (40, 56, 40)), (2, (128, 128, 128)), (366, (1, 56, 40))], ids=str
 )
 def test_nnunets_set_takes_forty_kernels_whatever_the_batch(patches, shape):
-    counter_noise.hash_positions(int(np.prod(shape)), torch.device("meta"))  # what is kept for the run
+    hash_positions(int(np.prod(shape)), torch.device("meta"))  # what is kept for the run
     counts = []
     for first in range(0, 10 * patches, patches):
         batch = on_meta(patches, 1, shape, first)
@@ -244,9 +244,9 @@ def test_noise_is_normal_and_independent():
 
 def test_noise_of_a_device_is_that_of_a_cpu(monkeypatch):
     keys = torch.tensor([[12345, 678901], [-98765, -4321]], dtype=torch.int32)
-    host = normal_noise(keys, 3 * counter_noise.BLOCK + 5)
-    monkeypatch.setattr(counter_noise, "on_host", lambda voxels: False)
-    assert torch.equal(normal_noise(keys, 3 * counter_noise.BLOCK + 5), host)
+    host = normal_noise(keys, 3 * gaussian_noise.BLOCK + 5)
+    monkeypatch.setattr(gaussian_noise, "on_host", lambda voxels: False)
+    assert torch.equal(normal_noise(keys, 3 * gaussian_noise.BLOCK + 5), host)
 
 
 # Changes of one's own
@@ -308,6 +308,22 @@ def test_a_method_that_was_written_anew_is_called():
     both = Augment([OneOf((OwnBrightness(p=1.0),))])
     assert_close(both(batch_of([0])).image, image * 7)
     assert both.stages == []
+
+
+@dataclass(frozen=True)
+class OwnNoise(GaussianNoise):
+    """Somebody's noise: all of one size."""
+
+    def addend(self, shape, values):
+        return torch.ones(len(values), *shape, device=values.device)
+
+
+def test_noise_that_was_written_anew_is_not_made_by_the_kernel(as_on_a_device):
+    image = batch_of([0]).image
+    assert_close(Augment([OwnNoise(p=1.0)])(batch_of([0])).image, image + 1)
+    with Kernels() as kernels:
+        Augment([OwnNoise(p=1.0)])(on_meta(2, 1, SHAPES[0]))
+    assert "add_noise_" not in str(kernels.operations)
 
 
 def test_a_change_of_whole_batches_sees_the_label_and_comes_before_the_mask():

@@ -10,13 +10,13 @@ from scipy import ndimage
 from torch.testing import assert_close
 
 from ingradient_pl.transforms.augment import NNUNET, Augment
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
 from ingradient_pl.transforms.intensity import (
     BodyMask,
     Brightness,
     Contrast,
     Gamma,
     GaussianBlur,
-    GaussianNoise,
     LowResolution,
     OneOf,
 )

@@ -49,7 +49,7 @@ def config_of(store, plan, folder):
             "augment": {
                 "class_path": "ingradient_pl.transforms.augment.Augment",
                 "init_args": {
-                    "transforms": [{"class_path": "ingradient_pl.transforms.intensity.GaussianNoise"}],
+                    "transforms": [{"class_path": "ingradient_pl.transforms.gaussian_noise.GaussianNoise"}],
                     "seed": 0,
                 },
             },

@@ -12,10 +12,11 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.training import Candidate, PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
-from ingradient_pl.transforms import counter_noise, intensity, labels, power_law, volumes
+from ingradient_pl.transforms import gaussian_noise, intensity, labels, power_law, volumes
 from ingradient_pl.transforms import resample as resample_module
 from ingradient_pl.transforms.augment import NNUNET, Augment
-from ingradient_pl.transforms.intensity import BodyMask, GaussianNoise
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
+from ingradient_pl.transforms.intensity import BodyMask
 from ingradient_pl.transforms.intensity_da5 import DA5
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.patch import AxisSampling, Interpolation, ObliqueSampling, Patch, PlaneSampling
@@ -208,7 +209,7 @@ def test_many_labels_as_16_bit_come_through():
     assert_close(found // 300, Prepare(SHAPE)([patch]).label.int())
 
 
-AUGMENTATION = (counter_noise, intensity, power_law, volumes)
+AUGMENTATION = (gaussian_noise, intensity, power_law, volumes)
 
 
 class Sleepless(TorchDispatchMode):

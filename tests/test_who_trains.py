@@ -18,7 +18,7 @@ from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.augment import Augment
-from ingradient_pl.transforms.intensity import GaussianNoise
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
 from ingradient_pl.transforms.normalise import ZScore
 from ingradient_pl.transforms.patch import Interpolation, NearestVoxels
 

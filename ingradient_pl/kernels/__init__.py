@@ -1,3 +1,3 @@
 """Fused kernels for CUDA, each beside torch operators that compute the same."""
 
-__all__ = ["availability", "dice_ce", "matrices", "norm"]  # modules
+__all__ = ["availability", "dice_ce", "matrices", "noise", "norm"]  # modules

@@ -53,7 +53,7 @@ def switch_off(kernel: str, reason: str) -> None:
     """Use torch's own operators instead of a fused kernel from now on.
 
     Args:
-        kernel: ``norm``, ``dice_ce`` or ``matrices``.
+        kernel: ``norm``, ``dice_ce``, ``matrices`` or ``noise``.
         reason: Why, for whoever asks later.
     """
     _off[kernel] = reason

@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.augment import Augment as Augment
     from ingradient_pl.transforms.augment import BatchTransform as BatchTransform
     from ingradient_pl.transforms.channel_intensity import ChannelIntensity as ChannelIntensity
+    from ingradient_pl.transforms.gaussian_noise import GaussianNoise as GaussianNoise
     from ingradient_pl.transforms.intensity import BodyMask as BodyMask
     from ingradient_pl.transforms.intensity import Brightness as Brightness
     from ingradient_pl.transforms.intensity import Contrast as Contrast
     from ingradient_pl.transforms.intensity import Gamma as Gamma
     from ingradient_pl.transforms.intensity import GaussianBlur as GaussianBlur
-    from ingradient_pl.transforms.intensity import GaussianNoise as GaussianNoise
     from ingradient_pl.transforms.intensity import LowResolution as LowResolution
     from ingradient_pl.transforms.intensity import OneOf as OneOf
     from ingradient_pl.transforms.intensity_base import Intensity as Intensity
@@ -50,7 +50,7 @@ __all__, __getattr__, __dir__ = attach(
         "Contrast": "transforms.intensity",
         "Gamma": "transforms.intensity",
         "GaussianBlur": "transforms.intensity",
-        "GaussianNoise": "transforms.intensity",
+        "GaussianNoise": "transforms.gaussian_noise",
         "Intensity": "transforms.intensity_base",
         "LocalGamma": "transforms.intensity_da5",
         "LowResolution": "transforms.intensity",

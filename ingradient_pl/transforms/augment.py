@@ -19,13 +19,13 @@ from typing_extensions import override
 from ingradient_pl.short_repr import MOST
 from ingradient_pl.transforms.augmentation_table import AugmentationTable, pack, send, unpack
 from ingradient_pl.transforms.channel_intensity import BatchedIntensity, Stage, apply_stages, merge
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
 from ingradient_pl.transforms.intensity import (
     BodyMask,
     Brightness,
     Contrast,
     Gamma,
     GaussianBlur,
-    GaussianNoise,
     LowResolution,
 )
 from ingradient_pl.transforms.intensity_base import Intensity

@@ -145,6 +145,15 @@ class Additive(ChannelIntensity):
         """Make what is added to each row."""
         raise NotImplementedError
 
+    def add_to(self, flat: Volumes, sent: DrawnOnDevice) -> None:
+        """Add to the channels of a batch that drew this change, in place.
+
+        Args:
+            flat: All channels of the batch.
+            sent: Which of them are changed, and their parameters.
+        """
+        flat.index_add_(0, sent.rows, self.addend(flat.shape[1:], sent.values).to(flat.dtype))
+
     def apply(self, volumes: Volumes, values: Float[Tensor, "row value"]) -> Volumes:
         return volumes.add_(self.addend(volumes.shape[1:], values))
 
@@ -194,7 +203,7 @@ class Stage:
             return
         first = self.changes[0]
         if isinstance(first, Additive):
-            flat.index_add_(0, sent.rows, first.addend(flat.shape[1:], sent.values).to(flat.dtype))
+            first.add_to(flat, sent)
             return
         chosen = self._apply(self.changes, flat.index_select(0, sent.rows), self._columns(sent.values))
         flat.index_copy_(0, sent.rows, chosen)

@@ -5,19 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from ingradient_pl.geometry import is_flat
 from ingradient_pl.transforms.augmentation_table import Drawn
 from ingradient_pl.transforms.channel_intensity import (
-    Additive,
     BatchedIntensity,
     ChannelIntensity,
     Uniforms,
 )
-from ingradient_pl.transforms.counter_noise import normal_noise
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
 from ingradient_pl.transforms.normalise import clip_
 from ingradient_pl.transforms.power_law import bend
@@ -35,32 +32,6 @@ from ingradient_pl.transforms.volumes import Volumes, means, ranges
 
 Values = Float[Tensor, "row value"]
 Parameters = Float32[np.ndarray, "row value"]
-
-
-@dataclass(frozen=True)
-class GaussianNoise(Additive):
-    """Add noise, independent in each voxel.
-
-    Args:
-        sigma: Range of its standard deviation (nnU-Net calls it variance and uses it as this).
-        p: Probability of each patch.
-    """
-
-    sigma: Range = (0.0, 0.1)
-    p: float = 0.1
-
-    numbers: ClassVar[int] = 3
-    shared: ClassVar[int] = 1
-
-    def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
-        keys = (numbers[:, 1:] * 2.0**32).astype(np.uint32)
-        keys[:, 1] |= 1  # odd
-        sigmas = within(numbers[:, :1], self.sigma) * 2**0.5
-        return np.concatenate([sigmas.astype(np.float32), keys.view(np.float32)], 1)
-
-    def addend(self, shape: Sequence[int], values: Values) -> Volumes:
-        noise = normal_noise(values[:, 1:].view(torch.int32), int(np.prod(shape)))
-        return noise.mul_(values[:, :1]).view(len(values), *shape)
 
 
 @dataclass(frozen=True)

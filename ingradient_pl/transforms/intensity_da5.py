@@ -11,15 +11,8 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms
-from ingradient_pl.transforms.intensity import (
-    BodyMask,
-    Contrast,
-    Gamma,
-    GaussianBlur,
-    GaussianNoise,
-    LowResolution,
-    OneOf,
-)
+from ingradient_pl.transforms.gaussian_noise import GaussianNoise
+from ingradient_pl.transforms.intensity import BodyMask, Contrast, Gamma, GaussianBlur, LowResolution, OneOf
 from ingradient_pl.transforms.intensity_base import Intensity
 from ingradient_pl.transforms.separable_filters import Range, within
 from ingradient_pl.transforms.volumes import SPACE, Volumes, one_by_one, ranges
