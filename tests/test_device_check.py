@@ -4,13 +4,19 @@ import warnings
 
 import pytest
 import torch
+from patches import FLAT, SCALED, STILL, TURNED, some
 from torch import nn
 from torch.nn import functional as F
 
-from ingradient_pl.kernels import availability, dice_ce, matrices, norm
-from ingradient_pl.lightning import device_check
-from ingradient_pl.lightning.device_check import DeviceError, check_device
+from ingradient_pl.kernels import availability, dice_ce, matrices, noise, norm
+from ingradient_pl.lightning import convolution_check
+from ingradient_pl.lightning.convolution_check import DeviceError
+from ingradient_pl.lightning.device_check import check_device
+from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.transforms import prepare_batch
+from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.prepare_packed import prepare_packed
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +49,7 @@ def test_a_device_that_computes_right_passes(dtype, residual):
 
 
 def wrong(change):
-    real = device_check.compute
+    real = convolution_check.compute
 
     def compute(function, args, kwargs):
         answer = real(function, args, kwargs)
@@ -67,15 +73,50 @@ def far_corner_is_off(answer):
     [lambda answer: 1.1 * answer, last_image_is_zero, far_corner_is_off, lambda answer: answer * torch.nan],
 )
 def test_a_wrong_convolution_stops_the_run_by_name(monkeypatch, change):
-    monkeypatch.setattr(device_check, "compute", wrong(change))
+    monkeypatch.setattr(convolution_check, "compute", wrong(change))
     with pytest.raises(DeviceError, match=r"A 3D convolution of \(.*\) to 2 x \d+ x .* in float32.*32-true"):
         check_device(unet(), image())
 
 
+@pytest.mark.parametrize("scale", [1.5, 0.0, torch.nan])
+def test_a_wrong_gradient_of_a_convolution_stops_the_run_as_well(monkeypatch, scale):
+    def change(answer):
+        if answer.requires_grad:
+            answer.register_hook(lambda above: scale * above)
+        return answer
+
+    monkeypatch.setattr(convolution_check, "compute", wrong(change))
+    with pytest.raises(DeviceError, match="gradient of a 3D convolution"):
+        check_device(unet(), image())
+
+
+@pytest.mark.parametrize("affine", [STILL, SCALED, TURNED, FLAT], ids=["still", "scaled", "turned", "flat"])
+@pytest.mark.parametrize("what", ["image", "label", "nan"])
+def test_a_device_that_resamples_wrong_stops_the_run(monkeypatch, affine, what):
+    patches = some(((20, 24, 22), (1.0, 1.0, 1.0)), (8, 10, 12), (1.2, 1.0, 0.9), [affine] * 2)
+    prepare, device = Prepare((8, 10, 12)), torch.device("cpu")
+    check_preparation(prepare, patches, device)
+
+    def packed(batch):
+        found = prepare_packed(batch)
+        if what == "label":
+            return found._replace(label=1 - found.label.clamp(max=1))
+        return found._replace(image=found.image * (1.05 if what == "image" else torch.nan))
+
+    monkeypatch.setattr(prepare_batch, "prepare_packed", packed)
+    with pytest.raises(DeviceError, match=r"Resampling patches .* on cpu"):
+        check_preparation(prepare, patches, device)
+
+
 def test_convolutions_of_other_networks_are_looked_at_too(monkeypatch):
-    network = nn.Sequential(nn.Conv3d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv3d(4, 3, 3, padding="same"))
+    network = nn.Sequential(
+        nn.Conv3d(1, 4, 3, stride=2),
+        nn.Conv3d(4, 4, 3, padding=2, dilation=2, groups=2),
+        nn.ReLU(),
+        nn.Conv3d(4, 3, 3, padding="same"),
+    )
     assert check_device(network, image()) == []
-    monkeypatch.setattr(device_check, "compute", wrong(lambda answer: answer + 3))
+    monkeypatch.setattr(convolution_check, "compute", wrong(lambda answer: answer + 3))
     with pytest.raises(DeviceError, match="3D convolution"):
         check_device(network, image())
 
@@ -84,6 +125,7 @@ KERNELS = {
     norm: ("instance_norm", "norm and activation"),
     dice_ce: ("dice_ce", "loss of 3 outputs"),
     matrices: ("gram", "products of matrices"),
+    noise: ("add_noise_", "Gaussian noise"),
 }
 
 
@@ -94,6 +136,7 @@ def twins(monkeypatch):
         (dice_ce, "dice_ce"): lambda logits, label, *_: plain_loss(logits, label),
         (matrices, "gram"): matrices.gram_twin,
         (matrices, "multiply"): matrices.multiply_twin,
+        (noise, "add_noise_"): noise.add_noise_twin_,
     }
     for (module, name), function in twin.items():
         monkeypatch.setattr(module, name, function)

@@ -12,6 +12,7 @@ from typing_extensions import override
 from ingradient_pl.datasets.resumed_split import resume_split
 from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
+from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
@@ -28,6 +29,8 @@ from ingradient_pl.transforms.prepare_batch import Prepare
 from ingradient_pl.transforms.resident_cases import ResidentCases
 
 FIRST_FOLD = Fold()
+CHECKED = 2
+"""Patches whose preparation on an accelerator is compared with the host's when a run starts."""
 SPLIT = "split"
 """Where the data module's state in a checkpoint says who trained and who validated."""
 
@@ -180,6 +183,18 @@ class SegmentationData(pl.LightningDataModule):
         if self.trainer.training:
             prepared = self.augment(prepared)
         return prepared
+
+    def check_preparation(self, device: torch.device) -> None:
+        """Compare how a device and the host prepare the first patches of the run.
+
+        Args:
+            device: Of the run.
+
+        Raises:
+            DeviceError: If the device gives other voxels or labels.
+        """
+        drawn = CasePatches(self.store, self.plan, self.draws, self.split.train)
+        check_preparation(self.prepare, [drawn[number] for number in range(CHECKED)], device)
 
     def _rank(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_rank

@@ -7,45 +7,28 @@ output, some channels of a norm, a part of the logits.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from typing_extensions import override
 
-from ingradient_pl.kernels import availability, dice_ce, matrices, norm
+from ingradient_pl.kernels import availability, dice_ce, matrices, noise, norm
+from ingradient_pl.lightning.convolution_check import (
+    TOLERANCE,
+    ConvolutionCheck,
+    DeviceError,
+    Fault,
+    describe_versions,
+    largest_difference,
+    to_host,
+)
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.networks.norm import SLOPE
 
-TOLERANCE = {torch.float32: 1e-2, torch.float16: 1e-2, torch.bfloat16: 4e-2}
-"""Largest difference over the largest value. In 32 bits cuDNN computes with the ten of TF32."""
-BOX = 4
-"""Edge in voxels of the boxes of a convolution's output that the host computes."""
 BEND = 1e-4
 """Normalised values nearer to zero than this have no gradient of their own in the check of a norm."""
 MOST_VOXELS = 2**19
 """Of an image of logits that the host computes the loss of."""
-
-
-class Fault(NamedTuple):
-    """An operation whose result is not what the host computes.
-
-    Args:
-        name: What was computed, and on which shapes.
-        off: Largest difference over the largest value.
-        kernel: Name of the fused kernel, as ``kernels.availability`` has it; None for torch's own.
-    """
-
-    name: str
-    off: float
-    kernel: str | None = None
-
-
-class DeviceError(RuntimeError):
-    """An accelerator, or a library on it, that computes something wrong."""
 
 
 def check_device(network: nn.Module, image: Tensor, dtype: torch.dtype | None = None) -> list[Fault]:
@@ -62,90 +45,22 @@ def check_device(network: nn.Module, image: Tensor, dtype: torch.dtype | None = 
     Raises:
         DeviceError: If a convolution of torch's is off; the message names it and what may help.
     """
-    first = {norm.NAME: lambda: _norm(network, image, dtype), matrices.NAME: lambda: _matrices(network)}
+    first = {
+        norm.NAME: lambda: _norm(network, image, dtype),
+        matrices.NAME: lambda: _matrices(network),
+        noise.NAME: lambda: _noise(image),
+    }
     faults = [fault for name, check in first.items() if (fault := _check_kernel(name, check, image.device))]
     convolutions, logits = _convolutions(network, image, dtype)
     if convolutions:
         worst = max(convolutions, key=lambda fault: fault.off)
         raise DeviceError(
-            f"{worst.name} on {_versions(image.device)} is off by {worst.off:.2g} of its largest value: this "
-            "run would learn from wrong numbers. Take another torch (its cuDNN comes with it), or "
-            "trainer.precision=32-true, which takes other kernels."
+            f"{worst.name} on {describe_versions(image.device)} is off by {worst.off:.2g} of its largest "
+            "value: this run would learn from wrong numbers. Take another torch (its cuDNN comes with it), "
+            "or trainer.precision=32-true, which takes other kernels."
         )
     last = _check_kernel(dice_ce.NAME, lambda: _loss(logits), image.device)
     return faults if last is None else [*faults, last]
-
-
-def compute(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Compute an operation as the network asked for it."""
-    return function(*args, **kwargs)
-
-
-class _Convolutions(TorchFunctionMode):
-    """Watches convolutions go by, and keeps those that are off."""
-
-    def __init__(self, dtype: torch.dtype | None) -> None:
-        super().__init__()
-        self.dtype = dtype
-        self.faults: list[Fault] = []
-
-    @override
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        answer = compute(func, args, kwargs or {})
-        if func is torch.conv3d:
-            image, weight, bias, stride, padding = _arguments(*args, **(kwargs or {}))
-            if not isinstance(padding, str):
-                off = self._off(answer, image, weight, bias, stride, padding)
-                if not off <= TOLERANCE[answer.dtype]:
-                    shape = " x ".join(str(edge) for edge in answer.shape)
-                    what = f"A 3D convolution of {tuple(weight.shape[2:])} to {shape} in {answer.dtype}"
-                    self.faults.append(Fault(what.replace("torch.", ""), off))
-        return answer
-
-    def _off(
-        self, answer: Tensor, image: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any
-    ) -> float:
-        kept = self.dtype or image.dtype
-        weight = _host(weight.to(kept))
-        bias = None if bias is None else _host(bias.to(kept))
-        worst = 0.0
-        for index in {0, len(image) - 1}:
-            for place in (0.0, 0.5, 1.0):
-                start = [int(place * max(0, edge - BOX)) for edge in answer.shape[2:]]
-                stop = [min(edge, first + BOX) for first, edge in zip(start, answer.shape[2:], strict=True)]
-                inside, around = _reach(start, stop, weight.shape[2:], stride, padding, image.shape[2:])
-                part = F.pad(_host(image[index][(slice(None), *inside)].to(kept)), around)
-                expected = F.conv3d(part[None], weight, bias, stride)[0]
-                box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-                worst = max(worst, _apart(_host(answer[index][(slice(None), *box)]), expected))
-        return worst
-
-
-def _arguments(
-    image: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, *_: Any
-) -> tuple[Tensor, Tensor, Any, Any, Any]:
-    stride, padding = ((one,) * 3 if isinstance(one, int) else one for one in (stride, padding))
-    return image, weight, bias, stride, padding
-
-
-def _reach(
-    start: Sequence[int],
-    stop: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    edges: Sequence[int],
-) -> tuple[list[slice], list[int]]:
-    """Give the part of an image that a box of the output is made of, and the zeros around it."""
-    inside: list[slice] = []
-    around: list[int] = []
-    for first, last, size, step, zeros, edge in zip(start, stop, kernel, stride, padding, edges, strict=True):
-        low, high = first * step - zeros, (last - 1) * step - zeros + size
-        inside.append(slice(max(0, low), min(edge, high)))
-        around = [max(0, -low), max(0, high - edge), *around]
-    return inside, around
 
 
 def _convolutions(network: nn.Module, image: Tensor, dtype: torch.dtype | None) -> tuple[list[Fault], Tensor]:
@@ -155,7 +70,7 @@ def _convolutions(network: nn.Module, image: Tensor, dtype: torch.dtype | None) 
     device = image.device.type
     try:
         cast = torch.autocast(device, dtype, enabled=dtype is not None, cache_enabled=False)
-        with torch.no_grad(), cast, _Convolutions(dtype) as seen:
+        with torch.no_grad(), cast, ConvolutionCheck(dtype) as seen:
             given = network(image)
     finally:
         network.train(training)
@@ -172,8 +87,8 @@ def _check_kernel(name: str, check: Callable[[], Fault | None], device: torch.de
     if fault is not None:
         availability.switch_off(name, f"off by {fault.off:.2g}")
         warnings.warn(
-            f"The fused kernel for {fault.name} is off by {fault.off:.2g} on {_versions(device)}. This run "
-            "takes torch's own operators instead, which are slower.",
+            f"The fused kernel for {fault.name} is off by {fault.off:.2g} on {describe_versions(device)}. "
+            "This run takes torch's own operators instead, which are slower.",
             stacklevel=2,
         )
     return fault
@@ -189,7 +104,7 @@ def _norm(network: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Fault
     above = torch.randn_like(features)
     weight, bias = torch.rand(2, width, device=image.device) + 0.5
     ends = [0, width - 1]
-    exact = [_host(one[:, ends] if one.ndim > 1 else one[ends]) for one in (features, weight, bias)]
+    exact = [to_host(one[:, ends] if one.ndim > 1 else one[ends]) for one in (features, weight, bias)]
     # at the bend of leaky ReLU rounding decides for one slope or the other, which says nothing of a kernel
     undecided = norm.instance_norm_twin(exact[0], exact[1], exact[2], 1.0).abs() < BEND
     above[:, ends] = above[:, ends].masked_fill(undecided.to(image.device), 0.0)
@@ -198,9 +113,9 @@ def _norm(network: nn.Module, image: Tensor, dtype: torch.dtype | None) -> Fault
     found = [value, *torch.autograd.grad(value, inputs, above)]
     exact = [one.requires_grad_() for one in exact]
     normal = norm.instance_norm_twin(exact[0], exact[1], exact[2], SLOPE)
-    expected = [normal, *torch.autograd.grad(normal, exact, _host(above[:, ends]))]
-    chosen = [_host(one.detach()[:, ends] if one.ndim > 1 else one.detach()[ends]) for one in found]
-    off = max(_apart(one, other.detach()) for one, other in zip(chosen, expected, strict=True))
+    expected = [normal, *torch.autograd.grad(normal, exact, to_host(above[:, ends]))]
+    chosen = [to_host(one.detach()[:, ends] if one.ndim > 1 else one.detach()[ends]) for one in found]
+    off = max(largest_difference(one, other.detach()) for one, other in zip(chosen, expected, strict=True))
     name = f"norm and activation of {' x '.join(str(edge) for edge in shape)}"
     return None if off <= TOLERANCE[features.dtype] else Fault(name, off, norm.NAME)
 
@@ -213,13 +128,13 @@ def _loss(logits: Tensor) -> Fault | None:
     part = logits[:1, :, :rows].detach().requires_grad_()
     label = torch.randint(0, logits.shape[1], (1, *part.shape[2:]), device=logits.device, dtype=torch.uint8)
     loss = DiceCE()
-    exact = _host(part.detach()).requires_grad_()
+    exact = to_host(part.detach()).requires_grad_()
     pairs = []
     for given, truth in ((part, label), (exact, label.cpu())):
         value = loss(given, truth)
         (gradient,) = torch.autograd.grad(value, given)
-        pairs.append((_host(value.detach()), _host(gradient)))
-    off = max(_apart(one, other) for one, other in zip(*pairs, strict=True))
+        pairs.append((to_host(value.detach()), to_host(gradient)))
+    off = max(largest_difference(one, other) for one, other in zip(*pairs, strict=True))
     name = f"the loss of {logits.shape[1]} outputs"
     return None if off <= TOLERANCE[logits.dtype] else Fault(name, off, dice_ce.NAME)
 
@@ -236,26 +151,23 @@ def _matrices(network: nn.Module) -> Fault | None:
     on_host = layout._replace(table=layout.table.cpu())
     squares = matrices.gram(flat, layout)
     found = [squares, matrices.multiply(flat, layout, squares)]
-    expected = matrices.gram_twin(_host(flat), on_host)
-    product = matrices.multiply_twin(_host(flat), on_host, expected)
-    off = max(_apart(_host(one), other) for one, other in zip(found, (expected, product), strict=True))
+    expected = matrices.gram_twin(to_host(flat), on_host)
+    product = matrices.multiply_twin(to_host(flat), on_host, expected)
+    off = max(
+        largest_difference(to_host(one), other) for one, other in zip(found, (expected, product), strict=True)
+    )
     return None if off <= TOLERANCE[flat.dtype] else Fault("products of matrices", off, matrices.NAME)
 
 
-def _host(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().double()
-
-
-def _apart(found: Tensor, expected: Tensor) -> float:
-    if not found.numel():
-        return 0.0
-    largest = expected.abs().max().clamp_min(1e-6)
-    off = (found.double() - expected).abs().max() / largest
-    return float(off) if off.isfinite() else float("inf")
-
-
-def _versions(device: torch.device) -> str:
-    if device.type != "cuda":
-        return f"{device.type} (torch {torch.__version__})"
-    name, cudnn = torch.cuda.get_device_name(device), torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    return f"{name} (torch {torch.__version__}, cuDNN {cudnn})"
+def _noise(image: Tensor) -> Fault | None:
+    """Compare noise added to one channel of the first and the last image."""
+    volumes = torch.zeros_like(image, memory_format=torch.contiguous_format)[:, 0].contiguous()
+    if not noise.fits(volumes):
+        return None
+    rows = torch.tensor(sorted({0, len(volumes) - 1}))
+    keys = torch.tensor([[0x3C6EF372, 0x510E527F], [-0x5AB00AC6, 0x1F83D9AB]], dtype=torch.int32)
+    values = torch.cat([torch.ones(2, 1), keys.view(torch.float32)], 1)[: len(rows)]
+    found = noise.add_noise_(volumes.clone(), rows.to(image.device), values.to(image.device))
+    expected = noise.add_noise_twin_(torch.zeros(volumes.shape), rows, values)
+    off = largest_difference(to_host(found), to_host(expected))
+    return None if off <= TOLERANCE[torch.float32] else Fault("Gaussian noise", off, noise.NAME)
