@@ -5,6 +5,9 @@ import os
 MOST_READERS = 8
 """More readers than this were never waited for: a patch costs one core a few milliseconds."""
 
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cublas_status_alloc_failed")
+"""What Python's, torch's and CUDA's errors say of it."""
+
 
 def available_cores() -> int:
     """Count the processor cores that this process may run on: a job's share, where the system tells."""
@@ -20,3 +23,12 @@ def default_readers(ranks: int = 1) -> int:
         ranks: Training processes on this machine that read for themselves.
     """
     return min(MOST_READERS, max(2, (available_cores() - 1) // max(1, ranks)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the host's or a device's memory did not suffice.
+
+    Args:
+        error: As Python, torch or CUDA raised it.
+    """
+    return isinstance(error, MemoryError) or any(said in str(error).lower() for said in OUT_OF_MEMORY)

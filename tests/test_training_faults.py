@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from runs import outcome
 
@@ -142,6 +143,26 @@ def test_a_lost_worker_is_told_of_whatever_fails_in_its_wake(capsys, monkeypatch
         tidy_up_after_a_lost_worker()
     assert left.value.code == 1
     assert "worker (pid 19631) is killed by signal: Killed" in told(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 79.25 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: 12 TB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, error):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as left, plain_errors("ingradient-train"):
+        raise error
+    said = told(capsys.readouterr().err)
+    assert left.value.code == 1
+    keys = "plan.batch_size", "plan.patch", "data.resident=false", "trainer.precision", "--window_batch"
+    assert all(key in said for key in keys), said
 
 
 def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 
 FAILED, MISUSED = 1, 2
@@ -25,6 +26,12 @@ LOST_WORKER_CURE = (
     "A training run goes on where it was with resume=RUN"
 )
 
+OUT_OF_MEMORY_CURE = (
+    "A training step takes less with a smaller plan.batch_size or plan.patch (or plan for this memory: "
+    "ingradient plan --memory_gb N), with trainer.precision=bf16-mixed, or with data.resident=false, which "
+    "leaves the cases on the host; a prediction with --window_batch 1. See that nobody else uses the device"
+)
+
 
 @contextmanager
 def plain_errors(command: str) -> Iterator[None]:
@@ -42,8 +49,8 @@ def plain_errors(command: str) -> Iterator[None]:
         if tracebacks:
             raise
         fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
-    except RuntimeError as error:
-        told = next(filter(None, (_explain_mistake(str(one)) for one in _behind(error))), None)
+    except (RuntimeError, MemoryError) as error:
+        told = next(filter(None, (_explain_mistake(one) for one in _behind(error))), None)
         if tracebacks or told is None:
             raise
         fail(command, RuntimeError(told))
@@ -59,8 +66,11 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
         found = found.__context__
 
 
-def _explain_mistake(said: str) -> str | None:
+def _explain_mistake(error: BaseException) -> str | None:
     """Say plainly what torch says of a user's mistake; None where it is none."""
+    said = str(error)
+    if is_out_of_memory(error):
+        return f"{(said.strip() or 'Out of memory.').splitlines()[0][:200]} {OUT_OF_MEMORY_CURE}"
     lost = LOST_WORKER.search(said)
     if lost:
         return f"{lost[0]}. {LOST_WORKER_CURE}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import UInt
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -22,6 +21,7 @@ from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.inference.answer_folder import target_files
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
+from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, count_agreement, scored_labels
 from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
 from ingradient_pl.short_repr import short_repr
@@ -250,7 +250,7 @@ def _predict(
     try:
         return predictor, predictor.predict(volume.voxels, volume.frame.spacing, maps)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error) or predictor.most_views == 1:
+        if not is_out_of_memory(error) or predictor.most_views == 1:
             raise
     say(
         f"There was too little memory for {predictor.most_views} windows at a time; from here on one at a "
@@ -258,11 +258,6 @@ def _predict(
     )
     smaller = dataclasses.replace(predictor, window_batch=1)
     return smaller, smaller.predict(volume.voxels, volume.frame.spacing, maps)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    told = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(one in str(error) for one in told)
 
 
 def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
@@ -277,7 +272,7 @@ def _truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
 
 def _line(error: BaseException) -> str:
     text = str(error).strip().split("\n")[0] or type(error).__name__
-    if _out_of_memory(error):
+    if is_out_of_memory(error):
         return (
             f"there is too little memory ({text}). Give it a machine with more, or the case a smaller crop."
         )
