@@ -1,6 +1,6 @@
 """What is segmented and from what: the channels, the labels and their meaning, as ``dataset.json`` tells."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ingradient_pl.short_repr import short_repr
@@ -122,6 +122,42 @@ class Task:
             return list(self.foreground)
         named = {value: name for name, value in self.labels.items()}
         return [named.get(value, str(value)) for value in self._classes]
+
+    def known_outputs(self, annotated: Collection[str] | None) -> tuple[bool, ...]:
+        """Give for each of the network's outputs whether a case that annotates some labels tells where it is.
+
+        The background always is known: it then stands for itself and all labels that were not annotated.
+
+        Args:
+            annotated: Names of labels; None for all of them.
+
+        >>> Task(("MR",), {"background": 0, "left": 1, "right": 2}).known_outputs(["right"])
+        (True, False, True)
+        """
+        if annotated is None:
+            return (True,) * self.outputs
+        told = tuple(name in annotated for name in self.output_names)
+        return told if self.has_regions else (True, *told[1:])
+
+    def check_annotated(self, annotated: Collection[str]) -> None:
+        """Refuse names of annotated labels that are none of the task's.
+
+        Args:
+            annotated: Names that a case says were annotated.
+
+        Raises:
+            ValueError: If one is not a foreground label, or there is none.
+        """
+        unknown = [name for name in annotated if name not in self.foreground]
+        if unknown:
+            raise ValueError(
+                f"it says that {', '.join(map(repr, unknown))} was annotated, which is no label of the task "
+                f"({', '.join(self.foreground)}). Correct the name"
+            )
+        if not annotated:
+            raise ValueError(
+                "it says that no label was annotated. Leave its label out, or name what was annotated"
+            )
 
     @property
     def written(self) -> tuple[int, ...]:

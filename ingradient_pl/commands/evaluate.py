@@ -13,12 +13,13 @@ from ingradient_pl.inference.answer_folder import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
+from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_report import HEADLINE, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.label_maps import labels_task
+from ingradient_pl.store.label_maps import labels_task, store_annotated
 from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
@@ -53,7 +54,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
             table, or a case store.
         output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case. None writes
             none.
-        dataset: dataset.json or store that tells what the integers mean. If not given: the dataset.json
+        dataset: dataset.json or store that tells what the integers mean, and which labels were annotated in
+            each case. If not given: the dataset.json
             beside the predictions, else what the labels tell, or the dataset.json beside them.
         csv: Table to write as well, a line for each case and label.
         complete: Whether a label without a prediction is a fault.
@@ -94,6 +96,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     evaluation = evaluations.evaluate(
         *(Path(predictions), Path(labels), task), measures=chosen, complete=complete, same_space=same_space
     )
+    evaluation = _leave_unannotated(evaluation, dataset)
     evaluation = evaluation._replace(groups=_groups(evaluation, dataset, group_pattern))
     if output is not None:
         write_summary(evaluation, Path(output), np.random.default_rng(seed))
@@ -103,6 +106,16 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     if output is not None:
         say(f"Written to {output}")
     return evaluation
+
+
+def _leave_unannotated(evaluation: Evaluation, dataset: object) -> Evaluation:
+    """Leave labels unknown that ``dataset`` says nobody annotated, where the labels' folder cannot tell."""
+    told = store_annotated(dataset)
+    cases = [
+        case._replace(scores=leave_unannotated(case.scores, evaluation.labels, told.get(case.name)))
+        for case in evaluation.cases
+    ]
+    return evaluation._replace(cases=cases)
 
 
 def _groups(evaluation: Evaluation, dataset: object, pattern: str | None) -> dict[str, str]:

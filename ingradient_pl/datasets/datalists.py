@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layouts import DESCRIPTION, Layout, case_of, join_path, shorten
 from ingradient_pl.datasets.records import CaseFiles, Fault, strip_ending
@@ -52,10 +53,15 @@ def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str
     fold = entry.get("fold")
     if fold is not None and (isinstance(fold, bool) or not str(fold).isdigit()):
         return f"'fold' must be a number from 0; got {fold!r}."
+    try:
+        annotated = read_annotated(entry.get(ANNOTATED))
+    except ValueError as error:
+        return f"{error}."
     images = tuple(join_path(folder, file) for file in files)
     label = join_path(folder, entry["label"]) if entry.get("label") else None
     name = strip_ending(images[0])
-    return case_of(name, images, label)._replace(split=split if fold is None else str(fold))
+    split = split if fold is None else str(fold)
+    return case_of(name, images, label)._replace(split=split, annotated=annotated)
 
 
 def _name_after_folders(cases: Sequence[CaseFiles]) -> list[CaseFiles]:

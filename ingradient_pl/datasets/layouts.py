@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_names import describe_twins, is_hidden
 from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
 from ingradient_pl.images import dicom, pairs
@@ -183,7 +184,13 @@ def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
             faults.append(Fault(name, folder / DESCRIPTION, "'dataset' gives no list of 'images' for it."))
             continue
         label = join_path(folder, entry["label"]) if entry.get("label") else None
-        cases.append(case_of(name, tuple(join_path(folder, file) for file in entry["images"]), label))
+        try:
+            annotated = read_annotated(entry.get(ANNOTATED))
+        except ValueError as error:
+            faults.append(Fault(name, folder / DESCRIPTION, f"{error}."))
+            continue
+        images = tuple(join_path(folder, file) for file in entry["images"])
+        cases.append(case_of(name, images, label)._replace(annotated=annotated))
     return Layout(cases, tuple(faults))
 
 

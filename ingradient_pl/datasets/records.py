@@ -48,6 +48,8 @@ class CaseFiles(NamedTuple):
         group: The patient; the name where nothing is known.
         split: What a table says, such as ``train``.
         spacing: What a table says of the voxels' size in mm (z, y, x), where files may tell none.
+        annotated: Names of the labels that somebody annotated; None where all were. In the file, voxels of
+            any other label are background, or that label.
     """
 
     name: str
@@ -56,6 +58,7 @@ class CaseFiles(NamedTuple):
     group: str
     split: str | None = None
     spacing: Millimetres | None = None
+    annotated: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)

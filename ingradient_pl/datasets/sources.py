@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets import tables
+from ingradient_pl.datasets.annotated import ANNOTATED, annotate_cases, check_annotated
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
@@ -33,7 +34,7 @@ _NO_TASK = Task(("unknown",), {"unknown": 1})
 
 KNOWN = {
     *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
-    *("dataset", "training", "test", "validation", "testing", "written_by"),
+    *("dataset", "training", "test", "validation", "testing", "written_by", ANNOTATED),
 }
 
 
@@ -242,7 +243,9 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     promised = (described or {}).get("numTraining")
     if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in found.faults}):
         remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
-    return Source(task, cases, found.faults, tuple(remarks), folder)
+    cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION)
+    made = Source(task, cases, found.faults, tuple(remarks), folder)
+    return check_annotated(made, folder / DESCRIPTION)
 
 
 def _hint(folder: Path, described: Mapping[str, Any]) -> str:

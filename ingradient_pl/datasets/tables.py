@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ingradient_pl.datasets.annotated import ANNOTATED, check_annotated, read_annotated
 from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
@@ -19,7 +20,7 @@ from ingradient_pl.task import Task
 
 IMAGE = "image"
 ENDINGS = (".csv", ".tsv", ".txt", ".json")
-OTHER = ("case", "label", "group", "split", "spacing")
+OTHER = ("case", "label", "group", "split", "spacing", ANNOTATED)
 SPLITS = (*TRAIN, *VALIDATION, TEST, "")
 """What may stand in the column split, beside numbers of folds."""
 
@@ -36,7 +37,7 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     table = _table(path, pattern)
     told = {**(described or {}), **table.own}
     task = _task(path, told, table.columns, table.cases)
-    return Source(task, table.cases, _missing(table.cases), table.remarks, path)
+    return check_annotated(Source(task, table.cases, _missing(table.cases), table.remarks, path), path)
 
 
 def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
@@ -175,10 +176,11 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
         return f"row {number}: '{split}' is not a split: write train, val, test or a fold's number"
     try:
-        spacing = read_spacing(row.get("spacing"))
+        spacing, annotated = read_spacing(row.get("spacing")), read_annotated(row.get(ANNOTATED))
     except ValueError as error:
         return f"row {number} ('{name}'): {error}"
-    return CaseFiles(name, images, path.parent / label if label else None, group, split or None, spacing)
+    mask = path.parent / label if label else None
+    return CaseFiles(name, images, mask, group, split or None, spacing, annotated)
 
 
 def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:

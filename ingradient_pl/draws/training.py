@@ -195,8 +195,8 @@ class PlannedDraws(TrainingDraws):
             if own != planned:
                 raise ValueError(
                     f"These draws are for {name}={_format_value(own)}, the plan says "
-                    f"{_format_value(planned)}. Give the settings alone, TrainingDraws(...), or draws made of "
-                    "this plan."
+                    f"{_format_value(planned)}. Give the settings alone, TrainingDraws(...), or draws made "
+                    "of this plan."
                 )
         return super().of(plan)
 

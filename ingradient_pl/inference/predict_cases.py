@@ -23,6 +23,7 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, count_agreement, scored_labels
+from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
@@ -163,7 +164,8 @@ def score_cases(
         if after is not None:
             label = after(label, volume.frame.spacing)
         agreement = count_agreement(label, truth, list(labels), task.ignore)
-        scores = {one: counts.as_metrics() for one, counts in agreement.items()}
+        named = {one: counts.as_metrics() for one, counts in agreement.items()}
+        scores = leave_unannotated(named, labels, case.annotated)
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
         unnamed = unnamed_values(label, truth, task)

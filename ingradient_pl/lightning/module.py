@@ -30,6 +30,7 @@ from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
+from ingradient_pl.store.annotation import is_partly_annotated
 from ingradient_pl.transforms.patch import Batch
 
 NETWORK = 5
@@ -133,11 +134,11 @@ class SegmentationModule(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         if self._replays and self._graph is not None:
-            outputs = self._graph(batch.image, batch.label)
+            outputs = self._graph(*_inputs(batch))
             loss, pyramid = outputs.loss.clone(), outputs.pyramid
         else:
             pyramid = as_pyramid(self.network(batch.image))
-            loss = self.loss(pyramid, batch.label)
+            loss = self._loss(pyramid, batch)
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch.cases))
         if not self._is_looked_at(batch_idx):
             return {"loss": loss}  # logits that nobody looks at would stay until the next step
@@ -169,7 +170,7 @@ class SegmentationModule(pl.LightningModule):
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         pyramid = as_pyramid(self.network(batch.image))
-        loss = self.loss(pyramid, batch.label)
+        loss = self._loss(pyramid, batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.cases), sync_dist=True)
         return {"loss": loss, "pyramid": pyramid}
 
@@ -194,6 +195,9 @@ class SegmentationModule(pl.LightningModule):
         """
         length = {} if self.length_argument is None else {self.length_argument: self._length()}
         return self.scheduler(optimizer, **length)
+
+    def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
+        return self.loss(pyramid, *_inputs(batch)[1:])
 
     def _freeze_unused(self, data: SegmentationData) -> None:
         """Ask no gradient of weights that get none where several processes train: they would wait for it."""
@@ -220,10 +224,10 @@ class SegmentationModule(pl.LightningModule):
 
     def _prepare_graph(self, batch: Batch) -> bool:
         """Record the step where it is not yet; tell whether this batch is stepped by the record."""
-        if self._graph is None or not self._graph.takes(batch.image, batch.label):
+        if self._graph is None or not self._graph.takes(*_inputs(batch)):
             return False
         try:
-            self._graph.prepare(batch.image, batch.label)
+            self._graph.prepare(*_inputs(batch))
         except GraphError as error:
             self._graph = None
             self._without_graph(str(error), told=True)
@@ -268,6 +272,12 @@ def as_pyramid(given: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tenso
     return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
+def _inputs(batch: Batch) -> tuple[torch.Tensor, ...]:
+    """Give what a step takes: image and label, and which outputs are known where that is not all."""
+    known = () if batch.known is None else (batch.known,)
+    return batch.image, batch.label, *known
+
+
 def _seed_network(seed: int, device: torch.device) -> None:
     """Seed what a network draws from on the host and on its device.
 
@@ -295,5 +305,5 @@ def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
             "this version cannot train it. Train the configuration 3d_fullres "
             "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
         )
-    check_loss(loss, data.task)
+    check_loss(loss, data.task, partly=is_partly_annotated(data.store.cases.values()))
     LabelDecoder.of(data.task)  # what is trained must be written one day

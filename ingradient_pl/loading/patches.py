@@ -12,6 +12,7 @@ from typing_extensions import override
 from ingradient_pl.draws.training import Candidate, TrainingDraws
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.store.annotation import is_partly_annotated
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
@@ -47,19 +48,12 @@ class CasePatches(Dataset[Patch]):
         self.resident = resident
         self.store, self.plan, self.draws = store, plan, draws.of(plan)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
-        partly = store.task.ignore is not None
         self.candidates = [
-            Candidate(
-                name,
-                store.cases[name].grid,
-                partial(store.foreground, name),
-                store.cases[name].classes,
-                partial(store.annotated_voxels, name) if partly else None,
-                count_regions(store.task.regions, store.cases[name].voxels),
-            )
+            _candidate(store, name)
             for name in sorted(names)  # type: ignore[arg-type] # a Subset is indexed
         ]
         self.terms: dict[str, torch.Tensor] = {}
+        self.partly = is_partly_annotated(store.cases.values())
 
     def __len__(self) -> int:
         return -(-len(self.candidates) // self.draws.cases_per_batch) * self.draws.batch_size
@@ -74,14 +68,22 @@ class CasePatches(Dataset[Patch]):
         voxels = self.store.read(draw.case, image_box, label=label_box, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
-        return Patch(draw.case, number, image, label, found.start, body, self._terms(draw.case), sampling)
+        terms, known = self._terms(draw.case), self._known(draw.case)
+        return Patch(draw.case, number, image, label, found.start, body, terms, sampling, known=known)
 
     def _elsewhere(self, number: int, case: str, found: PatchSampling, resident: ResidentLayout) -> Patch:
         """Give a patch without voxels: its shapes, and which box of the case it is."""
         image = torch.empty((), dtype=resident.dtype).expand(resident.channels, *found.image_box.shape)
         label = torch.empty((), dtype=resident.label_dtype).expand(found.label_box.shape)
         terms, sampling = self._terms(case), found.sampling
-        return Patch(case, number, image, label, found.start, None, terms, sampling, found.image_box)
+        box, known = found.image_box, self._known(case)
+        return Patch(case, number, image, label, found.start, None, terms, sampling, box, known=known)
+
+    def _known(self, name: str) -> torch.Tensor | None:
+        """Give which outputs a case annotates; None where every case of the store does all."""
+        if not self.partly:
+            return None
+        return torch.tensor(self.store.task.known_outputs(self.store.cases[name].annotated))
 
     def _terms(self, name: str) -> torch.Tensor:
         if name not in self.terms:
@@ -90,10 +92,27 @@ class CasePatches(Dataset[Patch]):
         return self.terms[name]
 
 
-def count_regions(
-    regions: Sequence[Sequence[int]] | None, voxels: Mapping[int, int]
-) -> tuple[dict[int, int], ...] | None:
-    """Give how many voxels each integer has, for each region that a case holds; None without regions.
+def _candidate(store: CaseStore, name: str) -> Candidate:
+    """Give a case as draws see it: only what it annotates is drawn."""
+    case, task = store.cases[name], store.task
+    told = [
+        integers
+        for label, integers in task.foreground.items()
+        if case.annotated is None or label in case.annotated
+    ]
+    inside = {integer for integers in told for integer in integers}
+    return Candidate(
+        name,
+        case.grid,
+        partial(store.foreground, name),
+        tuple(value for value in case.classes if value in inside),
+        None if task.ignore is None else partial(store.annotated_voxels, name),
+        count_regions(told, case.voxels) if task.has_regions else None,
+    )
+
+
+def count_regions(regions: Sequence[Sequence[int]], voxels: Mapping[int, int]) -> tuple[dict[int, int], ...]:
+    """Give how many voxels each integer has, for each region that a case holds.
 
     Args:
         regions: Integers of each region.
@@ -102,8 +121,6 @@ def count_regions(
     >>> count_regions([(1, 2), (2,), (3,)], {1: 50, 2: 4})
     ({1: 50, 2: 4}, {2: 4})
     """
-    if regions is None:
-        return None
     counts = ({value: voxels[value] for value in region if voxels.get(value)} for region in regions)
     return tuple(region for region in counts if region)
 

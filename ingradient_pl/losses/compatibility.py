@@ -1,20 +1,30 @@
 """Whether a loss is meant for the labels it is to be trained on; asked before the first step."""
 
+import inspect
+
 from torch import nn
 
 from ingradient_pl.task import Task
 
 
-def check_loss(loss: nn.Module, task: Task) -> None:
-    """Refuse a loss that counts unannotated voxels, or that takes regions for classes or the reverse.
+def check_loss(loss: nn.Module, task: Task, *, partly: bool = False) -> None:
+    """Refuse a loss that counts what nobody annotated, or that takes regions for classes or the reverse.
 
     Asked are ``loss`` and all its parts: those that say ``ignore`` (an integer or None) or ``regions``
     (integers of each output, or None for classes) of themselves. A loss from elsewhere that says neither is
     trusted to know what it does.
 
+    Args:
+        loss: With all its parts.
+        task: What it is to be trained on.
+        partly: Whether some case does not annotate all labels: then each loss must take a third argument,
+            ``known``.
+
     Raises:
         ValueError: If they do not fit; the message names the cure.
     """
+    if partly:
+        _check_takes_known(loss)
     for part in loss.modules():
         if hasattr(part, "regions"):
             _check_regions(type(part).__name__, part.regions, task)
@@ -25,6 +35,19 @@ def check_loss(loss: nn.Module, task: Task) -> None:
                 f"of the data set say ignore: {wanted}. Plan anew (ingradient plan --store DIR), "
                 f"or set plan.ignore={wanted}"
             )
+
+
+def _check_takes_known(loss: nn.Module) -> None:
+    if "known" not in inspect.signature(loss.forward).parameters:
+        raise ValueError(
+            f"Some cases do not annotate all labels, and {type(loss).__name__} would take what they leave "
+            "out for background: its forward takes no argument 'known' (batch, output). Add it, with a mean "
+            "over known outputs, or train with loss@module.loss=dice_ce"
+        )
+    inside = [getattr(loss, "level_loss", None), *(getattr(loss, "losses", None) or ())]
+    for part in inside:
+        if isinstance(part, nn.Module):
+            _check_takes_known(part)
 
 
 def _check_regions(name: str, regions: object, task: Task) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -43,6 +43,7 @@ class DeepSupervision(nn.Module):
         self,
         pyramid: Sequence[Float[Tensor, "batch output _ _ _"]] | Float[Tensor, "batch output z y x"],
         label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         levels = [pyramid] if isinstance(pyramid, Tensor) else list(pyramid)
         weights = halving_weights(len(levels)) if self.weights is None else self.weights
@@ -51,8 +52,9 @@ class DeepSupervision(nn.Module):
                 f"The network gives {len(levels)} levels, but the loss has {len(weights)} weights: "
                 f"{list(weights)}. Let the network's 'levels' and the loss's 'weights' agree."
             )
+        more = () if known is None else (known,)
         losses = [
-            weight * self.level_loss(logits, downsample_label(label, logits.shape[2:]))
+            weight * self.level_loss(logits, downsample_label(label, logits.shape[2:]), *more)
             for weight, logits in zip(weights, levels, strict=True)
         ]
         return torch.stack(losses).sum()

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.kernels import dice_ce
 from ingradient_pl.kernels.dice_ce import SMALLEST
 from ingradient_pl.losses.dice import is_summed_over_ranks, soft_dice
+from ingradient_pl.losses.known_outputs import mean_of_known, merge_unknown
 from ingradient_pl.losses.soft_counts import softmax_counts
 
 
@@ -59,14 +60,19 @@ class DiceCE(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         first = 0 if self.background else 1
-        if dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
+        if known is None and dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
             settings = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
             return dice_ce.dice_ce(logits, label, self.class_weights, dice_ce.Settings(*settings))
-        sums = softmax_counts(logits, label, self.ignore)
-        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)[:, first:].mean()
+        sums = softmax_counts(merge_unknown(logits, known), label, self.ignore)
+        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)[:, first:]
+        counted = None if known is None else known[:, first:]
+        mean = mean_of_known(overlap, counted, pooled=self.batch_dice)
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
         entropy = -(weights * sums.log).sum() / (weights * sums.true).sum().clamp_min(SMALLEST)
-        return self.cross_entropy * entropy - self.dice * overlap
+        return self.cross_entropy * entropy - self.dice * mean

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
+
+from ingradient_pl.losses.known_outputs import merge_unknown
 
 
 class Focal(nn.Module):
@@ -38,12 +40,15 @@ class Focal(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         target = label.long()
         counted = torch.ones_like(target) if self.ignore is None else (target != self.ignore).long()
         target = target * counted
         weights = counted.float() if self.class_weights is None else counted * self.class_weights[target]
-        entropy = F.cross_entropy(logits.float(), target, reduction="none")
+        entropy = F.cross_entropy(merge_unknown(logits.float(), known), target, reduction="none")
         wrong = (-torch.expm1(-entropy)).clamp_min(1e-7)  # of 0 a power below 1 has no gradient
         return (weights * wrong**self.power * entropy).sum() / weights.sum().clamp_min(1e-8)

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.losses.dice import soft_dice
+from ingradient_pl.losses.known_outputs import mask_unknown, mean_of_known
 from ingradient_pl.losses.soft_counts import equal, sigmoid_counts
 
 
@@ -56,13 +57,22 @@ class RegionDiceCE(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         counted = None if self.ignore is None else 1 - equal(label, self.ignore)
-        sums = sigmoid_counts(logits, _inside(label, self.regions), counted)
-        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice).mean()
-        values = logits.numel() if counted is None else counted.sum().clamp_min(1)
-        return -self.cross_entropy * sums.log.sum() / values - self.dice * overlap
+        sums = mask_unknown(sigmoid_counts(logits, _inside(label, self.regions), counted), known)
+        overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)
+        mean = mean_of_known(overlap, known, pooled=self.batch_dice)
+        values = _count_values(logits, known) if counted is None else counted.sum().clamp_min(1)
+        return -self.cross_entropy * sums.log.sum() / values - self.dice * mean
+
+
+def _count_values(logits: Tensor, known: Tensor | None) -> Tensor | int:
+    """Count voxels of outputs that are known."""
+    return logits.numel() if known is None else known.sum().clamp_min(1) * logits[0, 0].numel()
 
 
 def _inside(label: Tensor, regions: Sequence[Sequence[int]]) -> UInt8[Tensor, "batch output z y x"]:

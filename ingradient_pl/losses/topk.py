@@ -1,9 +1,11 @@
 """Cross entropy of the voxels that are hardest."""
 
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
+
+from ingradient_pl.losses.known_outputs import merge_unknown
 
 NOWHERE = -100
 """An integer that no label has."""
@@ -34,9 +36,13 @@ class TopKCE(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         ignored = NOWHERE if self.ignore is None else self.ignore
-        entropy = F.cross_entropy(logits.float(), label.long(), ignore_index=ignored, reduction="none")
+        merged = merge_unknown(logits.float(), known)
+        entropy = F.cross_entropy(merged, label.long(), ignore_index=ignored, reduction="none")
         hardest = max(1, int(entropy.numel() * self.share))
         return entropy.flatten().topk(hardest, sorted=False).values.mean()

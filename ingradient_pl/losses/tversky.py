@@ -1,10 +1,11 @@
 """Overlap that weighs what was missed against what was invented."""
 
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
 from ingradient_pl.losses.dice import tversky
+from ingradient_pl.losses.known_outputs import mean_of_known, merge_unknown
 from ingradient_pl.losses.soft_counts import softmax_counts
 
 
@@ -49,10 +50,14 @@ class Tversky(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
-        sums = softmax_counts(logits, label, self.ignore)
+        sums = softmax_counts(merge_unknown(logits, known), label, self.ignore)
         errors = self.false_positives, self.false_negatives
         index = tversky(sums, *errors, self.smooth, pooled=self.batch_dice)[:, 1:]
         # A slope without end at a perfect class would be NaN below power 1
-        return (1 - index).clamp_min(1e-7).pow(self.power).mean()
+        missed = (1 - index).clamp_min(1e-7).pow(self.power)
+        return mean_of_known(missed, None if known is None else known[:, 1:], pooled=self.batch_dice)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -35,7 +35,11 @@ class WeightedSum(nn.Module):
 
     @override
     def forward(
-        self, logits: Float[Tensor, "batch output z y x"], label: Integer[Tensor, "batch z y x"]
+        self,
+        logits: Float[Tensor, "batch output z y x"],
+        label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
+        more = () if known is None else (known,)
         pairs = zip(self.weights, self.losses, strict=True)
-        return torch.stack([weight * loss(logits, label) for weight, loss in pairs]).sum()
+        return torch.stack([weight * loss(logits, label, *more) for weight, loss in pairs]).sum()

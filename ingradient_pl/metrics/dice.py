@@ -58,8 +58,16 @@ class PooledDice(Metric):
         self,
         prediction: Float[Tensor, "batch output z y x"] | Integer[Tensor, "batch z y x"],
         label: Integer[Tensor, "batch z y x"],
+        known: Bool[Tensor, "batch output"] | None = None,
     ) -> None:
-        """Count a batch: logits, or the integers chosen from them, against the truth."""
+        """Count a batch: logits, or the integers chosen from them, against the truth.
+
+        Args:
+            prediction: Logits, or integers.
+            label: The truth.
+            known: Which of the network's outputs each image's truth tells: others are not counted in it; None
+                where it tells all.
+        """
         counted = None if self.ignore is None else label != self.ignore
         logits = prediction if prediction.is_floating_point() else None
         chosen = logits.argmax(1) if logits is not None and not self.regions else prediction
@@ -69,6 +77,9 @@ class PooledDice(Metric):
             truth = _among(label, integers)
             if counted is not None:
                 guess, truth = guess & counted, truth & counted
+            if known is not None:
+                told = known[:, i if self.regions else integers[0], None, None, None]
+                guess, truth = guess & told, truth & told
             counts.append(torch.stack([(guess & truth).sum(), guess.sum(), truth.sum()]))
         overlap, predicted, true = torch.stack(counts, dim=1)
         self.overlap += overlap

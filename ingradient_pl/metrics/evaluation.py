@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.images import formats
 from ingradient_pl.images.raw_image import describe_difference
+from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, integers_of, unnamed_values
 from ingradient_pl.metrics.patients import label_groups
@@ -138,7 +139,8 @@ def evaluate(
 ) -> Evaluation:
     """Hold every file of one folder against the file of the same name in another.
 
-    Voxels that carry the task's ignore label in the reference count nowhere. Both files are brought to one
+    Voxels that carry the task's ignore label in the reference count nowhere; a label that a case does not
+    name as annotated has no score (NaN) there. Both files are brought to one
     orientation first, so that it does not matter how either was stored.
 
     Args:
@@ -157,7 +159,7 @@ def evaluate(
     """
     scored = scored_labels(task)
     pairs, skipped, groups = _pairs(Path(predictions), Path(labels), complete=complete)
-    rules = _Rules(list(scored), task, list(measures), same_space, before)
+    rules = _Rules(scored, task, list(measures), same_space, before)
     with ThreadPoolExecutor(workers) as pool:
         answers = list(pool.map(partial(_case, rules), pairs))
     faults = [answer for answer in answers if isinstance(answer, str)]
@@ -254,7 +256,7 @@ def _pairs(
 
 
 class _Rules(NamedTuple):
-    labels: list[Label]
+    labels: dict[Label, str]
     task: Task
     measures: list[Measure]
     same_space: bool
@@ -277,7 +279,7 @@ def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
     ignore = rules.task.ignore
-    agreement = count_agreement(found, truth, rules.labels, ignore)
+    agreement = count_agreement(found, truth, list(rules.labels), ignore)
     scores = {label: counts.as_metrics() for label, counts in agreement.items()}
     if rules.measures:
         boxes = shared_boxes(found, truth)
@@ -288,6 +290,7 @@ def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
+    scores = leave_unannotated(scores, rules.labels, files[2].annotated)
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task))
 
 

@@ -72,7 +72,7 @@ class StepGraph:
 
     Args:
         network: Image to logits of each level, finest first; or to bare logits.
-        loss: Takes them and the label, gives a scalar.
+        loss: Takes them, the label and whatever else comes with a batch, gives a scalar.
         optimizer: Steps the network. Its learning rates may change between steps, nothing else of it.
         clip: Clips the gradients, without asking for their norm; None leaves them.
         autocast: Makes the context of forward and loss. It must not cache casts of weights between steps.
@@ -95,23 +95,23 @@ class StepGraph:
         self.clip, self.autocast = clip, autocast
         self.forward: Callable[[Tensor], Any] = network if forward is None else forward
         self.recorder: Recorder = CudaRecorder() if recorder is None else recorder
-        self.inputs: tuple[Tensor, Tensor] | None = None
+        self.inputs: tuple[Tensor, ...] | None = None
         self.outputs: Outputs | None = None
         self.checks = CHECKED
         self._replay: Callable[[], None] | None = None
         self._constants: Any = None
         self._rates: list[Tensor] = []
 
-    def takes(self, image: Tensor, label: Tensor) -> bool:
+    def takes(self, image: Tensor, *truth: Tensor) -> bool:
         """Whether a batch is of the shape that is recorded; any is before the first."""
         if self.inputs is None:
             return True
-        return all(
+        return len(truth) + 1 == len(self.inputs) and all(
             one.shape == held.shape and one.dtype == held.dtype
-            for one, held in zip((image, label), self.inputs, strict=True)
+            for one, held in zip((image, *truth), self.inputs, strict=True)
         )
 
-    def prepare(self, image: Tensor, label: Tensor) -> None:
+    def prepare(self, image: Tensor, *truth: Tensor) -> None:
         """Record the step if it is not, and hold it against one that is not, on the first batches.
 
         Weights, optimiser and random numbers are as before afterwards, also where it fails.
@@ -129,7 +129,7 @@ class StepGraph:
         devices = [image.device] if image.is_cuda else []
         with torch.random.fork_rng(devices):
             try:
-                self._load(image, label)
+                self._load(image, *truth)
                 if self._replay is None:
                     self._record(before)
                 self._check(before)
@@ -142,21 +142,20 @@ class StepGraph:
             finally:
                 before.restore()
 
-    def __call__(self, image: Tensor, label: Tensor) -> Outputs:
+    def __call__(self, image: Tensor, *truth: Tensor) -> Outputs:
         """Step on a batch; :meth:`prepare` comes before."""
         if self._replay is None or self.outputs is None:
             raise GraphError("nothing is recorded yet")
-        self._load(image, label)
+        self._load(image, *truth)
         self._load_rates()
         self._replay()
         return self.outputs
 
-    def _load(self, image: Tensor, label: Tensor) -> None:
+    def _load(self, *batch: Tensor) -> None:
         if self.inputs is None:
-            self.inputs = image.detach().clone(), label.detach().clone()
-        held, marks = self.inputs
-        held.copy_(image)
-        marks.copy_(label)
+            self.inputs = tuple(one.detach().clone() for one in batch)
+        for held, one in zip(self.inputs, batch, strict=True):
+            held.copy_(one)
 
     def _record(self, before: "_Snapshot") -> None:
         prepare_optimizer(self.optimizer)
@@ -171,13 +170,13 @@ class StepGraph:
 
     def _step(self) -> Outputs:
         assert self.inputs is not None  # loaded before
-        image, label = self.inputs
+        image, *truth = self.inputs
         self.optimizer.zero_grad(
             set_to_none=True
         )  # a record's gradients lie in its memory, written not added to
         with self.autocast():
             given = self.forward(image)
-            loss = self.loss(given, label)
+            loss = self.loss(given, *truth)
         loss.backward()
         if self.clip is not None:
             self.clip()

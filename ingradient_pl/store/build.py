@@ -226,6 +226,7 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
         "files": [[file.name, *_stamp(file)] for file in files],
         "label": case.label is not None,
         **({} if case.spacing is None else {"spacing": list(case.spacing)}),
+        **({} if case.annotated is None else {"annotated": list(case.annotated)}),
         **_common_settings(settings),
     }
 
@@ -282,4 +283,5 @@ def _record(described: dict[str, Any], outcome: str) -> CaseRecord:
         voxels={int(value): count for value, count in described["voxels"].items()},
         size=sum(described["bytes"].values()),
         warnings=tuple(described["warnings"]),
+        annotated=None if described.get("annotated") is None else tuple(described["annotated"]),
     )

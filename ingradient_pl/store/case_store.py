@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ingradient_pl.geometry import AXES, Box, Grid
 from ingradient_pl.short_repr import join_times, say_count, short_repr
 from ingradient_pl.store import metadata
+from ingradient_pl.store.annotation import read_names
 from ingradient_pl.store.chunks import Chunks, ChunkSums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
@@ -52,6 +53,7 @@ class StoredCase(NamedTuple):
         start: First voxel of the crop in ``native``.
         labelled: Whether there is a label.
         dtype: Of the image.
+        annotated: Names of the labels that somebody annotated; None where all were.
     """
 
     name: str
@@ -65,6 +67,7 @@ class StoredCase(NamedTuple):
     start: tuple[int, int, int]
     labelled: bool
     dtype: str
+    annotated: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -272,6 +275,7 @@ class CaseStore:
             start=(start[self.transpose[0]], start[self.transpose[1]], start[self.transpose[2]]),
             labelled=plain["labelled"],
             dtype=plain["dtype"],
+            annotated=read_names(plain.get("annotated")),
         )
 
     def _open(self, name: str) -> dict[str, Chunks]:

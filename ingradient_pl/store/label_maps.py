@@ -28,12 +28,14 @@ class LabelMap(NamedTuple):
         properties: The pkl of a pair.
         group: The patient, as the source of the case tells; empty where it tells none.
         spacing: What a table says of a picture's pixels, in mm (z, y, x).
+        annotated: Names of the labels that somebody annotated; None where all were.
     """
 
     path: Path
     properties: Path | None = None
     group: str = ""
     spacing: Millimetres | None = None
+    annotated: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, case: CaseFiles) -> "LabelMap | None":
@@ -41,7 +43,8 @@ class LabelMap(NamedTuple):
         if case.label is None:
             return None
         paired = pairs.is_pair(case.label) and len(case.images) > 1
-        return cls(case.label, case.images[1] if paired else None, case.group, case.spacing)
+        properties = case.images[1] if paired else None
+        return cls(case.label, properties, case.group, case.spacing, case.annotated)
 
     def read(self, orientation: str = "LPS") -> Volume:
         """Read it: integers as its files have them, axes brought to an orientation.
@@ -119,6 +122,22 @@ def labels_task(path: Path) -> Task | None:
     if path.is_file() or (path.is_dir() and (holds_pairs(path) or _is_dataset(path))):
         return read_source(path).task
     return None
+
+
+def store_annotated(source: object) -> dict[str, tuple[str, ...] | None]:
+    """Give which labels were annotated in each case, as a store, its folder or a data set tells.
+
+    Args:
+        source: One of these, a dataset.json in its data set included; anything else tells nothing.
+    """
+    if isinstance(source, CaseStore):
+        return {name: case.annotated for name, case in source.cases.items()}
+    if not isinstance(source, (str, Path)):
+        return {}
+    folder = Path(source).parent if Path(source).name == DESCRIPTION else Path(source)
+    if not folder.is_dir() or not (is_store(folder) or _is_dataset(folder) or holds_pairs(folder)):
+        return {}
+    return {name: label.annotated for name, label in find_labels(folder).items()}
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -63,6 +63,7 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
         "dtype": image.dtype.name,
         "whole": found.body is None,
         "labelled": label is not None,
+        **({} if case.annotated is None else {"annotated": list(case.annotated)}),
         "voxels": foreground.voxels,
         "bytes": {kind: len(array.content) for kind, array in arrays.items()},
         "warnings": warnings,
@@ -86,7 +87,25 @@ def _label(
             f"{case.label}: it holds {_some(unknown)}, which the task's labels do not name "
             f"({_some(known)}). Name them in dataset.json, or correct the file."
         )
-    return _renumber(label, task), warnings + [remark for remark in read.remarks if remark not in warnings]
+    warnings += [remark for remark in read.remarks if remark not in warnings]
+    label, remarks = _clear_unannotated(case, _renumber(label, task), task)
+    return label, warnings + remarks
+
+
+def _clear_unannotated(case: CaseFiles, label: NDArray[Any], task: Task) -> tuple[NDArray[Any], list[str]]:
+    """Make background of classes that the case does not name as annotated; regions say it by themselves."""
+    if case.annotated is None or task.has_regions:
+        return label, []
+    others = {name: value for name, (value, *_) in task.foreground.items() if name not in case.annotated}
+    found = {name: int(np.count_nonzero(label == value)) for name, value in others.items()}
+    held = [f"{count} voxels of '{name}'" for name, count in found.items() if count]
+    if not held:
+        return label, []
+    cleared = np.where(np.isin(label, list(others.values())), label.dtype.type(0), label)
+    told = (
+        f"{case.label}: it holds {', '.join(held)}, which it does not name as annotated: they are left out."
+    )
+    return cleared, [told]
 
 
 def _renumber(label: NDArray[Any], task: Task) -> NDArray[Any]:

@@ -38,7 +38,8 @@ def stored_cases(path: Path, task: Task) -> Source:
     for case in cases:
         folder = path / metadata.CASES / case.name
         label = folder / metadata.ARRAYS["label"] if case.labelled else None
-        found.append(CaseFiles(case.name, (folder,), label, case.group, case.split))
+        files = CaseFiles(case.name, (folder,), label, case.group, case.split, annotated=case.annotated)
+        found.append(files)
     return check_cases(Source(task, found, tuple(faults), path=path))
 
 

@@ -32,6 +32,7 @@ class CaseRecord(NamedTuple):
         voxels: Of each foreground integer.
         size: Bytes in the store.
         warnings: What a user should look at.
+        annotated: Names of the labels that were annotated; None where all were.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CaseRecord(NamedTuple):
     voxels: dict[int, int]
     size: int
     warnings: tuple[str, ...]
+    annotated: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -155,7 +157,15 @@ class Summary(NamedTuple):
             ("on disk", f"{self.size / 1e6:.1f} MB"),
         ]
         unlabelled = sum(not case.labelled for case in self.cases)
-        return figures + ([("unlabelled", f"{unlabelled} cases")] if unlabelled else [])
+        figures += [("unlabelled", f"{unlabelled} cases")] if unlabelled else []
+        partly = [case for case in self.cases if case.labelled and case.annotated is not None]
+        if partly:
+            text = (
+                f"{len(partly)} of {len(self.cases) - unlabelled} labelled cases annotate some labels only: "
+            )
+            counts = Counter(name for case in partly for name in case.annotated or ())
+            figures.append(("annotated", text + ", ".join(f"{name} {counts[name]}" for name in self.classes)))
+        return figures
 
     def _classes(self) -> list[str]:
         width = max(map(len, self.classes), default=0)

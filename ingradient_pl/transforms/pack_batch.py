@@ -14,7 +14,7 @@ from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.normalise import limits
 from ingradient_pl.transforms.pack_group import GroupPacker
 from ingradient_pl.transforms.packed_batch import Layout, PackedBatch, PatchGroup
-from ingradient_pl.transforms.patch import AxisSampling, Interpolation, Patch, PlaneSampling
+from ingradient_pl.transforms.patch import AxisSampling, Interpolation, Patch, PlaneSampling, stack_known
 from ingradient_pl.transforms.resident_cases import ResidentLayout
 
 
@@ -55,6 +55,8 @@ class Packing:
         masked = self._is_masked(patches)
         if masked and self.masked is not None and not all(self.masked):
             fields["free"] = layout.add_array(~np.array(self.masked))
+        if any(patch.known is not None for patch in patches):
+            fields["known"] = layout.add_array(stack_known(patches).numpy())
         label_dtype = _integer_dtype([patch.label for patch in patches])
         extras = [patch.extra for patch in patches if patch.extra is not None]
         extra_dtype = None if len(extras) < len(patches) else _extra_dtype(extras)

@@ -1,7 +1,9 @@
 """The records that travel in training: ``Patch`` from disk to device, ``Batch`` from there to the network."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Integer, Num
 from torch import Tensor
 
@@ -128,6 +130,8 @@ class Patch(NamedTuple):
         box: Voxels of the case that the image is; None where nobody needs to know.
         extra: A further volume of the case on the label's voxels; None where there is none. Integers are
             resampled as labels are, floating numbers linearly.
+        known: For each of the network's outputs whether the case says where it is true; None where all cases
+            of the run say all.
     """
 
     case: str
@@ -140,6 +144,7 @@ class Patch(NamedTuple):
     sampling: Sampling
     box: Box | None = None
     extra: Num[Tensor, "_ _ _"] | None = None
+    known: Bool[Tensor, " output"] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -159,6 +164,8 @@ class Batch(NamedTuple):
             where it has yet to be drawn.
         extra: A further volume of each case on the same voxels, 0 outside the case: integers, or 32 bit
             floats; None where cases have none.
+        known: Which of the network's outputs each patch's case annotates; None where all do all. Voxels of a
+            class that is not known are 0 in ``label``: background, or a class that nobody annotated.
     """
 
     image: Float[Tensor, "batch channel z y x"]
@@ -168,6 +175,25 @@ class Batch(NamedTuple):
     numbers: list[int]
     augmentation: AugmentationTable | None = None
     extra: Num[Tensor, "batch z y x"] | None = None
+    known: Bool[Tensor, "batch output"] | None = None
 
     def __repr__(self) -> str:
         return short_repr(self)
+
+
+def stack_known(patches: Sequence[Patch]) -> Bool[Tensor, "batch output"]:
+    """Give which outputs each patch's case annotates.
+
+    Args:
+        patches: Of one batch; all say it, or none does.
+
+    Raises:
+        ValueError: If some say it and some do not.
+    """
+    told = [patch.known for patch in patches if patch.known is not None]
+    if len(told) != len(patches):
+        raise ValueError(
+            f"{len(told)} of the batch's {len(patches)} patches say which labels were annotated; all must, "
+            "or none. Make every patch of a run by one CasePatches."
+        )
+    return torch.stack(told)

@@ -9,7 +9,7 @@ from ingradient_pl.geometry import Box, Grid, Voxels
 from ingradient_pl.transforms.labels import resample_label, resample_nearest
 from ingradient_pl.transforms.normalise import clip_, limits, normalise
 from ingradient_pl.transforms.packed_batch import PackedBatch
-from ingradient_pl.transforms.patch import Batch, Patch
+from ingradient_pl.transforms.patch import Batch, Patch, stack_known
 from ingradient_pl.transforms.prepare_packed import prepare_packed
 from ingradient_pl.transforms.resample import resample, resample_linear
 
@@ -57,8 +57,10 @@ class Prepare(nn.Module):
         body = torch.stack([self._body(patch) for patch in patches]) if masked else None
         more = [self._extra(patch) for patch in patches]
         extra = torch.stack([one for one in more if one is not None]) if None not in more else None
+        told = any(patch.known is not None for patch in patches)
+        known = stack_known(patches) if told else None
         cases, numbers = [p.case for p in patches], [p.number for p in patches]
-        return Batch(image, label, body, cases, numbers, extra=extra)
+        return Batch(image, label, body, cases, numbers, extra=extra, known=known)
 
     def _image(self, patch: Patch) -> Tensor:
         image = normalise(patch.image, patch.terms, patch.body, self.masked)

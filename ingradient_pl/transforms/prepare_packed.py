@@ -42,7 +42,8 @@ def prepare_packed(packed: PackedBatch) -> Batch:
         body = body[:, None] if free is None else body[:, None] | free[:, None, None, None]
     sent = packed.array("augmentation")
     table = None if packed.drawn is None or sent is None else AugmentationTable(packed.drawn, sent)
-    return Batch(image, label, body, packed.cases, packed.numbers, table, extra)
+    known = packed.array("known")
+    return Batch(image, label, body, packed.cases, packed.numbers, table, extra, known)
 
 
 def _assemble(packed: PackedBatch, parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -41,7 +41,7 @@ class ValidationDice(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if self.dice is not None and isinstance(outputs, Mapping):
-            self.dice.update(outputs["pyramid"][0], batch.label)
+            self.dice.update(outputs["pyramid"][0], batch.label, batch.known)
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,0 +1,42 @@
+"""Which labels of stored cases were annotated."""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """What is asked of a case."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+
+    @property
+    def annotated(self) -> Collection[str] | None:
+        """Names of the labels that were annotated; None where all were."""
+
+
+def is_partly_annotated(cases: Iterable[Annotated]) -> bool:
+    """Whether some case says that not all labels were annotated in it.
+
+    Args:
+        cases: Of a store.
+    """
+    return any(case.labelled and case.annotated is not None for case in cases)
+
+
+def read_names(told: object) -> tuple[str, ...] | None:
+    """Read from a stored description which labels were annotated.
+
+    Args:
+        told: What stands there; None where all were.
+
+    Raises:
+        ValueError: If it is no list of names.
+    """
+    if told is None:
+        return None
+    if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
+        raise ValueError(f"'annotated' is no list of names: {told!r}")
+    return tuple(told)
