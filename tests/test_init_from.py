@@ -25,7 +25,7 @@ STILL = ["module.optimizer.lr=0", "module.optimizer.weight_decay=0"]
 """A run that trains and changes nothing: what it ends with is what it started from."""
 
 
-def weights(run):
+def weights_of(run):
     found = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     return {name.removeprefix("network."): value for name, value in found.items()}
 
@@ -61,7 +61,7 @@ def test_a_run_starts_from_the_weights_and_shows_what_it_took(train, source, pha
     run, code, out, err = train("run", *STILL, f"init_from={source}")
     assert code == 0, err
     expected = unet(read_plan(phantom_plan)).state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in weights(run).items())
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(run).items())
     assert f"100.0% of the network's parameters come from {source}" in out
     assert re.search(r"^encoder\.0 +4 +4 +0 +0 ", out, re.MULTILINE)
     assert {row["state"] for row in rows(run)} == {"taken"}
@@ -76,7 +76,26 @@ def test_a_model_folder_of_nnunet_is_a_source(train, phantom_store, phantom_plan
     export_nnunet(model, folder)
     run, code, _, err = train("run", *STILL, f"init_from={folder}")
     assert code == 0, err
-    assert torch.equal(weights(run)["encoder.1.0.conv.weight"], unet(plan).encoder[1][0].conv.weight)
+    assert torch.equal(weights_of(run)["encoder.1.0.conv.weight"], unet(plan).encoder[1][0].conv.weight)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not tell which cases")
+def test_plain_weights_want_a_mapping_where_names_tell_nothing(train, phantom_plan, tmp_path):
+    network, odd = unet(read_plan(phantom_plan)), tmp_path / "mine (1), [v=2]"
+    odd.mkdir()
+    weights = {f"net.body.{name}".replace("encoder", "down"): v for name, v in network.state_dict().items()}
+    torch.save({name: v for name, v in weights.items() if "down" in name}, odd / "w eights.pt")
+    _, code, _, err = train("run", f"init_from={odd / 'w eights.pt'}")
+    assert code == 2
+    assert "init_mapping=FILE.yaml" in err
+    (odd / "names.yaml").write_text("encoder.*: net.body.down.*\n")
+    told = (f"init_from={odd / 'w eights.pt'}", f"init_mapping={odd / 'names.yaml'}")
+    _, code, _, err = train("little", *told, "init_at_least=0.9")
+    assert code == 2
+    assert "init_at_least=0.9 asks for 90%" in err
+    run, code, _, err = train("enough", *STILL, *told, "init_at_least=0.3")
+    assert code == 0, err
+    assert torch.equal(weights_of(run)["encoder.1.0.conv.weight"], network.encoder[1][0].conv.weight)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
@@ -192,7 +211,7 @@ def test_python_does_as_the_command(source, phantom_store, phantom_plan, tmp_pat
         phantom_store, phantom_plan, tmp_path / "run", epochs=1, init_from=source, **quick, **still
     )
     expected = unet(read_plan(phantom_plan)).state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in weights(run.folder).items())
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(run.folder).items())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
@@ -203,13 +222,13 @@ def test_frozen_weights_stay_and_thaw(train, monkeypatch, capsys, phantom_plan, 
     run, code, out, err = train("run", *frozen, "module.freeze_epochs=1")
     assert code == 0, err
     assert "frozen for 1 epochs" in out
-    before, after = weights(start), weights(run)
+    before, after = weights_of(start), weights_of(run)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not any(name.startswith("encoder.") or name == "heads.0.bias" for name in changed)
     code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", "epochs=2")
     assert code == 0, err
-    assert not torch.equal(weights(run)["encoder.0.0.conv.weight"], after["encoder.0.0.conv.weight"])
+    assert not torch.equal(weights_of(run)["encoder.0.0.conv.weight"], after["encoder.0.0.conv.weight"])
 
 
 def test_freezing_says_what_it_cannot(phantom_plan):

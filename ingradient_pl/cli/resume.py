@@ -16,7 +16,10 @@ from ingradient_pl.messages import UsageError
 
 SWAPPED = ("trainer", "logger", "callbacks")
 """Groups that a run may change while it goes on."""
-KEPT = ("plan", "recipe", "experiment", "data", "module", "init_from", "init_folds", "init_split")
+KEPT = (
+    *("plan", "recipe", "experiment", "data", "module"),
+    *("init_from", "init_folds", "init_split", "init_mapping"),
+)
 """Groups and keys that make a run what it is."""
 PLANS = Path(".hydra") / "plan"
 """Where a sweep keeps copies of its plans."""

@@ -82,7 +82,15 @@ def read_init(config: DictConfig) -> InitWeights | None:
     if config.resume is not None:
         return None
     trusted = (*TRUSTED, *config.get("trust", ()))
-    return InitWeights(Path(path), config.init_at_least, config.init_folds, config.init_split, trusted)
+    mapping = config.get("init_mapping")
+    return InitWeights(
+        Path(path),
+        config.init_at_least,
+        config.init_folds,
+        config.init_split,
+        trusted,
+        None if mapping is None else Path(mapping),
+    )
 
 
 def choose_callbacks(config: DictConfig) -> list[Any]:

@@ -205,16 +205,27 @@ def from_file(path: Path, groups: Mapping[str, str]) -> list[Split]:
     Raises:
         ValueError: If it is no such file, names cases that are not there, or has a patient on both sides.
     """
+    return check_splits(read_splits(path), groups, str(path))
+
+
+def read_splits(path: Path) -> list[Split]:
+    """Read what a ``splits_final.json`` says, of whichever data set.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is no such file.
+    """
     try:
         plain = read_json(path)
-        made = [Split(tuple(sorted(fold["train"])), tuple(sorted(fold["val"]))) for fold in plain]
+        return [Split(tuple(sorted(fold["train"])), tuple(sorted(fold["val"]))) for fold in plain]
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file. Give a splits_final.json, or leave it out.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: not a list of folds, each with 'train' and 'val' ({type(error).__name__}: {error})."
         ) from error
-    return check_splits(made, groups, str(path))
 
 
 def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:

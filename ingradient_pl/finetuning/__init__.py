@@ -7,13 +7,13 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.finetuning.mapping import WeightMapping as WeightMapping
     from ingradient_pl.finetuning.mapping import map_weights as map_weights
-    from ingradient_pl.finetuning.source import Source as Source
     from ingradient_pl.finetuning.source import read_weights as read_weights
+    from ingradient_pl.finetuning.source_record import Source as Source
 
 __all__, __getattr__, __dir__ = attach(
     __name__,
     {
-        "Source": "finetuning.source",
+        "Source": "finetuning.source_record",
         "WeightMapping": "finetuning.mapping",
         "map_weights": "finetuning.mapping",
         "read_weights": "finetuning.source",

@@ -8,6 +8,8 @@ from torch import Tensor
 
 FIRST_KERNEL_AXIS = 2
 """Of a convolution's weight ``(width, channel, z, y, x)``."""
+KERNEL_AXES = 5
+"""Of that weight."""
 
 
 def pair_names(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
@@ -54,6 +56,17 @@ def adapt_rows(
     """
     rows = [fresh[row] if place is None else weight[place] for row, place in enumerate(found)]
     return torch.stack([row.to(fresh) for row in rows])
+
+
+def with_axes(weight: Tensor, fresh: Tensor) -> Tensor:
+    """Give a kernel of two dimensions ``(width, channel, y, x)`` a third, one voxel thick; all else as it is.
+
+    Args:
+        weight: Of the source.
+        fresh: The new tensor that it is for.
+    """
+    flat = fresh.ndim == KERNEL_AXES and weight.ndim == KERNEL_AXES - 1
+    return weight.unsqueeze(FIRST_KERNEL_AXIS) if flat else weight
 
 
 def adapt_kernel(

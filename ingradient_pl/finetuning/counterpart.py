@@ -1,6 +1,5 @@
 """The tensor of a trained network that plays the role of one of a new network, made to fit it."""
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,7 +11,9 @@ from ingradient_pl.finetuning.adapt import (
     adapt_rows,
     adapt_upsampling,
     pair_names,
+    with_axes,
 )
+from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.short_repr import join_times
 from ingradient_pl.task import Task
@@ -37,13 +38,21 @@ class Match(NamedTuple):
     source: str = ""
 
 
-def match_by_name(name: str, fresh: Tensor, weights: Mapping[str, Tensor]) -> Match:
-    """Take the tensor of the same name where its shape is the same: of other networks no more is known."""
-    if name not in weights:
-        return Match(None, "the source has no tensor of this name")
-    if weights[name].shape != fresh.shape:
-        return Match(None, f"{_shape(weights[name])} in the source", source=name)
-    return Match(weights[name], taken=fresh.numel(), source=name)
+def match_by_name(name: str, fresh: Tensor, source: Source) -> Match:
+    """Take the tensor of the same name where its shape is the same: of other networks no more is known.
+
+    Args:
+        name: Of a tensor of the new network.
+        fresh: As it was initialised.
+        source: Where the weights come from.
+    """
+    if name not in source.weights:
+        reason = "the source has no tensor of this name" if source.network is not None else source.missing
+        return Match(None, reason)
+    weight = source.weights[name]
+    if weight.shape != fresh.shape:
+        return Match(None, f"{_shape(weight)} in the source", source=name)
+    return Match(weight, taken=fresh.numel(), source=name)
 
 
 class UNetMatcher:
@@ -51,25 +60,16 @@ class UNetMatcher:
 
     Args:
         network: The new one.
-        trained: The source's.
-        weights: The source's tensors by name.
-        inputs: Name of each input channel of the source.
-        known: What the source's outputs mean.
+        source: Of which network is a UNet, or weights that have the names of ours.
         task: What the new network's channels and outputs mean.
     """
 
-    def __init__(
-        self,
-        network: UNet,
-        trained: UNet,
-        weights: Mapping[str, Tensor],
-        inputs: Sequence[str],
-        known: Task,
-        task: Task,
-    ) -> None:
+    def __init__(self, network: UNet, source: Source, task: Task) -> None:
+        trained = source.network if isinstance(source.network, UNet) else network
         self.residual = (bool(network.spec["residual"]), bool(trained.spec["residual"]))
         self.strides = (network.spec["strides"], trained.spec["strides"])
-        self.weights, self.inputs, self.known, self.task = weights, inputs, known, task
+        self.weights, self.inputs, self.known = source.weights, source.inputs, source.task
+        self.missing, self.task = source.missing, task
 
     def match(self, name: str, fresh: Tensor) -> Match:
         """Give what a tensor starts from.
@@ -83,14 +83,15 @@ class UNetMatcher:
             here, there = (("residual" if one else "plain") for one in self.residual)
             return Match(None, f"the encoder is {here}, the source's {there}")
         if theirs not in self.weights:
-            return Match(None, "the source has no such stage or block")
-        weight, told = self._kernel(name, self.weights[theirs].to(fresh), fresh)
+            return Match(None, self.missing)
+        weight, told = self._kernel(name, with_axes(self.weights[theirs].to(fresh), fresh), fresh)
         if name.startswith("heads."):
             return self._head(theirs, weight, told, fresh)
-        if name in (f"{STEM}conv.weight", f"{FIRST}conv.weight") and self._is_first(name):
+        first = name in (f"{STEM}conv.weight", f"{FIRST}conv.weight") and self._is_first(name)
+        if first and weight.ndim == fresh.ndim:
             weight, told = self._channels(weight, told)
         if weight.shape != fresh.shape:
-            return Match(None, f"{_shape(self.weights[theirs])} in the source: another width", source=theirs)
+            return self._other(theirs, weight, fresh)
         told = [*told, *self._stride(name)]
         return Match(weight, "; ".join(told), fresh.numel(), theirs)
 
@@ -99,12 +100,15 @@ class UNetMatcher:
 
     def _kernel(self, name: str, weight: Tensor, fresh: Tensor) -> tuple[Tensor, list[str]]:
         here, there = fresh.shape[FIRST_KERNEL_AXIS:], weight.shape[FIRST_KERNEL_AXIS:]
-        if here == there or not here:
+        odd = all(one % 2 == other % 2 for one, other in zip(here, there, strict=False))
+        if here == there or weight.ndim != fresh.ndim or not (odd or name.startswith("ups.")):
             return weight, []
         adapt = adapt_upsampling if name.startswith("ups.") else adapt_kernel
         return adapt(weight, here), [f"kernel {join_times(there)} to {join_times(here)}"]
 
     def _channels(self, weight: Tensor, told: list[str]) -> tuple[Tensor, list[str]]:
+        if not any(self.inputs):
+            return self._unnamed_channels(weight, told)
         found = pair_names(self.task.channels, self.inputs)
         if found == list(range(len(self.inputs))):
             return weight, told
@@ -114,10 +118,32 @@ class UNetMatcher:
         told += [f"channel {', '.join(dropped)} dropped"] if dropped else []
         return adapt_channels(weight, found), told if absent or dropped else [*told, "channels reordered"]
 
+    def _unnamed_channels(self, weight: Tensor, told: list[str]) -> tuple[Tensor, list[str]]:
+        """Choose channels of a source that names none: in order where there are as many, else their mean."""
+        here, there = len(self.task.channels), weight.shape[1]
+        if here == there:
+            return weight, told if there == 1 else [*told, "channels in order: the source names none"]
+        return (
+            adapt_channels(weight, [None] * here),
+            [*told, f"{here} channels: each the mean of the source's {there}, which have no names"],
+        )
+
+    def _other(self, theirs: str, weight: Tensor, fresh: Tensor) -> Match:
+        """Say what does not fit: the width, or a kernel of even size, which has no centre."""
+        shape = _shape(self.weights[theirs])
+        width = weight.shape[:FIRST_KERNEL_AXIS] != fresh.shape[:FIRST_KERNEL_AXIS]
+        reason = "another width" if width else f"its kernel cannot become {_shape(fresh)}"
+        return Match(None, f"{shape} in the source: {reason}", source=theirs)
+
     def _head(self, theirs: str, weight: Tensor, told: list[str], fresh: Tensor) -> Match:
         """Match a head row by row, where outputs of both are labels, or regions of both."""
         if weight.shape[1:] != fresh.shape[1:]:
-            return Match(None, f"{_shape(self.weights[theirs])} in the source: another width", source=theirs)
+            return self._other(theirs, weight, fresh)
+        if self.known is None:
+            if weight.shape != fresh.shape:
+                return Match(None, f"{len(weight)} outputs in the source, which names none", source=theirs)
+            how = "; ".join([*told, "outputs in order: the source names none"])
+            return Match(weight, how, fresh.numel(), theirs)
         if self.known.has_regions != self.task.has_regions:
             here, there = (("regions" if one.has_regions else "labels") for one in (self.task, self.known))
             return Match(None, f"outputs are {here}, the source's {there}", source=theirs)

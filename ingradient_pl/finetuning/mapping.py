@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.finetuning.adapt import pair_names
 from ingradient_pl.finetuning.counterpart import Match, UNetMatcher, match_by_name
-from ingradient_pl.finetuning.source import Source
+from ingradient_pl.finetuning.meanings import check_labels, tell_other_meanings
+from ingradient_pl.finetuning.names import Rules, name_weights
+from ingradient_pl.finetuning.source_record import Source
+from ingradient_pl.messages import UsageError
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
@@ -110,40 +112,56 @@ class WeightMapping(NamedTuple):
         return parts
 
 
-def map_weights(network: nn.Module, source: Source, task: Task) -> WeightMapping:
+def map_weights(network: nn.Module, source: Source, task: Task, rules: Rules | None = None) -> WeightMapping:
     """Find for each tensor of a network what it starts from.
 
     Args:
         network: The new one, initialised; it is not changed.
         source: The weights to start from.
         task: What the new network's channels and outputs mean.
+        rules: For plain weights, our names to theirs, with ``*``; None finds what is certain.
 
     Raises:
-        ValueError: If a weight of the source is not finite.
+        UsageError: If plain weights cannot be told apart, or a line of the rules fits nothing.
+        ValueError: If a weight of the source is not finite, or labels cannot be told apart by their names.
     """
     _check_finite(source)
+    check_labels(source, task)
     fresh = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
-    both = isinstance(network, UNet) and isinstance(source.network, UNet)
+    source = _named(network, fresh, source, rules)
     matches = dict(_matches(network, source, task, fresh))
-    warnings = () if both else tuple(_unknown_meanings(source, task))
-    rows = tuple(_row(name, value, matches[name]) for name, value in fresh.items())
+    warnings = (*source.warnings, *tell_other_meanings(network, source, task))
+    rows = tuple(_row(name, value, matches[name], source) for name, value in fresh.items())
     values = {name: match.value for name, match in matches.items() if match.value is not None}
     return WeightMapping(rows, values, source.origin, warnings)
+
+
+def _named(network: nn.Module, fresh: Mapping[str, Tensor], source: Source, rules: Rules | None) -> Source:
+    """Give plain weights our names; a source that tells its network has them."""
+    if source.network is None:
+        return name_weights(network, fresh, source, rules)
+    if rules is not None:
+        raise UsageError(
+            f"init_mapping= says which tensor of plain weights is which; {source.origin} tells that itself. "
+            "Leave it out."
+        )
+    return source
 
 
 def _matches(
     network: nn.Module, source: Source, task: Task, fresh: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Match]]:
-    if not (isinstance(network, UNet) and isinstance(source.network, UNet)):
-        yield from ((name, match_by_name(name, value, source.weights)) for name, value in fresh.items())
+    if not isinstance(network, UNet) or not isinstance(source.network, (UNet, type(None))):
+        yield from ((name, match_by_name(name, value, source)) for name, value in fresh.items())
         return
-    matcher = UNetMatcher(network, source.network, source.weights, source.inputs, source.task, task)
+    matcher = UNetMatcher(network, source, task)
     yield from ((name, matcher.match(name, value)) for name, value in fresh.items())
 
 
-def _row(name: str, fresh: Tensor, match: Match) -> Row:
+def _row(name: str, fresh: Tensor, match: Match, source: Source) -> Row:
     state: State = "fresh" if match.value is None else "adapted" if match.how else "taken"
-    return Row(name, tuple(fresh.shape), state, match.taken, match.source, match.how)
+    theirs = source.renamed.get(match.source, match.source)
+    return Row(name, tuple(fresh.shape), state, match.taken, theirs, match.how)
 
 
 def _check_finite(source: Source) -> None:
@@ -152,20 +170,6 @@ def _check_finite(source: Source) -> None:
             raise ValueError(
                 f"{source.origin}: its '{name}' holds values that are not finite: that training diverged. "
                 "Take another checkpoint of it."
-            )
-
-
-def _unknown_meanings(source: Source, task: Task) -> Iterator[str]:
-    """Say what cannot be held to names where a network is another package's."""
-    pairs = (
-        ("channels", source.inputs, task.channels),
-        ("outputs", source.task.output_names, task.output_names),
-    )
-    for what, theirs, ours in pairs:
-        if pair_names(ours, theirs) != list(range(len(theirs))):
-            yield (
-                f"The {what} of {source.origin} are {', '.join(theirs)}, here {', '.join(ours)}. Which layer "
-                "of this network they belong to is not known, so it was taken where its shape fits."
             )
 
 

@@ -1,79 +1,117 @@
-"""What training starts from: a checkpoint of ours or a model folder of nnU-Net, read without running it."""
+"""What training starts from: checkpoints, model folders, encoders, plain weights; none of them is run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ingradient_pl.datasets.splits import Split
+from ingradient_pl.datasets.splits import Split, read_splits
+from ingradient_pl.finetuning.encoder import ADAPTATION, EMBEDDED, read_encoder
+from ingradient_pl.finetuning.plain_weights import SAFETENSORS, read_plain_weights
+from ingradient_pl.finetuning.source_record import Source, SourcePlan
 from ingradient_pl.finetuning.trained_cases import TrainedOn
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.checkpoint_file import OURS
-from ingradient_pl.nnunet.model import read_nnunet
-from ingradient_pl.short_repr import short_repr
+from ingradient_pl.inference.checkpoint import CheckpointError, Model
+from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
+from ingradient_pl.nnunet.checkpoint import read_state_dicts
+from ingradient_pl.nnunet.model import FINAL, read_nnunet
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.task import Task
 
 LAST = Path("checkpoints") / "last.ckpt"
-FOLD = "fold_"
+FOLD, PLANS, SPLITS = "fold_", "plans.json", "splits_final.json"
 Folds = Literal["first", "mean"]
-
-
-class Source(NamedTuple):
-    """Weights to start from, with what they mean and whom they know.
-
-    Args:
-        network: The trained network.
-        weights: Its tensors by our names; the mean over folds, where asked.
-        task: What its channels and outputs mean.
-        origin: Where it was read from.
-        inputs: Name of each input channel; in a cascade, those of the previous stage come last.
-        split: Who trained and who validated; None where the file does not tell.
-        trained: The cases that it was trained on, one entry a data set, its own source's included; empty
-            where the file does not tell.
-    """
-
-    network: nn.Module
-    weights: Mapping[str, Tensor]
-    task: Task
-    origin: str
-    inputs: tuple[str, ...]
-    split: Split | None = None
-    trained: tuple[TrainedOn, ...] = ()
-
-    def __repr__(self) -> str:
-        return short_repr(self)
 
 
 def read_weights(path: Path, folds: Folds = "first", trusted: Sequence[str] = TRUSTED) -> Source:
     """Open what training starts from.
 
     Args:
-        path: A checkpoint of ours, the folder of a run, or of a model of nnU-Net, or of one of its folds
-            (``MODEL/fold_1``).
+        path: A checkpoint of ours or the folder of a run; a model folder of nnU-Net, one of its folds
+            (``MODEL/fold_1``) or the file in one; an encoder that nnssl trained (the folder, its weights or
+            its ``adaptation_plan.json``); or plain weights (``.pt``, ``.pth``, ``.safetensors``).
         folds: Where it holds several networks: the ``first`` one, or the ``mean`` of their weights.
         trusted: Packages whose classes a checkpoint may name.
 
     Raises:
         CheckpointError: If it is none of these, is damaged, or holds what could run as a program.
     """
+    check_address(path)
     path = Path(path)
     file = path / LAST if (path / LAST).is_file() else path
     with torch.random.fork_rng(devices=[]):  # networks are initialised before they are filled
-        if file.is_dir():
-            return _source(_read_folder(file), folds, {})
-        model = checkpoint.read(file, trusted)
-        return _source(model, folds, checkpoint.read_content(file)[OURS])
+        return _read_folder(file, folds) if file.is_dir() else _read_file(file, folds, trusted)
 
 
-def _read_folder(folder: Path) -> Model:
-    """Read a model folder of nnU-Net, or the one fold of it that is named."""
-    if folder.name.startswith(FOLD) and not (folder / "plans.json").is_file():
-        return read_nnunet(folder.parent, [folder.name])
-    return read_nnunet(folder)
+def _read_folder(folder: Path, folds: Folds) -> Source:
+    """Read a model folder of nnU-Net or the one fold of it that is named, or an encoder with its plan."""
+    if (folder / PLANS).is_file():
+        return _read_folds(folder, None, FINAL, folds)
+    if folder.name.startswith(FOLD):
+        return _read_folds(folder.parent, [folder.name], FINAL, folds)
+    if (folder / ADAPTATION).is_file():
+        return read_encoder(folder)
+    raise CheckpointError(
+        f"{folder} is not a folder to start from: it holds neither {LAST} (a run), nor {PLANS} (a model of "
+        f"nnU-Net, TRAINER__PLANS__CONFIGURATION), nor {ADAPTATION} (an encoder of nnssl)."
+    )
+
+
+def _read_file(file: Path, folds: Folds, trusted: Sequence[str]) -> Source:
+    """Read a file by what lies beside it and what it holds."""
+    if file.suffix == SAFETENSORS:
+        return read_plain_weights(file)
+    if file.name.endswith(".json"):
+        return read_encoder(file.parent, plan=file)
+    if file.parent.name.startswith(FOLD) and (file.parent.parent / PLANS).is_file():
+        return _read_folds(file.parent.parent, [file.parent.name], file.name, folds)
+    if (file.parent / ADAPTATION).is_file():
+        return read_encoder(file.parent, weights=file)
+    try:
+        found = load(file, mmap=True)
+    except CheckpointError as error:  # it may still be weights with settings that torch does not take
+        return _read_other(file, error)
+    if is_ours(found):
+        return _source(checkpoint.read(file, trusted), folds, found[OURS])
+    return _read_other(file)
+
+
+def _read_other(file: Path, reason: CheckpointError | None = None) -> Source:
+    """Read weights that another program wrote: an encoder that brings its plan along, or names alone."""
+    try:
+        found = read_state_dicts(file)
+    except CheckpointError as error:
+        raise (reason or error) from error
+    return read_encoder(file.parent, weights=file) if EMBEDDED in found.plain else read_plain_weights(file)
+
+
+def _read_folds(folder: Path, names: Sequence[str] | None, file: str, folds: Folds) -> Source:
+    """Read folds of nnU-Net; who trained them is known where its division lies beside them."""
+    model = read_nnunet(folder, names, file)
+    fold = sorted(one.name for one in folder.glob(f"{FOLD}*") if names is None or one.name in names)
+    used = fold if folds == "mean" else fold[:1]
+    source = _source(model, folds, {})
+    data = str(model.plan.notes.get("data_set") or model.task.name)
+    splits = _read_splits(folder, used)
+    trained = tuple(TrainedOn(split.train, data) for split in splits)
+    return source._replace(split=splits[0] if len(splits) == 1 else None, trained=trained)
+
+
+def _read_splits(folder: Path, folds: Sequence[str]) -> list[Split]:
+    """Give the division of each fold by nnU-Net's ``splits_final.json``; none where there is none."""
+    file = folder / SPLITS
+    numbers = [int(fold.removeprefix(FOLD)) for fold in folds if fold.removeprefix(FOLD).isdigit()]
+    if not file.is_file() or len(numbers) < len(folds):
+        return []
+    try:
+        found = read_splits(file)
+        return [found[number] for number in numbers]
+    except (ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"{file} does not tell who trained {', '.join(folds)} ({error}). Correct it, or take it away: "
+            "then it is not known who trained."
+        ) from error
 
 
 def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
@@ -91,6 +129,7 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
         inputs=(*model.task.channels, *(f"previous stage: {value}" for value in before)),
         split=split,
         trained=(*own, *earlier),
+        plan=SourcePlan.of(model.plan),
     )
 
 

@@ -60,7 +60,7 @@ def read_content(path: Path) -> Mapping[str, Any]:
         CheckpointError: If it is none of ours, or damaged.
     """
     found = load(path, mmap=True)
-    if not _is_ours(found):
+    if not is_ours(found):
         raise CheckpointError(
             f"{path} is a PyTorch file, but no checkpoint of ingradient: it lacks the entry '{OURS}' with "
             "plan and task. Take one that ingradient-train wrote, or bring a model along with import-nnunet."
@@ -228,10 +228,15 @@ def _crc(file: IO[bytes], begin: int, end: int, found: int) -> int:
     return found
 
 
-def _is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
+def is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether what a file of PyTorch holds is a checkpoint of this package.
+
+    Args:
+        found: What :func:`load` gave.
+    """
     if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
         return False
-    return PREVIOUS not in found or _is_ours(found[PREVIOUS])
+    return PREVIOUS not in found or is_ours(found[PREVIOUS])
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

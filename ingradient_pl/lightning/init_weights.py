@@ -11,7 +11,9 @@ from torch import nn
 
 from ingradient_pl.datasets.resumed_split import resume_split
 from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
-from ingradient_pl.finetuning.source import Folds, Source, read_weights
+from ingradient_pl.finetuning.names import read_names
+from ingradient_pl.finetuning.source import Folds, read_weights
+from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.finetuning.trained_cases import TrainedOn, check_unseen
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
@@ -27,12 +29,14 @@ class InitWeights:
     """Start a run from trained weights.
 
     Args:
-        path: Checkpoint of ours, folder of a run or of a model of nnU-Net, or of one of its folds.
+        path: Checkpoint of ours or folder of a run; folder of a model of nnU-Net or of one of its folds; an
+            encoder of nnssl; or plain weights.
         at_least: Share of the network's parameters, in [0, 1], that must come from it.
         folds: Of a model with several folds, the ``first`` or the ``mean`` of their weights.
         split: Whose division of the cases holds: the config's ``own``, or the ``source``'s for all cases it
             knew, the others divided by the config's.
         trusted: Packages whose classes a checkpoint may name.
+        mapping: For plain weights, a YAML file of lines ``ours: theirs``; None finds what is certain.
 
     Raises:
         UsageError: If the share is no share, or ``folds`` or ``split`` none of its words.
@@ -43,6 +47,7 @@ class InitWeights:
     folds: Folds = "first"
     split: Literal["own", "source"] = "own"
     trusted: Sequence[str] = TRUSTED
+    mapping: Path | None = None
 
     def __post_init__(self) -> None:
         share = isinstance(self.at_least, (int, float)) and not isinstance(self.at_least, bool)
@@ -73,11 +78,12 @@ class InitWeights:
                 "init_from= matches channels and labels by name, which a SegmentationData tells; data is a "
                 f"{type(data).__name__}. Load the weights in a module of your own."
             )
+        rules = None if self.mapping is None else read_names(self.mapping)
         source = read_weights(self.path, self.folds, self.trusted)
         self._divide(source, data)
         trained = check_cases(source, data)
         network = cast(nn.Module, module.network)
-        mapping = map_weights(network, source, data.task)
+        mapping = map_weights(network, source, data.task, rules)
         if RANK.rank == 0:
             mapping.write(run / TABLE)
         for warning in mapping.warnings:

@@ -1,4 +1,4 @@
-"""Reads the checkpoint of an nnU-Net without running what its pickle asks for."""
+"""Reads checkpoints of nnU-Net, and any file of PyTorch's, without running what their pickles ask for."""
 
 import collections
 import io
@@ -56,17 +56,10 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: is the fold trained to its end?")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is not a PyTorch checkpoint, or was cut short while being copied.")
-    with zipfile.ZipFile(path) as archive:
-        content = _content(path, archive)
-        if not isinstance(content, Mapping) or not isinstance(content.get(WEIGHTS), Mapping):
-            raise CheckpointError(f"{path} is not a checkpoint of nnU-Net: it has no '{WEIGHTS}'.")
-        named = {name: value for name, value in content[WEIGHTS].items() if isinstance(value, _Tensor)}
-        try:
-            weights = {str(name): value.read(archive) for name, value in named.items()}
-        except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
+    found = read_state_dicts(path)
+    if WEIGHTS not in found.weights:
+        raise CheckpointError(f"{path} is not a checkpoint of nnU-Net: it has no '{WEIGHTS}'.")
+    weights, content = found.weights[WEIGHTS], found.plain
     settings = content.get("init_args")
     mirror = content.get("inference_allowed_mirroring_axes")
     return NnunetCheckpoint(
@@ -75,6 +68,57 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
         settings.get("configuration") if isinstance(settings, Mapping) else None,
         str(content.get("trainer_name", "")),
     )
+
+
+class StateDicts(NamedTuple):
+    """What a file of PyTorch holds.
+
+    Args:
+        weights: Tensors by name, for each entry that names tensors; of the file itself under an empty name.
+        plain: All else of its first level.
+    """
+
+    weights: dict[str, dict[str, Tensor]]
+    plain: dict[str, Any]
+
+
+def read_state_dicts(path: Path) -> StateDicts:
+    """Read the weights that a file of PyTorch names, whoever wrote it, and run nothing of it.
+
+    Args:
+        path: The file. What an optimiser remembers is not read.
+
+    Raises:
+        CheckpointError: If it is not such a file, is damaged, or asks for more than tensors and plain values.
+    """
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint, or was cut short while being copied.")
+    with zipfile.ZipFile(path) as archive:
+        content = _content(path, archive)
+        if not isinstance(content, Mapping):
+            raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by their names.")
+        entries = {str(name): value for name, value in content.items()}
+        named = {"": entries, **{name: one for name, one in entries.items() if isinstance(one, Mapping)}}
+        try:
+            read = {name: _read_tensors(entry, archive) for name, entry in named.items()}
+        except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+    plain = {
+        name: value
+        for name, value in entries.items()
+        if not read.get(name) and not isinstance(value, _Tensor)
+    }
+    return StateDicts({name: weights for name, weights in read.items() if weights}, plain)
+
+
+def _read_tensors(entry: Mapping[Any, Any], archive: zipfile.ZipFile) -> dict[str, Tensor]:
+    """Read the tensors of a mapping; one that has several names is read once."""
+    known: dict[Any, Tensor] = {}
+    named = {str(name): value for name, value in entry.items() if isinstance(value, _Tensor)}
+    for value in named.values():
+        if value.key not in known:
+            known[value.key] = value.read(archive)
+    return {name: known[value.key] for name, value in named.items()}
 
 
 class _Storage(NamedTuple):
@@ -98,6 +142,10 @@ class _Tensor(NamedTuple):
     offset: int
     size: Sequence[int]
     stride: Sequence[int]
+
+    @property
+    def key(self) -> Any:
+        return self.storage.entry, self.offset, tuple(self.size), tuple(self.stride)
 
     def read(self, archive: zipfile.ZipFile) -> Tensor:
         return (
@@ -209,6 +257,7 @@ def _content(path: Path, archive: zipfile.ZipFile) -> Any:
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(
             f"{path} holds more than tensors, numbers and containers, or is damaged ({error}): not run. "
-            "If you trust its author, open it with torch.load, keep 'network_weights', 'init_args', "
-            "'trainer_name' and 'inference_allowed_mirroring_axes' as plain values, and save it again."
+            "If you trust its author, open it with torch.load, keep the weights (of nnU-Net's: "
+            "'network_weights', 'init_args', 'trainer_name' and 'inference_allowed_mirroring_axes') as "
+            "tensors and plain values, and save it again."
         ) from error

@@ -76,7 +76,7 @@ def _inherit(configurations: Mapping[str, Any], name: str, seen: tuple[str, ...]
 
 
 def _plan(name: str, entries: Mapping[str, Any], whole: Mapping[str, Any], task: Task) -> Plan:
-    network = _network(entries)
+    network = read_architecture(entries)
     edges = tuple(map(int, entries["patch_size"]))
     shape = Topology(edges, _rows(network["strides"]), _rows(network["kernel_sizes"])).within(AXES)
     kept = [None] * (AXES - len(edges))
@@ -131,8 +131,19 @@ def _normalisation(
     )
 
 
-def _network(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the network's arguments, whichever of its two formats the file has."""
+def read_architecture(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the network's arguments, whichever of its two formats the file has.
+
+    Args:
+        entries: Of a configuration: ``architecture`` and ``patch_size``, or what nnU-Net up to 2.3 wrote.
+
+    Returns:
+        nnU-Net's arguments, with ``residual`` and ``blocks`` beside them.
+
+    Raises:
+        KeyError: If an entry is missing.
+        ValueError: If it is a network that this package does not build.
+    """
     if "architecture" not in entries:
         return _older_network(entries)
     kind = entries["architecture"]["network_class_name"].rpartition(".")[2]

@@ -29,7 +29,7 @@ def nnunet_weights(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Te
     Raises:
         ValueError: If a weight is missing or has another shape than the plan says.
     """
-    known = {_unwrap(name): weight for name, weight in weights.items()}
+    known = {unwrap(name): weight for name, weight in weights.items()}
     wanted = network.state_dict()
     found: dict[str, Tensor] = {}
     for ours, theirs in nnunet_names(network):
@@ -107,7 +107,15 @@ def nnunet_names(network: UNet) -> Iterator[tuple[str, str]]:
         yield from _both(f"heads.{s}", f"decoder.seg_layers.{last - s}")
 
 
-def _unwrap(name: str) -> str:
+def unwrap(name: str) -> str:
+    """Give the name of a tensor without what distributed training and compilation put before it.
+
+    >>> unwrap("module._orig_mod.encoder.stem.convs.0.conv.weight")
+    'encoder.stem.convs.0.conv.weight'
+
+    Args:
+        name: As the file has it.
+    """
     for prefix in WRAPPED:
         name = name.removeprefix(prefix)
     return name
