@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from ingradient_pl.planning.plan_yaml import write_plan as write_plan
     from ingradient_pl.planning.planner import Planner as Planner
     from ingradient_pl.store.case_store import CaseStore as CaseStore
+    from ingradient_pl.store.case_volumes import CaseVolumes as CaseVolumes
+    from ingradient_pl.store.case_volumes import write_volume as write_volume
     from ingradient_pl.task import Task as Task
     from ingradient_pl.transforms.augment import Augment as Augment
     from ingradient_pl.transforms.patch import Batch as Batch
@@ -75,6 +77,7 @@ __all__, __getattr__, __dir__ = attach(
         "Batch": "transforms.patch",
         "Box": "geometry",
         "CaseStore": "store.case_store",
+        "CaseVolumes": "store.case_volumes",
         "DeepSupervision": "losses.deep_supervision",
         "DiceCE": "losses.dice_ce",
         "Evaluation": "metrics.evaluation",
@@ -114,6 +117,7 @@ __all__, __getattr__, __dir__ = attach(
         "train": "cli.python_run",
         "unet": "planning.constructors",
         "write_plan": "planning.plan_yaml",
+        "write_volume": "store.case_volumes",
     },
     RETIRED,
 )

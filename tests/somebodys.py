@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from ingradient_pl.transforms.normalise import Normaliser
 
@@ -22,3 +24,17 @@ class Net(nn.Sequential):
 @dataclass(frozen=True)
 class Halved(Normaliser):
     """Intensities divided by two."""
+
+
+class AskingLoss(nn.Module):
+    """Cross entropy that is given the further volume of each case, and remembers its largest number."""
+
+    ignore, regions = None, None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("largest", torch.zeros(()))
+
+    def forward(self, pyramid: list[Tensor], label: Tensor, extra: Tensor) -> Tensor:
+        self.largest = torch.maximum(self.largest, extra.max())
+        return functional.cross_entropy(pyramid[0], label.long())

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
 from ingradient_pl.cli.overrides import quote_paths, with_plans
 
@@ -37,6 +38,7 @@ def convert_config(
     told = quote_paths([f"store={store}", f"plan={plan}", *(overrides or ()), f"hydra.run.dir={run_dir}"])
     with TemporaryDirectory() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
         config = compose("train", with_plans(told, Path(folder)))
+        set_network_inputs(config)
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)
     trainer = {

@@ -13,7 +13,10 @@ from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
 
-PATHS = ("store", "source", "data.store", "data.split.file", "resume", "init_from", "init_mapping")
+PATHS = (
+    *("store", "source", "data.store", "data.split.file", "resume", "init_from", "init_mapping"),
+    *("data.extra", "data.previous"),
+)
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 TRAINER = "trainer."
 """Keys of Lightning's Trainer: any of its arguments, whether the config names it or not."""

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.loggers import make_loggers
+from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.init_weights import InitWeights
@@ -39,6 +40,7 @@ def train(config: DictConfig) -> float:
     if config.resume == str(run / LAST) and is_finished(run, config.epochs):
         return _report_finished(run, config)
     init = read_init(config)
+    set_network_inputs(config)
     seed_everything(config.seed)
     data = instantiate(config.data)
     module = instantiate(config.module)

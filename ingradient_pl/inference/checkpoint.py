@@ -157,18 +157,22 @@ def write(
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     mirrored = _mirror_axes(plan) if mirror is None else mirror
     model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
-    write_content(Path(path), _stage(model))
+    write_content(Path(path), describe_stage(model))
 
 
-def _stage(model: Model) -> dict[str, Any]:
-    """Give all that a checkpoint holds of a model, and under 'previous' the same of the stage before it."""
+def describe_stage(model: Model) -> dict[str, Any]:
+    """Give all that a checkpoint holds of a model, and under 'previous' the same of the stage before it.
+
+    Args:
+        model: With its networks.
+    """
     weights = {
         f"{_prefix(fold)}{name}": value
         for fold, network in enumerate(model.networks)
         for name, value in network.state_dict().items()
     }
     described = read_description(model.networks, model.plan, model.task, model.validation, model.mirror)
-    before = {} if model.previous is None else {PREVIOUS: _stage(model.previous)}
+    before = {} if model.previous is None else {PREVIOUS: describe_stage(model.previous)}
     return {"state_dict": weights, **described, **before}
 
 

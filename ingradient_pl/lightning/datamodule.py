@@ -12,6 +12,8 @@ from typing_extensions import override
 from ingradient_pl.datasets.resumed_split import resume_split
 from ingradient_pl.datasets.splits import Fold, Split
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
+from ingradient_pl.lightning.data_agreement import check_agreement, number_classes
+from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
 from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
@@ -26,11 +28,12 @@ from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
 from ingradient_pl.transforms.prepare_batch import Prepare
+from ingradient_pl.transforms.previous_stage import PreviousStageAugment
 from ingradient_pl.transforms.resident_cases import ResidentCases
 
-FIRST_FOLD = Fold()
 CHECKED = 2
 """Patches whose preparation on an accelerator is compared with the host's when a run starts."""
+FIRST_FOLD, NNUNET_PREVIOUS = Fold(), PreviousStageAugment()
 SPLIT = "split"
 """Where the data module's state in a checkpoint says who trained and who validated."""
 
@@ -46,15 +49,20 @@ class SegmentationData(pl.LightningDataModule):
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
-            workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
+        workers: Processes that read, for each rank; 0 reads in the training process; None takes the cores
             that there are but one, shared among a machine's ranks, from 2 to 8. The patches are the same.
-            label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
+        label_order: Of the interpolation of labels: 1 linear, 0 the nearest voxel's.
         resident: Whether the training cases stay in the device's memory, where patches are cut: ``auto`` on a
             CUDA device, True anywhere, each where they fit, and False nowhere.
         resident_share: Of a CUDA device's free memory that they may take, in [0, 1].
+        extra: Folder of further volumes, one for each case, as :func:`ingradient_pl.write_volume` writes
+            them: a batch then brings them along as ``batch.extra``. Cases are read from the store then.
+        previous: In a cascade, the folder with the previous stage's segmentations and its model.
+        previous_augment: How these are changed at random in training; None leaves them.
 
     Raises:
-        ValueError: If ``resident`` is none of these, the share is no share, or the plan is for another store.
+        ValueError: If ``resident`` is none of these, the share is no share, the plan is for another store, or
+            further volumes do not fit plan, store or each other.
     """
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
@@ -70,6 +78,9 @@ class SegmentationData(pl.LightningDataModule):
         label_order: int = 1,
         resident: bool | str = "auto",  # noqa: FBT001 (a key of the config)
         resident_share: float = SHARE,
+        extra: str | None = None,
+        previous: str | None = None,
+        previous_augment: PreviousStageAugment | None = NNUNET_PREVIOUS,
     ) -> None:
         super().__init__()
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
@@ -88,8 +99,11 @@ class SegmentationData(pl.LightningDataModule):
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
         self.loader: PatchLoader | None = None
         self.resume_position: dict[str, int] = {}
-        _check_agreement(plan, self.store)
-        self.draws = _number_classes(draws, self.task).of(plan)
+        check_agreement(plan, self.store)
+        self.draws = number_classes(draws, self.task).of(plan)
+        names = {*self.split.train, *self.split.validation}
+        found = FurtherFolders(extra, previous, previous_augment, self.draws.seed)
+        self.further: FurtherVolumes | None = found.open(self.store, plan, names)
 
     @override
     def __repr__(self) -> str:
@@ -102,6 +116,11 @@ class SegmentationData(pl.LightningDataModule):
                 "plan": self.plan,
             },
         )
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the network's input: the image's and, in a cascade, one for each label."""
+        return self.plan.channels + (0 if self.further is None else len(self.further.values))
 
     @property
     def batches(self) -> int:
@@ -182,7 +201,9 @@ class SegmentationData(pl.LightningDataModule):
         prepared: Batch = self.prepare(batch)
         if self.trainer.training:
             prepared = self.augment(prepared)
-        return prepared
+        if self.further is None:
+            return prepared
+        return self.further.finish(prepared, training=self.trainer.training)
 
     def check_preparation(self, device: torch.device) -> None:
         """Compare how a device and the host prepare the first patches of the run.
@@ -223,7 +244,8 @@ class SegmentationData(pl.LightningDataModule):
                 f"Choose a multiple: plan.batch_size={-(-draws.batch_size // ranks) * ranks}"
             )
         layout = None if resident is None else resident.layout
-        patches = CasePatches(self.store, self.plan, draws, names, layout)
+        extra = None if self.further is None else self.further.reader(training=not repeated)
+        patches = CasePatches(self.store, self.plan, draws, names, layout, extra)
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
         augment = None if repeated else self.augment.draw  # what validates is left as it is
         pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment, layout)
@@ -233,7 +255,13 @@ class SegmentationData(pl.LightningDataModule):
     def _keep_resident(self) -> ResidentCases | None:
         """Give the training cases in the device's memory; None, and why, where they do not stay there."""
         device = self._device()
-        if self.resident is False or (self.resident == "auto" and device.type != "cuda"):
+        if self.further is not None and self.resident is True:
+            tell("data.resident=true: cases with further volumes are read from the store all the same.")
+        if (
+            self.further is not None
+            or self.resident is False
+            or (self.resident == "auto" and device.type != "cuda")
+        ):
             return None
         bodies = any(normaliser.masked for normaliser in self.plan.normalisation)
         layout = plan_residence(self.store, self.split.train, bodies=bodies)
@@ -252,41 +280,3 @@ class SegmentationData(pl.LightningDataModule):
         """Give where batches are used: the host, where no trainer says otherwise."""
         strategy = getattr(self.trainer, "strategy", None)
         return torch.device("cpu") if strategy is None else strategy.root_device
-
-
-def _check_agreement(plan: Plan, store: CaseStore) -> None:
-    """Refuse a plan that was made for other channels, labels or axes than the store holds."""
-    task = store.task
-    if plan.orientation != store.orientation:
-        raise ValueError(
-            f"The plan is for cases in the orientation {plan.orientation}, the store holds them in "
-            f"{store.orientation}: the model would see other axes in prediction than in training. Plan for "
-            "this store (ingradient plan --store DIR --output plan.yaml), or prepare another with "
-            f"--orientation {plan.orientation}."
-        )
-    wanted, found = (plan.channels, plan.outputs), (len(task.channels), task.outputs)
-    if wanted != found:
-        raise ValueError(
-            f"The plan is for {wanted[0]} channels and {wanted[1]} outputs, the store holds {found[0]} "
-            f"channels ({', '.join(task.channels)}) and {found[1]} outputs ({', '.join(task.labels)}). "
-            "Plan for this store: ingradient plan --store DIR --output plan.yaml"
-        )
-
-
-def _number_classes(draws: TrainingDraws, task: Task) -> TrainingDraws:
-    """Give draws whose weights name classes as the store numbers them, not as files do.
-
-    Weights of classes that the task does not have are refused: none of them would ever be the centre.
-    """
-    known = task.in_files
-    unknown = sorted(set(draws.class_weights or ()) - set(known.values))
-    if unknown:
-        raise ValueError(
-            f"class_weights names {unknown}, which the labels do not hold; they are "
-            f"{list(known.foreground_values)}."
-        )
-    if draws.class_weights is None or task.integers is None:
-        return draws
-    numbers = {value: number for number, value in enumerate(task.integers)}
-    weights = {numbers[value]: weight for value, weight in draws.class_weights.items()}
-    return replace(draws, class_weights=weights)

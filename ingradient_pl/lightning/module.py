@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -23,18 +22,19 @@ from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_device
+from ingradient_pl.lightning.further_volumes import check_use, takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
+from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.precision import autocast_dtype, check_precision
+from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.annotation import is_partly_annotated
+from ingradient_pl.transforms.augment import BatchTransform
 from ingradient_pl.transforms.patch import Batch
-
-NETWORK = 5
-"""The stream of random numbers that is the network's; draws and augmentation have others."""
 
 
 class SegmentationModule(pl.LightningModule):
@@ -115,6 +115,8 @@ class SegmentationModule(pl.LightningModule):
         problem = "module.graph=false"
         if self.graph is not False:
             found = graph_problem(self.trainer, self.network, any_network=self.graph is True)
+            if takes_extra(self.loss):
+                found = "the loss takes the further volume of each case"
             if found is None:
                 self._graph = make_graph(self.trainer, self.network, self.loss)
                 return
@@ -129,7 +131,7 @@ class SegmentationModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self._replays = self._prepare_graph(batch)
         # Dropout depends on seed and patches alone, as these do: a resumed run drops what it would have
-        _seed_network(_mix_seed(self._seed, batch.numbers[0]), self.device)
+        seed_network(mix_seed(self._seed, batch.numbers[0]), self.device)
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
@@ -197,13 +199,14 @@ class SegmentationModule(pl.LightningModule):
         return self.scheduler(optimizer, **length)
 
     def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
-        return self.loss(pyramid, *_inputs(batch)[1:])
+        more = {"extra": batch.extra} if takes_extra(self.loss) else {}
+        return self.loss(pyramid, *_inputs(batch)[1:], **more)
 
     def _freeze_unused(self, data: SegmentationData) -> None:
         """Ask no gradient of weights that get none where several processes train: they would wait for it."""
         if self.trainer.world_size == 1 or not isinstance(self.network, ExternalNetwork):
             return
-        unused = freeze_unused(self.network, (2, data.plan.channels, *data.plan.patch))
+        unused = freeze_unused(self.network, (2, data.inputs, *data.plan.patch))
         if unused:
             rank_zero_warn(
                 f"The levels that are kept do not depend on {len(unused)} weights of the network "
@@ -219,7 +222,7 @@ class SegmentationModule(pl.LightningModule):
         devices = [self.device] if self.device.type == "cuda" else []
         data.check_preparation(self.device)
         with torch.random.fork_rng(devices):
-            image = torch.randn((batch, data.plan.channels, *data.plan.patch), device=self.device)
+            image = torch.randn((batch, data.inputs, *data.plan.patch), device=self.device)
             check_device(self.network, image, autocast_dtype(self.trainer.precision))
 
     def _prepare_graph(self, batch: Batch) -> bool:
@@ -278,32 +281,11 @@ def _inputs(batch: Batch) -> tuple[torch.Tensor, ...]:
     return batch.image, batch.label, *known
 
 
-def _seed_network(seed: int, device: torch.device) -> None:
-    """Seed what a network draws from on the host and on its device.
-
-    ``torch.manual_seed`` seeds every kind of device that torch knows, each step 0.1 to 1 ms of the host.
-    """
-    if device.type not in ("cpu", "cuda"):
-        torch.manual_seed(seed)
-        return
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-
-
-def _mix_seed(seed: int, number: int) -> int:
-    """Make a seed for all that is random in the network when a batch begins with patch ``number``."""
-    return int(np.random.SeedSequence([seed, number, NETWORK]).generate_state(1, np.uint64)[0])
-
-
 def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
     """Refuse before the first step what would be wrong, or not be of use, after the last."""
-    previous = data.plan.previous_stage
-    if previous is not None:
-        raise ValueError(
-            f"The plan is the second stage of a cascade, which sees the segmentation of '{previous}', and "
-            "this version cannot train it. Train the configuration 3d_fullres "
-            "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
-        )
     check_loss(loss, data.task, partly=is_partly_annotated(data.store.cases.values()))
+    whole = any(isinstance(change, BatchTransform) for change in data.augment.transforms)
+    remark = check_use(loss, data.further, data.plan, otherwise=whole)
+    if remark is not None:
+        tell(remark)
     LabelDecoder.of(data.task)  # what is trained must be written one day

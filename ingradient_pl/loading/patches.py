@@ -1,15 +1,17 @@
 """Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, SequentialSampler, Subset
 from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import override
 
 from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.geometry import Box
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.annotation import is_partly_annotated
@@ -22,6 +24,9 @@ from ingradient_pl.transforms.resident_cases import ResidentCases, ResidentLayou
 
 CPU = torch.device("cpu")
 
+ExtraReader = Callable[[str, Box, int], NDArray[Any]]
+"""Reads a box of a case's further volume for the patch of a number: case, box and number are given."""
+
 
 class CasePatches(Dataset[Patch]):
     """Patch ``number`` of the run, drawn and read on demand.
@@ -32,6 +37,7 @@ class CasePatches(Dataset[Patch]):
         draws: Which box of which case a number means.
         names: The cases that may be drawn; :func:`torch.utils.data.random_split` divides a list of them.
         resident: Where cases lie on the device, if patches are cut there: then no voxel is read here.
+        extra: A further volume of each case, which goes along with its label; None where there is none.
 
     Its length is a round: the patches after which each case has come once in as many batches. Numbers beyond
     are patches as well.
@@ -44,8 +50,9 @@ class CasePatches(Dataset[Patch]):
         draws: TrainingDraws,
         names: Iterable[str] | Subset[str],
         resident: ResidentLayout | None = None,
+        extra: ExtraReader | None = None,
     ) -> None:
-        self.resident = resident
+        self.resident, self.extra = resident, extra
         self.store, self.plan, self.draws = store, plan, draws.of(plan)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
         self.candidates = [
@@ -68,8 +75,10 @@ class CasePatches(Dataset[Patch]):
         voxels = self.store.read(draw.case, image_box, label=label_box, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
+        extra = None if self.extra is None else torch.from_numpy(self.extra(draw.case, label_box, number))
         terms, known = self._terms(draw.case), self._known(draw.case)
-        return Patch(draw.case, number, image, label, found.start, body, terms, sampling, known=known)
+        made = Patch(draw.case, number, image, label, found.start, body, terms, sampling, known=known)
+        return made._replace(extra=extra)
 
     def _elsewhere(self, number: int, case: str, found: PatchSampling, resident: ResidentLayout) -> Patch:
         """Give a patch without voxels: its shapes, and which box of the case it is."""

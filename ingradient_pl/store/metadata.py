@@ -52,16 +52,36 @@ def read_dataset(path: Path) -> dict[str, Any]:
 def encode(plain: dict[str, Any]) -> bytes:
     """Give what stands in a file for a description: plain values, and their check sum."""
     told = json.loads(json.dumps(plain))  # as it will be read: keys are text, tuples lists
-    return json.dumps({**told, SUM: _sum(told)}, indent=2).encode()
+    return json.dumps({**told, SUM: sum_plain(told)}, indent=2).encode()
 
 
-def _sum(plain: dict[str, Any]) -> int:
+def decode(content: bytes) -> dict[str, Any]:
+    """Give the plain values of a description that :func:`encode` wrote.
+
+    Args:
+        content: Of the file.
+
+    Raises:
+        ValueError: If it is not one, or its check sum differs.
+    """
+    plain: dict[str, Any] = json.loads(content)
+    if not isinstance(plain, dict) or not _agrees(plain):
+        raise ValueError("its check sum differs")
+    return plain
+
+
+def sum_plain(plain: dict[str, Any]) -> int:
+    """Give the check sum of plain values, whatever the order of their keys.
+
+    Args:
+        plain: What JSON can hold; an entry that is a check sum already is left out.
+    """
     told = {key: value for key, value in plain.items() if key != SUM}
     return zlib.crc32(json.dumps(told, sort_keys=True).encode())
 
 
 def _agrees(plain: dict[str, Any]) -> bool:
-    return bool(plain.get(SUM) == _sum(plain))
+    return bool(plain.get(SUM) == sum_plain(plain))
 
 
 def coordinates_of(value: int) -> str:
@@ -76,9 +96,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         StoreError: If it cannot be read.
     """
     try:
-        plain: dict[str, Any] = json.loads((folder / CASE).read_bytes())
-        if not _agrees(plain):
-            raise ValueError("its check sum differs")
+        plain = decode((folder / CASE).read_bytes())
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(
             f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). {describe_cure(error, folder)}"

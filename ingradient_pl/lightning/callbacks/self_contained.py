@@ -6,13 +6,16 @@ import pytorch_lightning as pl
 from torch import nn
 from typing_extensions import override
 
-from ingradient_pl.inference.checkpoint import read_description
+from ingradient_pl.inference.checkpoint import describe_stage, read_description
+from ingradient_pl.inference.checkpoint_file import PREVIOUS
 from ingradient_pl.lightning.checkpoint_io import use_whole_files
 from ingradient_pl.lightning.datamodule import SegmentationData
 
 
 class SelfContained(pl.Callback):
     """Write into each checkpoint what network, plan and task it belongs to, as plain values; write it whole.
+
+    That of a cascade holds the stages before as well, with their weights.
 
     A network without a recipe trains all the same; its checkpoint then says so when it is asked to predict.
     """
@@ -29,3 +32,5 @@ class SelfContained(pl.Callback):
         if isinstance(data, SegmentationData):
             network = cast(nn.Module, pl_module.network)
             checkpoint.update(read_description(network, data.plan, data.task, data.split.kept, data.mirrored))
+            if data.further is not None and data.further.model is not None:
+                checkpoint[PREVIOUS] = describe_stage(data.further.model)

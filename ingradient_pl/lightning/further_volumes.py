@@ -1,0 +1,220 @@
+"""The volume that goes along with each case of a run: what it is, and what the network sees of it."""
+
+import inspect
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ingradient_pl.files import replace_file
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, write
+from ingradient_pl.loading.volume_reader import VolumeReader
+from ingradient_pl.plain_values import read_json
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.case_volumes import INTEGERS, CaseVolumes
+from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.previous_stage import PreviousStageAugment, append_one_hot, change_labels
+
+MODEL, PREVIOUS = "model.ckpt", "previous.json"
+"""In a folder of a previous stage's segmentations: the model that makes them of new cases, and their
+labels."""
+
+
+@dataclass(frozen=True)
+class FurtherVolumes:
+    """A further volume of each case; in a cascade the segmentation of the stage before.
+
+    Args:
+        volumes: Of all cases that train or validate.
+        model: Of the stage before; None where the volumes are something else.
+        augment: How its segmentations are changed in training; None leaves them.
+        seed: The run's.
+    """
+
+    volumes: CaseVolumes
+    model: Model | None = None
+    augment: PreviousStageAugment | None = None
+    seed: int = 0
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Integers of the labels that become input channels; none where nothing does."""
+        return () if self.model is None else tuple(self.model.task.in_files.foreground_values)
+
+    def reader(self, *, training: bool) -> VolumeReader:
+        """Give what reads a patch's part.
+
+        Args:
+            training: Whether it may be changed at random.
+        """
+        if self.model is None or not training:
+            return VolumeReader(self.volumes)
+        return VolumeReader(self.volumes, self.augment, self.values, self.seed)
+
+    def finish(self, batch: Batch, *, training: bool) -> Batch:
+        """Give a batch as the network is given it: in a cascade with the stage before as further channels.
+
+        Args:
+            batch: Prepared and, in training, augmented.
+            training: Whether the stage before is changed at random.
+        """
+        if self.model is None or batch.extra is None:
+            return batch
+        if training and self.augment is not None:
+            operations = self.augment.draw_operations(batch.numbers, self.values, self.seed)
+            batch = batch._replace(extra=change_labels(batch.extra, operations))
+        return append_one_hot(batch, self.values)
+
+
+@dataclass(frozen=True)
+class FurtherFolders:
+    """What a config says of further volumes.
+
+    Args:
+        extra: Folder that :func:`ingradient_pl.write_volume` wrote into; None for none.
+        previous: In a cascade, such a folder with the previous stage's segmentations, into which
+            :func:`write_previous` wrote its model; None for none.
+        augment: How these are changed in training; None leaves them.
+        seed: The run's.
+    """
+
+    extra: str | None
+    previous: str | None
+    augment: PreviousStageAugment | None
+    seed: int
+
+    def open(self, store: CaseStore, plan: Plan, names: Iterable[str]) -> FurtherVolumes | None:
+        """Open the volumes of a run's cases; None where there are none.
+
+        Args:
+            store: With the cases.
+            plan: Of the run.
+            names: Cases that train or validate.
+
+        Raises:
+            StoreError: If a case has none, one for other voxels, or one with other labels than the task.
+            ValueError: If the plan sees no previous stage, or another, or both kinds of volumes are named.
+        """
+        if self.previous is None:
+            return None if self.extra is None else FurtherVolumes(_open(self.extra, store, names))
+        if self.extra is not None:
+            raise ValueError(
+                f"data.extra={self.extra} and data.previous={self.previous}: a case carries one further "
+                "volume. Give one of the two."
+            )
+        model = _read_model(self.previous, store, plan)
+        values = {0, *model.task.in_files.foreground_values}
+        volumes = _open(self.previous, store, names, values)
+        return FurtherVolumes(volumes, model, self.augment, self.seed)
+
+
+def _open(
+    folder: str, store: CaseStore, names: Iterable[str], values: Collection[int] | None = None
+) -> CaseVolumes:
+    volumes = CaseVolumes(folder, store)
+    if values is not None and volumes.kind != INTEGERS:
+        raise StoreError(f"{folder} holds {volumes.kind}; a previous stage's segmentations are integers.")
+    volumes.check(names, values)
+    return volumes
+
+
+def _read_model(folder: str, store: CaseStore, plan: Plan) -> Model:
+    """Read the model of the stage before, and hold it against the stage that sees its segmentations."""
+    if plan.previous_stage is None:
+        raise ValueError(
+            f"data.previous={folder} brings the segmentations of a previous stage, but the plan sees the "
+            "image alone. Take the plan of a second stage (ingradient plan --configuration "
+            "3d_cascade_fullres), or leave data.previous out."
+        )
+    try:
+        model = read(Path(folder) / MODEL)
+        Model([], plan, store.task, "this run", ()).after(model)
+    except CheckpointError as error:
+        raise ValueError(f"data.previous={folder} cannot be the stage before: {error}") from error
+    found = model.plan.notes.get("configuration", plan.previous_stage)
+    if found != plan.previous_stage:
+        raise ValueError(
+            f"The plan sees the segmentation of '{plan.previous_stage}', but data.previous={folder} is of "
+            f"'{found}'. Take that of the right stage, or set plan.previous_stage={found}."
+        )
+    return model
+
+
+def takes_extra(loss: nn.Module) -> bool:
+    """Tell whether a loss asks for the further volume: its ``forward`` has an argument ``extra``.
+
+    Args:
+        loss: Called with the pyramid of logits and the label.
+    """
+    return "extra" in inspect.signature(loss.forward).parameters
+
+
+def check_use(loss: nn.Module, further: FurtherVolumes | None, plan: Plan, *, otherwise: bool) -> str | None:
+    """Refuse a run that lacks its further volumes; give what to say where nothing seems to use them.
+
+    Args:
+        loss: Of the run.
+        further: What each case brings along; None for nothing.
+        plan: Of the run.
+        otherwise: Whether something else than the loss may use them.
+
+    Raises:
+        ValueError: If the loss or the plan asks for what is not there.
+    """
+    if plan.previous_stage is not None and (further is None or further.model is None):
+        raise ValueError(
+            "The plan is the second stage of a cascade, which sees the segmentation of "
+            f"'{plan.previous_stage}': name the folder of its segmentations and its model "
+            "(data.previous=DIR). To train without, take the configuration 3d_fullres "
+            "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
+        )
+    if takes_extra(loss) and further is None:
+        raise ValueError(
+            f"The loss {type(loss).__name__} takes an argument 'extra', and cases bring no further volume: "
+            "name their folder (data.extra=DIR), written by ingradient_pl.write_volume."
+        )
+    if further is None or further.model is not None or otherwise or takes_extra(loss):
+        return None
+    return (
+        f"Cases bring a further volume ({further.volumes.path}), and nothing here uses it: the forward of "
+        f"the loss {type(loss).__name__} has no argument 'extra', and no augmentation sees whole batches."
+    )
+
+
+def write_previous(folder: Path, model: Model) -> None:
+    """Write beside the segmentations of a stage the model that makes them of new cases.
+
+    Args:
+        folder: That :func:`ingradient_pl.write_volume` writes the segmentations into.
+        model: The stage, all its folds.
+    """
+    write(folder / MODEL, model.networks, model.plan, model.task, model.mirror, model.previous)
+    plain = {"values": list(model.task.in_files.foreground_values)}
+    replace_file(folder / PREVIOUS, json.dumps(plain).encode())
+
+
+def count_inputs(channels: int, previous: str | None) -> int:
+    """Give how many channels a network takes: the image's and, in a cascade, one for each label.
+
+    Args:
+        channels: Of the image.
+        previous: Folder with the previous stage's segmentations; None where there is none.
+
+    Raises:
+        ValueError: If the folder does not hold such segmentations.
+    """
+    if previous is None:
+        return channels
+    file = Path(previous) / PREVIOUS
+    if not file.is_file():
+        raise ValueError(
+            f"data.previous={previous} holds no previous stage's segmentations: {file} is missing. Name a "
+            "folder that holds a stage's segmentations and its model."
+        )
+    try:
+        return channels + len(read_json(file)["values"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} does not say which labels there are ({error}). Write it anew.") from error
