@@ -25,7 +25,11 @@ REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left behind in a folder; those still running keep theirs."""
+    """Remove what killed runs left behind in a folder; those still running keep theirs.
+
+    Args:
+        folder: Searched itself, not the folders in it.
+    """
     for entry in folder.glob(".unfinished@*@*@*"):
         if not _alive(entry):
             if entry.is_dir():
@@ -36,6 +40,10 @@ def remove_leftovers(folder: Path) -> None:
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that appears whole or not at all, in the place of an older one.
+
+    Args:
+        folder: Its parent must be there.
+        files: Content by file name.
 
     Raises:
         OSError: If the disk does not take it; nothing is left of it then.
@@ -92,6 +100,10 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all; its folder is made where there is none.
 
     A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to and stays what it is.
+
+    Args:
+        path: Replaced where it exists.
+        content: The whole file.
     """
     if is_special(path):
         with path.open("wb") as file:
@@ -102,7 +114,11 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path leads to a device, a pipe or a socket, or to one of the system's own links to them."""
+    """Whether a path leads to a device, a pipe or a socket, or to one of the system's own links to them.
+
+    Args:
+        path: It need not exist.
+    """
     parts = path.absolute().parts
     if parts[1:2] and parts[1] in SYSTEM and parts[1:3] != MEMORY:
         return True
@@ -110,7 +126,11 @@ def is_special(path: Path) -> bool:
 
 
 def remove_folder(folder: Path) -> None:
-    """Take a case out of the store at one stroke, then delete it; of a link only the link itself."""
+    """Take a case out of the store at one stroke, then delete it; of a link only the link itself.
+
+    Args:
+        folder: A folder or a link to one; nothing happens where it does not exist.
+    """
     aside = _unfinished_path(folder.with_name(f"old-{folder.name}"))
     try:
         folder.rename(aside)

@@ -26,12 +26,20 @@ class Console(logging.Handler):
 
 
 def say(text: object) -> None:
-    """Tell what was done or found."""
+    """Tell what was done or found.
+
+    Args:
+        text: A whole sentence; it goes to the log at level INFO.
+    """
     LOGGER.info("%s", text)
 
 
 def say_failure(text: object) -> None:
-    """Tell what could not be done; a command during which this was called ends with exit code 1."""
+    """Tell what could not be done; a command during which this was called ends with exit code 1.
+
+    Args:
+        text: What, why and what to do; it goes to the log at level ERROR.
+    """
     LOGGER.error("%s", text)
 
 

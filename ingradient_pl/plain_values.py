@@ -52,7 +52,11 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML of plain values; see :func:`read_yaml`."""
+    """Parse YAML of plain values; see :func:`read_yaml`.
+
+    Args:
+        text: YAML; merged mappings and a key that stands twice are refused.
+    """
     try:
         _check_nesting(text)
         value = yaml.load(text, _Loader)  # a loader derived from the safe one
@@ -82,7 +86,11 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON; see :func:`read_json`."""
+    """Parse JSON; see :func:`read_json`.
+
+    Args:
+        text: One JSON value.
+    """
     try:
         return json.loads(text, object_pairs_hook=_named_once)
     except RecursionError as error:
@@ -118,7 +126,12 @@ def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:
 
 
 def entries(plain: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every value that is not a container, with its dotted name."""
+    """Give every value that is not a container, with its dotted name.
+
+    Args:
+        plain: Nested mappings and lists; both may be empty, which gives nothing.
+        name: What the dotted names begin with.
+    """
     if isinstance(plain, Mapping):
         for key, value in plain.items():
             yield from entries(value, f"{name}.{key}".lstrip("."))
@@ -131,6 +144,9 @@ def entries(plain: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def is_worked_out(text: str) -> bool:
     """Whether OmegaConf would do more with a text than look up another entry.
+
+    Args:
+        text: A value of a config, before it is resolved.
 
     >>> is_worked_out("${plan.patch}"), is_worked_out("${oc.env:HOME}"), is_worked_out("${${a}:b}")
     (False, True, True)

@@ -49,7 +49,11 @@ def code_state() -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """Give the name of a device as its maker calls it."""
+    """Give the name of a device as its maker calls it.
+
+    Args:
+        device: Of a CPU the processor's name is given.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()

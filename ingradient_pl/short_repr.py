@@ -11,6 +11,9 @@ FEW = 3
 def short_repr(record: Any) -> str:
     """Represent a named tuple or a dataclass by its fields, below 200 characters.
 
+    Args:
+        record: An instance of either.
+
     >>> from typing import NamedTuple
     >>> class Pair(NamedTuple):
     ...     numbers: list[int]
@@ -44,6 +47,9 @@ def describe(subject: Any, entries: Mapping[str, Any]) -> str:
 def short_text(value: Any) -> str:
     """Describe a value in a few words.
 
+    Args:
+        value: An array or tensor is described by type and shape, a long container by its length.
+
     >>> import numpy as np
     >>> short_text(np.zeros((1, 20, 30), np.int16)), short_text(("a", "b")), short_text({"organ": 1})
     ('int16 (1, 20, 30)', "('a', 'b')", "{'organ': 1}")
@@ -65,6 +71,9 @@ def short_text(value: Any) -> str:
 def join_times(numbers: Iterable[float]) -> str:
     """Write a shape or a spacing, as ``40×56×40``.
 
+    Args:
+        numbers: One for each axis.
+
     >>> join_times((40, 56, 40)), join_times((1.5, 1, 1))
     ('40×56×40', '1.5×1×1')
     """
@@ -73,6 +82,10 @@ def join_times(numbers: Iterable[float]) -> str:
 
 def say_count(number: int, noun: str) -> str:
     """Write a number with its noun in the right form.
+
+    Args:
+        number: How many there are.
+        noun: In the singular; its plural must end in a bare ``s``.
 
     >>> say_count(1, "case"), say_count(20, "case")
     ('1 case', '20 cases')

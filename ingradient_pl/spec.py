@@ -22,8 +22,11 @@ TRUSTED = ("ingradient_pl",)
 def to_spec(value: Any) -> Any:
     """Turn an object into plain values from which :func:`build` makes its equal.
 
-    A dataclass becomes its fields under its own name; anything else may carry an attribute ``recipe``;
+    A dataclass becomes its fields under its own name; anything else may carry an attribute ``spec``;
     lists, mappings and plain values are passed on.
+
+    Args:
+        value: A dataclass, plain values, or an object with an attribute ``spec``.
 
     Raises:
         TypeError: If the value is none of these.
@@ -42,7 +45,7 @@ def to_spec(value: Any) -> Any:
         return to_spec(own)
     raise TypeError(
         f"{type(value).__name__} cannot be written down as plain values. Make it a dataclass, or give it an "
-        f"attribute 'recipe': a dictionary with '{TARGET}' and its constructor's arguments."
+        f"attribute 'spec': a dictionary with '{TARGET}' and its constructor's arguments."
     )
 
 

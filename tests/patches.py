@@ -7,7 +7,8 @@ import torch
 
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import FixedShare
-from ingradient_pl.draws.training import Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.patch_sampling import PatchSampling

@@ -13,13 +13,8 @@ from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.answer_folder import (
-    AnswerFolder,
-    OutputError,
-    check_report,
-    check_targets,
-    target_files,
-)
+from ingradient_pl.inference.answer_files import OutputError, check_report, check_targets, target_files
+from ingradient_pl.inference.answer_folder import AnswerFolder
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.store.build import build_store
 from ingradient_pl.task import Task

@@ -23,10 +23,10 @@ from ingradient_pl.transforms.intensity import (
     Gamma,
     GaussianBlur,
     LowResolution,
-    OneOf,
 )
 from ingradient_pl.transforms.intensity_base import Intensity
 from ingradient_pl.transforms.intensity_da5 import DA5
+from ingradient_pl.transforms.one_of import OneOf
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.prepare_packed import prepare_packed

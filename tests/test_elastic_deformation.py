@@ -12,7 +12,8 @@ from runs import composed
 from torch.testing import assert_close
 
 from ingradient_pl.draws.elastic import RandomElasticDeformation
-from ingradient_pl.draws.training import Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.labels import resample_label
 from ingradient_pl.transforms.patch import ObliqueSampling

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.metrics.evaluation import Counts, EvaluationError, count_agreement, evaluate, scored_labels
+from ingradient_pl.metrics.agreement import Counts, count_agreement
+from ingradient_pl.metrics.evaluation import EvaluationError, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection

@@ -18,7 +18,6 @@ from ingradient_pl.transforms.intensity import (
     Gamma,
     GaussianBlur,
     LowResolution,
-    OneOf,
 )
 from ingradient_pl.transforms.intensity_da5 import (
     DA5,
@@ -30,6 +29,7 @@ from ingradient_pl.transforms.intensity_da5 import (
     bump,
     bump_curves,
 )
+from ingradient_pl.transforms.one_of import OneOf
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.separable_filters import about_one, blur_matrices, coarse_matrices
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images import bounded_files, formats
 from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
-from ingradient_pl.inference.answer_folder import target_files
+from ingradient_pl.inference.answer_files import target_files
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.label_maps import label_files
 from ingradient_pl.task import Task

@@ -9,7 +9,8 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ingradient_pl.draws.affine import RandomAffine
-from ingradient_pl.draws.training import Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.transforms import gaussian_noise, intensity, labels, power_law, volumes

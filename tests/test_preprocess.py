@@ -6,7 +6,8 @@ import torch
 from oracles import plan
 from patches import sampling_of
 
-from ingradient_pl.draws.training import Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.inference import preprocess as outward
 from ingradient_pl.inference.preprocess import preprocess

@@ -9,11 +9,13 @@ from patches import sampling_of
 from scipy import ndimage
 from torch.testing import assert_close
 
-from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import STILL, PlannedDraws
 from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.transforms import labels
 from ingradient_pl.transforms import resample as resample_module
 from ingradient_pl.transforms.labels import label_along_axes, resample_label, resample_nearest
+from ingradient_pl.transforms.matrix_products import multiply_axis
 from ingradient_pl.transforms.patch import (
     AxisSampling,
     Crop,
@@ -23,7 +25,7 @@ from ingradient_pl.transforms.patch import (
     PlaneSampling,
 )
 from ingradient_pl.transforms.patch_sampling import lay_patch
-from ingradient_pl.transforms.resample import along_axes, along_axis, multiply_axis, points, resample
+from ingradient_pl.transforms.resample import along_axes, along_axis, points, resample
 from ingradient_pl.transforms.sampling_matrices import (
     Rule,
     crop_axis,

@@ -37,5 +37,5 @@ def test_only_classes_of_the_trusted_package_are_built(target):
 
 
 def test_what_has_no_plain_form_is_refused_with_the_cure():
-    with pytest.raises(TypeError, match="attribute 'recipe'"):
+    with pytest.raises(TypeError, match="attribute 'spec'"):
         to_spec({"network": object()})

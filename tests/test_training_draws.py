@@ -13,7 +13,8 @@ from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import Chance, FixedShare
-from ingradient_pl.draws.training import STILL, Candidate, PlannedDraws, TrainingDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import STILL, PlannedDraws, TrainingDraws
 from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.loading.patches import CasePatches, count_regions

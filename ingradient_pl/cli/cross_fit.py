@@ -23,7 +23,7 @@ from ingradient_pl.cli.train import prepare_arguments
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
 from ingradient_pl.commands.predict import VALIDATION, predict
 from ingradient_pl.datasets.splits import Fold, Split
-from ingradient_pl.inference.answer_folder import DEFAULT_ENDING
+from ingradient_pl.inference.answer_files import DEFAULT_ENDING
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError

@@ -27,6 +27,7 @@ TARGETS = {
     "ingradient_pl.networks.outside.outside": "ingradient_pl.networks.external.external_network",
     "ingradient_pl.optimisers": "ingradient_pl.optimizers",
     "ingradient_pl.cases.splits": "ingradient_pl.datasets.splits",
+    "ingradient_pl.transforms.intensity.OneOf": "ingradient_pl.transforms.one_of.OneOf",
     "ingradient_pl.transforms.heavy": "ingradient_pl.transforms.intensity_da5",
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.files import replace_file
-from ingradient_pl.inference.answer_folder import check_report
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import comparison
 from ingradient_pl.metrics.comparison import Comparison, comparison_table, describe_comparison

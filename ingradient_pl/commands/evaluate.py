@@ -9,7 +9,7 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.sources import read_task
-from ingradient_pl.inference.answer_folder import check_report
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure

@@ -9,7 +9,7 @@ from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import describe_column_faults
-from ingradient_pl.inference.answer_folder import check_report
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint

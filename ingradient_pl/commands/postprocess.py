@@ -5,12 +5,8 @@ from pathlib import Path
 from ingradient_pl.commands.evaluate import DESCRIPTION, task_beside
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference import postprocess_folder
-from ingradient_pl.inference.answer_folder import (
-    check_report,
-    check_targets,
-    copy_description,
-    refuse_data_set,
-)
+from ingradient_pl.inference.answer_files import check_report, check_targets
+from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set
 from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.store.label_maps import label_files

@@ -11,13 +11,8 @@ from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import dicom_seg
-from ingradient_pl.inference.answer_folder import (
-    AnswerFolder,
-    check_targets,
-    identify,
-    input_files,
-    target_files,
-)
+from ingradient_pl.inference.answer_files import check_targets, input_files, target_files
+from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.case_pictures import write_pictures
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import (

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.inference.answer_folder import check_targets, refuse_data_set
+from ingradient_pl.inference.answer_files import check_targets
+from ingradient_pl.inference.answer_folder import refuse_data_set
 from ingradient_pl.inference.case_pictures import write_picture
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.store.stored_cases import stored_cases

@@ -66,7 +66,11 @@ def _shorten(name: str, most: int = 60) -> str:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a system left it there and it is not data: ``._CASE`` and ``.DS_Store`` of macOS, ..."""
+    """Whether a system left it there and it is not data: ``._CASE`` and ``.DS_Store`` of macOS, ...
+
+    Args:
+        path: A file or folder; its name alone decides.
+    """
     return path.name.startswith(".") or path.name in LITTER
 
 
@@ -109,7 +113,12 @@ def _describe_near_twins(names: Iterable[str]) -> Iterator[str]:
 
 
 def describe_twins(name: str, files: Iterable[Path]) -> list[Fault]:
-    """Give a fault for each of several sources that come to one name, so that none hides another."""
+    """Give a fault for each of several sources that come to one name, so that none hides another.
+
+    Args:
+        name: The name that they share.
+        files: All of them.
+    """
     files = list(files)
     faults = []
     for file in files:

@@ -6,7 +6,8 @@ from typing import Any
 
 from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_names import is_hidden
-from ingradient_pl.datasets.layouts import DESCRIPTION, Layout, case_of, join_path, shorten
+from ingradient_pl.datasets.layout_records import Layout, case_of
+from ingradient_pl.datasets.layouts import DESCRIPTION, join_path, shorten
 from ingradient_pl.datasets.records import CaseFiles, Fault, strip_ending
 
 
@@ -15,6 +16,10 @@ def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
 
     An image is a 4D file or a list of files. ``fold`` of an entry, or a list ``validation`` beside, is how
     cases are divided. Files of one name in several folders are named after their folders as well.
+
+    Args:
+        described: The file's content; it has a list ``training``.
+        folder: What relative paths begin at.
     """
     entries: list[tuple[Any, str | None]] = [(entry, None) for entry in described["training"]]
     folds = [entry.get("fold") for entry, _ in entries if isinstance(entry, Mapping)]

@@ -56,6 +56,9 @@ def group_cases(names: Sequence[str], pattern: str = PATTERN) -> dict[str, str]:
 def describe_groups(groups: Mapping[str, str]) -> str:
     """Say in a line what was found.
 
+    Args:
+        groups: The patient of each case.
+
     >>> describe_groups({"a_t1": "a", "a_t2": "a", "b": "b"})
     '3 cases of 2 patients; up to 2 cases a patient, e.g. a: a_t1, a_t2'
     """

@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_names import describe_twins, is_hidden
-from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
-from ingradient_pl.images import dicom, pairs
+from ingradient_pl.datasets.layout_records import Layout, case_of
+from ingradient_pl.datasets.pair_layout import holds_pairs, pairs_layout
+from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
+from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import ending
 from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.task import Task
@@ -22,22 +24,14 @@ Named = list[tuple[str, Path]]
 """Files by what their names say without ending; two may say the same."""
 
 
-class Layout(NamedTuple):
-    """What a layout's folder holds, before patients are found and names are checked.
+def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout:
+    """Sort nnU-Net's raw layout: imagesTr, labelsTr.
 
     Args:
-        cases: With their own names for patients; two may have one name.
-        faults: What is wrong with files that make no case.
-        remarks: What a user should know and need not act on.
+        folder: Holds ``imagesTr`` and ``labelsTr``.
+        task: Its channels say how many files a case has.
+        described: The content of ``dataset.json``; ``file_ending`` picks the files, where it is given.
     """
-
-    cases: list[CaseFiles]
-    faults: tuple[Fault, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-
-def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout:
-    """Sort nnU-Net's raw layout: imagesTr, labelsTr."""
     wrong = [
         f"{folder / name} is missing" for name in ("imagesTr", "labelsTr") if not (folder / name).is_dir()
     ]
@@ -177,7 +171,12 @@ def _is_volume(path: Path) -> bool:
 
 
 def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
-    """Sort the cases that ``dataset.json`` lists under ``dataset``, paths relative to it."""
+    """Sort the cases that ``dataset.json`` lists under ``dataset``, paths relative to it.
+
+    Args:
+        mapping: ``images`` and ``label`` of each case, by its name.
+        folder: What relative paths begin at.
+    """
     cases, faults = [], []
     for name, entry in mapping.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("images"), list) or not entry["images"]:
@@ -195,7 +194,13 @@ def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
 
 
 def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()) -> Layout:
-    """Cases of a folder without labels; whole 4D files or DICOM series where no name tells a channel."""
+    """Cases of a folder without labels; whole 4D files or DICOM series where no name tells a channel.
+
+    Args:
+        folder: Images alone: channel files, whole files, DICOM series or pairs.
+        channels: Files that a case must have where names tell channels.
+        labelled: Names of cases with a label, to tell a lone ``CASE_0000`` from a channel.
+    """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder. Give a folder of images or a table of paths.")
     if holds_pairs(folder):
@@ -208,57 +213,26 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
     return channel_files(found, channels, folder, labelled)
 
 
-def holds_pairs(folder: Path) -> bool:
-    """Whether a folder holds npz files of the older library's."""
-    return any(entry.suffix.lower() == ".npz" and not is_hidden(entry) for entry in folder.iterdir())
-
-
-def pairs_layout(folder: Path) -> Layout:
-    """Match npz and pkl files: by name, or in sorted order where no two share a name."""
-    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry)]
-    arrays = [entry for entry in entries if entry.suffix.lower() == ".npz"]
-    pickles = [entry for entry in entries if entry.suffix.lower() == ".pkl"]
-    alone = sorted({path.stem for path in arrays} ^ {path.stem for path in pickles})
-    if len(arrays) != len(pickles) or (alone and len(alone) < len(arrays) + len(pickles)):
-        # Where no name has its partner, both were named by a rule of their own: order tells
-        raise SourceError(
-            f"{folder}: {len(arrays)} .npz and {len(pickles)} .pkl files; each needs its partner. "
-            f"Alone: {', '.join(alone[:5])}."
-        )
-    cases, faults = [], []
-    for array, properties in zip(arrays, pickles, strict=True):
-        made = pair_case(array, properties)
-        if isinstance(made, Fault):
-            faults.append(made)
-        else:
-            cases.append(made)
-    return Layout(cases, tuple(faults))
-
-
-def pair_case(array: Path, properties: Path) -> CaseFiles | Fault:
-    """Give the case of an npz and its pkl; its label is the npz where that holds one."""
-    try:
-        held = pairs.keys(array)
-    except Exception as error:  # noqa: BLE001 - a damaged archive fails in many ways: one case, not all
-        return Fault(array.stem, array, f"not a readable npz ({error}). Save or copy it again.")
-    return case_of(array.stem, (array, properties), array if "y" in held else None)
-
-
-def case_of(name: str, images: tuple[Path, ...], label: Path | None = None) -> CaseFiles:
-    """Give a case whose patient is not known yet."""
-    return CaseFiles(name, images, label, name)
-
-
 def _own_ending(path: Path) -> str:
     """Give the ending as the file has it, capitals included."""
     return path.name[len(path.name) - len(ending(path)) :]
 
 
 def shorten(names: Sequence[str], most: int = 3) -> str:
-    """Name the first of many."""
+    """Name the first of many.
+
+    Args:
+        names: Sorted for the answer.
+        most: Names to give before the rest become dots.
+    """
     return ", ".join(sorted(names)[:most]) + (", ..." if len(names) > most else "")
 
 
 def join_path(folder: Path, file: object) -> Path:
-    """Give a path of a description, relative to its folder; variables of the system are filled in."""
+    """Give a path of a description, relative to its folder; variables of the system are filled in.
+
+    Args:
+        folder: Where the description lies.
+        file: Absolute, or relative to ``folder``; ``$NAME`` is filled in.
+    """
     return folder / os.path.expandvars(str(file))

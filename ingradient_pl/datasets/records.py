@@ -110,6 +110,11 @@ class CaseFiles(NamedTuple):
 def check_channels(path: Path, volume: Volume, channels: Sequence[str]) -> None:
     """Hold the channels of an image against those that are wanted.
 
+    Args:
+        path: Of the image, for the message.
+        volume: The image as read.
+        channels: Names of the channels wanted, in order.
+
     Raises:
         ImageError: If they are not as many.
     """
@@ -144,6 +149,9 @@ class Source(NamedTuple):
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
     """Give name -> integer(s); the Medical Decathlon writes integer -> name.
 
+    Args:
+        labels: As a ``dataset.json`` has them; several integers make a region.
+
     Raises:
         ValueError: If a value is neither an integer nor a list of them.
     """
@@ -153,7 +161,11 @@ def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
 
 
 def strip_ending(path: Path) -> str:
-    """Give the name of a file without its ending."""
+    """Give the name of a file without its ending.
+
+    Args:
+        path: Of an image; ``.nii.gz`` counts as one ending.
+    """
     return path.name[: -len(ending(path))] if ending(path) else path.stem
 
 

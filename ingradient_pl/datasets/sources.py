@@ -10,17 +10,15 @@ from ingradient_pl.datasets.annotated import ANNOTATED, annotate_cases, check_an
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
+from ingradient_pl.datasets.layout_records import Layout
 from ingradient_pl.datasets.layouts import (
     DESCRIPTION,
     FIRST_CHANNEL,
-    Layout,
-    holds_pairs,
     mapped_layout,
-    pair_case,
-    pairs_layout,
     predicted_layout,
     raw_layout,
 )
+from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
@@ -83,6 +81,10 @@ def images_only(path: Path, task: Task) -> Source:
     is each DICOM series in folders below (named after them: PATIENT, or PATIENT_SERIES of several). Labels
     come along where the source names them; a raw data set may also lack them.
 
+    Args:
+        path: A folder, a table or one image file.
+        task: Of the model that is to predict; its channels are wanted.
+
     Raises:
         SourceError: If there is none, or the source names its channels in another order than the task.
     """
@@ -143,6 +145,11 @@ def _series(name: str, folder: Path) -> list[tuple[str, tuple[Path, ...]]]:
 def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
     """Refuse a source that has a task's channels in another order; other names than the task's may be right.
 
+    Args:
+        path: Of the source, for the message.
+        channels: The source's, in its order.
+        task: Of the model or the store.
+
     Raises:
         SourceError: If the names are the same, but not their order.
     """
@@ -169,6 +176,10 @@ def _labels(folder: Path) -> dict[str, Path]:
 
 def task_of(described: Mapping[str, Any], folder: Path) -> Task:
     """Build the task from a ``dataset.json``, nnU-Net's or the Medical Decathlon's.
+
+    Args:
+        described: The file's content; what the task does not know goes into its notes.
+        folder: Where the file lies, for messages.
 
     Raises:
         SourceError: If something is missing or wrong in it; all of it at once.

@@ -77,7 +77,7 @@ class Fold:
         Raises:
             ValueError: If no case has a label, or there is no such fold.
         """
-        labelled = _labelled(cases)
+        labelled = _find_labelled(cases)
         if self.number is None:
             usable = tuple(name for name, case in labelled.items() if not is_test(case.split))
             return Split(usable, usable)
@@ -98,7 +98,7 @@ class Fold:
         Raises:
             ValueError: If no case has a label, or there are fewer patients than folds.
         """
-        labelled = _labelled(cases)
+        labelled = _find_labelled(cases)
         usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
         groups = {name: case.group for name, case in usable.items()}
         found = self._given_folds(cases, usable) or folds(groups, self.count, self.seed)
@@ -191,7 +191,11 @@ def describe_column_faults(splits: Mapping[str, str | None], groups: Mapping[str
 
 
 def is_test(split: str | None) -> bool:
-    """Whether a table keeps a case from training and validation alike."""
+    """Whether a table keeps a case from training and validation alike.
+
+    Args:
+        split: What a table says of a case, in any case of letters; None where it says nothing.
+    """
     return split is not None and str(split).strip().lower() == TEST
 
 
@@ -231,6 +235,11 @@ def read_splits(path: Path) -> list[Split]:
 def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:
     """Give the splits, or say what is wrong with them.
 
+    Args:
+        splits: One for each fold.
+        groups: The patient of each case there is.
+        where: What the message calls their origin, such as a file.
+
     Raises:
         ValueError: If they name cases that are not there, a side is empty or a patient is on both.
     """
@@ -255,7 +264,7 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
     return list(splits)
 
 
-def _labelled(cases: Mapping[str, Divisible]) -> dict[str, Divisible]:
+def _find_labelled(cases: Mapping[str, Divisible]) -> dict[str, Divisible]:
     labelled = {name: case for name, case in cases.items() if case.labelled}
     if not labelled:
         raise ValueError(

@@ -31,6 +31,11 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     Channels and labels come from a JSON table's own ``channel_names`` and ``labels``, else from a
     ``dataset.json`` beside the table, else from the column names and from the label files themselves.
 
+    Args:
+        path: The table.
+        described: The content of a ``dataset.json`` beside it; None where there is none.
+        pattern: Finds the patient in a case's name, as of :func:`ingradient_pl.datasets.groups.group_cases`.
+
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
     """
@@ -44,6 +49,12 @@ def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: st
     """Read a .csv or .json table of cases whose task is known: no label is opened, none needs to be there.
 
     The channels of the answer's task are named as the table names them.
+
+    Args:
+        path: The table.
+        described: The content of a ``dataset.json`` beside it; None where there is none.
+        pattern: Finds the patient in a case's name, as of :func:`ingradient_pl.datasets.groups.group_cases`.
+        task: Of the model that is to predict.
 
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
@@ -100,6 +111,11 @@ def _table(path: Path, pattern: str) -> _Table:
 
 def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
     """Find channels and labels in the files themselves: every label file is read.
+
+    Args:
+        cases: Each with or without a label.
+        name: Of the data set, for the task and for messages.
+        channels: Their names; without any it is one channel ``image``, and pairs number theirs.
 
     Raises:
         SourceError: If no case has a label with foreground.

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from ingradient_pl.draws.oversampling import FixedShare as FixedShare
     from ingradient_pl.draws.oversampling import Oversampling as Oversampling
     from ingradient_pl.draws.planned import draws as draws
-    from ingradient_pl.draws.training import Candidate as Candidate
-    from ingradient_pl.draws.training import Draw as Draw
+    from ingradient_pl.draws.records import Candidate as Candidate
+    from ingradient_pl.draws.records import Draw as Draw
+    from ingradient_pl.draws.records import PlannedPatches as PlannedPatches
     from ingradient_pl.draws.training import PlannedDraws as PlannedDraws
-    from ingradient_pl.draws.training import PlannedPatches as PlannedPatches
     from ingradient_pl.draws.training import TrainingDraws as TrainingDraws
 
 __all__, __getattr__, __dir__ = attach(
     __name__,
     {
-        "Candidate": "draws.training",
+        "Candidate": "draws.records",
         "Chance": "draws.oversampling",
-        "Draw": "draws.training",
+        "Draw": "draws.records",
         "FixedShare": "draws.oversampling",
         "Oversampling": "draws.oversampling",
         "PlannedDraws": "draws.training",
-        "PlannedPatches": "draws.training",
+        "PlannedPatches": "draws.records",
         "RandomAffine": "draws.affine",
         "RandomElasticDeformation": "draws.elastic",
         "TrainingDraws": "draws.training",

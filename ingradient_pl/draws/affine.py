@@ -72,6 +72,10 @@ class RandomAffine:
 
         Every random number is taken whether it is used or not, so that switching one part off leaves the
         others as they were.
+
+        Args:
+            rng: Of this patch alone.
+            patch: The patch on the network's grid.
         """
         flat = self.is_flat(patch)
         turned, scaled, together = rng.random(3) < (self.rotation_p, self.scaling_p, self.synchronised_p)
@@ -89,7 +93,11 @@ class RandomAffine:
         return rotation * (scaling * signs) + 0.0  # no negative zeros
 
     def is_flat(self, patch: Grid) -> bool:
-        """Tell whether ``patch`` moves within its slices only."""
+        """Tell whether ``patch`` moves within its slices only.
+
+        Args:
+            patch: Its voxels (z, y, x).
+        """
         return is_flat(patch.shape) if self.flat is None else self.flat
 
     def _degrees(self, patch: Grid) -> tuple[float, float]:

@@ -43,6 +43,10 @@ class RandomElasticDeformation:
         """Draw the knots' displacements along (z, y, x), shape ``(3, n, n, n)``, in mm; None for no bend.
 
         A ``flat`` patch is bent within its slices only, and all slices alike.
+
+        Args:
+            rng: Of this patch alone.
+            flat: Whether displacements stay within slices.
         """
         if rng.random() >= self.p:
             return None

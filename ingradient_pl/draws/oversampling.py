@@ -3,13 +3,20 @@
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 
 class Oversampling:
     """What every rule is: a frozen dataclass of settings with one answer."""
 
     def forced(self, position: int, batch_size: int, rng: np.random.Generator) -> bool:
-        """Tell whether the patch at ``position`` of a batch (over all ranks) is centred on foreground."""
+        """Tell whether the patch at ``position`` of a batch (over all ranks) is centred on foreground.
+
+        Args:
+            position: Of the patch in the batch over all ranks, from 0.
+            batch_size: Patches in that batch.
+            rng: Of this patch alone.
+        """
         raise NotImplementedError
 
 
@@ -35,6 +42,7 @@ class FixedShare(Oversampling):
     def __post_init__(self) -> None:
         _check(self.share)
 
+    @override
     def forced(self, position: int, batch_size: int, rng: np.random.Generator | None) -> bool:
         if batch_size == 1 and rng is not None:
             return bool(rng.random() < self.share)
@@ -57,6 +65,7 @@ class Chance(Oversampling):
     def __post_init__(self) -> None:
         _check(self.share)
 
+    @override
     def forced(self, position: int, batch_size: int, rng: np.random.Generator) -> bool:
         return bool(rng.random() < self.share)
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ingradient_pl.draws.training import PlannedDraws, PlannedPatches, TrainingDraws
+from ingradient_pl.draws.records import PlannedPatches
+from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 
 
 def draws(plan: PlannedPatches, **settings: Any) -> PlannedDraws:

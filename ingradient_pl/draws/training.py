@@ -1,9 +1,9 @@
 """Which box of which case comes next in training, decided without a voxel being read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,80 +12,13 @@ from typing_extensions import override
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.oversampling import FixedShare, Oversampling
-from ingradient_pl.geometry import AXES, Grid, Millimetres, Voxels
+from ingradient_pl.draws.records import Candidate, Draw, PlannedPatches
+from ingradient_pl.geometry import AXES, Grid, Voxels
 from ingradient_pl.short_repr import short_repr
-
-Coordinates = Mapping[int, NDArray[np.int32]]
-Numbers = tuple[float, ...]
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 PATCHES, ORDERS, BENDS = 2, 3, 4
 """Streams of random numbers, beside 1, which is the augmentation's."""
-
-
-class Candidate(NamedTuple):
-    """A case as the draws see it.
-
-    Args:
-        name: Its name.
-        grid: Its native grid, axes in the network's order.
-        foreground: Voxels of each class, shape ``(n, 3)``, or what reads those of one: called only for the
-            patches centred on foreground, so that nothing is kept for all cases and classes.
-        classes: Foreground classes it holds.
-        annotated: Reads voxels that somebody annotated, shape ``(n, 3)``, where others were left out: patches
-            lie about one of them; None where the whole case is annotated.
-        regions: How many voxels each integer has, for each region that the case holds; None where labels are
-            no regions.
-    """
-
-    name: str
-    grid: Grid
-    foreground: Coordinates | Callable[[int], NDArray[np.int32]]
-    classes: tuple[int, ...]
-    annotated: Callable[[], NDArray[np.int32] | None] | None = None
-    regions: tuple[Mapping[int, int], ...] | None = None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-
-@runtime_checkable
-class PlannedPatches(Protocol):
-    """What a plan decides about patches.
-
-    Attributes:
-        patch: Voxels (z, y, x) of the network's input.
-        spacing: Size of its voxels in mm; None keeps an axis as it comes.
-        batch_size: Patches per step, over all ranks.
-    """
-
-    @property
-    def patch(self) -> Voxels: ...
-    @property
-    def spacing(self) -> tuple[float | None, float | None, float | None]: ...
-    @property
-    def batch_size(self) -> int: ...
-
-
-class Draw(NamedTuple):
-    """One patch of the run, before anything is read.
-
-    Args:
-        number: Which patch of the run.
-        case: Name of the case.
-        centre: Of the patch, in native voxels as cells.
-        affine: 3x3 matrix, row by row, from offsets in the patch to offsets in the case (mm; z, y, x).
-        elastic: Displacements of knots over the patch, in mm of the case; None where it is not bent.
-    """
-
-    number: int
-    case: str
-    centre: Millimetres
-    affine: Numbers
-    elastic: NDArray[np.float64] | None = None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -152,7 +85,11 @@ class TrainingDraws:
                 )
 
     def of(self, plan: PlannedPatches) -> "PlannedDraws":
-        """Give these draws for a plan's patch, spacing and batch size."""
+        """Give these draws for a plan's patch, spacing and batch size.
+
+        Args:
+            plan: Anything with ``patch`` (voxels), ``spacing`` (mm) and ``batch_size``.
+        """
         own = {entry.name: getattr(self, entry.name) for entry in fields(TrainingDraws)}
         return PlannedDraws(plan.patch, plan.spacing, plan.batch_size, **own)
 
@@ -195,8 +132,8 @@ class PlannedDraws(TrainingDraws):
             if own != planned:
                 raise ValueError(
                     f"These draws are for {name}={_format_value(own)}, the plan says "
-                    f"{_format_value(planned)}. Give the settings alone, TrainingDraws(...), or draws made "
-                    "of this plan."
+                    f"{_format_value(planned)}. Give TrainingDraws(...), which takes the "
+                    "plan's, or draws made of this plan."
                 )
         return super().of(plan)
 
@@ -208,6 +145,10 @@ class PlannedDraws(TrainingDraws):
         case's, or, by how many voxels each has, of a class of a region drawn from those; where a case has
         none, and for all other patches, it lies anywhere inside the case, or about an annotated voxel where
         parts of the case are not annotated. Along an axis shorter than the patch it sticks out on both sides.
+
+        Args:
+            number: Of the patch in the whole run, over all ranks, from 0.
+            cases: What is drawn from, in a fixed order.
 
         Raises:
             ValueError: If there are no cases.

@@ -140,7 +140,7 @@ def _read_network(entries: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(NAMED)}, and {' and '.join(BUILT)} with arch_kwargs"
         )
     stages = int(arguments["n_stages"])
-    told = {name: _each(arguments[name], count) for name, count in _counted(arguments, stages)}
+    told = {name: _each(arguments[name], count) for name, count in _staged_arguments(arguments, stages)}
     patch = told["kernel_sizes"][0]
     own = read_architecture(
         {
@@ -165,7 +165,7 @@ def _read_network(entries: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counted(arguments: Mapping[str, Any], stages: int) -> Iterator[tuple[str, int]]:
+def _staged_arguments(arguments: Mapping[str, Any], stages: int) -> Iterator[tuple[str, int]]:
     """Give the arguments that hold an entry for each stage, where they are there, and how many."""
     for name in (
         *("features_per_stage", "kernel_sizes", "strides", "n_blocks_per_stage", "n_conv_per_stage"),

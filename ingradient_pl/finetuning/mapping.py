@@ -128,7 +128,7 @@ def map_weights(network: nn.Module, source: Source, task: Task, rules: Rules | N
     _check_finite(source)
     check_labels(source, task)
     fresh = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
-    source = _named(network, fresh, source, rules)
+    source = _give_our_names(network, fresh, source, rules)
     matches = dict(_matches(network, source, task, fresh))
     warnings = (*source.warnings, *tell_other_meanings(network, source, task))
     rows = tuple(_row(name, value, matches[name], source) for name, value in fresh.items())
@@ -136,7 +136,9 @@ def map_weights(network: nn.Module, source: Source, task: Task, rules: Rules | N
     return WeightMapping(rows, values, source.origin, warnings)
 
 
-def _named(network: nn.Module, fresh: Mapping[str, Tensor], source: Source, rules: Rules | None) -> Source:
+def _give_our_names(
+    network: nn.Module, fresh: Mapping[str, Tensor], source: Source, rules: Rules | None
+) -> Source:
     """Give plain weights our names; a source that tells its network has them."""
     if source.network is None:
         return name_weights(network, fresh, source, rules)

@@ -107,9 +107,9 @@ def _fill(pattern: str, texts: Sequence[str]) -> str:
 def _find(network: nn.Module, fresh: Mapping[str, Tensor], source: Source) -> tuple[Pairs, str]:
     """Find names that are certain, and how they were."""
     alike = max(
-        _alike(network, fresh, source.weights), key=lambda pairs: _taken(pairs, fresh, source.weights)
+        _alike(network, fresh, source.weights), key=lambda pairs: _count_values(pairs, fresh, source.weights)
     )
-    if _taken(alike, fresh, source.weights):
+    if _count_values(alike, fresh, source.weights):
         return alike, ""
     ours, theirs = list(fresh.items()), list(source.weights.items())
     if len(ours) == len(theirs) and all(map(_plays_same, ours, theirs)):
@@ -147,7 +147,7 @@ def _cuts(names: Mapping[str, Tensor]) -> range:
     return range(same + 1)
 
 
-def _taken(pairs: Pairs, fresh: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> int:
+def _count_values(pairs: Pairs, fresh: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> int:
     """Count the values of pairs of one shape; kernels of one width count as well."""
     return sum(
         fresh[ours].numel()

@@ -16,6 +16,9 @@ FLAT_ABOVE = 3.0
 def is_flat(shape: Sequence[int]) -> bool:
     """Tell whether a patch is so flat that what happens to it happens within its slices.
 
+    Args:
+        shape: Voxels (z, y, x) of the patch.
+
     >>> is_flat((16, 48, 48)), is_flat((16, 49, 48))
     (False, True)
     """
@@ -39,6 +42,10 @@ class Grid(NamedTuple):
     @classmethod
     def of(cls, shape: Sequence[int], spacing: Sequence[float]) -> "Grid":
         """Build a grid from what YAML, JSON or an image header gives.
+
+        Args:
+            shape: Voxels (z, y, x), each above 0.
+            spacing: Millimetres (z, y, x) from voxel to voxel, each above 0.
 
         Raises:
             ValueError: If there are not three positive numbers of each.
@@ -71,6 +78,9 @@ class Grid(NamedTuple):
 
         The voxel count is nnU-Net's, ``int(round(old / new * count))``, at least 1; ``None`` keeps an axis.
 
+        Args:
+            spacing: Millimetres (z, y, x); None keeps an axis as it is.
+
         >>> Grid((10, 9, 8), (2.0, 1.0, 1.0)).respaced((1.0, 2.0, None)).shape
         (20, 4, 8)
         """
@@ -79,7 +89,11 @@ class Grid(NamedTuple):
         return Grid.of([max(1, round(old / new * count)) for count, old, new in pairs], wanted)
 
     def transposed(self, axes: Sequence[int]) -> "Grid":
-        """Give the grid whose axis ``i`` is axis ``axes[i]`` of this one."""
+        """Give the grid whose axis ``i`` is axis ``axes[i]`` of this one.
+
+        Args:
+            axes: 0, 1 and 2 once each.
+        """
         return Grid.of([self.shape[axis] for axis in axes], [self.spacing[axis] for axis in axes])
 
 
@@ -97,6 +111,10 @@ class Box(NamedTuple):
     @classmethod
     def between(cls, start: Sequence[int], stop: Sequence[int]) -> "Box":
         """Build a box from its first voxel and the voxel after its last.
+
+        Args:
+            start: First voxel (z, y, x); it may be negative.
+            stop: The voxel (z, y, x) after the last.
 
         >>> Box.between([1, 2, 3], [4, 4, 4])
         Box(start=(1, 2, 3), shape=(3, 2, 1))
@@ -126,6 +144,9 @@ class Box(NamedTuple):
     def clipped(self, shape: Sequence[int]) -> "Box":
         """Give the part of the box that lies on a grid of ``shape``; empty where they do not meet.
 
+        Args:
+            shape: Voxels (z, y, x) of the grid.
+
         >>> Box((-2, 1, 3), (4, 4, 4)).clipped((9, 3, 9))
         Box(start=(0, 1, 3), shape=(2, 2, 4))
         """
@@ -134,11 +155,19 @@ class Box(NamedTuple):
         return Box.between(start, [max(first, last) for first, last in zip(start, stop, strict=True)])
 
     def moved(self, by: Sequence[int]) -> "Box":
-        """Give the box ``by`` voxels further along each axis."""
+        """Give the box ``by`` voxels further along each axis.
+
+        Args:
+            by: Voxels (z, y, x), backwards where negative.
+        """
         z, y, x = (first + step for first, step in zip(self.start, by, strict=True))
         return Box((z, y, x), self.shape)
 
     def transposed(self, axes: Sequence[int]) -> "Box":
-        """Give the box whose axis ``i`` is axis ``axes[i]`` of this one."""
+        """Give the box whose axis ``i`` is axis ``axes[i]`` of this one.
+
+        Args:
+            axes: 0, 1 and 2 once each.
+        """
         start = [self.start[axis] for axis in axes]
         return Box.between(start, [self.stop[axis] for axis in axes])

@@ -39,6 +39,9 @@ class Extent(NamedTuple):
 def check_regular(path: Path) -> int:
     """Give the size of a file in bytes.
 
+    Args:
+        path: A file, or a link to one.
+
     Raises:
         ImageError: If it is not a regular file (a pipe would be waited for, a device never ends), or empty.
     """
@@ -93,6 +96,10 @@ def memory() -> int:
 
 def read_file(path: Path, largest: int) -> bytes:
     """Read a whole file of at most ``largest`` bytes.
+
+    Args:
+        path: A file, or a link to one.
+        largest: Bytes; a larger file is not opened.
 
     Raises:
         ImageError: If it is larger, empty or not a regular file.

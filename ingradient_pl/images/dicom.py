@@ -20,12 +20,20 @@ LARGEST_VALUE = 8
 
 
 def readable(path: Path) -> bool:
-    """Whether a path is for this module: a folder, or a file that is DICOM."""
+    """Whether a path is for this module: a folder, or a file that is DICOM.
+
+    Args:
+        path: It need not exist.
+    """
     return path.is_dir() or is_dicom_file(path)
 
 
 def holds_series(folder: Path) -> bool:
-    """Whether DICOM files lie in the folder itself."""
+    """Whether DICOM files lie in the folder itself.
+
+    Args:
+        folder: Searched itself, not the folders in it.
+    """
     return any(is_dicom_file(file) for file in _files(folder))
 
 
@@ -34,6 +42,10 @@ def read(path: Path, channels: int | None) -> RawImage:
 
     Slices are ordered by position along their normal; slope and intercept of each are applied, and where they
     differ between slices the voxels are float32.
+
+    Args:
+        path: A folder or a file.
+        channels: Channels that are promised; None and 1 alone can be met.
 
     Raises:
         ImageError: If it is not one even, complete stack of grey slices, or cannot be read.
@@ -56,6 +68,9 @@ def read(path: Path, channels: int | None) -> RawImage:
 
 def series_files(path: Path) -> list[str]:
     """Give the files of the one DICOM series in a folder, in the order of the slices read from it.
+
+    Args:
+        path: The folder.
 
     Raises:
         ImageError: If the folder holds no series, several, or one that is no even stack.

@@ -39,7 +39,11 @@ MAY_BE_EMPTY = (
 
 
 def is_series(path: Path) -> bool:
-    """Whether a case's image is a folder, which is read as one DICOM series."""
+    """Whether a case's image is a folder, which is read as one DICOM series.
+
+    Args:
+        path: Of a case's first image.
+    """
     return path.is_dir()
 
 

@@ -128,7 +128,11 @@ def pydicom() -> Any:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file is DICOM by its name, or by the four letters that stand in front."""
+    """Whether a file is DICOM by its name, or by the four letters that stand in front.
+
+    Args:
+        path: It need not exist, and a pipe is not opened.
+    """
     if path.suffix.lower() in ENDINGS:
         return True
     if not path.is_file():  # a pipe is not opened
@@ -139,6 +143,9 @@ def is_dicom_file(path: Path) -> bool:
 
 def read_slices(file: Path) -> list[Slice]:
     """Give the planes of a file; none where it is not an image (a report, a DICOMDIR, notes).
+
+    Args:
+        file: Of one slice, or of many frames.
 
     Raises:
         ImageError: If its name says that it is DICOM and it is not, or its header cannot be read.

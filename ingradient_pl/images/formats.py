@@ -15,6 +15,7 @@ from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.images.image_format import ImageFormat
 from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of, is_picture
+from ingradient_pl.images.label_integers import as_integers
 from ingradient_pl.images.raw_image import (
     NEAR,
     ImageError,
@@ -41,9 +42,6 @@ __all__ = [
 ENDINGS = tuple(end for one in BUILT_IN for end in one.endings)
 """What image files may end in; a folder is read as a DICOM series, ``.npz`` as half of a pair."""
 
-LARGEST_UINT8 = 255
-ROUNDING = 1e-3
-"""How far a label may lie from an integer: what resampling and 32 bits leave of one."""
 
 STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
@@ -150,7 +148,7 @@ def read_label(
     """
     path = Path(path)
     raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None, spacing)
-    voxels, remarks = _as_integers(path, raw.voxels)
+    voxels, remarks = as_integers(path, raw.voxels)
     return _reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
 
 
@@ -175,12 +173,17 @@ def write_label(path: Path, label: NDArray[Any], volume: Volume) -> None:
             f"{path}: the label has shape {label.shape}, the image {volume.voxels.shape[1:]}. "
             "A label is written on the grid of its image."
         )
-    voxels, _ = _as_integers(Path(path), label[None])
+    voxels, _ = as_integers(Path(path), label[None])
     _write(Path(path), voxels, volume.source)
 
 
 def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x"], volume: Volume) -> None:
     """Write one map of probabilities for each output, as float32, in one 4D file on the source's own grid.
+
+    Args:
+        path: Its ending chooses the format; it is replaced where it exists.
+        probabilities: In [0, 1], on the volume's oriented axes.
+        volume: The image that was predicted, whose source gives grid and orientation.
 
     Raises:
         ImageError: If the maps have another shape than the volume.
@@ -255,36 +258,6 @@ def _reorient(raw: RawImage, orientation: str) -> Volume:
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
     voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
     return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header, raw.remarks)
-
-
-def _as_integers(path: Path, voxels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Give labels in the smallest type, and a remark where rounding had touched them."""
-    if len(voxels) != 1:
-        raise ImageError(f"{path}: a label has one channel, this file has {len(voxels)}.")
-    if voxels.dtype == np.uint8:
-        return voxels, ()
-    rounded, remarks = _round(path, voxels) if voxels.dtype.kind == "f" else (voxels, ())
-    low, high = (rounded.min(), rounded.max()) if rounded.size else (0, 0)
-    if low < 0 or high > np.iinfo(np.uint16).max:
-        raise ImageError(f"{path}: labels must lie in 0 to 65535; these run from {low:g} to {high:g}.")
-    return rounded.astype(np.uint8 if high <= LARGEST_UINT8 else np.uint16), remarks
-
-
-def _round(path: Path, voxels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    rounded = np.rint(voxels)
-    off = np.abs(voxels - rounded)
-    if not off.any():
-        return voxels, ()
-    wrong = voxels[off > ROUNDING]
-    if wrong.size:
-        raise ImageError(
-            f"{path}: labels must be integers, {wrong.size} voxels are not, e.g. {wrong[0]!s}. "
-            "Is this an image or a probability map? Round or threshold it."
-        )
-    some = voxels.flat[int(off.argmax())]
-    count = int(np.count_nonzero(off))
-    text = f"{count} labels are integers but for rounding (the worst is {some!s}); they were rounded."
-    return rounded, (f"{path}: {text}",)
 
 
 def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:

@@ -38,6 +38,11 @@ class Frame(NamedTuple):
     def of(cls, spacing: Numbers, origin: Numbers, direction: Numbers) -> "Frame":
         """Build a frame from what a header gives; ``spacing`` in the array's order (z, y, x).
 
+        Args:
+            spacing: Millimetres (z, y, x), each above 0.
+            origin: Millimetres (x, y, z) of the first voxel's centre.
+            direction: Nine cosines, row by row; columns belong to the array's x, y and z.
+
         Raises:
             ValueError: If the axes do not span space, a number is not finite or a spacing not positive.
         """
@@ -60,7 +65,7 @@ class Frame(NamedTuple):
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """The directions as a matrix; columns belong to the array's axes x, y, z."""
+        """The directions as a 3x3 matrix; columns belong to the array's axes x, y, z."""
         return np.array(self.direction, dtype=np.float64).reshape(AXES, AXES)
 
     @property
@@ -78,16 +83,29 @@ class Frame(NamedTuple):
         return float(angles.max())
 
     def grid(self, shape: Sequence[int]) -> Grid:
-        """Give the grid of an array of ``shape`` (z, y, x)."""
+        """Give the grid of an array of ``shape`` (z, y, x).
+
+        Args:
+            shape: Voxels (z, y, x).
+        """
         return Grid.of(shape, self.spacing)
 
     def moved(self, start: Sequence[int]) -> "Frame":
-        """Give the frame of the part of the array that begins at voxel ``start`` (z, y, x)."""
+        """Give the frame of the part of the array that begins at voxel ``start`` (z, y, x).
+
+        Args:
+            start: First voxel (z, y, x) of the part, in voxels of this frame.
+        """
         origin = self.affine @ np.array([*reversed(start), 1.0])
         return Frame.of(self.spacing, origin[:AXES], self.direction)
 
     def distance(self, other: "Frame", shape: Sequence[int]) -> float:
-        """How far the corners of an array of ``shape`` lie apart in two frames, in mm (the farthest)."""
+        """How far the corners of an array of ``shape`` lie apart in two frames, in mm (the farthest).
+
+        Args:
+            other: A frame for an array of the same shape.
+            shape: Voxels (z, y, x).
+        """
         x, y, z = (max(count - 1, 0) for count in reversed(shape))
         corners = np.array([[i, j, k, 1] for i in (0, x) for j in (0, y) for k in (0, z)], dtype=np.float64)
         apart = corners @ (self.affine - other.affine).T
@@ -129,13 +147,21 @@ class Reorientation(NamedTuple):
         return cls((2 - z, 2 - y, 2 - x), (bool(flips[2]), bool(flips[1]), bool(flips[0])))
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Turn an array whose last three axes are stored (z, y, x)."""
+        """Turn an array whose last three axes are stored (z, y, x).
+
+        Args:
+            array: Shape (..., z, y, x); axes before are kept.
+        """
         lead = array.ndim - AXES
         turned = array.transpose([*range(lead), *(lead + axis for axis in self.axes)])
         return self._flip(turned)
 
     def undo(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Bring an array back to the stored axes."""
+        """Bring an array back to the stored axes.
+
+        Args:
+            array: Shape (..., z, y, x), as :meth:`apply` gave it.
+        """
         lead = array.ndim - AXES
         return self._flip(array).transpose(
             [*range(lead), *(lead + axis for axis in np.argsort(self.axes).tolist())]
@@ -147,7 +173,12 @@ class Reorientation(NamedTuple):
         return flipped
 
     def frame(self, frame: Frame, shape: Sequence[int]) -> Frame:
-        """Give the frame of the turned array; ``shape`` (z, y, x) is the stored one."""
+        """Give the frame of the turned array; ``shape`` (z, y, x) is the stored one.
+
+        Args:
+            frame: Of the stored array.
+            shape: Voxels (z, y, x) of the stored array.
+        """
         affine = frame.affine
         origin = affine[:AXES, AXES].copy()
         columns = []
@@ -161,6 +192,9 @@ class Reorientation(NamedTuple):
 
 def check_orientation(orientation: str) -> None:
     """Refuse what is not an orientation.
+
+    Args:
+        orientation: Three letters, such as ``LPS`` or ``RAS``, in either case, or ``stored``.
 
     Raises:
         ValueError: If it is neither three letters nor ``stored``.

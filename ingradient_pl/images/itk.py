@@ -42,6 +42,10 @@ def voxel_bytes() -> dict[int, int]:
 def read(path: Path, channels: int | None) -> RawImage:
     """Read a file; ``channels`` as for NIfTI.
 
+    Args:
+        path: The image, or the header of one.
+        channels: Channels that are promised; None for a 3D file of one.
+
     Raises:
         ImageError: If it cannot be read, or is not what ``channels`` promises.
     """
@@ -66,7 +70,14 @@ def read(path: Path, channels: int | None) -> RawImage:
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
-    """Write (channel, z, y, x) voxels; ``block`` is not used."""
+    """Write (channel, z, y, x) voxels; ``block`` is not used.
+
+    Args:
+        path: Its ending chooses the format.
+        voxels: Shape (channel, z, y, x).
+        frame: Where they lie.
+        block: Header of a NIfTI source; not used here.
+    """
     image: Any = simpleitk().GetImageFromArray(
         voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1), isVector=len(voxels) > 1
     )
@@ -102,6 +113,9 @@ def keep_locale() -> Iterator[None]:
 
 def open_file(path: Path) -> object:
     """Read a file as an image of SimpleITK, within the bounds of its size and of memory.
+
+    Args:
+        path: The image, or the header of one.
 
     Raises:
         ImageError: If it cannot be read.
@@ -169,7 +183,11 @@ def _check_unpacked(path: Path, needed: int) -> None:
 
 
 def all_files(path: Path) -> list[Path]:
-    """Give the files that belong to an image, its header first."""
+    """Give the files that belong to an image, its header first.
+
+    Args:
+        path: The image, or the header of one.
+    """
     return list(dict.fromkeys([path, *data_files(path)]))
 
 

@@ -48,7 +48,11 @@ def known_formats() -> list[ImageFormat]:
 
 
 def format_of(path: Path) -> ImageFormat | None:
-    """Find the format of a file by the longest ending that fits; None where there is none."""
+    """Find the format of a file by the longest ending that fits; None where there is none.
+
+    Args:
+        path: Its name alone decides, in any case of letters.
+    """
     name = path.name.lower()
     found = [
         (len(ending), -number, one)
@@ -60,14 +64,22 @@ def format_of(path: Path) -> ImageFormat | None:
 
 
 def ending(path: Path) -> str:
-    """Give the ending of an image file, ``.nii.gz`` as a whole; empty where it is none we know."""
+    """Give the ending of an image file, ``.nii.gz`` as a whole; empty where it is none we know.
+
+    Args:
+        path: Its name alone decides, in any case of letters.
+    """
     found, name = format_of(path), path.name.lower()
     endings = found.endings if found is not None else ()
     return max((one for one in endings if name.endswith(one)), key=len, default="")
 
 
 def answer_ending(path: Path) -> str:
-    """Give the ending of the answer to an image: the image's own where it can be written; or nothing."""
+    """Give the ending of the answer to an image: the image's own where it can be written; or nothing.
+
+    Args:
+        path: Of the image.
+    """
     found = format_of(path)
     if found is None:
         return ""
@@ -75,20 +87,32 @@ def answer_ending(path: Path) -> str:
 
 
 def without_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Leave out pictures that lie beside volumes: previews, not cases. Pictures alone are images."""
+    """Leave out pictures that lie beside volumes: previews, not cases. Pictures alone are images.
+
+    Args:
+        paths: Files of one folder.
+    """
     listed = list(paths)
     volumes = [path for path in listed if not is_picture(path)]
     return volumes or listed
 
 
 def is_picture(path: Path) -> bool:
-    """Whether one file of its format usually holds all channels of a case."""
+    """Whether one file of its format usually holds all channels of a case.
+
+    Args:
+        path: Its name alone decides.
+    """
     found = format_of(path)
     return found is not None and found.several_channels
 
 
 def file_parts(path: Path) -> list[Path]:
-    """Give the files that belong to one image, such as the header and the voxels of a pair."""
+    """Give the files that belong to one image, such as the header and the voxels of a pair.
+
+    Args:
+        path: The file that names the image.
+    """
     found = format_of(path)
     return [path] if found is None else found.parts(path)
 

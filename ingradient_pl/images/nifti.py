@@ -15,6 +15,7 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.images import nifti_geometry
 from ingradient_pl.images.bounded_files import GZIP, SURPLUS, Extent, read_extent
 from ingradient_pl.images.frame import Frame
+from ingradient_pl.images.nifti_scaling import scale, slope_of
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 
 SIZE_1, SIZE_2, SIZE_MGH = 348, 540, 284
@@ -39,13 +40,21 @@ LEVEL = 3
 
 
 def pair_files(path: Path) -> list[Path]:
-    """Give .hdr and .img of a pair, whichever of them ``path`` is."""
+    """Give .hdr and .img of a pair, whichever of them ``path`` is.
+
+    Args:
+        path: Either file of the pair.
+    """
     upper = path.suffix.isupper()
     return [path.with_suffix(end.upper() if upper else end) for end in PAIR]
 
 
 def read(path: Path, channels: int | None) -> RawImage:
     """Read a file; ``channels`` along its fourth (or fifth) axis, None for a 3D file.
+
+    Args:
+        path: NIfTI-1 or -2, Analyze or MGH, gzipped or not.
+        channels: Channels that are promised along the fourth (or fifth) axis; None for a 3D file.
 
     Raises:
         ImageError: If it is not what its name or ``channels`` promises.
@@ -74,8 +83,8 @@ def _raw_image(path: Path, header: Any, content: bytearray, offset: int, channel
         )
     flat = np.frombuffer(content, header.get_data_dtype(), math.prod(shape), offset)
     voxels = to_plain_dtype(path, flat.reshape(shape, order="F"))
-    slope, inter, remarks = _slope(header)
-    voxels = _channels_first(path, _scale(voxels, slope, inter), channels)
+    slope, inter, remarks = slope_of(header)
+    voxels = _channels_first(path, scale(voxels, slope, inter), channels)
     try:
         frame, told = nifti_geometry.frame_of(header)
     except ValueError as error:
@@ -171,49 +180,6 @@ def _shape(header: Any) -> tuple[int, ...]:
     return tuple(max(1, int(voxels)) for voxels in header["dim"][1 : count + 1])
 
 
-def _slope(header: Any) -> tuple[float, float, list[str]]:
-    """Give slope and intercept as ITK reads them."""
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    inter = inter if math.isfinite(inter) else 0.0
-    if math.isfinite(slope) and abs(slope) >= np.finfo(np.float64).eps:
-        return slope, inter, []
-    remarks = (
-        []
-        if not inter
-        else [
-            f"its slope is {slope:g}, which asks for no scaling, its intercept {inter:g}; the intercept "
-            "was added, as ITK and nnU-Net do."
-        ]
-    )
-    return 1.0, inter, remarks
-
-
-def _scale(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
-    if (slope, inter) == (1.0, 0.0):
-        return voxels
-    if voxels.dtype.kind in "iu" and slope.is_integer() and inter.is_integer():
-        return _apply_integer_slope(voxels, int(slope), int(inter))
-    return _apply_slope(voxels, slope, inter)
-
-
-def _apply_slope(voxels: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
-    """Slope and intercept in 64 bits, the result in 32, without a 64-bit copy of the whole."""
-    scaled = np.empty(voxels.shape, np.float32, order="F")
-    for plane in range(voxels.shape[-1]):
-        scaled[..., plane] = voxels[..., plane] * np.float64(slope) + inter
-    return scaled
-
-
-def _apply_integer_slope(voxels: NDArray[Any], slope: int, inter: int) -> NDArray[Any]:
-    """Integers that stay integers: a CT stored with an offset of 1024 remains 16 bits."""
-    ends = [int(end) * slope + inter for end in (voxels.min(), voxels.max())] if voxels.size else [0, 0]
-    for dtype in (voxels.dtype, np.dtype(np.int16), np.dtype(np.int32)):
-        limits = np.iinfo(dtype)
-        if limits.min <= min(ends) and max(ends) <= limits.max:
-            return (voxels.astype(np.int64) * slope + inter).astype(dtype)
-    return _apply_slope(voxels, slope, inter)
-
-
 def _channels_first(path: Path, voxels: NDArray[Any], channels: int | None) -> NDArray[Any]:
     """Bring (x, y, z, 1, ..., channel, 1, ...) to (channel, z, y, x)."""
     shape = (*voxels.shape, *(1,) * (AXES - voxels.ndim))
@@ -259,7 +225,14 @@ def _open(path: Path, opening: Callable[[], Any]) -> Any:
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None) -> None:
-    """Write (channel, z, y, x) voxels; ``block`` is the header of the source where it was a NIfTI."""
+    """Write (channel, z, y, x) voxels; ``block`` is the header of the source where it was a NIfTI.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``.
+        voxels: Shape (channel, z, y, x); of several channels the file is 4D.
+        frame: Where they lie.
+        block: Header of the source, kept where it was a NIfTI; None writes a new one.
+    """
     header: Any = _header(block, frame)
     header["magic"] = b"n+1" if header["sizeof_hdr"] == SIZE_1 else b"n+2"
     header["vox_offset"] = header["sizeof_hdr"] + 4

@@ -20,7 +20,11 @@ MOST = 64
 
 
 def is_pair(path: Path) -> bool:
-    """Whether the file is the npz of a pair."""
+    """Whether the file is the npz of a pair.
+
+    Args:
+        path: Its ending alone decides.
+    """
     return path.suffix.lower() == ".npz"
 
 
@@ -49,6 +53,10 @@ def read_image(paths: Sequence[Path]) -> RawImage:
 def read_label(path: Path, properties: Path | None = None) -> RawImage:
     """Read ``y`` of an npz, (z, y, x); ``properties`` is the pickle where its name differs.
 
+    Args:
+        path: The npz.
+        properties: The pickle, where its name differs from the npz's; None takes that of the same name.
+
     Raises:
         ImageError: If either cannot be read.
     """
@@ -62,6 +70,9 @@ def read_label(path: Path, properties: Path | None = None) -> RawImage:
 
 def keys(path: Path) -> dict[str, tuple[int, ...]]:
     """Give the shape of every array of an npz without reading its voxels.
+
+    Args:
+        path: The npz.
 
     Raises:
         ImageError: If it is not npz.
@@ -104,6 +115,10 @@ def _array_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
 
 def array(path: Path, key: str) -> Any:
     """Read one array of an npz; arrays of Python objects are refused.
+
+    Args:
+        path: The npz.
+        key: Name of the array in it.
 
     Raises:
         ImageError: If it is not there or cannot be read.

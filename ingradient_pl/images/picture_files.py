@@ -59,7 +59,14 @@ def read(path: Path, channels: int | None) -> RawImage:
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
-    """Write a label map (1, z, y, x) of integers; only a TIFF holds several slices."""
+    """Write a label map (1, z, y, x) of integers; only a TIFF holds several slices.
+
+    Args:
+        path: ``.png``, ``.bmp`` or ``.tif``.
+        voxels: Shape (1, z, y, x), unsigned integers.
+        frame: Not used here; a JSON file beside the picture holds its spacing.
+        block: Header of a NIfTI source; not used here.
+    """
     if len(voxels) > 1 or voxels.dtype.kind != "u":
         raise ImageError(f"{path}: a picture holds one label map. Write .nii.gz instead.")
     slices = voxels[0]
@@ -72,7 +79,11 @@ def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = 
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Give the files that may tell a picture's spacing: CASE.json for CASE.tif and for CASE_0000.tif."""
+    """Give the files that may tell a picture's spacing: CASE.json for CASE.tif and for CASE_0000.tif.
+
+    Args:
+        path: The picture.
+    """
     stem = path.name[: path.name.rindex(".")]
     return [path.with_name(f"{name}.json") for name in dict.fromkeys((stem, CHANNEL.sub("", stem)))]
 

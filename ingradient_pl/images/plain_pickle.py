@@ -51,6 +51,9 @@ def read(content: bytes) -> Any:
     A small machine of our own walks the stream of operations; it knows containers, plain values
     and the way NumPy writes arrays of numbers. Whatever else the pickle wants ends the reading.
 
+    Args:
+        content: The whole pickle, of any protocol; at most ``LARGEST`` bytes.
+
     Returns:
         Dictionaries, lists, tuples, strings, bytes, numbers, None and NumPy arrays of numbers.
 

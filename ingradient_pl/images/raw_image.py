@@ -81,6 +81,10 @@ def describe_difference(
 def to_plain_dtype(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     """Bring voxels to a type of this machine that torch knows, without changing a value.
 
+    Args:
+        path: Of the file, for messages.
+        voxels: Of any shape, which is kept.
+
     Raises:
         ImageError: If they are colours or complex numbers.
     """
@@ -103,6 +107,10 @@ def to_plain_dtype(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
 
 def check_finite(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     """Give the voxels (channel, z, y, x) back where every one is a number.
+
+    Args:
+        path: Of the file, for messages.
+        voxels: Shape (channel, z, y, x).
 
     Raises:
         ImageError: If any is NaN or infinite.

@@ -61,6 +61,9 @@ class Model(NamedTuple):
     def after(self, previous: "Model | None") -> "Model":
         """Put it behind the stage whose segmentation it sees, or behind none where it sees the image alone.
 
+        Args:
+            previous: The first stage; None where there is none.
+
         Raises:
             CheckpointError: If it needs another stage, or the two see cases differently.
         """

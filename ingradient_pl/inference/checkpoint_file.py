@@ -56,6 +56,9 @@ def write_content(path: Path, content: Mapping[str, Any]) -> None:
 def read_content(path: Path) -> Mapping[str, Any]:
     """Open a checkpoint of ours without running anything in it, and give all it holds.
 
+    Args:
+        path: A checkpoint; its weights stay on the disk until they are read.
+
     Raises:
         CheckpointError: If it is none of ours, or damaged.
     """
@@ -93,6 +96,9 @@ def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> 
 def check_sums(path: Path | str) -> None:
     """Read a checkpoint's file from end to end and hold it against its check sums.
 
+    Args:
+        path: A file on this machine.
+
     Raises:
         CheckpointError: If it is not a file of PyTorch's format, or a byte of it is not what was written.
     """
@@ -127,6 +133,9 @@ def check_sums(path: Path | str) -> None:
 def check_address(path: Any) -> None:
     """Refuse a checkpoint that would come over a network.
 
+    Args:
+        path: What a user gave for a file.
+
     Raises:
         CheckpointError: If ``path`` is an address.
     """
@@ -137,7 +146,12 @@ def check_address(path: Any) -> None:
 
 
 def first_lines(error: BaseException, longest: int = 300) -> str:
-    """Give the beginning of what an error says, on one line."""
+    """Give the beginning of what an error says, on one line.
+
+    Args:
+        error: Of any kind.
+        longest: Characters to give at most.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= longest else f"{text[:longest]} ..."
 

@@ -16,7 +16,7 @@ def build_network(
 
     Args:
         plain: Its spec; None where it had none when it was trained.
-        weights: Of all networks of the checkpoint, by name.
+        weights: Of all networks of the checkpoint, by name; each of the shape that the network asks for.
         prefix: What the names of this network's weights begin with.
         trusted: Packages whose classes the spec may name.
 
@@ -27,7 +27,7 @@ def build_network(
     if plain is None:
         raise ValueError(
             "its network could not be written down while training. Give the network's class an attribute "
-            "'recipe' (its '_target_' and its arguments) and train again."
+            "'spec' (its '_target_' and its arguments) and train again."
         )
     kept = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     _check_shapes(plain, kept, trusted)

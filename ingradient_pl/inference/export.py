@@ -50,14 +50,22 @@ class Exported(NamedTuple):
 
 
 class Finest(nn.Module):
-    """A network's finest logits alone, which is all that prediction needs."""
+    """A network's finest logits alone, which is all that prediction needs.
+
+    Args:
+        network: Gives logits, or a pyramid of them, finest first.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give the logits of a batch of normalised patches."""
+        """Give the logits of a batch of normalised patches.
+
+        Args:
+            image: Shape (batch, channel, z, y, x); the answer's is (batch, output, z, y, x).
+        """
         return finest(self.network, image)
 
 
@@ -96,6 +104,9 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
 def open_exported(file: Path) -> Run:
     """Open an exported network as a function on the CPU, from a batch of patches to logits.
 
+    Args:
+        file: ``.pt2`` or ``.onnx``.
+
     Raises:
         ExportError: If it is an ONNX file and onnxruntime is not installed.
     """
@@ -127,7 +138,12 @@ def largest_difference(model: Model, exported: Exported, seed: int = 0, batch: i
 
 
 def run_in_double(network: nn.Module, image: Tensor) -> Tensor:
-    """Give a network's finest logits, computed in double precision on the CPU."""
+    """Give a network's finest logits, computed in double precision on the CPU.
+
+    Args:
+        network: Left as it is; a copy is run.
+        image: Normalised patches, shape (batch, channel, z, y, x).
+    """
     return finest(copy.deepcopy(network).cpu().double().eval(), image.double())
 
 

@@ -16,6 +16,9 @@ def gaussian(length: int) -> Float[Tensor, " length"]:
     Its standard deviation is an eighth of the window; its centre is voxel ``length // 2``.
 
     Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
+
+    Args:
+        length: Voxels of the window along the axis.
     """
     distance = torch.arange(length, dtype=torch.float64) - length // 2
     return torch.exp(-0.5 * (distance * SIGMAS_PER_PATCH / length) ** 2)
@@ -30,6 +33,10 @@ def window_weights(starts: Sequence[int], length: int) -> Float[Tensor, "window 
     sums stay as small as the logits themselves, so that half precision can hold them. The answer is that of
     nnU-Net's weighted mean.
 
+    Args:
+        starts: First voxel of each window, ascending.
+        length: Voxels of each window along the axis.
+
     >>> window_weights([0, 2], 3).round(decimals=2)  # the voxel they share is as far from both centres
     tensor([[1.0000, 1.0000, 0.5000],
             [0.5000, 1.0000, 1.0000]], dtype=torch.float64)
@@ -43,6 +50,10 @@ def window_weights(starts: Sequence[int], length: int) -> Float[Tensor, "window 
 
 def padding(shape: Sequence[int], patch: Sequence[int]) -> list[tuple[int, int]]:
     """Give how many voxels go before and after each axis so that a window fits; an odd one goes after.
+
+    Args:
+        shape: Voxels of the case along each axis.
+        patch: Voxels of a window along each axis.
 
     >>> padding((5, 4, 9), (8, 8, 8))
     [(1, 2), (2, 2), (0, 0)]

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ingradient_pl.images import formats
 from ingradient_pl.inference.postprocess import LargestComponent, Step, Steps
 from ingradient_pl.inference.predict_cases import FAULTS, Failure
-from ingradient_pl.metrics.evaluation import EvaluationError, Label, case_name, evaluate, scored_labels
+from ingradient_pl.metrics.agreement import Label
+from ingradient_pl.metrics.evaluation import EvaluationError, case_name, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_report import mean_of, scores
 from ingradient_pl.store.label_maps import LabelError, label_files
 from ingradient_pl.task import Task

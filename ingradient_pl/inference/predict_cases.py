@@ -18,11 +18,12 @@ from ingradient_pl.datasets.records import CaseFiles, check_channels
 from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
-from ingradient_pl.inference.answer_folder import target_files
+from ingradient_pl.inference.answer_files import target_files
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.machine import is_out_of_memory
-from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, count_agreement, scored_labels
+from ingradient_pl.metrics.agreement import count_agreement
+from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
 from ingradient_pl.short_repr import short_repr
@@ -178,6 +179,11 @@ def score_cases(
 
 def read_case(case: CaseFiles, task: Task, orientation: str) -> Volume:
     """Read the images of a case and hold them against the task's channels.
+
+    Args:
+        case: Its files, or a case of a store.
+        task: Of the model.
+        orientation: The plan's: three letters such as ``LPS``, or ``stored``.
 
     Raises:
         ImageError: If a file cannot be read or a channel is missing.

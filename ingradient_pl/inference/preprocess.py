@@ -180,6 +180,9 @@ def nonzero_box(image: Num[np.ndarray, "channel z y x"]) -> Box:
     """Give the smallest box that holds every voxel of any channel that is not zero; all where none is.
 
     Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
+
+    Args:
+        image: On its native grid.
     """
     found = image[0] != 0
     for channel in image[1:]:
@@ -196,7 +199,12 @@ def nonzero_box(image: Num[np.ndarray, "channel z y x"]) -> Box:
 def measure_channel(
     channel: Num[np.ndarray, "z y x"], inside: Bool[np.ndarray, "z y x"] | None
 ) -> ChannelStatistics:
-    """Measure a channel as the store's builder does."""
+    """Measure a channel as the store's builder does.
+
+    Args:
+        channel: Native intensities after the crop.
+        inside: True inside the patient; None where that is every voxel.
+    """
     whole = Statistics.of(channel)
     assert whole is not None  # a box is never empty
     within = None if inside is None else Statistics.of(channel[inside])

@@ -21,7 +21,7 @@ def unfinished_maps(folder: Path, outputs: int, volume: Volume) -> NDArray[np.fl
 
     Args:
         folder: Where there is room: two bytes for each output and voxel.
-        outputs: Of the network.
+        outputs: Of the network; the maps have the shape (output, z, y, x) of the case.
         volume: The case.
     """
     shape = (outputs, *volume.voxels.shape[1:])

@@ -31,6 +31,9 @@ class BufferPool:
 
     Fresh memory for each class of each row costs a processor more than what is reckoned in it: the system
     gives every page of it anew (measured: as long again at the least, three times as long at worst).
+
+    Args:
+        device: Where the memory is taken.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -38,14 +41,24 @@ class BufferPool:
         self.held: dict[str, Tensor] = {}
 
     def take(self, name: str, *shape: int) -> Float[Tensor, "*shape"]:
-        """Give memory of ``shape``, with whatever was left there; the last taken under the name is lost."""
+        """Give memory of ``shape``, with whatever was left there; the last taken under the name is lost.
+
+        Args:
+            name: Of the piece of memory.
+            *shape: Sizes of the tensor wanted.
+        """
         count = math.prod(shape)
         if name not in self.held or self.held[name].numel() < count:
             self.held[name] = torch.empty(count, device=self.device)
         return self.held[name][:count].view(shape)
 
     def copy(self, name: str, of: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:
-        """Copy a tensor there, its values side by side and in single precision."""
+        """Copy a tensor there, its values side by side and in single precision.
+
+        Args:
+            name: Of the piece of memory.
+            of: What is copied; it may lie on another device.
+        """
         return self.take(name, *of.shape).copy_(of)
 
 
@@ -66,7 +79,11 @@ class LinearInterpolation(NamedTuple):
 
     @classmethod
     def of(cls, axis: Axis) -> "LinearInterpolation":
-        """Read them off the interpolation of an axis."""
+        """Read them off the interpolation of an axis.
+
+        Args:
+            axis: From the network's grid to the native one.
+        """
         if isinstance(axis, Crop):
             lines = torch.arange(axis.start, axis.start + axis.voxels)
             return cls(lines, lines, None, plain=not axis.mirrored)
@@ -79,21 +96,41 @@ class LinearInterpolation(NamedTuple):
         return cls(lower, (lower + 1).clamp(max=last), (at - lower).float())
 
     def part(self, first: int, stop: int, begin: int) -> "LinearInterpolation":
-        """Give the native lines ``[first, stop)`` alone, counted from line ``begin``."""
+        """Give the native lines ``[first, stop)`` alone, counted from line ``begin``.
+
+        Args:
+            first: First native line.
+            stop: The native line after the last.
+            begin: The network's line that becomes line 0.
+        """
         share = None if self.share is None else self.share[first:stop]
         return LinearInterpolation(self.lower[first:stop] - begin, self.upper[first:stop] - begin, share)
 
     def to(self, device: torch.device) -> "LinearInterpolation":
-        """Bring them to a device."""
+        """Bring them to a device.
+
+        Args:
+            device: Where they are used.
+        """
         share = None if self.share is None else self.share.to(device)
         return self._replace(lower=self.lower.to(device), upper=self.upper.to(device), share=share)
 
     def all_there(self, count: int) -> bool:
-        """Whether ``count`` lines stay as they are."""
+        """Whether ``count`` lines stay as they are.
+
+        Args:
+            count: Lines on the network's grid.
+        """
         return self.plain and len(self.lower) == count
 
     def of_lines(self, rows: Float[Tensor, "_ _ _"], dim: int, pool: BufferPool) -> Float[Tensor, "_ _ _"]:
-        """Take the native lines from between others along ``dim``; in ``pool``."""
+        """Take the native lines from between others along ``dim``; in ``pool``.
+
+        Args:
+            rows: On the network's grid along ``dim``.
+            dim: 0, 1 or 2.
+            pool: Whose memory the answer lies in.
+        """
         shape = [*rows.shape[:dim], len(self.lower), *rows.shape[dim + 1 :]]
         below = torch.index_select(rows, dim, self.lower, out=pool.take(f"below {dim}", *shape))
         if self.share is None:
@@ -120,6 +157,9 @@ class LabelDecoder:
     def of(cls, task: Task) -> "LabelDecoder":
         """Read it off a task.
 
+        Args:
+            task: Of the model.
+
         Raises:
             ValueError: If the task has regions and does not say as which integers they are written.
         """
@@ -138,6 +178,10 @@ class LabelDecoder:
         What is kept is the rank of the output chosen, which only ever grows: so the mask of a class times
         its rank, and a maximum, replace a masked assignment (measured: 0.07 ms instead of 0.8 ms a class and
         200,000 voxels on one core, against which everything else is small).
+
+        Args:
+            maps: Logits of each output, in order; for labels the background's comes first.
+            pool: Whose memory is used.
         """
         best: Tensor | None = None
         ranks: Tensor | None = None
@@ -156,7 +200,11 @@ class LabelDecoder:
         return chosen
 
     def probabilities(self, logits: Float[Tensor, "output row b c"]) -> Float[Tensor, "output row b c"]:
-        """Turn logits into shares of one, or for regions into a probability each."""
+        """Turn logits into shares of one, or for regions into a probability each.
+
+        Args:
+            logits: Of all outputs.
+        """
         return logits.sigmoid() if self.regions else logits.softmax(0)
 
 
@@ -187,7 +235,11 @@ class NativeResampler:
         self.pool = BufferPool(torch.device("cpu"))
 
     def feed(self, rows: Float[Tensor, "output row b c"]) -> None:
-        """Take the next rows; native rows that lie between rows known by now are written."""
+        """Take the next rows; native rows that lie between rows known by now are written.
+
+        Args:
+            rows: Rows of the network's grid, each once and in order.
+        """
         if self.pool.device != rows.device:
             self.pool = BufferPool(rows.device)
         known = self.fed + rows.shape[1]
@@ -229,6 +281,11 @@ def resample_across(
 
     Each axis is brought to the middle and taken line by line, which on a processor is 1.6 times as fast as
     torch's own bilinear interpolation.
+
+    Args:
+        rows: On the network's grid.
+        sides: How axes 1 and 2 are read.
+        pool: Whose memory the answer lies in.
     """
     for side in reversed(sides):
         rows = rows.transpose(1, 2)

@@ -33,6 +33,11 @@ def starts(size: int, length: int, step: float = 0.5) -> list[int]:
 
     The last window ends where the axis ends; steps are rounded to voxels and never less than one.
 
+    Args:
+        size: Voxels of the axis.
+        length: Voxels of a window, at most ``size``.
+        step: From window to window, as a fraction of ``length`` in (0, 1]; overlap is 1 - step.
+
     Raises:
         ValueError: If the axis is shorter than a window, or ``step`` is not in (0, 1].
 

@@ -41,7 +41,7 @@ def usable(kernel: str, tensor: Tensor) -> bool:
 
     Args:
         kernel: Its name, as :func:`switch_off` takes it.
-        tensor: What it would read.
+        tensor: What it would read, of any shape.
     """
     if tensor.dtype not in DTYPES or not (tensor.is_cuda or tensor.is_meta):
         return False
@@ -65,7 +65,11 @@ def switched_off() -> dict[str, str]:
 
 
 def switch_on(kernel: str) -> None:
-    """Use a fused kernel again."""
+    """Use a fused kernel again.
+
+    Args:
+        kernel: Its name, as :func:`switch_off` takes it.
+    """
     _off.pop(kernel, None)
 
 
@@ -97,6 +101,10 @@ def define(schema: str, kernel: Callable[..., Any], shapes: Callable[..., Any]) 
 
 
 def on_device_of(tensor: Tensor) -> Any:
-    """Make the GPU of ``tensor`` the current one, which Triton launches on; nothing where it is on none."""
+    """Make the GPU of ``tensor`` the current one, which Triton launches on; nothing where it is on none.
+
+    Args:
+        tensor: Of any shape.
+    """
     context: Any = torch.cuda.device_of
     return context(tensor)

@@ -38,7 +38,11 @@ class Settings(NamedTuple):
 
 
 def fits(logits: Tensor) -> bool:
-    """Whether the kernels can take such logits: on CUDA with Triton, in 16 or 32 bits, of few classes."""
+    """Whether the kernels can take such logits: on CUDA with Triton, in 16 or 32 bits, of few classes.
+
+    Args:
+        logits: Shape (batch, class, z, y, x).
+    """
     return logits.shape[1] <= MOST_CLASSES and usable(NAME, logits)
 
 
@@ -63,7 +67,13 @@ def dice_ce(
 def class_sums(
     logits: Float[Tensor, "batch class z y x"], label: Integer[Tensor, "batch z y x"], ignore: int | None
 ) -> Float[Tensor, "batch 4 class"]:
-    """Overlap, predicted, true and log of each image and class, as ``losses.soft_counts`` defines them."""
+    """Overlap, predicted, true and log of each image and class, as ``losses.soft_counts`` defines them.
+
+    Args:
+        logits: On CUDA, as :func:`fits` asks.
+        label: Classes from 0.
+        ignore: Label whose voxels count nowhere; None where there is none.
+    """
     found: Tensor = _ClassSums.apply(logits, label, ignore)  # type: ignore[no-untyped-call]
     return found
 

@@ -109,6 +109,14 @@ def finish(
     """Write the loss and its slopes by each image's sums.
 
     Settings are the first class, what smoothes, the smallest divisor, and both weights.
+
+    Args:
+        sums: Of each part, shape (images, parts, 4, classes).
+        weights: Of each class in the cross entropy, shape (classes,); None weighs all alike.
+        settings: First class of the Dice, what smoothes, smallest divisor, weights of cross entropy and of
+            Dice.
+        pooled: Whether the Dice takes all images as one.
+        out: The loss, one number; its slopes, shape (images, 3, classes), of pooled sums (1, 3, classes).
     """
     images, parts, _, classes = sums.shape
     tile = {"CLASSES": triton.next_power_of_2(classes), "COMBINED": COMBINED}

@@ -192,14 +192,28 @@ def _backward(
 
 
 def parts_of(images: int, voxels: int, classes: int) -> int:
-    """In how many parts the voxels of each image are summed."""
+    """In how many parts the voxels of each image are summed.
+
+    Args:
+        images: In the batch.
+        voxels: Of each image.
+        classes: Of each voxel.
+    """
     high = _tile(classes)["VOXELS"]
     most = min(MOST_PARTS, triton.cdiv(PROGRAMS, images), triton.cdiv(voxels, high))
     return int(triton.cdiv(voxels, triton.cdiv(voxels, most)))
 
 
 def sums(logits: tuple[Tensor, tuple[int, int, int]], label: Tensor, ignore: int | None, out: Tensor) -> None:
-    """Write overlap, predicted, true and log of each part; ``out`` is ``(images, parts, 4, classes)``."""
+    """Write overlap, predicted, true and log of each part; ``out`` is ``(images, parts, 4, classes)``.
+
+    Args:
+        logits: Shape (batch, class, z, y, x), and the steps from image to image, voxel to voxel, class to
+            class.
+        label: Shape (batch, z, y, x), classes from 0.
+        ignore: Label whose voxels count nowhere; None where there is none.
+        out: Written; its second size says how many parts an image is summed in.
+    """
     values, strides = logits
     images, parts, _, classes = out.shape
     voxels = label.shape[1:].numel()
@@ -215,7 +229,16 @@ def backward(
     slopes: tuple[Tensor, Tensor | None],
     out: Tensor,
 ) -> None:
-    """Write the gradient of the logits, where they lie; slopes are (image, 3, class) and a factor for all."""
+    """Write the gradient of the logits, where they lie; slopes are (image, 3, class) and a factor for all.
+
+    Args:
+        logits: Shape (batch, class, z, y, x), and the steps from image to image, voxel to voxel, class to
+            class.
+        label: Shape (batch, z, y, x), classes from 0.
+        ignore: Label whose voxels count nowhere; None where there is none.
+        slopes: Of the sums; and a factor for all, one number, or None.
+        out: Written, where the logits lie.
+    """
     (values, strides), (own, factor) = logits, slopes
     images, _, classes = own.shape
     voxels = label.shape[1:].numel()

@@ -31,12 +31,21 @@ class Layout(NamedTuple):
 
 
 def fits(tensor: Tensor) -> bool:
-    """Whether the kernels can read ``tensor``: 32 bits, on CUDA, with Triton."""
+    """Whether the kernels can read ``tensor``: 32 bits, on CUDA, with Triton.
+
+    Args:
+        tensor: Of any shape.
+    """
     return tensor.dtype == torch.float32 and usable(NAME, tensor)
 
 
 def layout_of(shapes: Sequence[tuple[int, int]], device: torch.device) -> Layout:
-    """Describe matrices of these (rows, columns) that lie row by row, one after the other."""
+    """Describe matrices of these (rows, columns) that lie row by row, one after the other.
+
+    Args:
+        shapes: Rows and columns of each, at least one matrix.
+        device: Where the kernels run.
+    """
     table, start = [], 0
     for rows, columns in shapes:
         if rows <= columns:
@@ -50,7 +59,12 @@ def layout_of(shapes: Sequence[tuple[int, int]], device: torch.device) -> Layout
 
 
 def gram(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matrix size size"]:
-    """Give X X' of each matrix, in the corner of a square of zeros."""
+    """Give X X' of each matrix, in the corner of a square of zeros.
+
+    Args:
+        flat: All matrices, as ``layout`` tells.
+        layout: Where each lies; the smaller side counts as its rows.
+    """
     found: Tensor = torch.ops.ingradient.matrices_gram(flat, layout.table, layout.size)
     return found
 
@@ -79,13 +93,24 @@ def combine(
 def multiply(
     flat: Float[Tensor, " values"], layout: Layout, left: Float[Tensor, "matrix size size"]
 ) -> Float[Tensor, " values"]:
-    """Give S X of each matrix X and its square S, where X lies."""
+    """Give S X of each matrix X and its square S, where X lies.
+
+    Args:
+        flat: All matrices, as ``layout`` tells.
+        layout: Where each lies; the smaller side counts as its rows.
+        left: The square of each; only its corner of the matrix's rows is read.
+    """
     found: Tensor = torch.ops.ingradient.matrices_multiply(flat, layout.table, left, layout.columns)
     return found
 
 
 def gram_twin(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matrix size size"]:
-    """Compute the same as :func:`gram` by torch's operators, a matrix at a time."""
+    """Compute the same as :func:`gram` by torch's operators, a matrix at a time.
+
+    Args:
+        flat: All matrices, as ``layout`` tells.
+        layout: Where each lies.
+    """
     out = flat.new_zeros(len(layout.shapes), layout.size, layout.size)
     for square, matrix in zip(out, _small_side_first(flat, layout), strict=True):
         square[: len(matrix), : len(matrix)] = matrix @ matrix.mT
@@ -99,7 +124,15 @@ def combine_twin(
     layout: Layout,
     scales: tuple[float, float, float],
 ) -> Float[Tensor, "matrix size size"]:
-    """Compute the same as :func:`combine` by torch's operators, zeros beyond the rows."""
+    """Compute the same as :func:`combine` by torch's operators, zeros beyond the rows.
+
+    Args:
+        left: L of each matrix.
+        right: R.
+        added: A.
+        layout: Tells how many rows of each square there are.
+        scales: The numbers s, t and u.
+    """
     rows = torch.arange(left.shape[1], device=left.device) < layout.table[:, 1, None]
     identity = torch.eye(left.shape[1], dtype=left.dtype, device=left.device)
     found = torch.baddbmm(added, left, right, beta=scales[1], alpha=scales[0]) + scales[2] * identity
@@ -109,7 +142,13 @@ def combine_twin(
 def multiply_twin(
     flat: Float[Tensor, " values"], layout: Layout, left: Float[Tensor, "matrix size size"]
 ) -> Float[Tensor, " values"]:
-    """Compute the same as :func:`multiply` by torch's operators, a matrix at a time."""
+    """Compute the same as :func:`multiply` by torch's operators, a matrix at a time.
+
+    Args:
+        flat: All matrices, as ``layout`` tells.
+        layout: Where each lies.
+        left: The square of each.
+    """
     out = torch.empty_like(flat)
     pairs = zip(_small_side_first(out, layout), _small_side_first(flat, layout), strict=True)
     for square, (target, matrix) in zip(left, pairs, strict=True):

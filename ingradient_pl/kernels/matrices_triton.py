@@ -112,7 +112,13 @@ def _multiply(flat, table, left, out, size, TILE: tl.constexpr, DEEP: tl.constex
 
 
 def gram(flat: Tensor, table: Tensor, out: Tensor) -> None:
-    """Write X X' of each matrix into the corner of a square of ``out``, zeros beyond it."""
+    """Write X X' of each matrix into the corner of a square of ``out``, zeros beyond it.
+
+    Args:
+        flat: All matrices, shape (values,).
+        table: Where each lies, shape (matrix, 5), as of :class:`ingradient_pl.kernels.matrices.Layout`.
+        out: Written, shape (matrix, size, size).
+    """
     count, size = out.shape[:2]
     blocks = size // TILE
     _gram[(count, blocks, blocks)](flat, table, out, size, TILE=TILE, DEEP=DEEP)
@@ -121,14 +127,29 @@ def gram(flat: Tensor, table: Tensor, out: Tensor) -> None:
 def combine(
     squares: tuple[Tensor, Tensor, Tensor], table: Tensor, scales: tuple[float, float, float], out: Tensor
 ) -> None:
-    """Write s L R + t A + u I of squares (L, R, A), in the blocks of each matrix's rows."""
+    """Write s L R + t A + u I of squares (L, R, A), in the blocks of each matrix's rows.
+
+    Args:
+        squares: Three of shape (matrix, size, size).
+        table: Where each matrix lies, shape (matrix, 5).
+        scales: The numbers s, t and u.
+        out: Written, shape (matrix, size, size).
+    """
     count, size = out.shape[:2]
     blocks = size // TILE
     _combine[(count, blocks, blocks)](*squares, table, out, size, *scales, TILE=TILE, DEEP=DEEP)
 
 
 def multiply(flat: Tensor, table: Tensor, left: Tensor, columns: int, out: Tensor) -> None:
-    """Write S X of each matrix X and square S where X lies in ``flat``; no X is wider than ``columns``."""
+    """Write S X of each matrix X and square S where X lies in ``flat``; no X is wider than ``columns``.
+
+    Args:
+        flat: All matrices, shape (values,).
+        table: Where each lies, shape (matrix, 5).
+        left: S of each, shape (matrix, size, size).
+        columns: Of the widest matrix.
+        out: Written, shape (values,).
+    """
     count, size = left.shape[:2]
     grid = (count, triton.cdiv(columns, TILE), size // TILE)
     _multiply[grid](flat, table, left, out, size, TILE=TILE, DEEP=DEEP)

@@ -17,7 +17,11 @@ PARTS = 1
 
 
 def fits(features: Tensor) -> bool:
-    """Whether the fused kernels can take such features: on CUDA with Triton, in 16 or 32 bits."""
+    """Whether the fused kernels can take such features: on CUDA with Triton, in 16 or 32 bits.
+
+    Args:
+        features: Shape (batch, channel, z, y, x).
+    """
     return usable(NAME, features)
 
 
@@ -56,7 +60,15 @@ def instance_norm_twin(
     *,
     shortcut: Float[Tensor, "batch channel z y x"] | None = None,
 ) -> Float[Tensor, "batch channel z y x"]:
-    """Compute the same as :func:`instance_norm` by torch's operators, on any device."""
+    """Compute the same as :func:`instance_norm` by torch's operators, on any device.
+
+    Args:
+        features: Before the norm.
+        weight: Of each channel.
+        bias: Of each channel.
+        slope: Of what is negative; 1 leaves it, which is no activation.
+        shortcut: Added before the activation; None adds nothing.
+    """
     # F.instance_norm is this with a check that refuses a single voxel
     settings = True, 0.0, EPSILON, torch.backends.cudnn.enabled
     normal = torch.instance_norm(features, weight, bias, None, None, *settings)
@@ -148,6 +160,9 @@ def side_by_side(volume: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Give a volume whose channels lie side by side, and how far apart images and voxels lie.
 
     What lies so already is not copied, also where it is part of the channels of a larger volume.
+
+    Args:
+        volume: Shape (batch, channel, z, y, x).
     """
     channels, *edges = volume.shape[1:]
     batch, channel, *steps = volume.stride()

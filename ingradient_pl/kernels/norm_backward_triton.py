@@ -159,7 +159,18 @@ def backward_sums(
     slope: float,
     out: tuple[Tensor, Tensor],
 ) -> None:
-    """Write each part's sum of the gradient, and of it times what was normalised; the shortcut's gradient."""
+    """Write each part's sum of the gradient, and of it times what was normalised; the shortcut's gradient.
+
+    Args:
+        gradient: Of the answer, shape (batch, channel, z, y, x), and its steps from image to image and voxel
+            to voxel.
+        features: Before the norm, of the same shape, and their steps.
+        statistics: Mean, and one over the spread, shape (images, 2, channels).
+        affine: Weight and bias of each channel.
+        shortcut: What was added, of the same shape, and its steps; None where nothing was.
+        slope: Of what is negative; 1 is no activation.
+        out: Written: sums, shape (images, parts, 2, channels), and the shortcut's gradient.
+    """
     sums, by_shortcut = out
     images, parts, _, channels = sums.shape
     rows, tile = rows_of(features[0]), tile_of(rows_of(features[0]), channels, TILE // 2)
@@ -179,7 +190,17 @@ def backward_apply(
     slope: float,
     out: tuple[Tensor, Tensor],
 ) -> None:
-    """Write the gradient of the features, and those of weight and bias with a row of zeros after them."""
+    """Write the gradient of the features, and those of weight and bias with a row of zeros after them.
+
+    Args:
+        gradient: Of what was normalised, shape (batch, channel, z, y, x), and its steps.
+        features: Before the norm, of the same shape, and their steps.
+        statistics: Mean, and one over the spread, shape (images, 2, channels).
+        sums: As :func:`backward_sums` wrote them.
+        affine: Weight and bias of each channel.
+        slope: Of what is negative; 1 is no activation.
+        out: Written: gradients of the features, and of weight, bias and a row of zeros, shape (3, channels).
+    """
     images, parts, _, channels = sums.shape
     rows, tile = rows_of(features[0]), tile_of(rows_of(features[0]), channels, TILE // 2)
     grid = (images, parts, triton.cdiv(channels, tile["CHANNELS"]))

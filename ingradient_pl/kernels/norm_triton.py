@@ -141,7 +141,13 @@ def _apply(
 
 
 def parts_of(images: int, rows: int, channels: int) -> int:
-    """In how many parts the rows of each image are reduced."""
+    """In how many parts the rows of each image are reduced.
+
+    Args:
+        images: In the batch.
+        rows: Voxels of each image.
+        channels: Of each voxel.
+    """
     tile = tile_of(rows, channels, TILE)
     blocks = images * triton.cdiv(channels, tile["CHANNELS"])
     most = min(MOST_PARTS, triton.cdiv(PROGRAMS, blocks), triton.cdiv(rows, tile["ROWS"]))
@@ -149,7 +155,13 @@ def parts_of(images: int, rows: int, channels: int) -> int:
 
 
 def moments(features: Tensor, strides: tuple[int, int], out: Tensor) -> None:
-    """Write mean and squares about it of each part; ``out`` is ``(images, parts, 2, channels)``."""
+    """Write mean and squares about it of each part; ``out`` is ``(images, parts, 2, channels)``.
+
+    Args:
+        features: Shape (batch, channel, z, y, x), channels side by side.
+        strides: Steps from image to image and from voxel to voxel.
+        out: Written; its second size says how many parts an image is reduced in.
+    """
     images, parts, _, channels = out.shape
     rows, tile = rows_of(features), tile_of(rows_of(features), channels, TILE)
     grid = (images, parts, triton.cdiv(channels, tile["CHANNELS"]))
@@ -164,7 +176,16 @@ def apply(
     settings: tuple[float, float],
     out: tuple[Tensor, Tensor],
 ) -> None:
-    """Write what is normalised, and each image's mean and one over its spread: ``(images, 2, channels)``."""
+    """Write what is normalised, and each image's mean and one over its spread: ``(images, 2, channels)``.
+
+    Args:
+        features: Shape (batch, channel, z, y, x), and its steps from image to image and voxel to voxel.
+        moments: As :func:`moments` wrote them.
+        affine: Weight and bias of each channel.
+        shortcut: Added before the activation, with its steps; None adds nothing.
+        settings: Slope of what is negative, and what is added to the variance.
+        out: Written: the answer, and the statistics.
+    """
     slope, epsilon = settings
     (values, strides), (normal, statistics) = features, out
     images, parts, _, channels = moments.shape
@@ -182,17 +203,32 @@ def apply(
 
 
 def rows_of(features: Tensor) -> int:
-    """How many voxels an image has."""
+    """How many voxels an image has.
+
+    Args:
+        features: Shape (batch, channel, z, y, x).
+    """
     return features.shape[2:].numel()
 
 
 def combined_of(parts: int, tile: dict[str, int]) -> int:
-    """How many parts are combined at a time: each step waits for memory, so many where there are many."""
+    """How many parts are combined at a time: each step waits for memory, so many where there are many.
+
+    Args:
+        parts: Of all images.
+        tile: As :func:`tile_of` gave it.
+    """
     return FEW_PARTS if parts <= FEW_PARTS else min(128, COMBINED_VALUES // tile["CHANNELS"])
 
 
 def tile_of(rows: int, channels: int, values: int) -> dict[str, int]:
-    """Shape of the piece that a program holds at a time, of so many values at most."""
+    """Shape of the piece that a program holds at a time, of so many values at most.
+
+    Args:
+        rows: Voxels of each image.
+        channels: Of each voxel.
+        values: Most that a program may hold.
+    """
     wide = min(MOST_CHANNELS, triton.next_power_of_2(channels))
     high = min(values // wide, max(SMALLEST_ROWS, triton.next_power_of_2(rows)))
     return {"ROWS": high, "CHANNELS": wide}

@@ -13,7 +13,8 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ingradient_pl.networks.cast_weights import call_with_cast_weights
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.optimizers.step_graph import CudaRecorder, Recorder, StepGraph, optimizer_problem
+from ingradient_pl.optimizers.recorder import CudaRecorder, Recorder
+from ingradient_pl.optimizers.step_graph import StepGraph, optimizer_problem
 
 RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": CudaRecorder}
 """How steps are recorded, by the type of device."""

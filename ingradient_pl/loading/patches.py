@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler, Subset
 from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import override
 
-from ingradient_pl.draws.training import Candidate, TrainingDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.geometry import Box
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
@@ -76,7 +77,7 @@ class CasePatches(Dataset[Patch]):
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
         image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
         extra = None if self.extra is None else torch.from_numpy(self.extra(draw.case, label_box, number))
-        terms, known = self._terms(draw.case), self._known(draw.case)
+        terms, known = self._terms(draw.case), self._known_outputs(draw.case)
         made = Patch(draw.case, number, image, label, found.start, body, terms, sampling, known=known)
         return made._replace(extra=extra)
 
@@ -85,10 +86,10 @@ class CasePatches(Dataset[Patch]):
         image = torch.empty((), dtype=resident.dtype).expand(resident.channels, *found.image_box.shape)
         label = torch.empty((), dtype=resident.label_dtype).expand(found.label_box.shape)
         terms, sampling = self._terms(case), found.sampling
-        box, known = found.image_box, self._known(case)
+        box, known = found.image_box, self._known_outputs(case)
         return Patch(case, number, image, label, found.start, None, terms, sampling, box, known=known)
 
-    def _known(self, name: str) -> torch.Tensor | None:
+    def _known_outputs(self, name: str) -> torch.Tensor | None:
         """Give which outputs a case annotates; None where every case of the store does all."""
         if not self.partly:
             return None
@@ -153,7 +154,11 @@ class PatchNumbers(DistributedSampler[int], SequentialSampler):
         self.epoch = self.passed = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Lightning calls this before each epoch.
+
+        Args:
+            epoch: From 0; the numbers of the epoch follow from it.
+        """
         self.epoch = epoch
 
     @override
@@ -229,7 +234,11 @@ class PatchLoader(DataLoader[Patch]):
         return {"epoch": self.numbers.epoch, "batches": self.batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on within the epoch of ``state``; any other epoch begins at its beginning."""
+        """Go on within the epoch of ``state``; any other epoch begins at its beginning.
+
+        Args:
+            state: As ``state_dict`` gave it.
+        """
         self.resume_position = dict(state)
 
     @override

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from ingradient_pl.geometry import Box
-from ingradient_pl.store.case_store import CaseStore, StoredCase
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.records import StoredCase
 from ingradient_pl.transforms.resident_cases import ResidentCases, ResidentLayout
 
 SHARE = 0.3
@@ -44,6 +45,11 @@ def plan_residence(store: CaseStore, names: Sequence[str], *, bodies: bool) -> R
 
 def keep_on_device(store: CaseStore, layout: ResidentLayout, device: torch.device) -> ResidentCases:
     """Read whole cases into a device's memory.
+
+    Args:
+        store: Opened with the plan's axes.
+        layout: Which cases, and where each goes.
+        device: Mostly a GPU with room for ``layout``.
 
     Raises:
         StoreError: If one cannot be read; it names the case and the file.

@@ -63,6 +63,9 @@ class DeepSupervision(nn.Module):
 def halving_weights(levels: int) -> list[float]:
     """Weights that halve from level to level and sum to one.
 
+    Args:
+        levels: At least 1; the finest comes first.
+
     >>> halving_weights(2)
     [0.6666666666666666, 0.3333333333333333]
     """
@@ -76,6 +79,10 @@ def downsample_label(
     """Take from ``label`` the voxel nearest to the centre of each of ``shape`` voxels.
 
     Where sizes divide, it is a view: no voxel is copied. Equal to torch's ``nearest-exact``.
+
+    Args:
+        label: At the finest level.
+        shape: Voxels (z, y, x) of another level.
     """
     for axis, wanted in enumerate(shape, start=1):
         size = label.shape[axis]

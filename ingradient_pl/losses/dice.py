@@ -36,6 +36,13 @@ def tversky(
     """Overlap over itself and both kinds of error, each with its own weight; 0.5 and 0.5 are Dice.
 
     Source: Salehi et al. 2017, https://arxiv.org/abs/1706.05721.
+
+    Args:
+        sums: Of one level.
+        false_positives: Weight of what was predicted and is not true, 0 or more.
+        false_negatives: Weight of what is true and was not predicted, 0 or more.
+        smooth: Added above and below, in voxels: a class that is neither true nor predicted scores 1.
+        pooled: Take all images of the batch, on all ranks, as one.
     """
     intersection, predicted, true = _pool_counts(sums) if pooled else sums[:3]
     errors = false_positives * (predicted - intersection) + false_negatives * (true - intersection)

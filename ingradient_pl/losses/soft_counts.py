@@ -77,7 +77,12 @@ def sigmoid_counts(
 
 
 def equal(label: Integer[Tensor, "*voxels"], integer: Tensor | int) -> UInt8[Tensor, "*_"]:
-    """Give 1 where ``label`` is ``integer``, else 0; to bool a CPU would compare ten times as slowly."""
+    """Give 1 where ``label`` is ``integer``, else 0; to bool a CPU would compare ten times as slowly.
+
+    Args:
+        label: Integers.
+        integer: One for all, or a tensor whose shape broadcasts to the label's.
+    """
     other = () if isinstance(integer, int) else integer.shape
     shape = torch.broadcast_shapes(label.shape, other)  # type: ignore[no-untyped-call]
     return torch.eq(label, integer, out=label.new_empty(shape, dtype=torch.uint8))

@@ -126,7 +126,11 @@ def compare(
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """Give a comparison as text."""
+    """Give a comparison as text.
+
+    Args:
+        comparison: As :func:`compare` gave it.
+    """
     percent = f"{LEVEL:.0%}".replace("%", " %")
     heads = [
         "label",
@@ -153,7 +157,11 @@ def comparison_table(comparison: Comparison) -> str:
 
 
 def describe_comparison(comparison: Comparison) -> dict[str, Any]:
-    """Give a comparison as plain values for JSON."""
+    """Give a comparison as plain values for JSON.
+
+    Args:
+        comparison: As :func:`compare` gave it.
+    """
     return {
         "score": comparison.score,
         "cases": comparison.cases,

@@ -21,6 +21,7 @@ class PooledDice(Metric):
         ignore: Integer of voxels that nobody annotated; None if there are none.
         regions: Whether the network answers yes or no for each of ``labels``, rather than choosing one
             integer.
+        **options: Those of :class:`torchmetrics.Metric`, such as ``dist_sync_on_step``.
 
     Raises:
         ValueError: If no label is named.

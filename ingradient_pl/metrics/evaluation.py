@@ -1,6 +1,5 @@
 """Scores of predictions against labels, case by case and class by class, with nnU-Net's names and numbers."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,21 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from ingradient_pl.images import formats
 from ingradient_pl.images.raw_image import describe_difference
+from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
-from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, integers_of, unnamed_values
+from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, unnamed_values
 from ingradient_pl.metrics.patients import label_groups
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
 from ingradient_pl.task import Task
-
-Label = int | tuple[int, ...]
-"""A label's integer, or the integers of a region."""
 
 Mask = Bool[np.ndarray, "z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
@@ -37,43 +34,9 @@ Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
 """What reading one case may raise."""
 
-VOXELS_AT_ONCE = 2**22
-
 
 class EvaluationError(ValueError):
     """Predictions and labels that cannot be compared; the message lists every fault."""
-
-
-class Counts(NamedTuple):
-    """How many voxels of one label agree: true and false positives, false and true negatives."""
-
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-
-    @property
-    def dice(self) -> float:
-        """Twice the overlap over both sizes; NaN where neither prediction nor reference holds the label."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def iou(self) -> float:
-        """The overlap over the union; NaN where neither holds the label."""
-        return _ratio(self.tp, self.tp + self.fp + self.fn)
-
-    def as_metrics(self) -> dict[str, float]:
-        """Give all numbers under nnU-Net's names."""
-        return {
-            "Dice": self.dice,
-            "IoU": self.iou,
-            "FP": self.fp,
-            "TP": self.tp,
-            "FN": self.fn,
-            "TN": self.tn,
-            "n_pred": self.fp + self.tp,
-            "n_ref": self.fn + self.tp,
-        }
 
 
 class CaseScores(NamedTuple):
@@ -171,6 +134,9 @@ def evaluate(
 def scored_labels(task: Task) -> dict[Label, str]:
     """Give the labels (regions, where the task has some) that are scored, and their names.
 
+    Args:
+        task: Numbered as the maps that are scored.
+
     >>> scored_labels(Task(("MR",), {"background": 0, "edema": 2, "tumour": 1}))
     {1: 'tumour', 2: 'edema'}
     """
@@ -186,56 +152,13 @@ def scored_labels(task: Task) -> dict[Label, str]:
     )
 
 
-def count_agreement(
-    prediction: Integer[np.ndarray, "z y x"],
-    reference: Integer[np.ndarray, "z y x"],
-    labels: Sequence[Label],
-    ignore: int | None = None,
-) -> dict[Label, Counts]:
-    """Count agreement for each label in one pass over the voxels.
+def case_name(path: Path) -> str:
+    """Give the name of the case that a file belongs to: its own, without the ending.
 
     Args:
-        prediction: Integers of the task.
-        reference: The same on the same voxels.
-        labels: What to count; several integers are taken together.
-        ignore: Integer of the reference whose voxels count nowhere.
+        path: Of a segmentation or a reference.
     """
-    values = np.union1d(integers_of(prediction), integers_of(reference))
-    joint = _joint(values, prediction, reference)
-    if ignore is not None:
-        joint[values == ignore, :] = 0
-    total = int(joint.sum())
-    answer = {}
-    for label in labels:
-        inside = np.isin(values, label)
-        tp = int(joint[np.ix_(inside, inside)].sum())
-        fn, fp = int(joint[inside].sum()) - tp, int(joint[:, inside].sum()) - tp
-        answer[label] = Counts(tp, fp, fn, total - tp - fn - fp)
-    return answer
-
-
-def case_name(path: Path) -> str:
-    """Give the name of the case that a file belongs to: its own, without the ending."""
     return path.name[: len(path.name) - len(formats.ending(path))]
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
-
-
-def _joint(
-    values: NDArray[np.integer], prediction: NDArray[np.integer], reference: NDArray[np.integer]
-) -> NDArray[np.int64]:
-    """How often each value of the reference (row) meets each of the prediction (column)."""
-    count = len(values)
-    joint = np.zeros(count * count, dtype=np.int64)
-    flat = prediction.reshape(-1), reference.reshape(-1)
-    place = np.zeros(int(values.max()) + 1, dtype=np.int64)
-    place[values] = np.arange(count)
-    for start in range(0, flat[0].size, VOXELS_AT_ONCE):
-        column, row = (place[part[start : start + VOXELS_AT_ONCE]] for part in flat)
-        joint += np.bincount(row * count + column, minlength=count * count)
-    return joint.reshape(count, count)
 
 
 def _pairs(

@@ -14,7 +14,12 @@ NOWHERE: Box = (slice(0, 1),) * 3
 def shared_boxes(
     one: Integer[np.ndarray, "z y x"], other: Integer[np.ndarray, "z y x"]
 ) -> dict[int, list[Box]]:
-    """Find, in one pass over each map, the smallest box of every integer above 0."""
+    """Find, in one pass over each map, the smallest box of every integer above 0.
+
+    Args:
+        one: Integers, 0 and above.
+        other: The same on the same voxels.
+    """
     boxes: dict[int, list[Box]] = {}
     for array in (one, other):
         for value, box in enumerate(ndimage.find_objects(array), 1):
@@ -25,6 +30,10 @@ def shared_boxes(
 
 def box_of(values: Sequence[int], boxes: Mapping[int, Sequence[Box]]) -> Box:
     """Give the smallest box that holds all the integers in both maps; one voxel where there is none.
+
+    Args:
+        values: Integers of a label or region.
+        boxes: As :func:`shared_boxes` gave them.
 
     >>> box_of([1], {1: [(slice(1, 2), slice(0, 3), slice(4, 5)), (slice(3, 4), slice(2, 9), slice(4, 5))]})
     (slice(1, 4, None), slice(0, 9, None), slice(4, 5, None))

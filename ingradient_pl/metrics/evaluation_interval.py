@@ -52,7 +52,11 @@ class Bootstrap:
         return cls(times[:, member], count)
 
     def means(self, values: Float[np.ndarray, "case column"]) -> Float[np.ndarray, "resample column"]:
-        """Give each column's mean in each set, of what exists (is not NaN); NaN where nothing does."""
+        """Give each column's mean in each set, of what exists (is not NaN); NaN where nothing does.
+
+        Args:
+            values: Scores; NaN where one does not exist.
+        """
         if self.patients == 1:
             return np.full((len(self.times), values.shape[1]), math.nan)
         finite = np.isfinite(values)
@@ -66,6 +70,10 @@ class Bootstrap:
 
 def interval(means: Float[np.ndarray, " resample"], level: float = LEVEL) -> tuple[float, float]:
     """Give the bounds between which a share ``level`` of the means lie; NaN where none exists.
+
+    Args:
+        means: Of each set; NaN where one does not exist.
+        level: Share in (0, 1); as much is left out at either end.
 
     >>> interval(np.arange(1000.0))
     (25.0, 974.0)

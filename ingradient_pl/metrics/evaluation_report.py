@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.metrics.evaluation import Evaluation, Label
+from ingradient_pl.metrics.agreement import Label
+from ingradient_pl.metrics.evaluation import Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
 
 HEADLINE = "Dice"
@@ -47,13 +48,24 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
 
 
 def write_summary(evaluation: Evaluation, path: Path, rng: np.random.Generator | None = None) -> None:
-    """Write nnU-Net's ``summary.json``, with intervals given ``rng``; it appears whole or not at all."""
+    """Write nnU-Net's ``summary.json``, with intervals given ``rng``; it appears whole or not at all.
+
+    Args:
+        evaluation: Of at least one case.
+        path: Replaced where it exists.
+        rng: Draws the sets of cases for the intervals; None leaves intervals out.
+    """
     text = json.dumps(summary(evaluation, rng), indent=4, sort_keys=True)
     replace_file(Path(path), text.encode())
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write one line for each case and label; a score that does not exist is empty."""
+    """Write one line for each case and label; a score that does not exist is empty.
+
+    Args:
+        evaluation: Of at least one case.
+        path: Replaced where it exists.
+    """
     names = list(evaluation.cases[0].scores[next(iter(evaluation.labels))])
     rows = [["case", "label", "name", *names]]
     for case in evaluation.cases:
@@ -94,18 +106,32 @@ def table(
 
 
 def scores(evaluation: Evaluation, label: Label, name: str) -> list[float]:
-    """Give one score of one label for each case, in the order of the cases."""
+    """Give one score of one label for each case, in the order of the cases.
+
+    Args:
+        evaluation: Of at least one case.
+        label: A key of ``evaluation.labels``.
+        name: Of the score, such as ``Dice``.
+    """
     return [case.scores[label][name] for case in evaluation.cases]
 
 
 def mean_of(values: Iterable[float]) -> float:
-    """Give the mean of what exists (is not NaN); NaN where nothing does."""
+    """Give the mean of what exists (is not NaN); NaN where nothing does.
+
+    Args:
+        values: NaN where one does not exist.
+    """
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Give rows as lines of text, the first column to the left and the others to the right."""
+    """Give rows as lines of text, the first column to the left and the others to the right.
+
+    Args:
+        rows: At least one; all as long as the first.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -15,6 +15,9 @@ Unnamed = tuple[tuple[int, ...], tuple[int, ...]]
 def integers_of(array: NDArray[np.integer]) -> NDArray[np.integer]:
     """Give the integers that occur in an array, ascending.
 
+    Args:
+        array: Of any shape, nothing below 0. The answer has one entry for each integer.
+
     >>> integers_of(np.array([[3, 0], [3, 1]], np.uint8)).tolist()
     [0, 1, 3]
     """

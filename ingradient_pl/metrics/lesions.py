@@ -28,7 +28,11 @@ class Components(NamedTuple):
 
 
 def components(mask: Bool[np.ndarray, "z y x"]) -> Components:
-    """Part a mask into pieces whose voxels touch by a face, an edge or a corner."""
+    """Part a mask into pieces whose voxels touch by a face, an edge or a corner.
+
+    Args:
+        mask: True inside the lesions.
+    """
     numbers, count = ndimage.label(mask, TOUCHING)
     return Components(numbers, np.bincount(numbers.ravel(), minlength=count + 1)[1:])
 

@@ -29,7 +29,11 @@ def label_groups(labels: Mapping[str, LabelMap]) -> dict[str, str]:
 
 
 def store_groups(source: object) -> dict[str, str]:
-    """Give the patient of each case of a store or of its folder; nothing where ``source`` is neither."""
+    """Give the patient of each case of a store or of its folder; nothing where ``source`` is neither.
+
+    Args:
+        source: A store, its folder, or anything else.
+    """
     if isinstance(source, (str, Path)) and is_store(Path(source)):
         source = CaseStore(Path(source))
     return {name: case.group for name, case in source.cases.items()} if isinstance(source, CaseStore) else {}
@@ -63,6 +67,9 @@ def unite_groups(groupings: Sequence[Mapping[str, str]], names: Iterable[str]) -
 def number_groups(groups: Sequence[Hashable]) -> Integer[np.ndarray, " case"]:
     """Number the patient of each case from 0, in the order in which they come.
 
+    Args:
+        groups: The patient of each case.
+
     >>> number_groups(["b", "a", "b"]).tolist()
     [0, 1, 0]
     """
@@ -72,6 +79,9 @@ def number_groups(groups: Sequence[Hashable]) -> Integer[np.ndarray, " case"]:
 
 def describe_patients(groups: Mapping[str, str]) -> str:
     """Say in a line over how many patients intervals and tests are.
+
+    Args:
+        groups: The patient of each case, by name.
 
     >>> describe_patients({"a": "a", "b": "b"})
     '95 % intervals over 2 patients (2 cases, each taken for a patient of its own).'

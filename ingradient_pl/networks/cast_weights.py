@@ -19,7 +19,7 @@ def call_with_cast_weights(network: nn.Module, dtype: torch.dtype, image: Tensor
     Args:
         network: Any; within autocast to ``dtype``, so that its images are cast too.
         dtype: 16 bits.
-        image: Its input.
+        image: Shape (batch, channel, z, y, x).
     """
     chosen = {
         f"{name}.weight" if name else "weight": module.weight

@@ -85,7 +85,11 @@ class ExternalNetwork(nn.Module):
         return pyramid[: self.levels if levels is None else levels]
 
     def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
-        """Give the logits of the finest level alone."""
+        """Give the logits of the finest level alone.
+
+        Args:
+            image: Normalised patches.
+        """
         logits: Tensor = self(image, levels=1)[0]
         return logits
 

@@ -56,7 +56,11 @@ class InstanceNorm(nn.Module):
         return normal if shortcut is None else F.leaky_relu_(normal + shortcut, slope)
 
     def absorbs(self, features: Tensor) -> bool:
-        """Whether norm and activation run as fused kernels, which take a convolution's bias off unread."""
+        """Whether norm and activation run as fused kernels, which take a convolution's bias off unread.
+
+        Args:
+            features: Shape (batch, channel, z, y, x).
+        """
         return norm.fits(features)
 
 

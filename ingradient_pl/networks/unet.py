@@ -142,7 +142,11 @@ class UNet(nn.Module):
         return self
 
     def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
-        """Give the logits of the finest level alone, which is all that prediction needs."""
+        """Give the logits of the finest level alone, which is all that prediction needs.
+
+        Args:
+            image: Normalised patches.
+        """
         logits: Tensor = self(image, levels=1)[0]
         return logits
 

@@ -51,6 +51,9 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
     The pickle inside is interpreted, but every name it would import is looked up in a short list of our own:
     tensors, numbers and containers. Weights are read, the optimiser's state is not.
 
+    Args:
+        path: A fold's ``.pth``.
+
     Raises:
         CheckpointError: If the file is not a checkpoint of nnU-Net, or asks for anything else.
     """

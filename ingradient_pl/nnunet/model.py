@@ -55,6 +55,13 @@ def read_nnunet(
 ) -> Model:
     """Open a model folder of nnU-Net without running what its pickles ask for.
 
+    Args:
+        folder: Of the trainer, with ``plans.json``, ``dataset.json`` and ``fold_0`` and so on.
+        folds: Names such as ``0`` or ``all``; None takes every fold that was trained to its end.
+        checkpoint: Name of the file in a fold's folder.
+        previous: Folder of a cascade's first stage; None takes the one beside, by nnU-Net's naming.
+        previous_folds: Which folds of the first stage; None takes every one that was trained to its end.
+
     Raises:
         CheckpointError: If something is missing, or the model does what this package does not.
     """

@@ -57,7 +57,7 @@ def to_nnunet_weights(network: UNet, *, flat: bool = False) -> dict[str, Tensor]
     wants every name. Heads of levels that are not supervised here become zero; no prediction uses them.
 
     Args:
-        network: Plain or residual UNet.
+        network: Each of its weights keeps its shape.
         flat: Whether nnU-Net's network is two-dimensional: kernels then lose their axis of one voxel.
 
     Returns:
@@ -90,7 +90,11 @@ def _find_registered_again(name: str) -> Iterator[str]:
 
 
 def nnunet_names(network: UNet) -> Iterator[tuple[str, str]]:
-    """Pair our name of each weight with nnU-Net's, whose decoder counts from the coarsest stage."""
+    """Pair our name of each weight with nnU-Net's, whose decoder counts from the coarsest stage.
+
+    Args:
+        network: With or without residual blocks.
+    """
     residual = isinstance(network.stem, Convolution)
     if residual:
         yield from _convolution("stem", "encoder.stem.convs.0", network.stem)

@@ -218,6 +218,9 @@ def muon_groups(network: nn.Module) -> list[dict[str, Any]]:
     """Groups for :class:`Muon` that tell transposed convolutions apart, whose matrices stand on end.
 
     From bare parameters they cannot be told, and step by a factor of sqrt(out / in) less.
+
+    Args:
+        network: All its parameters are given, each once.
     """
     turned = {id(module.weight) for module in network.modules() if isinstance(module, TRANSPOSED)}
     apart: dict[bool, list[Tensor]] = {False: [], True: []}

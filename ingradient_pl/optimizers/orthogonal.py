@@ -19,6 +19,10 @@ def orthogonal(
     the same but for rounding (A <- P A P, and the product of all P meets X once): a quarter of the work for
     kernels. A holds squares, so it wants true 32 bits: where matrix products were allowed to be coarser, it
     takes 64.
+
+    Args:
+        matrices: Of one size; neither needs to be square.
+        steps: Iterations; five bring all but the smallest singular values near one.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     wide = _exact(matrices.mT if tall else matrices)

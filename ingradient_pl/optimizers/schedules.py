@@ -71,6 +71,9 @@ class OpenEnded(LambdaLR):
     def finish(self, steps: int) -> None:
         """Lower the rate from now on, to reach zero after so many steps.
 
+        Args:
+            steps: At least 1.
+
         Raises:
             ValueError: If there are none.
         """

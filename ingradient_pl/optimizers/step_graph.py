@@ -7,11 +7,14 @@ in place, and what changes from step to step (the learning rates) is read from t
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+
+from ingradient_pl.optimizers.recorder import CudaRecorder, Outputs, Recorder
+from ingradient_pl.optimizers.snapshot import Snapshot
 
 WARM_UP = 3
 """Steps before recording, in which libraries choose their ways and make their buffers."""
@@ -28,50 +31,11 @@ class GraphError(RuntimeError):
     """A step that cannot be recorded, or whose record does not do what the step does; says why."""
 
 
-class Outputs(NamedTuple):
-    """What a step gives: loss, and logits of each level, finest first; the next step writes over them."""
-
-    loss: Tensor
-    pyramid: list[Tensor]
-
-
-class Recorder(Protocol):
-    """How a step is recorded on a device."""
-
-    def warm_up(self, step: Callable[[], Outputs], times: int) -> None:
-        """Run the step a few times as it will be recorded."""
-
-    def record(self, step: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """Record it; give what replays it and where its outputs lie."""
-
-
-class CudaRecorder:
-    """CUDA graphs."""
-
-    def warm_up(self, step: Callable[[], Outputs], times: int) -> None:
-        """Run it on a stream of its own, as recording does: gradients then belong to no other."""
-        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(times):
-                step()
-        torch.cuda.current_stream().wait_stream(stream)
-
-    def record(self, step: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """Record it into memory of its own."""
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()  # what warming up took, the record takes again
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = step()
-        return graph.replay, outputs
-
-
 class StepGraph:
     """A training step on batches of one shape, recorded on the first of them.
 
     Args:
-        network: Image to logits of each level, finest first; or to bare logits.
+        network: Image (batch, channel, z, y, x) to logits of each level, finest first; or to bare logits.
         loss: Takes them, the label and whatever else comes with a batch, gives a scalar.
         optimizer: Steps the network. Its learning rates may change between steps, nothing else of it.
         clip: Clips the gradients, without asking for their norm; None leaves them.
@@ -103,7 +67,12 @@ class StepGraph:
         self._rates: list[Tensor] = []
 
     def takes(self, image: Tensor, *truth: Tensor) -> bool:
-        """Whether a batch is of the shape that is recorded; any is before the first."""
+        """Whether a batch is of the shape that is recorded; any is before the first.
+
+        Args:
+            image: Shape (batch, channel, z, y, x).
+            *truth: The label, shape (batch, z, y, x), and whatever else the loss takes.
+        """
         if self.inputs is None:
             return True
         return len(truth) + 1 == len(self.inputs) and all(
@@ -116,6 +85,10 @@ class StepGraph:
 
         Weights, optimiser and random numbers are as before afterwards, also where it fails.
 
+        Args:
+            image: Shape (batch, channel, z, y, x).
+            *truth: The label, shape (batch, z, y, x), and whatever else the loss takes.
+
         Raises:
             GraphError: If that cannot be done, or the record does something else.
         """
@@ -125,7 +98,7 @@ class StepGraph:
             )
         if self._replay is not None and not self.checks:
             return
-        before = _Snapshot(self.network, self.optimizer)
+        before = Snapshot(self.network, self.optimizer)
         devices = [image.device] if image.is_cuda else []
         with torch.random.fork_rng(devices):
             try:
@@ -157,7 +130,7 @@ class StepGraph:
         for held, one in zip(self.inputs, batch, strict=True):
             held.copy_(one)
 
-    def _record(self, before: "_Snapshot") -> None:
+    def _record(self, before: "Snapshot") -> None:
         prepare_optimizer(self.optimizer)
         device = next(self.network.parameters()).device
         groups = self.optimizer.param_groups
@@ -184,7 +157,7 @@ class StepGraph:
         levels = [given] if isinstance(given, Tensor) else list(given)
         return Outputs(loss.detach(), [level.detach() for level in levels])
 
-    def _check(self, before: "_Snapshot") -> None:
+    def _check(self, before: "Snapshot") -> None:
         """Hold two replayed steps against two that are not: losses, and where they lead the weights."""
         assert self._replay is not None  # recorded before
         assert self.outputs is not None
@@ -225,7 +198,11 @@ class StepGraph:
 
 
 def optimizer_problem(optimizer: Optimizer) -> str | None:
-    """Say why an optimiser's step cannot be recorded; None if it can."""
+    """Say why an optimiser's step cannot be recorded; None if it can.
+
+    Args:
+        optimizer: With the groups that it will step.
+    """
     name = type(optimizer).__name__
     groups = optimizer.param_groups
     if isinstance(optimizer, SGD):
@@ -236,7 +213,11 @@ def optimizer_problem(optimizer: Optimizer) -> str | None:
 
 
 def prepare_optimizer(optimizer: Optimizer) -> None:
-    """Let an optimiser of torch's keep its count of steps on the device."""
+    """Let an optimiser of torch's keep its count of steps on the device.
+
+    Args:
+        optimizer: Changed in place; one of no torch class is left as it is.
+    """
     for group in optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = True
@@ -270,34 +251,3 @@ def _compare(expected: Tensor, found: Tensor, wanted: Sequence[Tensor], reached:
             f"replayed, it does something else: losses {told[6:]} instead of {told[4:6]}, and weights whose "
             f"change is off by {difference:.3g} of {change:.3g}"
         )
-
-
-class _Snapshot:
-    """Weights, buffers and an optimiser's state, to return to in place."""
-
-    def __init__(self, network: nn.Module, optimizer: Optimizer) -> None:
-        self.network, self.optimizer = network, optimizer
-        tensors = [*network.parameters(), *network.buffers()]
-        self.tensors = [(one.detach(), one.detach().clone()) for one in tensors]
-        self.weights = len(list(network.parameters()))
-        self.state = {
-            param: {
-                key: value.clone() if isinstance(value, Tensor) else value for key, value in state.items()
-            }
-            for param, state in optimizer.state.items()
-        }
-
-    def restore(self) -> None:
-        for target, held in self.tensors:
-            target.copy_(held)
-        for param, state in self.optimizer.state.items():
-            before = self.state.get(param, {})
-            for key, value in state.items():
-                if isinstance(value, Tensor):
-                    known = before.get(key)
-                    value.zero_() if known is None else value.copy_(torch.as_tensor(known))
-
-    def changes(self) -> list[Tensor]:
-        """How far each weight is from where it was."""
-        pairs = self.tensors[: self.weights]
-        return list(torch._foreach_sub([now for now, _ in pairs], [held for _, held in pairs]))

@@ -75,8 +75,8 @@ def lay_out(
     columns = max(map(len, rows))
     widths = [max(_width(row[at]) for row in rows if at < len(row)) for at in range(columns)]
     whole = 2 * EDGE + sum(widths) + GAP * (columns - 1)
-    head = _broken(caption, whole - 2 * EDGE, TEXT)
-    titles = [[_broken(panel.title, widths[at], SMALL) for at, panel in enumerate(row)] for row in rows]
+    head = _break_lines(caption, whole - 2 * EDGE, TEXT)
+    titles = [[_break_lines(panel.title, widths[at], SMALL) for at, panel in enumerate(row)] for row in rows]
     tops, at = [], EDGE + len(head) * _line(TEXT)
     for row, lines in zip(rows, titles, strict=True):
         at += GAP // 2 + max(map(len, lines)) * _line(SMALL)
@@ -137,7 +137,7 @@ def _legend_rows(legend: Sequence[tuple[int, str]], width: int) -> list[list[tup
     rows: list[list[tuple[int, str, int]]] = []
     used = width
     for integer, name in legend:
-        text = _shortened(name, width - 2 * TEXT, TEXT)
+        text = _shorten(name, width - 2 * TEXT, TEXT)
         needed = round(_font(TEXT).getlength(text)) + 3 * TEXT
         if used + needed > width + TEXT:
             rows.append([])
@@ -156,7 +156,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, rows: Sequence[list[tuple[int, str, i
             left += width
 
 
-def _broken(text: str, width: int, size: int) -> list[str]:
+def _break_lines(text: str, width: int, size: int) -> list[str]:
     """Break a text into lines of at most ``width`` pixels: between words, or within one that is too long."""
     lines: list[str] = []
     for paragraph in filter(None, text.split("\n")):
@@ -170,7 +170,7 @@ def _broken(text: str, width: int, size: int) -> list[str]:
                 lines.append("")
             lines[-1:] = _pieces(word, width, size)
     if len(lines) > LINES:
-        lines[LINES - 1 :] = [_shortened(f"{lines[LINES - 1]} ...", width, size)]
+        lines[LINES - 1 :] = [_shorten(f"{lines[LINES - 1]} ...", width, size)]
     return lines
 
 
@@ -183,7 +183,7 @@ def _pieces(word: str, width: int, size: int) -> list[str]:
     return pieces
 
 
-def _shortened(text: str, width: int, size: int) -> str:
+def _shorten(text: str, width: int, size: int) -> str:
     if _font(size).getlength(text) <= width:
         return text
     while text and _font(size).getlength(f"{text}...") > width:

@@ -64,6 +64,13 @@ class Fingerprint:
     ) -> "Fingerprint":
         """Build a fingerprint from plain lists: voxels and mm along (z, y, x), a row for each case.
 
+        Args:
+            shapes: Voxels of each case after the crop to its content.
+            spacings: Millimetres of each case.
+            task: Channels and labels.
+            relative_size: Median over the cases of the share of voxels that the crop left, in (0, 1].
+            foreground: Intensities of each channel; empty where they are not known.
+
         Raises:
             ValueError: If there are not as many shapes as spacings.
         """
@@ -75,6 +82,9 @@ class Fingerprint:
     @classmethod
     def of_store(cls, store: CaseStore) -> "Fingerprint":
         """Read the fingerprint off a store: of the cases with labels, or of all where none has any.
+
+        Args:
+            store: Opened with its axes as on disk.
 
         Raises:
             ValueError: If the store was opened with its axes in another order than on disk.

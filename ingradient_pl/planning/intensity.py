@@ -38,6 +38,9 @@ class Intensities(NamedTuple):
 
         Mean and deviation are exact. Percentiles come from the cases' tables of quantiles: each entry
         stands for a thousandth of its case, the two ends for half of that.
+
+        Args:
+            cases: Statistics of the foreground of one channel, of each case that has any.
         """
         if not cases:
             return None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.topology import Topology
 
@@ -35,15 +37,28 @@ class Memory:
     """What every judge of memory is: a frozen dataclass of settings with three answers."""
 
     def patch(self, patch: tuple[int, ...]) -> tuple[int, ...]:
-        """Give the patch (z, y, x) that the network takes where ``patch`` is wanted; mostly that itself."""
+        """Give the patch (z, y, x) that the network takes where ``patch`` is wanted; mostly that itself.
+
+        Args:
+            patch: Voxels (z, y, x).
+        """
         return patch
 
     def patches(self, architecture: Architecture, gigabytes: float) -> float:
-        """Give how many patches fit into the memory of a GPU; less than 1 where not even one does."""
+        """Give how many patches fit into the memory of a GPU; less than 1 where not even one does.
+
+        Args:
+            architecture: Network and patch.
+            gigabytes: Memory of the GPU.
+        """
         raise NotImplementedError
 
     def notes(self, architecture: Architecture) -> dict[str, object]:
-        """Give what was assumed, in plain values for people to read."""
+        """Give what was assumed, in plain values for people to read.
+
+        Args:
+            architecture: Network and patch.
+        """
         raise NotImplementedError
 
 
@@ -61,11 +76,13 @@ class FeatureMaps(Memory):
     values_2d: float = 85e6
     gigabytes: float = 8.0
 
+    @override
     def patches(self, architecture: Architecture, gigabytes: float) -> float:
         flat = len(architecture.topology.patch) < AXES
         values, batch = (self.values_2d, 12) if flat else (self.values_3d, 2)
         return values * (gigabytes / self.gigabytes) / feature_maps(architecture) * batch
 
+    @override
     def notes(self, architecture: Architecture) -> dict[str, object]:
         return {"memory_judged_by": "values in feature maps", "feature_maps": feature_maps(architecture)}
 
@@ -78,6 +95,9 @@ def feature_maps(architecture: Architecture) -> int:
     for every named label.
 
     Source: nnU-Net 2.8.1, whose networks count themselves.
+
+    Args:
+        architecture: Network and patch.
     """
     stages = [
         width * count for width, count in zip(architecture.widths, architecture.topology.voxels, strict=True)

@@ -175,11 +175,19 @@ class Plan:
             )
 
     def grid(self, native: Grid) -> Grid:
-        """Give the grid of a whole case at the network's spacing; ``native`` has the network's axes."""
+        """Give the grid of a whole case at the network's spacing; ``native`` has the network's axes.
+
+        Args:
+            native: Of the case, after the crop; its axes are the network's.
+        """
         return native.respaced(self.spacing)
 
     def patch_grid(self, native: Grid) -> Grid:
-        """Give the network's input as a grid, its kept axes as long as those of ``native``."""
+        """Give the network's input as a grid, its kept axes as long as those of ``native``.
+
+        Args:
+            native: Of the case, its axes the network's.
+        """
         pairs = zip(self.spacing, native.spacing, strict=True)
         return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
 

@@ -50,12 +50,21 @@ COMMENTS = {
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:
-    """Write a plan so that :func:`read_plan` gives its equal; it appears complete or not at all."""
+    """Write a plan so that :func:`read_plan` gives its equal; it appears complete or not at all.
+
+    Args:
+        path: Replaced where it exists.
+        plan: Whose normalisers can be written as plain values.
+    """
     replace_file(Path(path), as_yaml(plan).encode())
 
 
 def as_yaml(plan: Plan) -> str:
-    """Give the text of a plan's file: a comment on every entry, short lists on one line."""
+    """Give the text of a plan's file: a comment on every entry, short lists on one line.
+
+    Args:
+        plan: Whose normalisers can be written as plain values.
+    """
     entries = to_spec(plan)
     target = entries.pop(TARGET)
     lines = [f"{HEAD}{TARGET}: {target}"]

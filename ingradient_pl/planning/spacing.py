@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
 
@@ -28,7 +29,11 @@ class SpacingRule:
     """What every spacing rule is: a frozen dataclass of settings with one answer."""
 
     def target(self, grids: Sequence[Grid]) -> Target:
-        """Give the network's spacing for cases that lie on ``grids``."""
+        """Give the network's spacing for cases that lie on ``grids``.
+
+        Args:
+            grids: Of each case after the crop: voxels and mm along (z, y, x).
+        """
         raise NotImplementedError
 
 
@@ -61,6 +66,7 @@ class IngradientSpacing(SpacingRule):
                 )
         _check_threshold(self.threshold)
 
+    @override
     def target(self, grids: Sequence[Grid]) -> Target:
         spacings = _spacings(grids)
         axis = _coarse_axis(np.quantile(spacings, 0.5, axis=0), self.threshold)
@@ -91,6 +97,7 @@ class NnunetSpacing(SpacingRule):
     def __post_init__(self) -> None:
         _check_threshold(self.threshold)
 
+    @override
     def target(self, grids: Sequence[Grid]) -> Target:
         spacings = _spacings(grids)
         sizes = np.quantile(np.array([grid.shape for grid in grids], dtype=np.float64), 0.5, axis=0)
@@ -122,6 +129,7 @@ class FixedSpacing(SpacingRule):
         _check_threshold(self.threshold)
         object.__setattr__(self, "spacing", Grid.of((1,) * AXES, self.spacing).spacing)
 
+    @override
     def target(self, grids: Sequence[Grid]) -> Target:
         return Target(self.spacing, _coarse_axis(np.array(self.spacing), self.threshold))
 

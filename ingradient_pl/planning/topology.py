@@ -40,6 +40,9 @@ class Topology(NamedTuple):
     def within(self, axes: int) -> "Topology":
         """Give the same network among more axes, in front of its own: one voxel, never halved, kernel 1.
 
+        Args:
+            axes: How many in all, at least as many as its own.
+
         >>> plane = Topology((8, 8), ((1, 1), (2, 2)), ((3, 3), (3, 3)))
         >>> plane.within(3).strides
         ((1, 1, 1), (1, 2, 2))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.memory import Architecture, Memory
@@ -70,14 +71,17 @@ class TracedMemory(Memory):
                 f"{self.weight_bytes}, {self.reserved_gb} and {self.multiple}."
             )
 
+    @override
     def patch(self, patch: Zyx) -> Zyx:
         return tuple(-(-size // self.multiple) * self.multiple if size > 1 else size for size in patch)
 
+    @override
     def patches(self, architecture: Architecture, gigabytes: float) -> float:
         found = self._footprint(architecture)
         free = (gigabytes - self.reserved_gb) * GIGABYTE - found.weights * self.weight_bytes
         return max(0.0, free) / _patch_bytes(found)
 
+    @override
     def notes(self, architecture: Architecture) -> dict[str, object]:
         found = self._footprint(architecture)
         return {

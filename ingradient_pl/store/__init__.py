@@ -7,11 +7,11 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.store.build import build_store as build_store
     from ingradient_pl.store.case_store import CaseStore as CaseStore
-    from ingradient_pl.store.case_store import StoredCase as StoredCase
-    from ingradient_pl.store.case_store import Voxels as Voxels
     from ingradient_pl.store.case_volumes import CaseVolumes as CaseVolumes
     from ingradient_pl.store.case_volumes import write_volume as write_volume
     from ingradient_pl.store.metadata import StoreError as StoreError
+    from ingradient_pl.store.records import StoredCase as StoredCase
+    from ingradient_pl.store.records import Voxels as Voxels
     from ingradient_pl.store.stored_cases import is_store as is_store
     from ingradient_pl.store.summary import Summary as Summary
 
@@ -21,9 +21,9 @@ __all__, __getattr__, __dir__ = attach(
         "CaseStore": "store.case_store",
         "CaseVolumes": "store.case_volumes",
         "StoreError": "store.metadata",
-        "StoredCase": "store.case_store",
+        "StoredCase": "store.records",
         "Summary": "store.summary",
-        "Voxels": "store.case_store",
+        "Voxels": "store.records",
         "build_store": "store.build",
         "is_store": "store.stored_cases",
         "write_volume": "store.case_volumes",

@@ -134,7 +134,11 @@ def _check_same_settings(settings: _Settings, held: dict[str, Any]) -> None:
 
 
 def plain_task(task: Task) -> dict[str, Any]:
-    """Give a task as plain values for JSON."""
+    """Give a task as plain values for JSON.
+
+    Args:
+        task: Numbered as the store's voxels are.
+    """
     return {
         "channels": list(task.channels),
         "labels": dict(task.labels),

@@ -7,18 +7,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Integer, Num
+from jaxtyping import Integer
 from numpy.typing import NDArray
 
-from ingradient_pl.geometry import AXES, Box, Grid
-from ingradient_pl.short_repr import join_times, say_count, short_repr
+from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.store import metadata
-from ingradient_pl.store.annotation import read_names
 from ingradient_pl.store.chunks import Chunks, ChunkSums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
+from ingradient_pl.store.records import StoredCase, Voxels
 from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
 
 __all__ = ["CaseStore", "StoreError", "StoredCase", "Voxels"]
@@ -36,63 +36,6 @@ SAMPLED = 2**25
 """Bytes of sampled voxels that one process keeps: 120 kB a class of a case, more above a million voxels."""
 
 T = TypeVar("T")
-
-
-class StoredCase(NamedTuple):
-    """A case of the store, without its voxels.
-
-    Args:
-        name: Of the case.
-        grid: Native spacing, shape after the crop to content, axes as the store was opened.
-        classes: Foreground integers that occur in its label, ascending.
-        group: The patient.
-        split: What the source's table says, e.g. ``train``; None where it says nothing.
-        whole: Whether the body (voxels that are not zero, holes filled) is everything.
-        voxels: How many voxels each foreground integer has.
-        native: Grid of the case before the crop, axes as ``grid``.
-        start: First voxel of the crop in ``native``.
-        labelled: Whether there is a label.
-        dtype: Of the image.
-        annotated: Names of the labels that somebody annotated; None where all were.
-    """
-
-    name: str
-    grid: Grid
-    classes: tuple[int, ...]
-    group: str
-    split: str | None
-    whole: bool
-    voxels: dict[int, int]
-    native: Grid
-    start: tuple[int, int, int]
-    labelled: bool
-    dtype: str
-    annotated: tuple[str, ...] | None = None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    @property
-    def native_shape(self) -> tuple[int, int, int]:
-        """Voxels of the case before the crop."""
-        return self.native.shape
-
-
-class Voxels(NamedTuple):
-    """A box of a case as it lies in the store.
-
-    Args:
-        image: Native data type.
-        label: Integers of the task; zero where the case has no label. On the voxels asked for it.
-        body: Voxels inside the patient; None where that is every voxel of the case.
-    """
-
-    image: Num[np.ndarray, "channel z y x"]
-    label: Integer[np.ndarray, "_ _ _"]
-    body: Bool[np.ndarray, "z y x"] | None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
 
 
 class CaseStore:
@@ -185,21 +128,38 @@ class CaseStore:
         return Voxels(image, labels, inside)
 
     def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
-        """Give the intensities of each channel of a case, over its whole, its body and its foreground."""
+        """Give the intensities of each channel of a case, over its whole, its body and its foreground.
+
+        Args:
+            name: Of the case.
+        """
         self._here()
         return self._read_cached(self._statistics, KEPT, name, self._read_statistics)
 
     def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
-        """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more."""
+        """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more.
+
+        Args:
+            name: Of the case.
+            value: An integer of the task above 0.
+        """
         found = self._read_sampled(name, value)
         return np.zeros((0, AXES), np.int32) if found is None else found
 
     def annotated_voxels(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
-        """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label."""
+        """Give sampled voxels (z, y, x) that somebody annotated; None where the task has no ignore label.
+
+        Args:
+            name: Of the case.
+        """
         return self._read_sampled(name, 0)
 
     def describe(self, name: str) -> dict[str, Any]:
-        """Give all that is written about a case: native frame, crop, source files."""
+        """Give all that is written about a case: native frame, crop, source files.
+
+        Args:
+            name: Of the case.
+        """
         self._find_case(name)
         return self._plain(name)
 
@@ -256,27 +216,9 @@ class CaseStore:
 
     def _case(self, name: str, plain: dict[str, Any]) -> StoredCase:
         try:
-            return self._described_case(name, plain)
+            return StoredCase.of(name, plain, self.transpose)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise self._describe_damage(name, self.path / CASES / name / metadata.CASE, error) from error
-
-    def _described_case(self, name: str, plain: dict[str, Any]) -> StoredCase:
-        native = Grid.of(plain["native"]["turned_shape"], plain["spacing"])
-        start = plain["start"]
-        return StoredCase(
-            name=name,  # of the folder: what a description says could lead elsewhere
-            grid=Grid.of(plain["shape"], plain["spacing"]).transposed(self.transpose),
-            classes=tuple(sorted(int(value) for value in plain["voxels"])),
-            group=plain["group"],
-            split=plain["split"],
-            whole=plain["whole"],
-            voxels={int(value): count for value, count in plain["voxels"].items()},
-            native=native.transposed(self.transpose),
-            start=(start[self.transpose[0]], start[self.transpose[1]], start[self.transpose[2]]),
-            labelled=plain["labelled"],
-            dtype=plain["dtype"],
-            annotated=read_names(plain.get("annotated")),
-        )
 
     def _open(self, name: str) -> dict[str, Chunks]:
         if name not in self._seals:

@@ -52,7 +52,12 @@ class PackedArray(NamedTuple):
 
 
 def pack(voxels: NDArray[Any], plain: bool = False) -> PackedArray:  # noqa: FBT001
-    """Compress an array with axes (..., z, y, x); ``plain`` where long runs are alike, as in labels."""
+    """Compress an array with axes (..., z, y, x); ``plain`` where long runs are alike, as in labels.
+
+    Args:
+        voxels: Shape (..., z, y, x); the last three axes are cut into chunks.
+        plain: Whether long runs are alike, as in labels and masks.
+    """
     lead = voxels.ndim - len(BLOCK)
     chunks = [*(1,) * lead, *(min(CHUNK, count) for count in voxels.shape[lead:])]
     block = PLAIN_BLOCK if plain else BLOCK
@@ -77,7 +82,7 @@ class ChunkSums:
 
     Args:
         size: Bytes of the file.
-        sums: Its check sums.
+        sums: Check sums of its chunks and one of header and index, shape (chunks + 1,).
     """
 
     def __init__(self, size: int, sums: NDArray[np.uint32]) -> None:
@@ -86,7 +91,11 @@ class ChunkSums:
         self.file: tuple[int, int] | None = None
 
     def begin(self, file: tuple[int, int]) -> None:
-        """Check a file, told by inode and time of change, from its beginning."""
+        """Check a file, told by inode and time of change, from its beginning.
+
+        Args:
+            file: Inode and time of the last change, in nanoseconds.
+        """
         self.checked, self.file = bytearray(len(self.sums)), file
 
 
@@ -108,6 +117,9 @@ class Chunks:
 
     def read(self, box: Sequence[slice]) -> NDArray[Any]:
         """Read a part of the array.
+
+        Args:
+            box: A slice for each axis of the array, start and stop inside it; the answer has their shape.
 
         Raises:
             OSError: If a chunk it needs is damaged, or the file is no longer the one that was opened.

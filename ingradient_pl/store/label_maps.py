@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingradient_pl.datasets.case_names import is_hidden
-from ingradient_pl.datasets.layouts import DESCRIPTION, holds_pairs
+from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.datasets.records import CaseFiles, strip_ending
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Millimetres
@@ -39,7 +40,11 @@ class LabelMap(NamedTuple):
 
     @classmethod
     def of(cls, case: CaseFiles) -> "LabelMap | None":
-        """Give the label of a case as any source names it; None where it has none."""
+        """Give the label of a case as any source names it; None where it has none.
+
+        Args:
+            case: As a source lists it.
+        """
         if case.label is None:
             return None
         paired = pairs.is_pair(case.label) and len(case.images) > 1

@@ -43,7 +43,11 @@ class Foreground(NamedTuple):
 
 
 def find_content(image: NDArray[Any]) -> Content | None:
-    """Find the content of an image (channel, z, y, x), as nnU-Net's crop does; None if all is zero."""
+    """Find the content of an image (channel, z, y, x), as nnU-Net's crop does; None if all is zero.
+
+    Args:
+        image: Shape (channel, z, y, x).
+    """
     filled = image[0] != 0
     for channel in image[1:]:
         filled |= channel != 0
@@ -56,7 +60,11 @@ def find_content(image: NDArray[Any]) -> Content | None:
 
 
 def count_labels(label: NDArray[Any]) -> NDArray[np.int64]:
-    """Count the voxels of each integer of a label, from 0 to its largest."""
+    """Count the voxels of each integer of a label, from 0 to its largest.
+
+    Args:
+        label: Integers of any shape, none below 0. The answer has one entry for each of 0 to the largest.
+    """
     found = np.zeros(int(label.max()) + 1 if label.size else 0, dtype=np.int64)
     for part in _slabs(label.reshape(-1)):
         found += np.bincount(part, minlength=found.size)
@@ -64,7 +72,13 @@ def count_labels(label: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def find_foreground(label: NDArray[Any], ignore: int | None, name: str) -> Foreground:
-    """Count the classes of a label (z, y, x) and sample voxels of each; the case's ``name`` seeds it."""
+    """Count the classes of a label (z, y, x) and sample voxels of each; the case's ``name`` seeds it.
+
+    Args:
+        label: Integers of the task.
+        ignore: The integer that is neither foreground nor annotated; None where there is none.
+        name: Of the case.
+    """
     flat, counted = label.reshape(-1), count_labels(label)
     present = [value for value in np.flatnonzero(counted).tolist() if value not in (0, ignore)]
     found = {value: int(counted[value]) for value in present}
@@ -91,6 +105,12 @@ def measure_intensities(
 ) -> NDArray[np.float64]:
     """Measure each channel over its whole, its body and its foreground.
 
+    Args:
+        image: Shape (channel, z, y, x).
+        body: Shape (z, y, x), true inside the patient; None where that is every voxel.
+        label: Shape (z, y, x); None where the case has none.
+        ignore: Integer of the label that is not foreground; None where there is none.
+
     Returns:
         Shape (channels, 3, 3 + 1001): count, mean, standard deviation, quantiles; a count of 0 for none.
     """
@@ -110,7 +130,11 @@ def _row(found: Statistics | None) -> NDArray[np.float64] | float:
 
 
 def bounding_box(filled: NDArray[np.bool_]) -> Box | None:
-    """Give the smallest box that holds all that is filled; None if nothing is."""
+    """Give the smallest box that holds all that is filled; None if nothing is.
+
+    Args:
+        filled: Shape (z, y, x).
+    """
     plane: NDArray[np.bool_] = np.any(filled, axis=0)
     lines: list[NDArray[np.bool_]] = [
         np.any(filled, axis=(1, 2)),

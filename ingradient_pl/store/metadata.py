@@ -23,6 +23,9 @@ class StoreError(ValueError):
 def read_dataset(path: Path) -> dict[str, Any]:
     """Read what a store says about its data set.
 
+    Args:
+        path: The store's folder.
+
     Raises:
         StoreError: If there is none, or a newer version wrote it.
     """
@@ -50,7 +53,11 @@ def read_dataset(path: Path) -> dict[str, Any]:
 
 
 def encode(plain: dict[str, Any]) -> bytes:
-    """Give what stands in a file for a description: plain values, and their check sum."""
+    """Give what stands in a file for a description: plain values, and their check sum.
+
+    Args:
+        plain: A description that JSON can hold.
+    """
     told = json.loads(json.dumps(plain))  # as it will be read: keys are text, tuples lists
     return json.dumps({**told, SUM: sum_plain(told)}, indent=2).encode()
 
@@ -85,12 +92,19 @@ def _agrees(plain: dict[str, Any]) -> bool:
 
 
 def coordinates_of(value: int) -> str:
-    """Name the entry of a case's numbers that holds the sampled voxels of an integer."""
+    """Name the entry of a case's numbers that holds the sampled voxels of an integer.
+
+    Args:
+        value: An integer of the task; 0 stands for all that is annotated.
+    """
     return f"coordinates_{value}"
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Read what a store says about one case.
+
+    Args:
+        folder: Of the case.
 
     Raises:
         StoreError: If it cannot be read.
@@ -121,7 +135,11 @@ def describe_cure(error: BaseException, folder: Path) -> str:
 
 
 def read_case_names(path: Path) -> list[str]:
-    """Give the names of the finished cases of a store, sorted."""
+    """Give the names of the finished cases of a store, sorted.
+
+    Args:
+        path: The store's folder.
+    """
     folder = path / CASES
     if not folder.is_dir():
         return []

@@ -33,6 +33,11 @@ class PreparedCase(NamedTuple):
 def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     """Read a case, crop it to its content, measure and compress it.
 
+    Args:
+        case: Its files.
+        task: Channels and labels that they must fit.
+        orientation: Three letters such as ``LPS``, or ``stored``.
+
     Raises:
         ImageError: If its files cannot be read, do not fit each other or do not fit the task.
     """

@@ -32,7 +32,11 @@ class Statistics(NamedTuple):
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> "Statistics | None":
-        """Measure ``values`` (any shape); None where there are none."""
+        """Measure ``values`` (any shape); None where there are none.
+
+        Args:
+            values: Numbers of any shape.
+        """
         if not values.size:
             return None
         low, high = values.min(), values.max()
@@ -73,7 +77,11 @@ class Statistics(NamedTuple):
         return float(self.quantiles[-1])
 
     def quantile(self, share: float) -> float:
-        """Give the intensity below which ``share`` (in [0, 1]) of the voxels lie."""
+        """Give the intensity below which ``share`` (in [0, 1]) of the voxels lie.
+
+        Args:
+            share: In [0, 1].
+        """
         return float(np.interp(share * STEPS, np.arange(STEPS + 1), self.quantiles))
 
 

@@ -12,22 +12,35 @@ from ingradient_pl.datasets.sources import check_order
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
-from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
+from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.records import StoredCase
 from ingradient_pl.task import Task
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder is a case store."""
+    """Whether a folder is a case store.
+
+    Args:
+        path: It need not exist.
+    """
     return (path / metadata.CASES).is_dir() and (path / metadata.DATASET).is_file()
 
 
 def is_stored(path: Path) -> bool:
-    """Whether a folder is a case of a store."""
+    """Whether a folder is a case of a store.
+
+    Args:
+        path: It need not exist.
+    """
     return (path / metadata.CASE).is_file()
 
 
 def stored_cases(path: Path, task: Task) -> Source:
     """List the cases of a store; the image of each is its folder.
+
+    Args:
+        path: The store's folder.
+        task: Of the model that is to read them; its channels must stand in the store's order.
 
     Raises:
         StoreError: If the store cannot be read.

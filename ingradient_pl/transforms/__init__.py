@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.intensity import Gamma as Gamma
     from ingradient_pl.transforms.intensity import GaussianBlur as GaussianBlur
     from ingradient_pl.transforms.intensity import LowResolution as LowResolution
-    from ingradient_pl.transforms.intensity import OneOf as OneOf
     from ingradient_pl.transforms.intensity_base import Intensity as Intensity
     from ingradient_pl.transforms.intensity_da5 import AdditiveBrightness as AdditiveBrightness
     from ingradient_pl.transforms.intensity_da5 import BlankRectangles as BlankRectangles
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.normalise import Normaliser as Normaliser
     from ingradient_pl.transforms.normalise import PercentileZScore as PercentileZScore
     from ingradient_pl.transforms.normalise import ZScore as ZScore
+    from ingradient_pl.transforms.one_of import OneOf as OneOf
     from ingradient_pl.transforms.patch import Batch as Batch
     from ingradient_pl.transforms.patch import Patch as Patch
     from ingradient_pl.transforms.patch_sampling import PatchSampling as PatchSampling
@@ -57,7 +57,7 @@ __all__, __getattr__, __dir__ = attach(
         "MinMax01": "transforms.normalise",
         "NoNormalisation": "transforms.normalise",
         "Normaliser": "transforms.normalise",
-        "OneOf": "transforms.intensity",
+        "OneOf": "transforms.one_of",
         "Patch": "transforms.patch",
         "PatchSampling": "transforms.patch_sampling",
         "PercentileZScore": "transforms.normalise",

@@ -57,7 +57,14 @@ class DrawnOnDevice(NamedTuple):
 def pack(
     draws: Sequence[Drawn], patches: int, channels: int, shape: Sequence[int]
 ) -> Int32[np.ndarray, " word"]:
-    """Put draws one behind the other: head, sizes, rows, then the values of each from an aligned word on."""
+    """Put draws one behind the other: head, sizes, rows, then the values of each from an aligned word on.
+
+    Args:
+        draws: Of each change, in order.
+        patches: How many the batch has.
+        channels: Of each patch.
+        shape: Voxels (z, y, x) of each patch.
+    """
     sizes = [size for drawn in draws for size in drawn.values.shape]
     head = np.array([patches, channels, *shape, len(draws), *sizes], np.int64)
     whole = np.concatenate([head, *(drawn.rows for drawn in draws)]).astype(np.int64)
@@ -70,6 +77,11 @@ def unpack(
     table: AugmentationTable, image: Float[Tensor, "batch channel z y x"], changes: int
 ) -> list[tuple[Drawn, DrawnOnDevice]]:
     """Give views of the draws of each of ``changes``, on the host and on the device.
+
+    Args:
+        table: As :func:`send` gave it.
+        image: The batch that is to be changed.
+        changes: How many draws the table must hold.
 
     Raises:
         ValueError: If the table was drawn for another shape of ``image`` or other changes.
@@ -104,7 +116,12 @@ def unpack(
 
 
 def send(words: Int32[np.ndarray, " word"], image: Tensor) -> AugmentationTable:
-    """Bring words to where ``image`` is, by one copy that nobody waits for."""
+    """Bring words to where ``image`` is, by one copy that nobody waits for.
+
+    Args:
+        words: As :func:`pack` gave them.
+        image: A tensor of any shape on the device wanted.
+    """
     host = torch.from_numpy(words)
     pinned = host.pin_memory() if image.is_cuda else host
     return AugmentationTable(words, pinned.to(image.device, non_blocking=True))

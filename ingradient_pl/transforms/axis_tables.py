@@ -6,18 +6,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.transforms.patch import Axis, Crop, Interpolation, NearestVoxels, Padding
+from ingradient_pl.transforms.patch import (
+    Axis,
+    AxisSampling,
+    Crop,
+    Interpolation,
+    NearestVoxels,
+    Padding,
+    PlaneSampling,
+    Sampling,
+)
 
 HALF = 0.5
 
 
 def is_identity(axis: Axis, padding: Padding, voxels: int) -> bool:
-    """Tell whether ``voxels`` along an axis become the same voxels."""
+    """Tell whether ``voxels`` along an axis become the same voxels.
+
+    Args:
+        axis: How the axis is read.
+        padding: Voxels wanted before and after that lie outside the case.
+        voxels: Of the patch along the axis.
+    """
     return isinstance(axis, Crop) and axis == Crop(0, voxels, mirrored=False) and not any(padding)
 
 
 def nearest_index(axis: Axis) -> NDArray[np.int64]:
-    """Give the label's nearest voxel for each voxel wanted, the one after where both are as near."""
+    """Give the label's nearest voxel for each voxel wanted, the one after where both are as near.
+
+    Args:
+        axis: How the axis is read; the answer has one entry for each voxel wanted.
+    """
     if isinstance(axis, Crop):
         index = np.arange(axis.start, axis.start + axis.voxels)
         return index[::-1] if axis.mirrored else index
@@ -27,14 +46,25 @@ def nearest_index(axis: Axis) -> NDArray[np.int64]:
 
 
 def image_rows(axis: Axis, voxels: int) -> NDArray[np.float32]:
-    """Give the weight of each of ``voxels`` in each voxel wanted, shape ``(wanted, voxels)``."""
+    """Give the weight of each of ``voxels`` in each voxel wanted, shape ``(wanted, voxels)``.
+
+    Args:
+        axis: How the axis is read.
+        voxels: Of the patch along the axis.
+    """
     if isinstance(axis, Interpolation):
         return axis.image.numpy()
     return one_hot(nearest_index(axis), voxels)
 
 
 def label_rows(axis: Axis, voxels: int, *, linear: bool) -> NDArray[np.float32]:
-    """Give the weight of each voxel of a label: of the two about each place, or of the nearest alone."""
+    """Give the weight of each voxel of a label: of the two about each place, or of the nearest alone.
+
+    Args:
+        axis: How the axis is read; the answer has the shape ``(wanted, voxels)``.
+        voxels: Of the label along the axis.
+        linear: Whether two voxels share a weight; False gives all of it to the nearest.
+    """
     if not isinstance(axis, Interpolation) or not linear:
         return one_hot(nearest_index(axis), voxels)
     below, part = np.floor(positions := axis.positions.numpy()), positions - np.floor(positions)
@@ -46,17 +76,46 @@ def label_rows(axis: Axis, voxels: int, *, linear: bool) -> NDArray[np.float32]:
 
 
 def label_positions(axis: Axis) -> NDArray[np.float32]:
-    """Give where among the label's voxels each voxel wanted lies."""
+    """Give where among the label's voxels each voxel wanted lies.
+
+    Args:
+        axis: How the axis is read; the answer has one entry for each voxel wanted.
+    """
     if isinstance(axis, Interpolation):
         return axis.positions.numpy()
     return nearest_index(axis).astype(np.float32)
 
 
 def one_hot(index: NDArray[np.int64], voxels: int) -> NDArray[np.float32]:
-    """Give rows that take one voxel each."""
+    """Give rows that take one voxel each.
+
+    Args:
+        index: The voxel that each row takes; the answer has the shape ``(len(index), voxels)``.
+        voxels: Length of each row.
+    """
     rows = np.zeros((len(index), voxels), np.float32)
     rows[np.arange(len(index)), index] = 1
     return rows
+
+
+def straight_axes(way: Sampling) -> tuple[tuple[Axis, ...], tuple[Padding, ...]]:
+    """Give the axes of a patch that no turn concerns, and their padding: all three, z alone, or none.
+
+    Args:
+        way: How the patch is read.
+    """
+    if isinstance(way, AxisSampling):
+        return way.axes, way.padding
+    return ((way.z,), (way.padding,)) if isinstance(way, PlaneSampling) else ((), ())
+
+
+def count_interpolated(axes: Sequence[Axis]) -> int:
+    """Count the axes along which values in between are made.
+
+    Args:
+        axes: Of one patch.
+    """
+    return sum(isinstance(axis, Interpolation) for axis in axes)
 
 
 def stack_padded(
@@ -84,7 +143,7 @@ def lay_into(arrays: Sequence[NDArray[Any]], add: int = 0) -> Callable[[NDArray[
     """Give what writes arrays of several sizes, at the lower end of each axis, into one; zero beyond them.
 
     Args:
-        arrays: Of each patch; the last three axes differ in length.
+        arrays: Of each patch, shape (..., z, y, x); the last three axes differ in length.
         add: What is added to every voxel.
     """
 

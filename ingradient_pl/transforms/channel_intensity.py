@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
+from typing_extensions import override
 
 from ingradient_pl.transforms.augmentation_table import Drawn, DrawnOnDevice, pack, send, unpack
 from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
-from ingradient_pl.transforms.resample import exact_products
+from ingradient_pl.transforms.matrix_products import exact_products
 from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
 Uniforms = Float[np.ndarray, "row number"]
@@ -29,7 +30,11 @@ class BatchedIntensity(Intensity):
         raise NotImplementedError
 
     def count_numbers(self, channels: int) -> int:
-        """Tell how many random numbers a patch of so many channels needs."""
+        """Tell how many random numbers a patch of so many channels needs.
+
+        Args:
+            channels: Of each patch.
+        """
         raise NotImplementedError
 
     def draw(self, numbers: Uniforms, channels: int, shape: Sequence[int]) -> list[Drawn]:
@@ -59,6 +64,7 @@ class BatchedIntensity(Intensity):
         apply_stages(image, stages, unpack(table, image, len(stages)))
         return image
 
+    @override
     def change(self, patch: Image, rng: np.random.Generator) -> None:
         certain = replace(self, p=1.0)  # type: ignore[type-var]
         certain(patch[None], [rng])
@@ -116,19 +122,28 @@ class ChannelIntensity(BatchedIntensity):
         volumes: Volumes,
         values: Sequence[Float[Tensor, "row _"]],
     ) -> Volumes:
-        """Apply changes that share a pass, one after the other."""
+        """Apply changes that share a pass, one after the other.
+
+        Args:
+            changes: All of one class, in order.
+            volumes: Changed in place where that is possible.
+            values: Of each change, a row for each volume.
+        """
         for change, own in zip(changes, values, strict=True):
             volumes = change.apply(volumes, own)
         return volumes
 
+    @override
     def channel_changes(self) -> "tuple[ChannelIntensity, ...] | None":
         own = type(self)  # whoever writes ``change`` or ``__call__`` anew wants them called
         kept = own.change is BatchedIntensity.change and own.__call__ is BatchedIntensity.__call__
         return (self,) if kept else None
 
+    @override
     def count_numbers(self, channels: int) -> int:
         return 1 + channels * (1 + self.numbers)
 
+    @override
     def draw(self, numbers: Uniforms, channels: int, shape: Sequence[int]) -> list[Drawn]:
         own = numbers[:, 1:].reshape(len(numbers), channels, 1 + self.numbers)
         fires = (numbers[:, :1] < self.p) & (own[:, :, 0] < getattr(self, "channel_p", 1.0))
@@ -142,7 +157,12 @@ class Additive(ChannelIntensity):
     """A change that adds something made without the voxels."""
 
     def addend(self, shape: Sequence[int], values: Float[Tensor, "row value"]) -> Volumes:
-        """Make what is added to each row."""
+        """Make what is added to each row.
+
+        Args:
+            shape: Voxels (z, y, x) of each volume.
+            values: What was drawn, a row for each volume.
+        """
         raise NotImplementedError
 
     def add_to(self, flat: Volumes, sent: DrawnOnDevice) -> None:
@@ -154,6 +174,7 @@ class Additive(ChannelIntensity):
         """
         flat.index_add_(0, sent.rows, self.addend(flat.shape[1:], sent.values).to(flat.dtype))
 
+    @override
     def apply(self, volumes: Volumes, values: Float[Tensor, "row value"]) -> Volumes:
         return volumes.add_(self.addend(volumes.shape[1:], values))
 
@@ -170,7 +191,11 @@ class Stage:
 
     @classmethod
     def fuse(cls, changes: Sequence[ChannelIntensity]) -> "list[Stage]":
-        """Divide changes into stages, in their order."""
+        """Divide changes into stages, in their order.
+
+        Args:
+            changes: In the order in which they are to be applied.
+        """
         found = []
         for name, group in groupby(changes, lambda change: change.fuses):
             together = list(group)
@@ -178,7 +203,11 @@ class Stage:
         return found
 
     def merge(self, draws: Sequence[Drawn]) -> Drawn:
-        """Join the draws of these changes: who drew any, and the identity of those that it did not draw."""
+        """Join the draws of these changes: who drew any, and the identity of those that it did not draw.
+
+        Args:
+            draws: One for each of this stage's changes.
+        """
         if len(self.changes) == 1:
             return draws[0]
         rows = np.unique(np.concatenate([drawn.rows for drawn in draws]))
@@ -229,7 +258,12 @@ class Stage:
 
 
 def merge(stages: Sequence[Stage], draws: Sequence[Drawn]) -> list[Drawn]:
-    """Join the draws of single changes into those of stages."""
+    """Join the draws of single changes into those of stages.
+
+    Args:
+        stages: As :meth:`Stage.fuse` gave them.
+        draws: One for each change, in the order of the stages.
+    """
     found, start = [], 0
     for stage in stages:
         stop = start + len(stage.changes)
@@ -241,7 +275,13 @@ def merge(stages: Sequence[Stage], draws: Sequence[Drawn]) -> list[Drawn]:
 def apply_stages(
     image: Images, stages: Sequence[Stage], draws: Sequence[tuple[Drawn, DrawnOnDevice]]
 ) -> None:
-    """Change ``image`` in place, however it lies in memory."""
+    """Change ``image`` in place, however it lies in memory.
+
+    Args:
+        image: Normalised patches.
+        stages: In the order in which they are to be applied.
+        draws: One for each stage, on the host and on the device.
+    """
     whole = image.contiguous()
     with exact_products():
         for stage, (drawn, sent) in zip(stages, draws, strict=True):

@@ -36,12 +36,14 @@ class GaussianNoise(Additive):
     numbers: ClassVar[int] = 3
     shared: ClassVar[int] = 1
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Float32[np.ndarray, "row value"]:
         keys = (numbers[:, 1:] * 2.0**32).astype(np.uint32)
         keys[:, 1] |= 1  # odd
         sigmas = within(numbers[:, :1], self.sigma) * 2**0.5
         return np.concatenate([sigmas.astype(np.float32), keys.view(np.float32)], 1)
 
+    @override
     def addend(self, shape: Sequence[int], values: Float[Tensor, "row value"]) -> Volumes:
         noise = normal_noise(values[:, 1:].view(torch.int32), int(np.prod(shape)))
         return noise.mul_(values[:, :1]).view(len(values), *shape)

@@ -7,15 +7,14 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
+from typing_extensions import override
 
 from ingradient_pl.geometry import is_flat
-from ingradient_pl.transforms.augmentation_table import Drawn
 from ingradient_pl.transforms.channel_intensity import (
-    BatchedIntensity,
     ChannelIntensity,
     Uniforms,
 )
-from ingradient_pl.transforms.intensity_base import Image, Images, Intensity
+from ingradient_pl.transforms.intensity_base import Images, Intensity
 from ingradient_pl.transforms.normalise import clip_
 from ingradient_pl.transforms.power_law import bend
 from ingradient_pl.transforms.resample import on_host
@@ -52,10 +51,12 @@ class GaussianBlur(ChannelIntensity):
 
     numbers: ClassVar[int] = 3
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         sigmas = within(numbers[:, [0, 0, 0]] if self.together else numbers, self.sigma)
         return side_by_side([blur_matrices(shape[axis], sigmas[:, axis]) for axis in _long(shape)])
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return apply_matrices(volumes, values, _long(volumes.shape[1:]))
 
@@ -77,13 +78,16 @@ class Brightness(ChannelIntensity):
     numbers: ClassVar[int] = 2
     identity: ClassVar[float] = 1.0
 
+    @override
     @property
     def fuses(self) -> str | None:
         return "linear"
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         return about_one(numbers, self.factor).astype(np.float32)[:, None]
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return volumes.mul_(_each(values))
 
@@ -106,13 +110,16 @@ class Contrast(ChannelIntensity):
 
     numbers: ClassVar[int] = 2
 
+    @override
     @property
     def fuses(self) -> str | None:
         return "linear"
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         return (1 - about_one(numbers, self.factor)).astype(np.float32)[:, None]
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         to_mean, mean = _each(values).to(volumes.dtype), means(volumes)
         ends = ranges(volumes) if self.keep_range else None
@@ -139,6 +146,7 @@ class LowResolution(ChannelIntensity):
     flat: bool | None = None
     p: float = 0.25
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         factors = within(numbers[:, 0], self.factor)
         found = []
@@ -147,6 +155,7 @@ class LowResolution(ChannelIntensity):
             found.append(coarse_matrices(shape[axis], counts))
         return side_by_side(found)
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return apply_matrices(volumes, values, self._axes(volumes.shape[1:]))
 
@@ -181,9 +190,11 @@ class Gamma(ChannelIntensity):
         """Bends follow each other without the moments' being restored in between, which changes nothing."""
         return "power" if self.keep_moments else None
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         return about_one(numbers, self.gamma).astype(np.float32)[:, None]
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return self.apply_all([self], volumes, [values])
 
@@ -214,52 +225,6 @@ class BodyMask(Intensity):
         body: Bool[Tensor, "batch #channel z y x"] | None = None,
     ) -> Images:
         return image if body is None else image.mul_(body)
-
-
-@dataclass(frozen=True)
-class OneOf(BatchedIntensity):
-    """One of several changes, each as likely; then its own probability counts.
-
-    Args:
-        changes: To choose from.
-        p: Probability of each patch.
-    """
-
-    changes: Sequence[Intensity]
-    p: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "changes", tuple(self.changes))
-
-    def channel_changes(self) -> tuple[ChannelIntensity, ...] | None:
-        found: list[ChannelIntensity] = []
-        for change in self.changes:
-            parts = change.channel_changes() if isinstance(change, BatchedIntensity) else None
-            if parts is None:
-                return None
-            found += parts
-        return tuple(found)
-
-    def count_numbers(self, channels: int) -> int:
-        return 2 + sum(change.count_numbers(channels) for change in self._batched_changes())
-
-    def draw(self, numbers: Uniforms, channels: int, shape: Sequence[int]) -> list[Drawn]:
-        chosen = np.where(numbers[:, 0] < self.p, (numbers[:, 1] * len(self.changes)).astype(int), -1)
-        found, start = [], 2
-        for at, change in enumerate(self._batched_changes()):
-            stop = start + change.count_numbers(channels)
-            for rows, values in change.draw(numbers[:, start:stop], channels, shape):
-                kept = chosen[rows // channels] == at
-                found.append(Drawn(rows[kept], values[kept]))
-            start = stop
-        return found
-
-    def change(self, patch: Image, rng: np.random.Generator) -> None:
-        self.changes[int(rng.integers(len(self.changes)))](patch[None], [rng])
-
-    def _batched_changes(self) -> list[BatchedIntensity]:
-        return [change for change in self.changes if isinstance(change, BatchedIntensity)]
 
 
 def _long(shape: Sequence[int]) -> tuple[int, ...]:

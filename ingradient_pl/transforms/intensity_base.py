@@ -78,7 +78,12 @@ class Intensity:
 
 
 def is_range(value: Any, least: float) -> bool:
-    """Tell whether a setting is two ascending finite numbers, none below ``least``."""
+    """Tell whether a setting is two ascending finite numbers, none below ``least``.
+
+    Args:
+        value: A setting as a config gives it.
+        least: The lowest end allowed; -infinity allows any.
+    """
     match value:
         case (int() | float() as low, int() | float() as high):
             return least <= low <= high < math.inf and low > -math.inf

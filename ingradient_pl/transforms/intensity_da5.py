@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from scipy.special import ndtri
 from torch import Tensor
+from typing_extensions import override
 
 from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms
 from ingradient_pl.transforms.gaussian_noise import GaussianNoise
-from ingradient_pl.transforms.intensity import BodyMask, Contrast, Gamma, GaussianBlur, LowResolution, OneOf
+from ingradient_pl.transforms.intensity import BodyMask, Contrast, Gamma, GaussianBlur, LowResolution
 from ingradient_pl.transforms.intensity_base import Intensity
+from ingradient_pl.transforms.one_of import OneOf
 from ingradient_pl.transforms.separable_filters import Range, within
 from ingradient_pl.transforms.volumes import SPACE, Volumes, one_by_one, ranges
 
@@ -41,14 +43,17 @@ class AdditiveBrightness(ChannelIntensity):
     channel_p: float = 0.5
     p: float = 0.1
 
+    @override
     @property
     def fuses(self) -> str | None:
         return "linear"
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         normal = ndtri(np.maximum(numbers, 2.0**-53))  # zero would be infinitely far out
         return np.asarray(self.sigma * normal, np.float32)
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         return volumes.add_(values[:, :, None, None])
 
@@ -67,9 +72,11 @@ class Sharpening(ChannelIntensity):
     channel_p: float = 0.5
     p: float = 0.2
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         return within(numbers, self.strength).astype(np.float32)
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         before, strength = volumes.clone(), values[:, :, None, None]
         for dim, count in enumerate(volumes.shape[1:], 1):
@@ -101,6 +108,7 @@ class BlankRectangles(ChannelIntensity):
         """Of a channel: how many boxes, and each box's lengths and place."""
         return 1 + BOX * int(self.count[1])
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         fewest, most = (int(end) for end in self.count)
         counts = fewest + (numbers[:, :1] * (most + 1 - fewest)).astype(int)
@@ -115,6 +123,7 @@ class BlankRectangles(ChannelIntensity):
         boxes = np.concatenate(parts, 2)
         return boxes.astype(np.float32).reshape(len(numbers), most * boxes.shape[2])
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         shape = volumes.shape[1:]
         boxes = values.reshape(len(values), -1, BOX + 1 + sum(shape)).unbind(1)
@@ -148,6 +157,7 @@ class BrightnessGradient(Additive):
 
     numbers: ClassVar[int] = 2 + BUMP
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         height = within(numbers[:, 1], self.strength) * np.where(numbers[:, 0] < HALF, -1, 1)
         z = shape[0]
@@ -155,6 +165,7 @@ class BrightnessGradient(Additive):
         found[:, : z + 1] *= height[:, None]  # the curve along z, and the height of the bump's foot
         return found.astype(np.float32)
 
+    @override
     def addend(self, shape: Sequence[int], values: Values) -> Volumes:
         return bump(values, shape)
 
@@ -179,12 +190,14 @@ class LocalGamma(ChannelIntensity):
 
     numbers: ClassVar[int] = 2 + BUMP
 
+    @override
     def parameters(self, numbers: Uniforms, shape: Sequence[int]) -> Parameters:
         brighter, darker = (within(numbers[:, 1], ends) for ends in (self.brighter, self.darker))
         gamma = np.where(numbers[:, 0] < HALF, brighter, darker)
         curves = bump_curves(numbers[:, 2:], shape, self.centre)
         return np.concatenate([gamma[:, None], curves], 1).astype(np.float32)
 
+    @override
     def apply(self, volumes: Volumes, values: Values) -> Volumes:
         low, high = ranges(volumes)
         span = (high - low).clamp(min=SMALLEST)
@@ -219,7 +232,12 @@ def bump_curves(numbers: Uniforms, shape: Sequence[int], centre: Range) -> Float
 
 
 def bump(values: Values, shape: Sequence[int]) -> Volumes:
-    """Make bumps of what :func:`bump_curves` gave."""
+    """Make bumps of what :func:`bump_curves` gave.
+
+    Args:
+        values: A row for each bump: the height of its foot, then its curves along z, y and x.
+        shape: Voxels (z, y, x) of each bump.
+    """
     foot, z, y, x = torch.split(values, [1, *shape], dim=1)
     plane = y[:, :, None] * x[:, None, :]
     product: Volumes = z[:, :, None, None] * plane[:, None]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Integer, Shaped
@@ -21,49 +20,13 @@ from ingradient_pl.transforms.patch import (
     Sampling,
 )
 from ingradient_pl.transforms.resample import on_host, pad, read_at
+from ingradient_pl.transforms.sample_positions import SamplePositions, Triple
 
 BLOCK_VOXELS = 1 << 21
 """Voxels voted on together."""
 TIE = 1e-5
 HALF = 0.5
 MIXED = -1
-Triple = tuple[Tensor, Tensor, Tensor]
-
-
-class SamplePositions(NamedTuple):
-    """Where voxels wanted lie among voxels that are there, along (z, y, x).
-
-    Args:
-        at: Shapes broadcast to (z y x); voxel centres are whole numbers.
-        moves: Along which axes they lie in between.
-    """
-
-    at: Triple
-    moves: tuple[bool, bool, bool]
-
-    @property
-    def shape(self) -> torch.Size:
-        """Of what is wanted."""
-        sizes = zip(*(place.shape for place in self.at), strict=True)
-        return torch.Size(0 if 0 in voxels else max(voxels) for voxels in sizes)
-
-    def apply(self, change: Callable[[Tensor, int], Tensor]) -> "SamplePositions":
-        """Give the places that ``change`` makes of those along each axis (0, 1, 2)."""
-        z, y, x = (change(place, axis) for axis, place in enumerate(self.at))
-        return self._replace(at=(z, y, x))
-
-    def clamp_to(self, counts: Sequence[int]) -> "SamplePositions":
-        """Give the nearest places among ``counts`` voxels."""
-        return self.apply(lambda place, axis: place.clamp(0, counts[axis] - 1))
-
-    def since(self, start: Voxels) -> "SamplePositions":
-        """Give the places counted from another first voxel."""
-        return self.apply(lambda place, axis: place - start[axis])
-
-    def within(self, low: Sequence[float], high: Sequence[float]) -> Triple:
-        """Tell of each axis which places lie between two ends."""
-        z, y, x = ((place >= a) & (place <= b) for place, a, b in zip(self.at, low, high, strict=True))
-        return z, y, x
 
 
 def resample_label(label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels) -> Integer[Tensor, "_ _ _"]:
@@ -72,6 +35,11 @@ def resample_label(label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels
     Each voxel takes the label that the eight voxels about it give the most weight to, as if every label's
     indicator had been interpolated linearly and the largest taken; ties go to the nearest voxel's, and among
     others to the lowest label. Neither time nor memory grows with the number of labels.
+
+    Args:
+        label: Integers of a patch on the native grid.
+        way: How the patch is read.
+        shape: Voxels (z, y, x) wanted.
     """
     if isinstance(way, AxisSampling):
         return pad(label_along_axes(label, way.axes), way.padding)
@@ -82,7 +50,13 @@ def resample_label(label: Integer[Tensor, "z y x"], way: Sampling, shape: Voxels
 def resample_nearest(
     voxels: Shaped[Tensor, "z y x"], way: Sampling, shape: Voxels
 ) -> Shaped[Tensor, "_ _ _"]:
-    """Bring a mask or label to the network's grid by the nearest voxel; outside the case it is zero."""
+    """Bring a mask or label to the network's grid by the nearest voxel; outside the case it is zero.
+
+    Args:
+        voxels: Of a patch on the native grid, of any type.
+        way: How the patch is read.
+        shape: Voxels (z, y, x) wanted.
+    """
     if isinstance(way, AxisSampling):
         return pad(_nearest_along(voxels, way.axes), way.padding)
     places = _affine_positions(way, voxels.shape, shape)
@@ -94,7 +68,12 @@ def resample_nearest(
 def label_along_axes(
     label: Integer[Tensor, "z y x"], axes: tuple[Axis, Axis, Axis]
 ) -> Integer[Tensor, "_ _ _"]:
-    """Resample a label axis by axis, as :func:`resample_label` does; also for whole cases."""
+    """Resample a label axis by axis, as :func:`resample_label` does; also for whole cases.
+
+    Args:
+        label: Integers on the native grid.
+        axes: How each of (z, y, x) is read.
+    """
     if sum(isinstance(axis, Interpolation) for axis in axes) <= 1:  # of two voxels the nearer weighs more
         return _nearest_along(label, axes)
     z, y, x = (

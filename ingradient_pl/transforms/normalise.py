@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
+from typing_extensions import override
 
 from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
 
@@ -34,7 +35,11 @@ class Normaliser:
     """Whether voxels outside the body are left out and set to zero."""
 
     def terms(self, statistics: ChannelStatistics) -> Terms:
-        """Give the four numbers for one channel of one case."""
+        """Give the four numbers for one channel of one case.
+
+        Args:
+            statistics: Intensities of the channel over whole, body and foreground of the case.
+        """
         raise NotImplementedError
 
 
@@ -48,6 +53,7 @@ class ZScore(Normaliser):
 
     masked: bool = False
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         region = statistics.body if self.masked else statistics.whole
         return Terms(region.minimum, region.maximum, region.mean, max(region.std, SMALLEST_STD))
@@ -79,6 +85,7 @@ class CT(Normaliser):
                 f"got low={self.low}, high={self.high}, std={self.std}. Take all four from one fingerprint."
             )
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         whole = statistics.whole
         low, high = (float(min(max(end, self.low), self.high)) for end in (whole.minimum, whole.maximum))
@@ -112,6 +119,7 @@ class PercentileZScore(Normaliser):
                 f"low_share={self.low_share}, high_share={self.high_share}. Percentages? Divide them by 100."
             )
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         region = statistics.body if self.masked else statistics.whole
         low, high = region.quantile(self.low_share), region.quantile(self.high_share)
@@ -123,6 +131,7 @@ class PercentileZScore(Normaliser):
 class MinMax01(Normaliser):
     """Each case from 0 (its darkest voxel) to 1 (its brightest)."""
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         low, high = statistics.whole.minimum, statistics.whole.maximum
         return Terms(low, high, low, max(high - low, SMALLEST_STD))
@@ -132,6 +141,7 @@ class MinMax01(Normaliser):
 class RGB01(Normaliser):
     """Colours of one byte, divided by 255."""
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         return Terms(statistics.whole.minimum, statistics.whole.maximum, 0.0, BRIGHTEST_RGB)
 
@@ -140,6 +150,7 @@ class RGB01(Normaliser):
 class NoNormalisation(Normaliser):
     """Intensities as they come."""
 
+    @override
     def terms(self, statistics: ChannelStatistics) -> Terms:
         return Terms(statistics.whole.minimum, statistics.whole.maximum, 0.0, 1.0)
 
@@ -171,12 +182,22 @@ def normalise(
 
 
 def clip_(image: Float[Tensor, "*_"], low: Tensor, high: Tensor) -> Float[Tensor, "*_"]:
-    """Clip in place to limits that are tensors: a fifth of the time that ``clamp_`` takes for it on a CPU."""
+    """Clip in place to limits that are tensors: a fifth of the time that ``clamp_`` takes for it on a CPU.
+
+    Args:
+        image: Changed in place.
+        low: Smallest intensity, of a shape that broadcasts to the image's.
+        high: Largest intensity, of a shape that broadcasts to the image's.
+    """
     return image.clamp_min_(low).clamp_max_(high)
 
 
 def limits(terms: Float[Tensor, "channel 4"]) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
-    """Give the smallest and largest normalised intensity of each channel, zero (the padding) between them."""
+    """Give the smallest and largest normalised intensity of each channel, zero (the padding) between them.
+
+    Args:
+        terms: Low, high, mean and standard deviation of each channel.
+    """
     low, high, mean, std = terms.unbind(1)
     return ((low - mean) / std).clamp(max=0), ((high - mean) / std).clamp(min=0)
 

@@ -44,7 +44,11 @@ class Packing:
         return batch._replace(buffer=buffer)
 
     def layout(self, patches: Sequence[Patch]) -> tuple[Layout, PackedBatch]:
-        """Give every array of the batch its place; the batch's memory is still to be written."""
+        """Give every array of the batch its place; the batch's memory is still to be written.
+
+        Args:
+            patches: Of one batch, native voxels as read.
+        """
         layout = Layout()
         fields = {"limits": layout.add_array(np.stack([_limits(patch) for patch in patches]))}
         numbers = [patch.number for patch in patches]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box, Voxels
 from ingradient_pl.transforms.axis_tables import (
+    count_interpolated,
     image_rows,
     is_identity,
     label_positions,
@@ -16,30 +17,21 @@ from ingradient_pl.transforms.axis_tables import (
     lay_into,
     nearest_index,
     stack_padded,
+    straight_axes,
 )
-from ingradient_pl.transforms.labels import TIE
-from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid
+from ingradient_pl.transforms.pack_labels import LINEAR, MANY, MOST_CLASSES, NEAREST, add_classes, number_few
+from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid, add_mask
 from ingradient_pl.transforms.packed_batch import Field, Layout, PatchGroup
 from ingradient_pl.transforms.patch import (
     Axis,
-    AxisSampling,
     Interpolation,
     Padding,
     Patch,
-    PlaneSampling,
 )
-from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels, add_cuts
+from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels, add_cuts, first_voxels
 
-MOST_CLASSES = 16
-"""Labels told apart by one channel each; more are told apart by their neighbours' votes."""
-NEAREST, MANY, LINEAR = 0, -1, -2
-"""How integers are interpolated where they are not few classes, and floating numbers where axes move."""
 FEW_STEPS = 64.0
 """Standard deviations from zero to which rounding twice costs less than 1e-5."""
-SMALL = 1 << 18
-"""Voxels of a mask up to which the host makes it."""
-OUTSIDE = 2.0
-"""Weight of being outside the case, where the nearest voxel is: more than all labels together."""
 NAMES = ("z", "y", "x")
 PREFIXES = {"label": "", "extra": "extra_"}
 """Before the names of what belongs to a volume of integers."""
@@ -70,7 +62,7 @@ class GroupPacker:
         self.resident = resident
         self.turned = kind in ("plane", "oblique")
         self.fields: dict[str, Field] = {}
-        self.axes, self.paddings = zip(*(_straight(patch) for patch in patches), strict=True)
+        self.axes, self.paddings = zip(*(straight_axes(patch.sampling) for patch in patches), strict=True)
         padded = any(any(padding) for one in self.paddings for padding in one)
         self.images = [_three(patch.image.shape[1:]) for patch in patches]
         self.labels = [_three(patch.label.shape) for patch in patches]
@@ -153,11 +145,12 @@ class GroupPacker:
         vote, dtype, add = NEAREST, label_dtype, int(self.turned)  # turned: zero is outside
         values = list[int]()
         if self._votes(label_order):
-            volumes, vote, values = _few(volumes, label_dtype)
+            volumes, vote, values = number_few(volumes, label_dtype)
             dtype = np.dtype(np.uint8) if vote > 0 else label_dtype
         if add and vote <= 0:
             dtype = np.dtype(np.int32)
-        self._add_classes(PREFIXES[name], vote, dtype, np.array(values or range(max(vote, 0)), label_dtype))
+        named = np.array(values or range(max(vote, 0)), label_dtype)
+        add_classes(self._add, PREFIXES[name], vote, dtype, named, outside=self.turned)
         writer = lay_into(volumes, add)
         self.fields[name] = self.layout.add((len(volumes), *self.label_box), dtype, writer)
         return vote
@@ -172,7 +165,7 @@ class GroupPacker:
 
     def _votes(self, label_order: int) -> bool:
         """Tell whether labels are interpolated: along one axis the nearer of two voxels weighs more."""
-        return bool(label_order) and (self.turned or any(_count_interpolated(axes) > 1 for axes in self.axes))
+        return bool(label_order) and (self.turned or any(count_interpolated(axes) > 1 for axes in self.axes))
 
     def _add_cuts(self, resident: ResidentLayout) -> None:
         """Add where on the device the voxels of images and labels lie."""
@@ -193,21 +186,9 @@ class GroupPacker:
             return NEAREST
         vote = resident.classes if resident.classes <= MOST_CLASSES else MANY
         dtype = torch.empty(0, dtype=resident.label_dtype).numpy().dtype
-        self._add_classes("", vote, dtype, np.arange(max(vote, 0)).astype(label_dtype))
+        named = np.arange(max(vote, 0)).astype(label_dtype)
+        add_classes(self._add, "", vote, dtype, named, outside=self.turned)
         return vote
-
-    def _add_classes(self, prefix: str, vote: int, dtype: Any, named: NDArray[Any]) -> None:
-        """Add the numbers of few classes, and their labels; where patches are turned, outside is one."""
-        if vote <= 0:
-            return
-        if not self.turned:
-            self._add(f"{prefix}classes", np.arange(vote).astype(dtype))
-            if not np.array_equal(named, np.arange(vote)):
-                self._add(f"{prefix}values", named)
-            return
-        self._add(f"{prefix}classes", np.arange(vote + 1).astype(dtype))
-        self._add(f"{prefix}values", np.concatenate([np.zeros(1, named.dtype), named]))
-        self._add(f"{prefix}bonus", np.array([OUTSIDE, *[TIE] * vote], np.float32))
 
     def _add_rows(self, votes: tuple[int, int]) -> None:
         """Add the matrices of straight axes, but for those along which nothing changes.
@@ -227,7 +208,7 @@ class GroupPacker:
                 continue
             if by_rows and (not self.turned or any(isinstance(way, Interpolation) for way in ways)):
                 linear = [
-                    self.turned or LINEAR in votes or _count_interpolated(axes) > 1 for axes in self.axes
+                    self.turned or LINEAR in votes or count_interpolated(axes) > 1 for axes in self.axes
                 ]
                 three = zip(ways, self.labels, linear, strict=True)
                 rows = [label_rows(way, shape[axis], linear=between) for way, shape, between in three]
@@ -248,7 +229,7 @@ class GroupPacker:
     def _add_positions(self) -> None:
         for axis in range(len(self.axes[0])):
             ways, paddings, slot = self._along(axis)
-            moving = [_count_interpolated(axes) > 1 or self.turned for axes in self.axes]
+            moving = [count_interpolated(axes) > 1 or self.turned for axes in self.axes]
             at = [
                 label_positions(way) if between else nearest_index(way).astype(np.float32)
                 for way, between in zip(ways, moving, strict=True)
@@ -268,28 +249,20 @@ class GroupPacker:
             if self.kind == "gather" and self.resident is not None:
                 slot = [0] * len(slot)  # any voxel: a mask leaves it out
             index = stack_padded([nearest_index(way) for way in ways], paddings, (self.shape[axis],), slot)
-            offsets.append(index * steps[:, axis, None] + self._first(axis))
+            offsets.append(index * steps[:, axis, None])
         z, y_, x_ = offsets
+        if self.kind == "gather" and self.resident is not None:
+            z += first_voxels(self.resident, [(patch.case, patch.box) for patch in self.patches])
         self._add("offset_zy", (z[:, :, None] + y_[:, None, :])[..., None])
         self._add("offset_x", x_[:, None, None, :])
-
-    def _first(self, axis: int) -> NDArray[np.int64]:
-        """Give what is added to offsets along an axis: in z, where each box begins on the device."""
-        first = np.zeros((len(self.patches), 1), np.int64)
-        if axis == 0 and self.kind == "gather" and self.resident is not None:
-            for row, patch in zip(first, self.patches, strict=True):
-                _, y, x = self.resident.shapes[patch.case]
-                start = (0, 0, 0) if patch.box is None else patch.box.start
-                row[:] = self.resident.starts[patch.case] + (start[0] * y + start[1]) * x + start[2]
-        return first
 
     def _add_inside(self) -> None:
         """Add which voxels of the patches lie inside their cases, where not all do."""
         z, y, x = (
-            stack_padded([np.ones(_length(w), bool) for w in ways], paddings, (count,))
+            stack_padded([np.ones(len(nearest_index(w)), bool) for w in ways], paddings, (count,))
             for (ways, paddings, _), count in zip(map(self._along, range(AXES)), self.shape, strict=True)
         )
-        self._add_mask(z, y, x)
+        add_mask(self._add, z, y, x)
 
     def _add_turned(self) -> None:
         first = AXES - len(self.patches[0].sampling.matrix)  # type: ignore[union-attr] # of a turned patch
@@ -303,50 +276,12 @@ class GroupPacker:
             else np.ones((len(self.images), 1), bool)
             for axis, size in enumerate(self.image_box)
         )
-        self._add_mask(z, y, x)
-
-    def _add_mask(self, z: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> None:
-        """Add a mask as two arrays that broadcast, where it leaves something out."""
-        if not (z.all() and y.all() and x.all()):
-            rows = (z[:, :, None] & y[:, None, :])[:, None, ..., None]
-            columns = x[:, None, None, None, :]
-            if rows.size * x.shape[1] <= SMALL:
-                self._add("inside", rows & columns)
-                return
-            self._add("inside_zy", rows)
-            self._add("inside_x", columns)
+        add_mask(self._add, z, y, x)
 
     def _along(self, axis: int) -> tuple[list[Axis], list[Padding], list[int]]:
         """Give the patches' ways along an axis, their padding, and the voxel that stands for outside."""
         ways = [axes[axis] for axes in self.axes]
         return ways, [one[axis] for one in self.paddings], [shape[axis] for shape in self.labels]
-
-
-def _few(labels: list[NDArray[Any]], label_dtype: Any) -> tuple[list[NDArray[Any]], int, list[int]]:
-    """Number the labels that occur from 0 where they are few, and give which they are; else leave them."""
-    least, most = min(int(label.min()) for label in labels), max(int(label.max()) for label in labels)
-    if least >= 0 and most < MOST_CLASSES:
-        return labels, most + 1, []
-    values = np.unique(np.concatenate([np.zeros(1, label_dtype), *map(np.unique, labels)]))
-    if len(values) > MOST_CLASSES:
-        return labels, MANY, []
-    return [np.searchsorted(values, label).astype(np.uint8) for label in labels], len(values), values.tolist()
-
-
-def _straight(patch: Patch) -> tuple[tuple[Axis, ...], tuple[Padding, ...]]:
-    """Give the axes of a patch that no turn concerns, and their padding."""
-    way = patch.sampling
-    if isinstance(way, AxisSampling):
-        return way.axes, way.padding
-    return ((way.z,), (way.padding,)) if isinstance(way, PlaneSampling) else ((), ())
-
-
-def _count_interpolated(axes: Sequence[Axis]) -> int:
-    return sum(isinstance(axis, Interpolation) for axis in axes)
-
-
-def _length(axis: Axis) -> int:
-    return len(nearest_index(axis))
 
 
 def _body(patch: Patch) -> NDArray[np.bool_]:

@@ -12,6 +12,8 @@ from ingradient_pl.transforms.patch import Displacements, ObliqueSampling, Patch
 
 Add = Callable[[str, NDArray[Any]], None]
 NAMES = ("z", "y", "x")
+SMALL = 1 << 18
+"""Voxels of a mask up to which the host makes it."""
 
 
 def add_grid(add: Add, patches: Sequence[Patch], box: Sequence[int], shape: Voxels) -> None:
@@ -44,8 +46,34 @@ def add_grid(add: Add, patches: Sequence[Patch], box: Sequence[int], shape: Voxe
         add(name, end.reshape(len(patches), axes, *[1] * axes).astype(np.float32))
 
 
+def add_mask(add: Add, z: NDArray[np.bool_], y: NDArray[np.bool_], x: NDArray[np.bool_]) -> None:
+    """Add a mask as two arrays that broadcast, or as one where it is small; none where it is true all over.
+
+    Args:
+        add: Gives an array its place, by name.
+        z: Shape (patch, z), true where a voxel counts along z.
+        y: Shape (patch, y), the same along y.
+        x: Shape (patch, x), the same along x.
+    """
+    if z.all() and y.all() and x.all():
+        return
+    rows = (z[:, :, None] & y[:, None, :])[:, None, ..., None]
+    columns = x[:, None, None, None, :]
+    if rows.size * x.shape[1] <= SMALL:
+        add("inside", rows & columns)
+        return
+    add("inside_zy", rows)
+    add("inside_x", columns)
+
+
 def add_averages(add: Add, patches: Sequence[Patch], box: Sequence[int]) -> None:
-    """Add the matrices by which axes that shrink by much are averaged; the others stay as they are."""
+    """Add the matrices by which axes that shrink by much are averaged; the others stay as they are.
+
+    Args:
+        add: Gives an array its place, by name.
+        patches: Of one group.
+        box: Largest voxels (z, y, x) of their images.
+    """
     for back in range(1, len(_turn(patches[0]).averages) + 1):
         averages = [_turn(patch).averages[-back] for patch in patches]
         if all(average is None for average in averages):
@@ -59,7 +87,14 @@ def add_averages(add: Add, patches: Sequence[Patch], box: Sequence[int]) -> None
 
 
 def add_displacements(add: Add, patches: Sequence[Patch], box: Sequence[int], shape: Voxels) -> None:
-    """Add the displacements of knots of patches that are bent, none for those that are not."""
+    """Add the displacements of knots of patches that are bent, none for those that are not.
+
+    Args:
+        add: Gives an array its place, by name.
+        patches: Of one group.
+        box: Largest voxels (z, y, x) of their images.
+        shape: Voxels (z, y, x) wanted.
+    """
     ways = [way.elastic for patch in patches if isinstance(way := patch.sampling, ObliqueSampling)]
     bent = [way for way in ways if way is not None]
     if not bent:

@@ -34,7 +34,11 @@ class Field(NamedTuple):
     dtype: torch.dtype
 
     def view(self, memory: UInt8[Tensor, " bytes"]) -> Tensor:
-        """Give the array as it lies in ``memory``."""
+        """Give the array as it lies in ``memory``.
+
+        Args:
+            memory: The buffer of the whole batch; the answer has the field's shape and type.
+        """
         return memory[self.start : self.stop].view(self.dtype).view(self.shape)
 
 
@@ -62,11 +66,19 @@ class Layout:
         return field
 
     def add_array(self, array: NDArray[Any]) -> Field:
-        """Give the next place to an array that is there already."""
+        """Give the next place to an array that is there already.
+
+        Args:
+            array: Of any shape, copied when the memory is written.
+        """
         return self.add(array.shape, array.dtype, lambda place: np.copyto(place, array))
 
     def write(self, memory: UInt8[Tensor, " bytes"]) -> None:
-        """Write all arrays into ``memory`` of ``size`` bytes."""
+        """Write all arrays into ``memory`` of ``size`` bytes.
+
+        Args:
+            memory: At least ``size`` bytes.
+        """
         for field, write in self.writers:
             write(field.view(memory).numpy())
 
@@ -120,12 +132,22 @@ class PackedBatch(NamedTuple):
     extra_dtype: torch.dtype | None = None
 
     def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
-        """Give an array of a group, or of the batch, by name; None where there is none."""
+        """Give an array of a group, or of the batch, by name; None where there is none.
+
+        Args:
+            name: As the packer called it; the answer has the shape that was packed.
+            group: None takes an array of the whole batch.
+        """
         field = (self.fields if group is None else group.fields).get(name)
         return None if field is None else field.view(self.buffer)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "PackedBatch":
-        """Give the batch on a device: one copy, which the kernels that use it wait for."""
+        """Give the batch on a device: one copy, which the kernels that use it wait for.
+
+        Args:
+            device: Where the batch is wanted.
+            non_blocking: Whether the host goes on while pinned memory is copied.
+        """
         device = torch.device(device)
         if self.copied is not None:
             stream = torch.cuda.current_stream(self.buffer.device)
@@ -135,7 +157,11 @@ class PackedBatch(NamedTuple):
         return self._replace(buffer=self.buffer.to(device, non_blocking=non_blocking))
 
     def start_copy(self, stream: Any) -> "PackedBatch":
-        """Begin the copy to a device on a ``stream`` of its own; :meth:`to` is still to be called."""
+        """Begin the copy to a device on a ``stream`` of its own; :meth:`to` is still to be called.
+
+        Args:
+            stream: A ``torch.cuda.Stream`` of the device wanted.
+        """
         with torch.cuda.stream(stream):
             buffer = self.buffer.to(stream.device, non_blocking=True)
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -156,7 +182,12 @@ class PatchList(list[Patch]):
         self.pack = pack
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "PatchList | PackedBatch":
-        """Give the patches where they are wanted."""
+        """Give the patches where they are wanted.
+
+        Args:
+            device: Where the patches are wanted; elsewhere than on a CPU they are packed.
+            non_blocking: Whether the host goes on while pinned memory is copied.
+        """
         if torch.device(device).type == "cpu":
             return self
         return self.pack(self).to(device, non_blocking=non_blocking)

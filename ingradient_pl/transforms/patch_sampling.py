@@ -43,11 +43,16 @@ class DrawnPatch(Protocol):
     """Where a patch lies in a case: its centre, and how it is turned and bent."""
 
     @property
-    def centre(self) -> Sequence[float]: ...
+    def centre(self) -> Sequence[float]:
+        """In native voxels as cells (z, y, x)."""
+
     @property
-    def affine(self) -> Sequence[float]: ...
+    def affine(self) -> Sequence[float]:
+        """Nine numbers, row by row: from offsets in the patch to offsets in the case (mm; z, y, x)."""
+
     @property
-    def elastic(self) -> NDArray[np.float64] | None: ...
+    def elastic(self) -> NDArray[np.float64] | None:
+        """Displacements of the knots in mm, shape (3, n, n, n); None where the patch is not bent."""
 
 
 @runtime_checkable
@@ -55,11 +60,16 @@ class PlannedGrid(Protocol):
     """What a plan says of the network's input: voxels, their size in mm, and how axes are interpolated."""
 
     @property
-    def patch(self) -> Voxels: ...
+    def patch(self) -> Voxels:
+        """Voxels (z, y, x) of the network's input."""
+
     @property
-    def spacing(self) -> tuple[float | None, float | None, float | None]: ...
+    def spacing(self) -> tuple[float | None, float | None, float | None]:
+        """Size of its voxels in mm (z, y, x); None keeps an axis as it comes."""
+
     @property
-    def rule(self) -> Rule: ...
+    def rule(self) -> Rule:
+        """How axes are interpolated."""
 
 
 class PatchSampling(NamedTuple):

@@ -1,9 +1,7 @@
 """Resampling of images on the device: slice, multiply, or read along one matrix, as the host decided."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +10,15 @@ from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.axis_tables import label_rows
+from ingradient_pl.transforms.matrix_products import (
+    X,
+    Y,
+    Z,
+    divide,
+    multiply_axis,
+    multiply_by_blocks,
+    multiply_slices,
+)
 from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,
@@ -22,13 +29,7 @@ from ingradient_pl.transforms.patch import (
     PlaneSampling,
     Sampling,
 )
-from ingradient_pl.transforms.sampling_matrices import reads
 
-Z, Y, X = 1, 2, 3
-
-DENSE_UP_TO, BLOCK, FADED = 48, 16, 10
-"""A spline's weights fade to 2e-6 within 10 voxels, so that axes are multiplied block by block: twice as fast
-at 224 voxels on a CPU. A GPU is faster with one large product."""
 BLOCK_VOXELS = 1 << 21
 """Voxels of slices that a CPU resamples along both axes before it goes on: they stay in its cache between."""
 
@@ -39,6 +40,10 @@ def along_axes(
     """Resample axis by axis, in the order that costs least: axes that shrink first.
 
     Where all axes are plain crops the answer is a view of ``volume``.
+
+    Args:
+        volume: Of any float type.
+        axes: How each of (z, y, x) is read.
     """
     z, y, x = axes
     order = sorted((Z, Y, X), key=lambda dim: _growth(axes[dim - Z], volume.shape[dim]))
@@ -70,8 +75,8 @@ def _in_plane(
     # of two that cost the same X goes first: Y's products have to be copied, and so can be put in order
     dim, last = sorted((X, Y), key=lambda dim: _growth(ways[dim], volume.shape[dim]))
     half, full = _resize(volume, {dim: ways[dim]}), _resize(volume, ways)
-    blocks = _blocks(ways[dim], volume.shape[dim])
-    last_blocks = blocks if ways[dim] is ways[last] else _blocks(ways[last], volume.shape[last])
+    blocks = divide(ways[dim], volume.shape[dim])
+    last_blocks = blocks if ways[dim] is ways[last] else divide(ways[last], volume.shape[last])
     most = max(1, min(full[Z], BLOCK_VOXELS // max(1, math.prod(half[Y:]))))
     between = volume.new_empty(1, most, *half[Y:])
     out = volume.new_empty(full[0], full[Z] if picks is None else len(picks), *full[Y:])
@@ -80,8 +85,8 @@ def _in_plane(
         wanted, chosen = (slice(start, stop), None) if picks is None else _distinct(picks, start, stop)
         halfway = between[:, : stop - start]
         for channel, filled in zip(volume[:, None, start:stop], out[:, None, wanted], strict=True):
-            _by_blocks(channel, dim, blocks, halfway)
-            _by_blocks(halfway, last, last_blocks, filled, chosen)
+            multiply_by_blocks(channel, dim, blocks, halfway)
+            multiply_by_blocks(halfway, last, last_blocks, filled, chosen)
     return out
 
 
@@ -93,7 +98,13 @@ def _distinct(picks: Integer[Tensor, " _"], start: int, stop: int) -> tuple[slic
 
 
 def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Num[Tensor, "channel _ _ _"]:
-    """Resample one axis; a mirrored crop is left unmirrored, so that several cost one pass together."""
+    """Resample one axis; a mirrored crop is left unmirrored, so that several cost one pass together.
+
+    Args:
+        volume: Integers where the axis is a crop or takes the nearest voxels, else floats.
+        dim: 1, 2 or 3 for z, y or x.
+        axis: How it is read.
+    """
     if isinstance(axis, Crop):
         return volume.narrow(dim, axis.start, axis.voxels)
     if isinstance(axis, NearestVoxels):
@@ -101,71 +112,20 @@ def along_axis(volume: Num[Tensor, "channel _ _ _"], dim: int, axis: Axis) -> Nu
     if not on_host(volume):
         return multiply_axis(volume, dim, axis.image.to(volume.dtype))
     out = volume.new_empty(_resize(volume, {dim: axis}))
-    _by_blocks(volume, dim, _blocks(axis, volume.shape[dim]), out)
-    return out
-
-
-class _Block(NamedTuple):
-    """Some lines of what an axis becomes, and the lines that they are made of."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-    rows: Float[Tensor, "out in"]
-
-
-def _blocks(axis: Interpolation, voxels: int) -> list[_Block]:
-    """Divide a way along ``voxels`` into blocks, or leave it whole where it is short."""
-    wanted = len(axis.image)
-    if voxels <= DENSE_UP_TO:
-        return [_Block(0, wanted, 0, voxels, axis.image)]
-    margin = FADED + math.ceil(voxels / max(1, wanted) / 2)  # half a voxel of the wanted, averaged
-    found = []
-    for start in range(0, wanted, BLOCK):
-        stop = min(start + BLOCK, wanted)
-        first, last = reads(axis, start, stop, margin)
-        found.append(_Block(start, stop, first, last, axis.image[start:stop, first:last].contiguous()))
-    return found
-
-
-def _by_blocks(
-    volume: Tensor, dim: int, blocks: Sequence[_Block], out: Tensor, picks: Tensor | None = None
-) -> None:
-    """Resample one axis into ``out``, and where ``picks`` are given, take these of its slices alone."""
-    for start, stop, first, last, rows in blocks:
-        source, target = volume.narrow(dim, first, last - first), out.narrow(dim, start, stop - start)
-        if picks is None:
-            multiply_axis(source, dim, rows.to(volume.dtype), target)
-        else:
-            torch.index_select(multiply_axis(source, dim, rows.to(volume.dtype)), Z, picks, out=target)
-
-
-def multiply_axis(
-    volume: Float[Tensor, "channel _ _ _"],
-    dim: int,
-    rows: Float[Tensor, "out in"],
-    out: Float[Tensor, "channel _ _ _"] | None = None,
-) -> Float[Tensor, "channel _ _ _"]:
-    """Multiply one axis by a matrix, into ``out`` where it is given."""
-    if out is None:
-        out = volume.new_empty([len(rows) if d == dim else count for d, count in enumerate(volume.shape)])
-    if dim == X:
-        torch.mm(volume.flatten(0, 2), rows.T, out=out.flatten(0, 2))
-        return out
-    source, target = (entry.flatten(0, dim - 1).flatten(2) for entry in (volume, out))
-    batch = rows.expand(len(source), -1, -1)
-    if target.is_contiguous():
-        torch.bmm(batch, source, out=target)
-    else:  # torch would multiply matrix by matrix: more than twice as slow
-        target.copy_(torch.bmm(batch, source))
+    multiply_by_blocks(volume, dim, divide(axis, volume.shape[dim]), out)
     return out
 
 
 def resample(
     volume: Float[Tensor, "channel z y x"], way: Sampling, shape: Voxels
 ) -> Float[Tensor, "channel _ _ _"]:
-    """Bring a normalised patch to the network's grid; what lies outside the case is zero."""
+    """Bring a normalised patch to the network's grid; what lies outside the case is zero.
+
+    Args:
+        volume: A normalised patch on the native grid.
+        way: How the patch is read.
+        shape: Voxels (z, y, x) wanted.
+    """
     if isinstance(way, AxisSampling):
         return pad(along_axes(volume, way.axes), way.padding)
     if isinstance(way, PlaneSampling):
@@ -197,18 +157,13 @@ def _linear(axis: Axis, voxels: int) -> Axis:
     return axis._replace(image=rows)
 
 
-def multiply_slices(
-    volume: Float[Tensor, "channel _ _ _"], matrices: Sequence[Float[Tensor, "_ _"] | None]
-) -> Float[Tensor, "channel _ _ _"]:
-    """Multiply each of (z, y, x) by its matrix; None leaves an axis alone."""
-    for dim, rows in enumerate(matrices, Z):
-        if rows is not None:
-            volume = multiply_axis(volume, dim, rows.to(volume.dtype))
-    return volume
-
-
 def read_at(way: PlaneSampling | ObliqueSampling, shape: Voxels) -> Float[Tensor, "to *shape"]:
-    """Give where each voxel of ``shape`` (each of a slice, after a rotation in the plane) is read."""
+    """Give where each voxel of ``shape`` (each of a slice, after a rotation in the plane) is read.
+
+    Args:
+        way: How the patch is read.
+        shape: Voxels (z, y, x) wanted.
+    """
     planes = points(way.matrix, shape[len(shape) - len(way.matrix) :])
     if isinstance(way, PlaneSampling) or way.elastic is None:
         return planes
@@ -220,6 +175,10 @@ def points(matrix: Float[Tensor, "to from"], shape: Sequence[int]) -> Float[Tens
 
     One plane for each of (x, y, z) or (x, y), by sums of what each axis adds: thirty times faster than the
     product over all voxels on a CPU, and exact where a GPU would round products.
+
+    Args:
+        matrix: From (x, y, z, 1) of what is wanted to (x, y, z) of what is read, both in [-1, 1].
+        shape: Voxels (z, y, x) or (y, x) wanted.
     """
     axes = len(shape)
     planes = matrix.new_empty(axes, *shape)
@@ -238,28 +197,23 @@ def _last(planes: Float[Tensor, "to *shape"]) -> Float[Tensor, "1 *shape to"]:
 
 
 def on_host(voxels: Tensor) -> bool:
-    """Tell whether the host may read a value without waiting for a device."""
+    """Tell whether the host may read a value without waiting for a device.
+
+    Args:
+        voxels: A tensor of any shape.
+    """
     return voxels.device.type == "cpu"
-
-
-@contextmanager
-def exact_products() -> Iterator[None]:
-    """Multiply in full single precision, whatever the network may do: rows of ones must copy voxels."""
-    before = torch.get_float32_matmul_precision()
-    if before == "highest":
-        yield
-        return
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def pad(
     volume: Shaped[Tensor, "*channel z y x"], padding: tuple[tuple[int, int], ...]
 ) -> Shaped[Tensor, "*channel _ _ _"]:
-    """Put zeros before and after along (z, y, x)."""
+    """Put zeros before and after along (z, y, x).
+
+    Args:
+        volume: Of any type.
+        padding: Zeros before and after along z, y and x.
+    """
     (z, z_), (y, y_), (x, x_) = padding
     return F.pad(volume, (x, x_, y, y_, z, z_)) if any(map(any, padding)) else volume
 

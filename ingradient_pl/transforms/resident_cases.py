@@ -69,7 +69,12 @@ class ResidentCases(NamedTuple):
 
     @classmethod
     def empty(cls, layout: ResidentLayout, device: torch.device) -> "ResidentCases":
-        """Take the memory that a layout needs."""
+        """Take the memory that a layout needs.
+
+        Args:
+            layout: What lies where.
+            device: Where the memory is taken.
+        """
         count = layout.voxels
         bodies = torch.ones(count, dtype=torch.bool, device=device) if layout.has_bodies else None
         return cls(
@@ -80,7 +85,14 @@ class ResidentCases(NamedTuple):
         )
 
     def fill(self, name: str, image: Tensor, label: Tensor, body: Tensor | None) -> None:
-        """Put a case in its place; without a body every voxel is inside."""
+        """Put a case in its place; without a body every voxel is inside.
+
+        Args:
+            name: Of the case.
+            image: Shape (channel, z, y, x).
+            label: Shape (z, y, x).
+            body: Shape (z, y, x), true inside the patient; None where that is every voxel.
+        """
         start, channels = self.layout.starts[name], self.layout.channels
         count = label.numel()
         self.images[start * channels : (start + count) * channels].copy_(image.reshape(-1))
@@ -120,8 +132,29 @@ def add_cuts(
         add(f"{prefix}_in_x", masks[2][:, None, None, :])
 
 
+def first_voxels(layout: ResidentLayout, boxes: Sequence[tuple[str, Box | None]]) -> NDArray[np.int64]:
+    """Give where in memory the first voxel of each box lies, shape ``(boxes, 1)``.
+
+    Args:
+        layout: What lies where.
+        boxes: Each with the name of its case; None is the case's first voxel.
+    """
+    first = np.zeros((len(boxes), 1), np.int64)
+    for row, (name, box) in zip(first, boxes, strict=True):
+        _, y, x = layout.shapes[name]
+        start = (0, 0, 0) if box is None else box.start
+        row[:] = layout.starts[name] + (start[0] * y + start[1]) * x + start[2]
+    return first
+
+
 def add_channels(add: Add, layout: ResidentLayout, names: Sequence[str]) -> None:
-    """Add how much further each channel of an image lies than the label, where there are several."""
+    """Add how much further each channel of an image lies than the label, where there are several.
+
+    Args:
+        add: Gives an array its place, by name.
+        layout: What lies where.
+        names: The case of each patch.
+    """
     if layout.channels > 1:
         starts = np.array([layout.starts[name] for name in names])[:, None]
         counts = np.array([np.prod(layout.shapes[name], dtype=np.int64) for name in names])[:, None]

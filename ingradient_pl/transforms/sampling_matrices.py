@@ -39,7 +39,13 @@ NNUNET = Rule()
 
 
 def to_network_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
-    """Give the way of a whole case to the network's grid: nnU-Net's resampling of images."""
+    """Give the way of a whole case to the network's grid: nnU-Net's resampling of images.
+
+    Args:
+        native: Of the case.
+        network: The plan's spacing over the same space.
+        rule: When an axis is too coarse to interpolate along, and when it is averaged.
+    """
     return _whole(native, network, CUBIC, rule)
 
 
@@ -48,6 +54,11 @@ def to_network_label_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> A
 
     Between two voxels that are equally near, nnU-Net takes the one that rounding in double precision makes
     the nearer; single precision would lose which that was.
+
+    Args:
+        native: Of the case.
+        network: The plan's spacing over the same space.
+        rule: When an axis is too coarse to interpolate along, and when it is averaged.
     """
     ways = []
     for way, voxels, count in zip(
@@ -62,7 +73,13 @@ def to_network_label_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> A
 
 
 def to_native_axes(network: Grid, native: Grid, rule: Rule = NNUNET) -> Axes:
-    """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's."""
+    """Give the way of logits or probabilities back to the native grid: linear, as nnU-Net's.
+
+    Args:
+        network: What was predicted on.
+        native: Of the case.
+        rule: When an axis is too coarse to interpolate along, and when it is averaged.
+    """
     return _whole(network, native, LINEAR, rule)
 
 
@@ -88,7 +105,14 @@ def crop_axis(axis: Axis, start: int, stop: int, margin: int = 1) -> tuple[Axis,
 
 
 def reads(axis: Interpolation, start: int, stop: int, margin: int) -> tuple[int, int]:
-    """Give the image's first and last + 1 voxel that ``[start, stop)`` of an axis are made of."""
+    """Give the image's first and last + 1 voxel that ``[start, stop)`` of an axis are made of.
+
+    Args:
+        axis: How it is read.
+        start: First voxel wanted.
+        stop: The voxel wanted after the last.
+        margin: Voxels to read more on either side.
+    """
     least, most = _ends(axis.positions[start:stop])
     first, last = (axis.start + math.floor(end) + 1 for end in (least, most))
     return max(0, first - margin), min(axis.image.shape[1], last + margin)
@@ -99,6 +123,11 @@ def separate_axis(current: Sequence[float], wanted: Sequence[float], above: floa
 
     It is the one axis whose voxels are the longest, where they are longer than the shortest by more than
     ``above``, on the present grid, or else on the wanted one.
+
+    Args:
+        current: Millimetres (z, y, x) of the present grid.
+        wanted: Millimetres (z, y, x) of the other one.
+        above: How many times longer than the shortest the longest voxel must be.
 
     >>> separate_axis((5.0, 1.0, 1.0), (1.0, 1.0, 1.0)), separate_axis((5.0, 5.0, 1.0), (1.0, 1.0, 1.0))
     (0, None)
@@ -134,12 +163,21 @@ def _order(axis: int, picked: int | None, order: int = CUBIC) -> int:
 
 
 def average_width(step: float, rule: Rule) -> float:
-    """How many voxels are averaged: the step from one to the next, where it is above the rule's."""
+    """How many voxels are averaged: the step from one to the next, where it is above the rule's.
+
+    Args:
+        step: Voxels read from one voxel wanted to the next.
+        rule: Whose ``low_pass_above`` is the step from which on an axis is averaged.
+    """
     return step if step > rule.low_pass_above else 0.0
 
 
 def find_crop(positions: Positions) -> Crop | None:
-    """Give the crop that positions along an axis are, where they are voxel centres, each after the last."""
+    """Give the crop that positions along an axis are, where they are voxel centres, each after the last.
+
+    Args:
+        positions: Of the voxels wanted, in voxels of what is read.
+    """
     whole = positions.round()
     if len(positions) and np.abs(positions - whole).max() >= SAME:
         return None
@@ -151,7 +189,12 @@ def find_crop(positions: Positions) -> Crop | None:
 
 
 def nearest_voxels(positions: Positions, voxels: int) -> NDArray[np.int64]:
-    """Give the nearest of ``voxels``; halves go up, as scipy's do."""
+    """Give the nearest of ``voxels``; halves go up, as scipy's do.
+
+    Args:
+        positions: Of the voxels wanted, in voxels of what is read; the answer has their shape.
+        voxels: How many there are to read.
+    """
     return np.floor(positions + 0.5).clip(0, voxels - 1).astype(np.int64)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from ingradient_pl.transforms.resample import multiply_slices
+from ingradient_pl.transforms.matrix_products import multiply_slices
 from ingradient_pl.transforms.volumes import Volumes, one_by_one
 
 Range = tuple[float, float]
@@ -17,13 +17,23 @@ SMALLEST = 1e-7
 
 
 def within(numbers: Float64[np.ndarray, "*_"], ends: Range) -> Float64[np.ndarray, "*_"]:
-    """Make uniform numbers in [0, 1) uniform in a range."""
+    """Make uniform numbers in [0, 1) uniform in a range.
+
+    Args:
+        numbers: Uniform in [0, 1), of any shape.
+        ends: Of the range.
+    """
     low, high = ends
     return low + (high - low) * numbers
 
 
 def about_one(numbers: Float64[np.ndarray, "row 2"], factor: Range) -> Float64[np.ndarray, " row"]:
-    """Make two uniform numbers a factor, as often below 1 as above, uniform in either part."""
+    """Make two uniform numbers a factor, as often below 1 as above, uniform in either part.
+
+    Args:
+        numbers: Uniform in [0, 1): which side of 1, then where on it.
+        factor: Lowest and highest factor; where both lie on one side of 1, that side alone is taken.
+    """
     low, high = factor
     below = (numbers[:, 0] < HALF) & (low < 1)
     return np.where(
@@ -34,7 +44,11 @@ def about_one(numbers: Float64[np.ndarray, "row 2"], factor: Range) -> Float64[n
 
 
 def side_by_side(matrices: Sequence[Float32[np.ndarray, "row _ _"]]) -> Float32[np.ndarray, "row value"]:
-    """Lay the matrices of several axes side by side, a line a volume."""
+    """Lay the matrices of several axes side by side, a line a volume.
+
+    Args:
+        matrices: Of each axis, one for each volume.
+    """
     return np.concatenate([axis.reshape(len(axis), axis.shape[1] * axis.shape[2]) for axis in matrices], 1)
 
 

@@ -49,6 +49,10 @@ def linear_rows(voxels: int, positions: Positions) -> Rows:
 
     The rows are those of ``skimage.transform.resize(order=1, mode="edge")`` and of torch's trilinear
     ``interpolate`` with ``align_corners=False``.
+
+    Args:
+        voxels: How many there are to read.
+        positions: Of what is wanted, in voxels of what is read; those outside take the nearest end.
     """
     near = positions.clip(0.0, voxels - 1.0)
     below = np.floor(near).astype(np.int64)
@@ -62,6 +66,10 @@ def smooth_rows(knots: int, voxels: int) -> Rows:
     """Give the weights by which ``knots`` (four or more) become a smooth curve over ``voxels``.
 
     A cubic B-spline that need not go through its knots and never leaves their range.
+
+    Args:
+        knots: Four or more.
+        voxels: How many are wanted.
     """
     at = (np.arange(voxels) + 0.5) / voxels * (knots - 3)
     first = np.floor(at).astype(np.int64)
@@ -72,7 +80,12 @@ def smooth_rows(knots: int, voxels: int) -> Rows:
 
 
 def resized_positions(voxels: int, wanted: int) -> Positions:
-    """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``."""
+    """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``.
+
+    Args:
+        voxels: How many there are to read.
+        wanted: How many take their place.
+    """
     return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)
 
 

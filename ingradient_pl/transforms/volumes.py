@@ -18,17 +18,29 @@ back costs less than to call every operation for each."""
 
 
 def one_by_one(volumes: Volumes) -> bool:
-    """Tell whether volumes are changed one by one: large ones on a CPU. It depends on their shape alone."""
+    """Tell whether volumes are changed one by one: large ones on a CPU. It depends on their shape alone.
+
+    Args:
+        volumes: All of one shape.
+    """
     return on_host(volumes) and volumes[0].numel() >= LARGE
 
 
 def means(volumes: Volumes) -> Numbers:
-    """Give the mean of each volume."""
+    """Give the mean of each volume.
+
+    Args:
+        volumes: Left as they are.
+    """
     return volumes.mean(SPACE, keepdim=True)
 
 
 def ranges(volumes: Volumes) -> tuple[Numbers, Numbers]:
-    """Give the smallest and the largest voxel of each volume."""
+    """Give the smallest and the largest voxel of each volume.
+
+    Args:
+        volumes: Left as they are.
+    """
     if one_by_one(volumes) and len(volumes) == 1:  # along a dimension a CPU takes ten times as long
         ends = volumes.aminmax()
         return ends.min.view(1, 1, 1, 1), ends.max.view(1, 1, 1, 1)
@@ -41,6 +53,9 @@ def take_moments_(volumes: Volumes) -> tuple[Numbers, Numbers, Numbers]:
 
     A CPU subtracts the mean in place, since :func:`torch.var` takes fifty times as long there; elsewhere the
     volumes are left alone.
+
+    Args:
+        volumes: Of which a CPU takes the mean away, in place.
     """
     if not on_host(volumes):
         std, mean = torch.std_mean(volumes, SPACE, correction=0, keepdim=True)

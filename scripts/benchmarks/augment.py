@@ -8,7 +8,8 @@ import torch
 from figure import Figure
 from peers import Peer
 
-from ingradient_pl.draws.training import Candidate, PlannedDraws
+from ingradient_pl.draws.records import Candidate
+from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.losses.deep_supervision import downsample_label
 from ingradient_pl.transforms.augment import Augment

@@ -22,7 +22,7 @@ from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.inference.predictor import Predictor, finest
-from ingradient_pl.metrics.evaluation import count_agreement
+from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.nnunet.model import import_nnunet
 
 SHARED = ROOT.parent / "shared"

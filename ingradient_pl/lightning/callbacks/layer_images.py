@@ -55,7 +55,7 @@ class LayerImages(pl.Callback):
     ) -> None:
         if self.looks_at(trainer, batch_idx) and isinstance(outputs, Mapping):
             chosen = _count_foreground(batch).argmax()[None]  # stays on the device: a step waits for nothing
-            view = _look_at(batch, outputs, chosen, _written(trainer))
+            view = _look_at(batch, outputs, chosen, _written_integers(trainer))
             self.training = view, chosen, batch.cases
 
     @override
@@ -82,7 +82,7 @@ class LayerImages(pl.Callback):
     ) -> None:
         if not self._due(trainer) or not isinstance(outputs, Mapping):
             return
-        written = _written(trainer)
+        written = _written_integers(trainer)
         counts = _count_foreground(batch).tolist()
         dice = score_patches(outputs["pyramid"][0], batch.label, written).nanmean(1).tolist()
         for index, (count, score) in enumerate(zip(counts, dice, strict=True)):
@@ -221,7 +221,7 @@ def _look_at(
     return look_at_patch("", image, label, pyramid, written)
 
 
-def _written(trainer: pl.Trainer) -> tuple[int, ...] | None:
+def _written_integers(trainer: pl.Trainer) -> tuple[int, ...] | None:
     """Say as which integers regions are written; None where a voxel has one label."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     known = isinstance(data, SegmentationData) and data.task.has_regions
