@@ -107,7 +107,7 @@ class CaseVolumes:
             raise StoreError(f"Case '{name}': {box} leaves its grid of {self.store.cases[name].grid.shape}.")
         back = np.argsort(self.store.transpose).tolist()
         try:
-            part = self._open(name).read(box.transposed(back).slices)
+            part = self._open_volume(name).read(box.transposed(back).slices)
         except (OSError, RuntimeError, ValueError) as error:
             raise _describe_damage(self.path, name, error) from error
         return part.transpose(self.store.transpose)
@@ -116,7 +116,7 @@ class CaseVolumes:
         self._process, self._lock = os.getpid(), threading.RLock()
         self._open: OrderedDict[str, Chunks] = OrderedDict()
 
-    def _open(self, name: str) -> Chunks:
+    def _open_volume(self, name: str) -> Chunks:
         if self._process != os.getpid():
             self._renew()  # after a fork handles and locks are the parent's
         with self._lock:
