@@ -32,6 +32,7 @@ ELSEWHERE = {  # groups that stand inside another constructor's group
 
 OF_OTHERS = {
     "network/external.yaml": "monai",
+    "loss/external.yaml": "monai",
     "logger/wandb.yaml": "wandb",
     "logger/mlflow.yaml": "mlflow",
     "logger/comet.yaml": "comet_ml",

@@ -152,7 +152,7 @@ def read_label(
     return _reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
 
 
-def write_label(path: Path, label: NDArray[Any], volume: Volume) -> None:
+def write_label(path: str | Path, label: NDArray[Any], volume: Volume) -> None:
     """Write a segmentation on the grid and in the orientation of the file it was made from.
 
     A NIfTI gets the source's header, its spatial part unchanged to the byte. The file appears whole or not

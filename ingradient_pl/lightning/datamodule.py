@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from typing_extensions import override
 
@@ -16,6 +15,7 @@ from ingradient_pl.lightning.data_agreement import check_agreement, number_class
 from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
 from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.run_log import tell
+from ingradient_pl.lightning.whole_cases import WholeCase, WholeCaseData
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
@@ -38,7 +38,7 @@ SPLIT = "split"
 """Where the data module's state in a checkpoint says who trained and who validated."""
 
 
-class SegmentationData(pl.LightningDataModule):
+class SegmentationData(WholeCaseData):
     """Patches of a store's cases, drawn on the host, made into network input on the device.
 
     Args:
@@ -139,7 +139,9 @@ class SegmentationData(pl.LightningDataModule):
     @property
     def validation_batches(self) -> int:
         """Batches of a validation, over all ranks: every case at least once."""
-        cases = len(self.split.validation)
+        return self._batches_of(len(self.split.validation))
+
+    def _batches_of(self, cases: int) -> int:
         patches = -(-self.iterations * cases // self.draws.batch_size)
         return max(patches, -(-cases // self.draws.cases_per_batch))
 
@@ -154,12 +156,16 @@ class SegmentationData(pl.LightningDataModule):
 
     @override
     def val_dataloader(self) -> PatchLoader:
-        draws = replace(self.draws, affine=None, elastic=None, seed=self.draws.seed + 1)
-        return self._loader(draws, self.split.validation, self.validation_batches, repeated=True)
+        return self._unchanged(self.split.validation)
 
     @override
     def test_dataloader(self) -> PatchLoader:
-        return self.val_dataloader()
+        return self._unchanged(self.tested)
+
+    def _unchanged(self, names: tuple[str, ...]) -> PatchLoader:
+        """Give patches of cases as they are, the same ones each time."""
+        draws = replace(self.draws, affine=None, elastic=None, seed=self.draws.seed + 1)
+        return self._loader(draws, names, self._batches_of(len(names)), repeated=True)
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -196,7 +202,11 @@ class SegmentationData(pl.LightningDataModule):
             tell(line)
 
     @override
-    def on_after_batch_transfer(self, batch: list[Patch] | PackedBatch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(
+        self, batch: list[Patch] | PackedBatch | WholeCase, dataloader_idx: int
+    ) -> Batch | WholeCase:
+        if isinstance(batch, WholeCase):
+            return batch
         assert self.trainer is not None  # Lightning sets it before any hook
         prepared: Batch = self.prepare(batch)
         if self.trainer.training:

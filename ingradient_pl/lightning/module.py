@@ -20,6 +20,7 @@ from ingradient_pl.lightning.callbacks.finite import StopAtNaN
 from ingradient_pl.lightning.callbacks.freeze import Freeze
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
+from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_device
 from ingradient_pl.lightning.further_volumes import check_use, takes_extra
@@ -27,6 +28,7 @@ from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.precision import autocast_dtype, check_precision
 from ingradient_pl.lightning.run_log import tell
+from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters
@@ -37,7 +39,7 @@ from ingradient_pl.transforms.augment import BatchTransform
 from ingradient_pl.transforms.patch import Batch
 
 
-class SegmentationModule(pl.LightningModule):
+class SegmentationModule(WholeCaseModule):
     """Fit a network whose output is a pyramid of logits, finest first.
 
     Args:
@@ -89,7 +91,9 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         check_precision(self.trainer.precision)
+        check_strategy(self.trainer.strategy)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
             _check_agreement(self.loss, data)
@@ -98,8 +102,10 @@ class SegmentationModule(pl.LightningModule):
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
         # whoever trains this gets checkpoints that predict on their own, and runs that know what they are
+        given = getattr(self._trainer, "callbacks", ())
+        dice = [] if any(isinstance(one, ValidationDice) for one in given) else [ValidationDice()]
         freeze = [Freeze(self.freeze_patterns, self.freeze_epochs)] if self.freeze_patterns else []
-        return [SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN(), *freeze]
+        return [*dice, SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN(), *freeze]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:
@@ -171,14 +177,17 @@ class SegmentationModule(pl.LightningModule):
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        pyramid = as_pyramid(self.network(batch.image))
-        loss = self._loss(pyramid, batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.cases), sync_dist=True)
-        return {"loss": loss, "pyramid": pyramid}
+        return self._score(batch, "val/loss")
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        return self.validation_step(batch, batch_idx)
+        return self._score(batch, "test/loss")
+
+    def _score(self, batch: Batch, name: str) -> dict[str, Any]:
+        pyramid = as_pyramid(self.network(batch.image))
+        loss = self._loss(pyramid, batch)
+        self.log(name, loss, prog_bar=True, batch_size=len(batch.cases), sync_dist=True)
+        return {"loss": loss, "pyramid": pyramid}
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -271,8 +280,16 @@ class SegmentationModule(pl.LightningModule):
 
 
 def as_pyramid(given: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Give logits as a list of levels, finest first; a network that gives them bare has one level."""
-    return [given] if isinstance(given, torch.Tensor) else list(given)
+    """Give logits, bare or a list of them, as a list of levels, finest first; refuse anything else."""
+    if isinstance(given, torch.Tensor):
+        return [given]
+    if not isinstance(given, (list, tuple)) or not all(isinstance(level, torch.Tensor) for level in given):
+        raise ValueError(
+            f"The network gives a {type(given).__name__}, where logits or a list of them, finest level "
+            "first, are wanted. ingradient_pl.networks.external_network brings dictionaries and stacks into "
+            "a list."
+        )
+    return list(given)
 
 
 def _inputs(batch: Batch) -> tuple[torch.Tensor, ...]:

@@ -7,6 +7,7 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.losses.deep_supervision import DeepSupervision as DeepSupervision
     from ingradient_pl.losses.dice_ce import DiceCE as DiceCE
+    from ingradient_pl.losses.external import ExternalLoss as ExternalLoss
     from ingradient_pl.losses.focal import Focal as Focal
     from ingradient_pl.losses.regions import RegionDiceCE as RegionDiceCE
     from ingradient_pl.losses.topk import TopKCE as TopKCE
@@ -18,6 +19,7 @@ __all__, __getattr__, __dir__ = attach(
     {
         "DeepSupervision": "losses.deep_supervision",
         "DiceCE": "losses.dice_ce",
+        "ExternalLoss": "losses.external",
         "Focal": "losses.focal",
         "RegionDiceCE": "losses.regions",
         "TopKCE": "losses.topk",
