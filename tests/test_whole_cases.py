@@ -22,6 +22,7 @@ from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning.module import SegmentationModule, as_pyramid
 from ingradient_pl.lightning.whole_cases import Shared, StoredImages, check_strategy
 from ingradient_pl.losses import DeepSupervision, DiceCE, ExternalLoss
+from ingradient_pl.losses.compatibility import check_loss
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,19 @@ def test_losses_of_other_packages_are_taken_at_every_level(name):
     value.backward()
     assert all(level.grad is not None for level in pyramid)
     assert seen == [(torch.int64, 4 + channel)] * 2
+
+
+def test_a_loss_of_another_package_is_held_against_the_labels():
+    labels = {"background": 0, "a": 1, "ignore": 2}
+    plain = ExternalLoss(torch.nn.CrossEntropyLoss(), channel=False)
+    check_loss(plain, ip.Task(("MR",), {"a": 1}))
+    with pytest.raises(ValueError, match="ignore: 2"):
+        check_loss(plain, ip.Task(("MR",), labels))
+    check_loss(
+        ExternalLoss(torch.nn.CrossEntropyLoss(ignore_index=2), channel=False), ip.Task(("MR",), labels)
+    )
+    with pytest.raises(ValueError, match="loss=regions"):
+        check_loss(plain, ip.Task(("MR",), {"a": (1, 2), "b": 2}, (1, 2)))
 
 
 def test_a_loss_that_is_no_scalar_is_named():

@@ -17,11 +17,19 @@ class ExternalLoss(nn.Module):
     Args:
         loss: Takes logits (batch, output, z, y, x) and the label, gives a scalar.
         channel: Whether the label gets a channel axis.
+
+    Its ``ignore_index``, where it has one that is not negative, must be the task's ignore label; regions and
+    cases that annotate some labels only are refused before the first step.
     """
+
+    regions = None
+    """Each voxel has one label."""
 
     def __init__(self, loss: nn.Module, *, channel: bool = True) -> None:
         super().__init__()
         self.loss, self.channel = loss, channel
+        index = getattr(loss, "ignore_index", None)
+        self.ignore = index if isinstance(index, int) and index >= 0 else None
 
     def __repr__(self) -> str:
         return describe(self, {"loss": self.loss, "channel": self.channel})
