@@ -169,6 +169,11 @@ class WholeCaseModule(pl.LightningModule):
                 f"trainer.predict(module, data) needs a SegmentationData, which knows the plan; got "
                 f"{type(data).__name__}. For arrays and files: ingradient_pl.load(CHECKPOINT)"
             )
+        if data.plan.previous_stage is not None:
+            raise ValueError(
+                "The plan is the second stage of a cascade, whose cases come with the first stage's answer: "
+                "trainer.predict does not make it. Predict with ingradient predict, both stages together."
+            )
         network = cast(nn.Module, self.network)
         model = Model([network], data.plan, data.store.task, "this module", data.mirrored)
         volume = batch.volume
