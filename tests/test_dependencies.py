@@ -6,9 +6,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from ingradient_pl import __version__
 
 ROOT = Path(__file__).parents[1]
 UNSAFE = {
@@ -83,3 +86,22 @@ def test_the_build_takes_what_is_pinned():
     (line,) = re.findall(r"^requires = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     for one in map(Requirement, re.findall(r'"(.*?)"', line)):
         assert str(one.specifier) == f"=={pinned()[canonicalize_name(one.name)]}"
+
+
+CONDA = {"torch": "pytorch", "blosc2": "python-blosc2", "matplotlib": "matplotlib-base"}
+"""Packages that conda knows by another name."""
+
+
+def test_the_recipe_for_conda_asks_for_the_same():
+    recipe = yaml.safe_load((ROOT / "scripts" / "containers" / "meta.yaml").read_text())
+    entries = [Requirement(line) for line in recipe["requirements"]["run"]]
+    found = {canonicalize_name(one.name): one.specifier for one in entries}
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    lines = (line.strip() for line in settings["options"]["install_requires"].splitlines())
+    for one in [Requirement(line) for line in lines if line and not line.startswith("#")]:
+        name = canonicalize_name(one.name)
+        assert found[CONDA.get(name, name)] == one.specifier, one
+    assert recipe["package"]["version"] == __version__
+    commands = settings["options.entry_points"]["console_scripts"].split("\n")
+    assert recipe["build"]["entry_points"] == [line.strip() for line in commands if line.strip()]

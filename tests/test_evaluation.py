@@ -17,6 +17,7 @@ from ingradient_pl.metrics.evaluation_report import summary, table, write_csv, w
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.task import Task
+from ingradient_pl.workers.threads import Threads
 
 TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
 
@@ -253,7 +254,9 @@ def test_measures_see_no_more_than_the_label_and_find_the_same(folders):
         label[1:3, start : start + 2, 2:4] = 2
         write(folder / "case_0.nii.gz", label)
     measures = [looked, SurfaceDistances(), LesionDetection()]
-    scores = evaluate(*folders, task, measures=measures, workers=1).cases[0].scores  # one after the other
+    scores = (
+        evaluate(*folders, task, measures=measures, pool=Threads(1)).cases[0].scores
+    )  # one after the other
     assert shapes[:3] == [(2, 4, 2), (2, 4, 2), (1, 1, 1)]
     whole = [np.pad(np.ones((2, 2, 2), bool), ((1, 3), (start, 5 - start), (2, 4))) for start in (1, 3)]
     assert scores[2]["ASSD"] == SurfaceDistances()(*whole, (2.0, 1.0, 1.0))["ASSD"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
@@ -45,6 +46,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     group_pattern: str | None = None,
     measures: list[str | Measure] | None = None,
     image_formats: list[str] | None = None,
+    cluster: str | None = None,
+    cluster_options: dict[str, str | int] | None = None,
 ) -> Evaluation:
     """Score every segmentation of a folder against the label file of the same name.
 
@@ -74,6 +77,9 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         measures: Further scores by dotted name, such as [my_package.Volume]: a class or function that takes
             prediction and reference (z, y, x) and the voxels' size in mm, and gives numbers by name.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
+        cluster: Where cases are scored: the address of a dask scheduler (tcp://host:8786) or its file, or
+            slurm for jobs by submitit (local: the same on this machine). This machine does it if not given.
+        cluster_options: Of submitit's jobs, such as {timeout_min: 60, cpus_per_task: 2, jobs: 8}.
 
     Returns:
         Scores of each case and label.
@@ -83,6 +89,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         EvaluationError: If files are missing or do not fit each other.
         GroupError: If group_pattern is not a regular expression with a group.
         OutputError: If the report would replace a file that is read, or one of a data set.
+        ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
     add_image_formats(image_formats)
     for report in (output, csv):
@@ -93,9 +100,16 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     if lesions:
         chosen.append(LesionDetection(overlap))
     chosen += [make(one, "a measure") if isinstance(one, str) else one for one in measures or ()]
-    evaluation = evaluations.evaluate(
-        *(Path(predictions), Path(labels), task), measures=chosen, complete=complete, same_space=same_space
-    )
+    beside = Path(predictions if output is None else output)
+    with choose_workers(cluster, cluster_options, image_formats, beside=beside) as pool:
+        ours, theirs = (Path(one) if pool is None else Path(one).resolve() for one in (predictions, labels))
+        evaluation = evaluations.evaluate(
+            *(ours, theirs, task),
+            measures=chosen,
+            complete=complete,
+            same_space=same_space,
+            pool=evaluations.TWO_AT_A_TIME if pool is None else pool,
+        )
     evaluation = _leave_unannotated(evaluation, dataset)
     evaluation = evaluation._replace(groups=_groups(evaluation, dataset, group_pattern))
     if output is not None:

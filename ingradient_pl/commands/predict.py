@@ -1,13 +1,15 @@
 """``ingradient predict``: a checkpoint and images -> segmentations on the images' own grid."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
+from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import dicom_seg
@@ -31,6 +33,8 @@ from ingradient_pl.store.stored_cases import is_store, stored_cases
 
 VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)
+Save = Callable[..., SaveReport]
+"""Segments cases into a folder: from cases, folder and how answers are written."""
 
 
 class Predictions(NamedTuple):
@@ -70,6 +74,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     parts: int = 1,
     trust: list[str] | None = None,
     image_formats: list[str] | None = None,
+    cluster: str | None = None,
+    cluster_options: dict[str, str | int] | None = None,
 ) -> Predictions:
     """Segment every case of a folder or table, each on its own grid, in its own orientation and format.
 
@@ -98,6 +104,9 @@ def predict(  # noqa: PLR0913 - one argument an option
         parts: How many parts there are.
         trust: Packages outside this one whose networks the checkpoint may name, such as monai.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
+        cluster: Where cases are segmented: the address of a dask scheduler (tcp://host:8786) or its file, or
+            slurm for jobs by submitit (local: the same on this machine). This machine does it if not given.
+        cluster_options: Of submitit's jobs, such as {timeout_min: 60, slurm_partition: gpu, jobs: 8}.
 
     Returns:
         The files, or the scores, and the cases that failed.
@@ -107,10 +116,12 @@ def predict(  # noqa: PLR0913 - one argument an option
         CheckpointError: If a file is not a checkpoint, or the files do not fit together.
         SourceError: If the source is not a data set that can be read.
         OutputError: If something of the user's would be written over.
+        ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
     add_image_formats(image_formats)
     _check_written(
         *(output, source),
+        cluster=cluster,
         pictures=pictures,
         save_probabilities=save_probabilities,
         resume=resume,
@@ -118,54 +129,60 @@ def predict(  # noqa: PLR0913 - one argument an option
     )
     _check_dicom(pictures, dicom=dicom)
     after = None if postprocess is None else read_steps(Path(postprocess), (*TRUSTED, *(trust or ())))
-    predictor = load(checkpoint, device, step, window_batch, mirror, trust)
-    model = predictor.model
-    found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
+    predictor = load(checkpoint, device if cluster is None else "cpu", step, window_batch, mirror, trust)
+    model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
+    found = (stored_cases if is_store(source) else images_only)(source, model.task)
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
     cases = _shard(_select_cases(found.cases, only, model.validation), part, parts)
     if output is None:
-        scored = score_cases(
-            predictor, _require_labels(cases), after=after, progress=sys.stderr.isatty(), say=say
-        )
-        say(table(scored.evaluation))
-        for remark in scored.evaluation.remarks:
-            say(f"Note: {remark}")
-        result = Predictions([], [], [*unread, *scored.failures], scored.evaluation)
+        result = _score(predictor, _require_labels(cases), after)
     else:
         options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
-        answers = AnswerFolder(Path(output), model.task, identify(checkpoint_files(checkpoint)))
-        if pictures is not None:
-            written = [*input_files(cases), *target_files(cases, Path(output), dicom=dicom).values()]
-            check_targets([Path(pictures) / f"{case.name}.png" for case in cases], written)
-        report = _write(predictor, cases, answers, options, after)
-        if pictures is not None:
-            failed = {failure.case for failure in report.failures}
-            done = [case for case in cases if case.name not in failed and case.name not in report.skipped]
-            write_pictures(done, report.written, model.task, Path(pictures))
-        result = Predictions(report.written, report.skipped, [*unread, *report.failures])
+        files = checkpoint_files(checkpoint)
+        save: Save = partial(save_cases, predictor, after=after, progress=True, say=say)
+        if cluster is not None:
+            how = ModelOptions.of(
+                *(files, device, step, window_batch, mirror, trust, postprocess, image_formats)
+            )
+            save = partial(save_cases_on, cluster, cluster_options, how)
+        answers = AnswerFolder(Path(output), model.task, identify(files))
+        result = _write(save, cases, answers, options, None if pictures is None else Path(pictures))
+    result = result._replace(failures=[*unread, *result.failures])
     if result.failures:
         lines = [f"{len(result.failures)} cases failed:", *result.failures]
         say_failure("\n  ".join(map(str, lines)))
     return result
 
 
+def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Predictions:
+    """Segment cases and say how they agree with their labels."""
+    scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty(), say=say)
+    say(table(scored.evaluation))
+    for remark in scored.evaluation.remarks:
+        say(f"Note: {remark}")
+    return Predictions([], [], scored.failures, scored.evaluation)
+
+
 def _write(
-    predictor: Predictor,
-    cases: list[CaseFiles],
-    answers: AnswerFolder,
-    options: dict[str, bool],
-    after: Change | None,
-) -> SaveReport:
+    save: Save, cases: list[CaseFiles], answers: AnswerFolder, options: dict[str, bool], pictures: Path | None
+) -> Predictions:
     """Segment cases into a folder that holds nothing of the user's; write down what they are made from."""
     targets = target_files(cases, answers.folder, dicom=options["dicom"])
+    if pictures is not None:
+        drawn = [pictures / f"{case.name}.png" for case in cases]
+        check_targets(drawn, [*input_files(cases), *targets.values()])
     for line in answers.begin(cases, targets, resume=options["resume"]):
         say(line)
-    report = save_cases(predictor, cases, answers.folder, **options, after=after, progress=True, say=say)
+    report = save(cases, answers.folder, **options)
     answers.finish(targets)
     say(f"{len(report.written)} cases written to {answers.folder} in {report.seconds:.1f} s")
     if report.skipped:
         say(f"{len(report.skipped)} cases were there already")
-    return report
+    if pictures is not None:
+        left_out = {*report.skipped, *(failure.case for failure in report.failures)}
+        done = [case for case in cases if case.name not in left_out]
+        write_pictures(done, report.written, answers.task, pictures)
+    return Predictions(report.written, report.skipped, report.failures)
 
 
 def _unreadable_cases(found: Source) -> list[Failure]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
@@ -11,7 +12,7 @@ from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - one argument an option
     source: AnyPath,
     store: AnyPath,
     group_pattern: str = PATTERN,
@@ -19,6 +20,8 @@ def prepare(
     orientation: str = "LPS",
     progress: bool = True,  # noqa: FBT001 - a switch of the command line
     image_formats: list[str] | None = None,
+    cluster: str | None = None,
+    cluster_options: dict[str, str | int] | None = None,
 ) -> CaseStore:
     """Bring every case of a data set into a store, once: native grid and type, cropped to what is not zero.
 
@@ -35,6 +38,9 @@ def prepare(
         orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
         progress: Whether to show a progress bar.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
+        cluster: Where cases are prepared: the address of a dask scheduler (tcp://host:8786) or its file, or
+            slurm for jobs by submitit (local: the same on this machine). This machine does it if not given.
+        cluster_options: Of submitit's jobs, such as {timeout_min: 60, cpus_per_task: 2, jobs: 8}.
 
     Returns:
         The store. Cases that could not be prepared are said, and are not in it.
@@ -43,13 +49,16 @@ def prepare(
         UsageError: If there are no workers.
         SourceError: If the source is not a data set that can be read.
         StoreError: If the folder holds another data set, or the disk is full.
+        ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
     add_image_formats(image_formats)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1; got {workers}.")
-    summary = build_store(
-        read_source(Path(source), group_pattern), Path(store), workers, progress, orientation
-    )
+    with choose_workers(cluster, cluster_options, image_formats, beside=Path(store)) as pool:
+        path = Path(source) if pool is None else Path(source).resolve()
+        found = read_source(path, group_pattern)
+        folder = Path(store) if pool is None else Path(store).resolve()
+        summary = build_store(found, folder, workers, progress, orientation, pool)
     say(summary)
     if summary.faults:
         say_failure(f"{len(summary.faults)} faults: the cases named above are not in {store}.")

@@ -13,6 +13,7 @@ from ingradient_pl.metrics.evaluation import EvaluationError, case_name, evaluat
 from ingradient_pl.metrics.evaluation_report import mean_of, scores
 from ingradient_pl.store.label_maps import LabelError, label_files
 from ingradient_pl.task import Task
+from ingradient_pl.workers.threads import Threads
 
 Dice = dict[Label, float]
 """Mean over cases, by label or region."""
@@ -68,7 +69,7 @@ def learn(predictions: Path, labels: Path, task: Task, workers: int = 2) -> Lear
     """
 
     def dice(*steps: Step) -> Dice:
-        found = evaluate(predictions, labels, task, before=Steps(steps), workers=workers)
+        found = evaluate(predictions, labels, task, before=Steps(steps), pool=Threads(workers))
         return {label: mean_of(scores(found, label, "Dice")) for label in found.labels}
 
     names = scored_labels(task)

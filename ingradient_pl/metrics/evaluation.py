@@ -1,7 +1,6 @@
 """Scores of predictions against labels, case by case and class by class, with nnU-Net's names and numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from ingradient_pl.metrics.patients import label_groups
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
 from ingradient_pl.task import Task
+from ingradient_pl.workers.threads import Threads, Workers
 
 Mask = Bool[np.ndarray, "z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
@@ -33,6 +33,8 @@ Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 
 FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
 """What reading one case may raise."""
+
+TWO_AT_A_TIME = Threads(2)
 
 
 class EvaluationError(ValueError):
@@ -98,7 +100,7 @@ def evaluate(
     before: Change | None = None,
     complete: bool = False,
     same_space: bool = True,
-    workers: int = 2,
+    pool: Workers = TWO_AT_A_TIME,
 ) -> Evaluation:
     """Hold every file of one folder against the file of the same name in another.
 
@@ -115,7 +117,7 @@ def evaluate(
         before: What is done to each prediction before it is scored, such as post-processing.
         complete: Whether a label without a prediction is a fault.
         same_space: Whether files must lie in the same place in mm, and not only have the same shape.
-        workers: Cases read at a time.
+        pool: Who scores cases: threads of this process, or the workers of a cluster.
 
     Raises:
         EvaluationError: If folders are empty, counterparts are missing or files do not fit each other.
@@ -123,8 +125,8 @@ def evaluate(
     scored = scored_labels(task)
     pairs, skipped, groups = _pairs(Path(predictions), Path(labels), complete=complete)
     rules = _Rules(scored, task, list(measures), same_space, before)
-    with ThreadPoolExecutor(workers) as pool:
-        answers = list(pool.map(partial(_case, rules), pairs))
+    scores = dict(pool.map(partial(_score_case, rules), pairs))
+    answers = [scores[number] for number in range(len(pairs))]
     faults = [answer for answer in answers if isinstance(answer, str)]
     if faults:
         raise EvaluationError(_list_faults(f"{len(faults)} of {len(pairs)} cases cannot be scored", faults))
@@ -186,7 +188,7 @@ class _Rules(NamedTuple):
     before: Change | None
 
 
-def _case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
+def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
     """Score one case, or say why it cannot be scored."""
     name, prediction, reference = files[0], files[1], files[2].path
     try:

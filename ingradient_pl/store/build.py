@@ -3,8 +3,8 @@
 import errno
 import json
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreErro
 from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.summary import CaseRecord, Summary
 from ingradient_pl.task import Task
+from ingradient_pl.workers.threads import Threads, Workers
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
@@ -41,6 +42,7 @@ def build_store(
     workers: int | None = None,
     progress: bool = True,  # noqa: FBT001
     orientation: str = "LPS",
+    pool: Workers | None = None,
 ) -> Summary:
     """Write the cases of a data set into a case store, or what is missing of them.
 
@@ -54,6 +56,7 @@ def build_store(
         workers: Cases prepared at a time; as many as the machine has cores where None.
         progress: Whether to show a bar.
         orientation: Patient directions that all cases' axes are brought to, or ``stored``.
+        pool: Who prepares cases: workers of a cluster, say; threads of this process where None.
 
     Returns:
         What was found; print it with ``str``.
@@ -77,8 +80,9 @@ def build_store(
         disable=None if progress else True,
         dynamic_ncols=True,
     )
-    with bar, _pool(workers) as pool:
-        for outcome in _outcomes(pool, source.cases, settings):
+    pool = Threads(workers or available_cores()) if pool is None else pool
+    with bar:
+        for _, outcome in pool.map(partial(_build_case, settings=settings), source.cases):
             bar.update()
             if isinstance(outcome, Fault):
                 faults.append(outcome)
@@ -148,24 +152,6 @@ def plain_task(task: Task) -> dict[str, Any]:
         "notes": dict(task.notes),
         **({} if task.integers is None else {"integers": list(task.integers)}),
     }
-
-
-@contextmanager
-def _pool(workers: int | None) -> Iterator[Executor]:
-    """Threads: what takes time (unpacking, packing, counting, sorting) leaves Python's lock alone."""
-    pool = ThreadPoolExecutor(max(1, workers or available_cores()))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _outcomes(pool: Executor, cases: list[CaseFiles], settings: _Settings) -> Iterator[CaseRecord | Fault]:
-    waiting = {pool.submit(_build_case, case, settings) for case in cases}
-    while waiting:
-        finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in finished:
-            yield future.result()
 
 
 def _build_case(case: CaseFiles, settings: _Settings) -> CaseRecord | Fault:
