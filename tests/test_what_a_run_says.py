@@ -13,7 +13,8 @@ from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
-from ingradient_pl.lightning.run_files import is_finished, read_record
+from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
+from ingradient_pl.lightning.run_files import EPOCHS, is_finished, read_epochs, read_record
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +58,28 @@ def test_without_a_terminal_there_is_a_line_an_epoch_and_little_else(told):
     epochs = [line for line in lines if line.startswith("Epoch ")]
     assert [line[:9] for line in epochs] == ["Epoch 1/2", "Epoch 2/2"]
     for line in epochs:
-        assert re.search(r"loss \d.*validation \d.*Dice \d.*organ \d.*lesion \d.*lr 0\..* s, left \d", line)
+        assert re.search(r"loss \d.*validation \d.*Dice \d.*organ \d.*lesion \d.*lr 0\..*, left \d", line)
+        speed = re.search(r" s \(([\d.]+) patches/s, (\d+) % waiting for data, ([\d.]+) GB\), left", line)
+        assert float(speed[1]) > 0
+        assert 0 <= int(speed[2]) <= 100
+        assert float(speed[3]) > 0
     assert len(lines) <= 8, out
     assert err == ""
     assert "\x1b" not in out
     assert "it/s" not in out
+
+
+def test_figures_of_each_epoch_are_kept_in_the_folder_and_by_every_logger(told):
+    run = told[0]
+    epochs = read_epochs(run)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    keys = {"train", "val", "dice", "labels", "lr", "seconds", "patches", "waiting", "memory"}
+    assert all(keys <= epoch.keys() for epoch in epochs)
+    logged = (run / "csv" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {PATCHES, WAITING, MEMORY} <= set(logged)
+    with (run / EPOCHS).open("a") as file:
+        file.write('{"epoch": 3, "tra')  # a kill while it was written
+    assert len(read_epochs(run)) == 2
 
 
 def test_the_log_holds_what_was_said(told):

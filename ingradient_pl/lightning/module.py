@@ -20,6 +20,7 @@ from ingradient_pl.lightning.callbacks.finite import StopAtNaN
 from ingradient_pl.lightning.callbacks.freeze import Freeze
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
+from ingradient_pl.lightning.callbacks.throughput import Throughput
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_device
@@ -105,7 +106,8 @@ class SegmentationModule(WholeCaseModule):
         given = getattr(self._trainer, "callbacks", ())
         dice = [] if any(isinstance(one, ValidationDice) for one in given) else [ValidationDice()]
         freeze = [Freeze(self.freeze_patterns, self.freeze_epochs)] if self.freeze_patterns else []
-        return [*dice, SelfContained(), RunRecord(), ChangedSettings(), EpochLog(), StopAtNaN(), *freeze]
+        own = [SelfContained(), RunRecord(), ChangedSettings(), Throughput(), EpochLog(), StopAtNaN()]
+        return [*dice, *own, *freeze]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:

@@ -1,7 +1,7 @@
 """The files of a run's folder: where its state, config and record are, and what the record says."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ TOLD = Path(".hydra") / "resumed"
 """Where the config of a run that is resumed waits until it trains."""
 RECORD = "run.json"
 LOG = "train.log"
+EPOCHS = "epochs.jsonl"
+"""What each epoch measured, a line each."""
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 
@@ -37,6 +39,44 @@ def read_record(run: Path) -> dict[str, Any]:
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
     """Write what a run says of itself; it appears whole or not at all."""
     replace_file(run / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def write_epochs(run: Path, epochs: Sequence[Mapping[str, Any]]) -> None:
+    """Write what the epochs of a run measured; it appears whole or not at all.
+
+    Args:
+        run: Its folder.
+        epochs: One record an epoch, of plain values.
+    """
+    replace_file(run / EPOCHS, "".join(f"{json.dumps(epoch)}\n" for epoch in epochs).encode())
+
+
+def add_epoch(run: Path, epoch: Mapping[str, Any]) -> None:
+    """Add a line for an epoch that is done.
+
+    Args:
+        run: Its folder.
+        epoch: What it measured, plain values.
+    """
+    with (run / EPOCHS).open("a", encoding="utf-8") as file:
+        file.write(f"{json.dumps(epoch)}\n")
+
+
+def read_epochs(run: Path) -> list[dict[str, Any]]:
+    """Read what the epochs of a run measured, in order; a line that a kill broke off is left out.
+
+    Args:
+        run: Its folder; empty where it has no such file.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    file = run / EPOCHS
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else ():
+        try:
+            epoch = json.loads(line)
+            found[int(epoch["epoch"])] = dict(epoch)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            continue
+    return [found[number] for number in sorted(found)]
 
 
 def is_finished(run: Path, epochs: int) -> bool:

@@ -1,5 +1,6 @@
 """Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -198,6 +199,9 @@ class PatchLoader(DataLoader[Patch]):
         device: Where batches are used.
         resident: Cases that are there already, out of which patches are cut; None reads them.
 
+    Attributes:
+        waited: Seconds for which whoever iterates was kept waiting, in all.
+
     Raises:
         StoreError: While iterating, if a patch cannot be read; it names the case and the file.
     """
@@ -227,6 +231,7 @@ class PatchLoader(DataLoader[Patch]):
         )
         self.numbers, self.size = numbers, size
         self.batches = 0
+        self.waited = 0.0
         self.resume_position: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, int]:
@@ -250,9 +255,13 @@ class PatchLoader(DataLoader[Patch]):
         stream: Any = None
         if self.device.type == "cuda":
             stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        for batch in super().__iter__():
+        batches, began = super().__iter__(), time.perf_counter()
+        for batch in batches:
             self.batches += 1
-            yield self._unpack(batch.open() if isinstance(batch, SharedBatch) else batch, stream)
+            unpacked = self._unpack(batch.open() if isinstance(batch, SharedBatch) else batch, stream)
+            self.waited += time.perf_counter() - began
+            yield unpacked
+            began = time.perf_counter()
 
     def _unpack(self, entries: list[Any], stream: Any) -> list[Patch] | PackedBatch:
         """Give a batch as it is used, or say what went wrong with it."""

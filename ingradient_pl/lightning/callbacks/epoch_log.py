@@ -15,9 +15,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from ingradient_pl.lightning.callbacks.layer_images import log_image
+from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.progress_figure import draw_progress, render_figure, write_figure
-from ingradient_pl.lightning.run_files import LOG
+from ingradient_pl.lightning.run_files import LOG, add_epoch, write_epochs
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 
 FIGURE = "progress.png"
@@ -27,13 +28,15 @@ SETTLING, MEASURED = 3, 10
 """Steps that are left out of the first estimate, and steps it is made of."""
 DAY = 86400
 DICE = "val/dice"
+KNOWN = {"val": "val/loss", "dice": DICE, "patches": PATCHES, "waiting": WAITING, "memory": MEMORY}
+"""What the record of an epoch takes from what was logged."""
 
 
 class EpochLog(pl.Callback):
     """Say after each epoch: loss, Dice of each label, learning rate, seconds, time left.
 
     ``train.log`` in the run's folder gets all that the run says, with the time; ``progress.png`` beside it
-    shows the curves, and the loggers get them, too. After a few steps the length of the run is estimated.
+    shows the curves, ``epochs.jsonl`` holds their figures, and the loggers get them, too. After a few steps the length of the run is estimated.
     """
 
     def __init__(self) -> None:
@@ -66,6 +69,8 @@ class EpochLog(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.run_began, self.first_epoch = time.monotonic(), trainer.current_epoch
         self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] <= trainer.current_epoch]
+        if trainer.is_global_zero:
+            write_epochs(Path(trainer.default_root_dir), self.epochs)
         weights = sum(weight.numel() for weight in pl_module.parameters())
         data = trainer.datamodule  # type: ignore[attr-defined]
         cases = (
@@ -108,7 +113,7 @@ class EpochLog(pl.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         of = f"{DICE}/"
         labels = {name.removeprefix(of): value for name, value in metrics.items() if name.startswith(of)}
-        known = {"val": metrics.get("val/loss"), "dice": metrics.get(DICE)}
+        known = {name: metrics.get(key) for name, key in KNOWN.items()}
         record = {
             "epoch": trainer.current_epoch + 1,
             "train": float(self.loss) / self.batches,
@@ -119,6 +124,7 @@ class EpochLog(pl.Callback):
         }
         self.epochs.append(record)
         if trainer.is_global_zero:
+            add_epoch(Path(trainer.default_root_dir), record)
             self._say(trainer, describe_epoch(record, trainer.max_epochs, self._seconds_left(trainer)))
             self._draw(trainer)
 
@@ -194,11 +200,23 @@ def describe_epoch(record: Mapping[str, Any], epochs: int | None, left: float | 
         parts.append(f"Dice {record['dice']:.4f}" + (f" ({labels})" if labels else ""))
     if record["lr"] is not None:
         parts.append(f"lr {record['lr']:.4g}")
-    parts.append(f"{record['seconds']:.0f} s")
+    parts.append(f"{record['seconds']:.0f} s{_describe_speed(record)}")
     if left is not None:
         parts.append(f"left {timedelta(seconds=round(left))}")
     of = f"/{epochs}" if epochs is not None and epochs > 0 else ""
     return f"Epoch {record['epoch']}{of}: {', '.join(parts)}"
+
+
+def _describe_speed(record: Mapping[str, Any]) -> str:
+    """Say how fast an epoch was, as far as it is known, in brackets."""
+    parts = []
+    if "patches" in record:
+        parts.append(f"{record['patches']:.3g} patches/s")
+    if "waiting" in record:
+        parts.append(f"{record['waiting']:.0%} waiting for data".replace("%", " %"))
+    if "memory" in record:
+        parts.append(f"{record['memory']:.1f} GB")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _count(epochs: int | None) -> str:
