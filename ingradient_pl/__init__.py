@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ingradient_pl.commands.predict import Predictions as Predictions
     from ingradient_pl.commands.predict import predict as predict
     from ingradient_pl.commands.prepare import prepare as prepare
+    from ingradient_pl.commands.report import report as report
     from ingradient_pl.commands.show import show as show
     from ingradient_pl.datasets.splits import Fold as Fold
     from ingradient_pl.datasets.splits import Split as Split
@@ -113,6 +114,7 @@ __all__, __getattr__, __dir__ = attach(
         "predict": "commands.predict",
         "prepare": "commands.prepare",
         "read_plan": "planning.plan_yaml",
+        "report": "commands.report",
         "show": "commands.show",
         "train": "cli.python_run",
         "unet": "planning.constructors",

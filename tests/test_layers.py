@@ -19,6 +19,7 @@ LAYERS = [  # lowest first; rooms of one layer do not know each other
     {"nnunet"},
     {"finetuning"},
     {"lightning"},
+    {"reports"},
     {"commands"},
     {"cli"},
 ]

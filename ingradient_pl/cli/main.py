@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "a checkpoint -> its networks for other programs, as torch.export or ONNX files",
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
     "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
+    "report": "a store, run, sweep or evaluation -> one page of HTML: charts, tables, slices to scroll",
     "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
     "info": "a store, plan, run or checkpoint -> what it holds; --json for programs",
     "doctor": "this machine -> what it has, what is wrong with it, what to set; --json for programs",

@@ -15,11 +15,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from ingradient_pl.commands.report import report
 from ingradient_pl.files import replace_file
+from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
 
 SCORE = Path(".hydra") / "score.json"
-TABLE = "runs.csv"
 REASON = "error.txt"
+PAGE = "report.html"
 
 
 class Run(NamedTuple):
@@ -56,6 +58,7 @@ class SweepTable(Callback):
         sweep = Path(config.hydra.sweep.dir)
         if keep_table(sweep, config.maximise):
             show_table(sweep)
+            write_page(sweep)
 
 
 def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
@@ -91,6 +94,16 @@ def show_table(sweep: Path) -> None:
     for line in shown:
         print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
     print(f"Kept in {file}")
+
+
+def write_page(sweep: Path) -> None:
+    """Write the table as a page, with curves of all runs, where the extra ``report`` is installed."""
+    try:
+        report(sweep, sweep / PAGE)
+    except ImportError as error:
+        print(f"The table is not drawn as a page ({error})")
+    except (OSError, ValueError) as error:  # the runs are done, and their table is there
+        print(f"The table is not drawn as a page: {error}", file=sys.stderr)
 
 
 def keep_table(sweep: Path, metric: str) -> list[Run]:

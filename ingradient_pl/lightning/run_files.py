@@ -17,6 +17,8 @@ RECORD = "run.json"
 LOG = "train.log"
 EPOCHS = "epochs.jsonl"
 """What each epoch measured, a line each."""
+SWEEP_TABLE = "runs.csv"
+"""All runs of a sweep, in its folder."""
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 

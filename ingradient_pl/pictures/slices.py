@@ -106,7 +106,7 @@ def draw_labels(
         inside = large == value
         colour = np.array(colour_of(value), dtype=np.float64)
         mixed[inside] += FILLED * (colour - mixed[inside])
-        mixed[_outline(inside)] = colour
+        mixed[find_outline(inside)] = colour
     return mixed.round().astype(np.uint8)
 
 
@@ -137,7 +137,7 @@ def _margin(low: int, high: int) -> int:
     return round(AROUND * (high - low)) + 1
 
 
-def _outline(inside: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+def find_outline(inside: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Give the pixels of a mask that lie at its edge; the picture's own edge is none."""
     kept = inside.copy()
     for _ in range(LINE):

@@ -36,7 +36,8 @@ class EpochLog(pl.Callback):
     """Say after each epoch: loss, Dice of each label, learning rate, seconds, time left.
 
     ``train.log`` in the run's folder gets all that the run says, with the time; ``progress.png`` beside it
-    shows the curves, ``epochs.jsonl`` holds their figures, and the loggers get them, too. After a few steps the length of the run is estimated.
+    shows the curves, ``epochs.jsonl`` holds their figures, and the loggers get them, too. After a few steps
+    the length of the run is estimated.
     """
 
     def __init__(self) -> None:

@@ -21,8 +21,8 @@ class Throughput(pl.Callback):
 
     ``speed/patches_per_second`` counts the patches of all ranks over the time of the training steps;
     ``speed/waiting_for_data`` is the share of that time in which the run had nothing to do but wait for the
-    readers (with loaders of one's own it is not known); ``speed/memory_gb`` is the most that the run has taken
-    so far, of a CUDA device or else of this process. Validation is left out.
+    readers (not known of loaders of one's own); ``speed/memory_gb`` is the most that the run has taken so
+    far, of a CUDA device or else of this process. Validation is left out.
     """
 
     def __init__(self) -> None:

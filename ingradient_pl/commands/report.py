@@ -1,0 +1,93 @@
+"""``ingradient report``: a store, run, sweep or evaluation -> one page of HTML that needs nothing else."""
+
+from pathlib import Path
+
+from ingradient_pl.commands.inputs import AnyPath, AnyStore
+from ingradient_pl.files import replace_file
+from ingradient_pl.inference.answer_folder import check_report
+from ingradient_pl.messages import UsageError, say
+from ingradient_pl.reports.data_set import describe_data_set
+from ingradient_pl.reports.evaluations import SUMMARY, WORST, describe_evaluation, read_summary
+from ingradient_pl.reports.page import check_extra, render_page
+from ingradient_pl.reports.parts import Section
+from ingradient_pl.reports.runs import describe_run, describe_sweep, is_run, is_sweep, store_of_run
+from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.stored_cases import is_store
+
+MEGA = 1e6
+DESCRIBED = ("case store", "run", "sweep", "evaluation")
+
+
+def report(
+    path: AnyStore,
+    output: AnyPath = "report.html",
+    evaluation: AnyPath | None = None,
+    images: AnyPath | None = None,
+    worst: int = WORST,
+) -> Path:
+    """Make a page of a case store, a run, a sweep or an evaluation: charts, tables, slices to scroll through.
+
+    The page holds all that it shows, pictures of patients included, and loads nothing from anywhere. Its size
+    is bounded: of very many cases some are shown, evenly chosen, and the worst.
+
+    Args:
+        path: Folder of a store, a run or a sweep (or its runs.csv), or summary.json of an evaluation; a run's
+            page describes its store as well, where that is still there.
+        output: HTML file to write.
+        evaluation: summary.json of an evaluation that belongs to the run or store: its scores and worst cases
+            come into the page.
+        images: Data set, table or store with the images of evaluated cases; if not given, they are looked for
+            beside the labels.
+        worst: How many of the worst cases can be scrolled through, at least 0.
+
+    Returns:
+        The page.
+
+    Raises:
+        UsageError: If there is no such path, or it is none of these.
+        ReportError: If there is nothing to report yet.
+        OutputError: If the page would replace a file that is read, or one of a data set.
+        ImportError: If the extra 'report' is not installed.
+    """
+    check_extra()
+    if worst < 0:
+        raise UsageError(f"worst must be at least 0; got {worst}.")
+    path = path.path if isinstance(path, CaseStore) else Path(path)
+    check_report(output, [file for file in (path, evaluation) if file is not None and Path(file).is_file()])  # type: ignore[misc]
+    kind, sections = _describe(path, None if images is None else Path(images), worst)
+    if evaluation is not None and kind != "evaluation":
+        summary = read_summary(Path(evaluation))
+        sections += describe_evaluation(summary, None if images is None else Path(images), worst)
+    name = path.resolve().name
+    page = render_page(f"{kind.capitalize()} {name}", str(path.absolute()), sections).encode()
+    replace_file(Path(output), page)
+    say(f"{output}: the {kind} {path}, {len(page) / MEGA:.1f} MB")
+    return Path(output)
+
+
+def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Section]]:
+    """Find out what a path is, and describe it."""
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder.")
+    if path.is_dir() and is_store(path):
+        return "case store", describe_data_set(CaseStore(path))
+    if is_sweep(path):
+        return "sweep", describe_sweep(path)
+    if path.is_dir() and is_run(path):
+        return "run", [*describe_run(path), *_store_sections(path)]
+    if path.is_file() or (path / SUMMARY).is_file():
+        return "evaluation", describe_evaluation(read_summary(path), images, worst)
+    raise UsageError(
+        f"{path} is none of what a report is made of: a {', '.join(DESCRIBED[:-1])} or {DESCRIBED[-1]} "
+        f"(a folder with {SUMMARY}, which ingradient evaluate writes). Name one of these."
+    )
+
+
+def _store_sections(run: Path) -> list[Section]:
+    store = store_of_run(run)
+    if store is None or not is_store(store):
+        return []
+    try:
+        return describe_data_set(CaseStore(store))
+    except StoreError:  # one that was damaged or written anew since takes nothing from the run's page
+        return []

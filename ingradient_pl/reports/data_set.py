@@ -1,0 +1,293 @@
+"""What a report says about a data set: geometry, intensities, volumes, a look at cases, what is odd."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from ingradient_pl.datasets.groups import describe_groups
+from ingradient_pl.geometry import AXES
+from ingradient_pl.images.frame import Frame
+from ingradient_pl.reports.charts import Curve, Scores, draw_curves, draw_points, draw_scores, label_colour
+from ingradient_pl.reports.images import thumbnail
+from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
+from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
+from ingradient_pl.store.statistics import STEPS, Statistics
+
+THUMBNAILS = 96
+"""Cases that are looked at, at most."""
+
+LISTED = 100
+"""Lines of a list, at most."""
+
+ROWS, NAMED = 1000, 8
+"""Rows of a table, and names in a line, at most."""
+
+BINS = 160
+"""Points of a histogram."""
+
+SAMPLED = 400
+"""Cases whose intensities are read, at most."""
+
+FAR = 2.0
+"""A voxel size or extent so many times the median's, or less than the median by that, is odd."""
+
+ALIKE = 1.01
+"""Ratios of voxel sides that differ by less are one."""
+
+MILLILITRE = 1000.0
+"""Cubic millimetres of it."""
+
+WORDS = {"R": "L", "L": "R", "A": "P", "P": "A", "I": "S", "S": "I"}
+
+
+def describe_data_set(store: CaseStore) -> list[Section]:
+    """Describe the cases of a store: sections for figures, intensities, labels, and what they look like.
+
+    Args:
+        store: Opened as it is on disk.
+    """
+    cases = list(store.cases.values())
+    parts: list[Part] = [Facts(_facts(store, cases))]
+    if cases:
+        parts += [_geometry(cases), *_sizes(cases), _case_table(store, cases)]
+    sections = [Section("Data set", parts)]
+    if cases:
+        sections.append(Section("What is odd", _odd(store, cases)))
+        sections.append(Section("Intensities", _intensities(store, cases)))
+        sections.append(Section("Labels", _labels(store, cases)))
+        sections.append(Section("A look at the cases", _look(store, cases)))
+    return sections
+
+
+def store_directions(store: CaseStore, name: str) -> str:
+    """Give the directions of the patient that the axes (z, y, x) of a stored case run to.
+
+    Args:
+        store: Opened as it is on disk.
+        name: Of the case.
+    """
+    if len(store.orientation) == AXES:
+        return store.orientation[::-1]
+    native = store.describe(name)["native"]
+    matrix = Frame.of(native["spacing"], native["origin_mm"], native["direction"]).matrix
+    letters = []
+    for column in reversed(range(AXES)):  # z, y, x
+        world = int(np.abs(matrix[:, column]).argmax())
+        letter = "LPS"[world]
+        letters.append(letter if matrix[world, column] > 0 else WORDS[letter])
+    return "".join(letters) if len({frozenset((one, WORDS[one])) for one in letters}) == AXES else ""
+
+
+def _facts(store: CaseStore, cases: Sequence[StoredCase]) -> list[tuple[str, str]]:
+    task = store.task
+    labelled = sum(case.labelled for case in cases)
+    facts = [
+        ("Cases", f"{len(cases)}, {labelled} with a label"),
+        ("Patients", describe_groups({case.name: case.group for case in cases}) if cases else "none"),
+        ("Channels", ", ".join(task.channels)),
+        (
+            "Labels",
+            ", ".join(task.foreground) + (", with an ignore label" if task.ignore is not None else ""),
+        ),
+        ("Axes of the store", store.orientation),
+        ("Store", str(store.path)),
+    ]
+    return [("Name", task.name), *facts] if task.name else facts
+
+
+def _geometry(cases: Sequence[StoredCase]) -> Table:
+    shapes = np.array([case.native_shape for case in cases], dtype=float)
+    spacings = np.array([case.grid.spacing for case in cases], dtype=float)
+    kept = np.array([np.prod(case.grid.shape) for case in cases]) / shapes.prod(1)
+    rows: list[list[str | float | None]] = []
+    for title, values, form in (
+        ("shape (voxels)", shapes, "{:.0f}"),
+        ("voxel size (mm)", spacings, "{:.4g}"),
+        ("extent (mm)", shapes * spacings, "{:.0f}"),
+    ):
+        for axis, letter in enumerate("zyx"):
+            quantiles = np.quantile(values[:, axis], (0, 0.25, 0.5, 0.75, 1))
+            rows.append([f"{title}, {letter}", *(form.format(one) for one in quantiles)])
+    rows.append(["kept by the crop", *(f"{one:.0%}" for one in np.quantile(kept, (0, 0.25, 0.5, 0.75, 1)))])
+    return Table("Geometry over all cases", ["", "least", "25 %", "median", "75 %", "most"], rows)
+
+
+def _sizes(cases: Sequence[StoredCase]) -> list[Part]:
+    extents = [np.multiply(case.native_shape, case.grid.spacing) for case in cases]
+    ratio: list[float] = [max(case.grid.spacing) / min(case.grid.spacing) for case in cases]
+    if max(ratio) / min(ratio) < ALIKE:
+        return []
+    volume = [float(np.prod(extent)) / MILLILITRE for extent in extents]
+    titles = ("image volume (ml)", "longest side of a voxel to its shortest")
+    return [
+        Chart(
+            "How large and how anisotropic each image is",
+            draw_points(volume, ratio, [c.name for c in cases], titles),
+        )
+    ]
+
+
+def _case_table(store: CaseStore, cases: Sequence[StoredCase]) -> Table:
+    names = list(store.task.foreground)
+    rows = []
+    for case in cases[:ROWS]:
+        volumes = [_volume(store, case, name) if case.labelled else None for name in names]
+        shape, spacing = (
+            " × ".join(map(str, case.native_shape)),
+            " × ".join(f"{mm:.3g}" for mm in case.grid.spacing),
+        )
+        rows.append([case.name, case.group, case.split or "", shape, spacing, case.dtype, *volumes])
+    more = f" (the first {ROWS} of {len(cases)})" if len(cases) > ROWS else ""
+    heads = [
+        "case",
+        "patient",
+        "split",
+        "voxels (z, y, x)",
+        "size (mm)",
+        "type",
+        *(f"{name} (ml)" for name in names),
+    ]
+    return Table(f"Cases{more}", heads, rows)
+
+
+def _volume(store: CaseStore, case: StoredCase, name: str) -> float:
+    voxels = sum(case.voxels.get(value, 0) for value in store.task.foreground[name])
+    return float(voxels * np.prod(case.grid.spacing) / MILLILITRE)
+
+
+def _labels(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
+    task = store.task
+    labelled = [case for case in cases if case.labelled]
+    if not labelled:
+        return [Text("No case has a label.")]
+    scores, rows = [], []
+    for place, (name, values) in enumerate(task.foreground.items(), 1):
+        volumes = [_volume(store, case, name) for case in labelled]
+        present = [volume for volume in volumes if volume > 0]
+        colour = label_colour(place if task.has_regions else values[0])
+        found = [volume if volume > 0 else float("nan") for volume in volumes]
+        scores.append(Scores(name, [case.name for case in labelled], found, colour))
+        middle = float(np.median(present)) if present else None
+        spread = [min(present), middle, max(present)] if present else [None] * 3
+        integers = ", ".join(map(str, task.in_files.foreground[name]))
+        rows.append([name, integers, len(present), len(labelled) - len(present), *spread])
+    heads = ["label", "integers", "cases with it", "without it", "least (ml)", "median (ml)", "most (ml)"]
+    chart = draw_scores(scores, "volume (ml)", height=420)
+    return [
+        Table("Labels", heads, rows),
+        Chart("Volume of each label, a point for each case that has it", chart),
+    ]
+
+
+def _intensities(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
+    chosen = spread(cases, SAMPLED)
+    found = [store.statistics(case.name) for case in chosen]
+    parts: list[Part] = []
+    for number, channel in enumerate(store.task.channels):
+        body = [one[number].body for one in found]
+        inside = [one[number].foreground for one in found]
+        labelled = [one for one in inside if one is not None]
+        low = float(np.median([one.quantile(0.002) for one in body]))
+        high = float(np.median([one.quantile(0.998) for one in body]))
+        high = high if high > low else low + 1.0
+        edges = np.linspace(low, high, BINS + 1)
+        middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+        curves = [Curve("all voxels of the body", middles, _density(body, edges), "#1f5fbf")]
+        if labelled:
+            curves.append(Curve("labelled voxels", middles, _density(labelled, edges), "#d1495b"))
+        figure = draw_curves(curves, "intensity", "share of the voxels", height=300)
+        parts.append(
+            Chart(f"Channel {channel}: mean over {len(found)} cases of each one's histogram", figure)
+        )
+    return parts
+
+
+def _density(statistics: Sequence[Statistics], edges: Float[np.ndarray, " n"]) -> list[float]:
+    """Give the share of the voxels in each bin, the mean over cases."""
+    shares = np.linspace(0, 1, STEPS + 1)
+    total: NDArray[np.float64] = np.zeros(len(edges) - 1)
+    for one in statistics:
+        below = np.interp(edges, one.quantiles, shares, left=0.0, right=1.0)
+        total += np.diff(below)
+    mean: list[float] = (total / len(statistics)).tolist()
+    return mean
+
+
+def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
+    """List what was told when the store was made, and cases unlike the others."""
+    lines = []
+    for case in cases:
+        described: dict[str, Any] = store.describe(case.name)
+        lines += [f"{case.name}: {text}" for text in described.get("warnings", ())]
+    lines += find_unlike(cases)
+    unlabelled = [case.name for case in cases if not case.labelled]
+    if unlabelled:
+        some = ", ".join(unlabelled[:NAMED]) + (", ..." if len(unlabelled) > NAMED else "")
+        lines.append(f"{len(unlabelled)} cases have no label: {some}")
+    if not lines:
+        return [Text("Nothing: no remark was made when the cases were prepared, and all are alike in size.")]
+    more = [f"... and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+    return [Items([*lines[:LISTED], *more])]
+
+
+def find_unlike(cases: Sequence[StoredCase]) -> list[str]:
+    """Say which cases have voxels or an extent unlike the others', along any axis.
+
+    Args:
+        cases: All of them.
+    """
+    lines = []
+    for title, unit, rows in (
+        ("voxels", "mm", [case.grid.spacing for case in cases]),
+        ("an extent", "mm", [np.multiply(case.native_shape, case.grid.spacing) for case in cases]),
+    ):
+        table = np.array(rows, dtype=float)
+        median = np.median(table, axis=0)
+        apart = np.maximum(table / median, median / table).max(1)
+        for index in np.flatnonzero(apart > FAR).tolist():
+            own, usual = (" × ".join(f"{one:.4g}" for one in row) for row in (table[index], median))
+            lines.append(
+                f"{cases[index].name}: {title} of {own} {unit} (z, y, x), where the median is {usual}"
+            )
+    return lines
+
+
+def _look(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
+    pictures, faults = [], []
+    for case in spread(cases, THUMBNAILS):
+        try:
+            pictures.append(thumbnail(store, case.name, store_directions(store, case.name)))
+        except StoreError as error:
+            faults.append(str(error))
+    of = (
+        f"{len(pictures)} of {len(cases)} cases, evenly chosen" if len(cases) > len(pictures) else "all cases"
+    )
+    title = f"Planes through the centre of the labels: {of}"
+    parts: list[Part] = [label_legend(store), Gallery(title, pictures)]
+    return [*parts, Items(faults)] if faults else parts
+
+
+def label_legend(store: CaseStore) -> Legend:
+    """Give names and colours of a store's labels."""
+    names = [(value, name) for name, values in store.task.foreground.items() for value in values]
+    if store.task.has_regions:  # voxels hold the parts that regions are made of
+        parts = sorted({value for value, _ in names})
+        names = [(value, " + ".join(name for part, name in names if part == value)) for value in parts]
+    return Legend([(name, label_colour(value)) for value, name in names])
+
+
+def spread(cases: Sequence[StoredCase], most: int) -> list[StoredCase]:
+    """Choose at most so many cases, evenly.
+
+    >>> spread(list(range(10)), 4)
+    [0, 3, 6, 9]
+    """
+    if len(cases) <= most:
+        return list(cases)
+    return [
+        cases[index]
+        for index in sorted(set(np.linspace(0, len(cases) - 1, most).round().astype(int).tolist()))
+    ]

@@ -1,0 +1,331 @@
+"""What a report says about an evaluation: scores by label and case, intervals, the worst cases to scroll."""
+
+import ast
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ingradient_pl.datasets.groups import group_cases
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.datasets.sources import read_source, read_task
+from ingradient_pl.images import formats
+from ingradient_pl.inference.predict_cases import read_case
+from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
+from ingradient_pl.metrics.patients import describe_patients
+from ingradient_pl.plain_values import PlainValueError, read_json
+from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
+from ingradient_pl.reports.images import make_viewer
+from ingradient_pl.reports.page import ReportError
+from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Section, Table, Text, Viewer
+from ingradient_pl.short_repr import short_repr
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.label_maps import LabelMap
+from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases
+from ingradient_pl.task import Task
+
+SUMMARY = "summary.json"
+DESCRIPTION = "dataset.json"
+HEADLINE = "Dice"
+COUNTS = ("FP", "TP", "FN", "TN", "n_pred", "n_ref")
+"""Scores that a report leaves to the file."""
+
+WORST = 6
+"""Cases that can be scrolled through."""
+
+ROWS = 1000
+FAULTS = (ValueError, OSError, KeyError, MemoryError, RuntimeError)
+
+
+class Summary(NamedTuple):
+    """What a summary.json tells.
+
+    Args:
+        file: The file.
+        cases: Scores by case, by label, by name.
+        files: Prediction and reference of each case.
+        groups: Patient of each case.
+        names: Name of each label.
+        task: What the integers mean; None where nothing tells.
+    """
+
+    file: Path
+    cases: dict[str, dict[str, dict[str, float]]]
+    files: dict[str, tuple[Path, Path]]
+    groups: dict[str, str]
+    names: dict[str, str]
+    task: Task | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    def values(self, label: str, score: str) -> list[float]:
+        """Give a score of a label for each case; NaN where there is none.
+
+        Args:
+            label: As the file has it.
+            score: Its name.
+        """
+        return [scores.get(label, {}).get(score, math.nan) for scores in self.cases.values()]
+
+
+def read_summary(path: Path) -> Summary:
+    """Read what ``ingradient evaluate`` (or nnU-Net) wrote.
+
+    Args:
+        path: The file, or the folder it is in.
+
+    Raises:
+        ReportError: If there is none, it is something else, or it holds no case.
+    """
+    file = path / SUMMARY if path.is_dir() else path
+    try:
+        plain = read_json(file)
+        entries = plain["metric_per_case"]
+        cases, files = {}, {}
+        for entry in entries:
+            prediction, reference = (
+                _found(Path(str(entry[key])), file) for key in ("prediction_file", "reference_file")
+            )
+            name = case_name(prediction)
+            cases[name] = {str(label): _numbers(scores) for label, scores in entry["metrics"].items()}
+            files[name] = prediction, reference
+        groups = plain.get("spread", {}).get("groups") or group_cases(list(cases))
+        groups = {name: str(groups.get(name, name)) for name in cases}
+    except (OSError, PlainValueError, LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ReportError(
+            f"{file} is not the summary of an evaluation ({_line(error)}). Make one: ingradient evaluate "
+            "--predictions DIR --labels DIR --output summary.json"
+        ) from error
+    if not cases:
+        raise ReportError(f"{file} holds no case: there is nothing to report. Evaluate predictions first.")
+    task = _find_task(file, files)
+    labels = list(dict.fromkeys(label for scores in cases.values() for label in scores))
+    return Summary(file, cases, files, groups, _name_labels(labels, task), task)
+
+
+def describe_evaluation(summary: Summary, images: Path | None = None, worst: int = WORST) -> list[Section]:
+    """Describe an evaluation: scores by label and case with intervals over patients, and the worst cases.
+
+    Args:
+        summary: What was read.
+        images: Data set or store with the cases' images; None looks where the references are.
+        worst: How many of the worst cases can be scrolled through.
+    """
+    known = list(next(iter(next(iter(summary.cases.values())).values())))
+    shown = [score for score in known if score not in COUNTS]
+    headline = HEADLINE if HEADLINE in shown else shown[0]
+    shown = [headline, *(score for score in shown if score != headline)]
+    bootstrap = Bootstrap.of(
+        len(summary.cases), np.random.default_rng(0), groups=list(summary.groups.values())
+    )
+    parts: list[Part] = [
+        Facts(
+            [
+                ("Cases", str(len(summary.cases))),
+                ("Patients", str(len(set(summary.groups.values())))),
+                ("File", str(summary.file)),
+            ]
+        ),
+        Text(describe_patients(summary.groups)),
+        _label_table(summary, shown, bootstrap),
+    ]
+    for score in shown:
+        if score == headline or score in ("HD95", "NSD", "ASSD"):
+            title = f"{score}: a point for each case; the diamond is the mean, with its 95 % interval"
+            parts.append(Chart(title, draw_scores(_scores(summary, score, bootstrap), score)))
+    parts.append(_case_table(summary, headline, shown))
+    viewers, notes = _worst(summary, headline, images, worst)
+    looked: list[Part] = [
+        *([_legend(summary)] if viewers else []),
+        *viewers,
+        *([Items(notes)] if notes else []),
+    ]
+    return [Section("Scores", parts), Section("The worst cases", looked)]
+
+
+def order_cases(summary: Summary, score: str) -> list[str]:
+    """Give the cases, the lowest mean of their labels first; those without any score come last."""
+    means = {
+        name: _mean([scores.get(score, math.nan) for scores in labels.values()])
+        for name, labels in summary.cases.items()
+    }
+    return sorted(means, key=lambda name: (math.isnan(means[name]), means[name], name))
+
+
+def _label_table(summary: Summary, shown: Sequence[str], bootstrap: Bootstrap) -> Table:
+    rows: list[list[str | float | None]] = []
+    for score in shown:
+        for label, name in summary.names.items():
+            values = summary.values(label, score)
+            known = [value for value in values if not math.isnan(value)]
+            low, high = interval(bootstrap.means(np.array(values, dtype=np.float64)[:, None])[:, 0])
+            spread = [float(np.median(known)), min(known), max(known)] if known else [None] * 3
+            rows.append([score, name, len(known), _mean(values), low, high, *spread])
+    heads = ["score", "label", "cases", "mean", "95 % low", "95 % high", "median", "least", "most"]
+    return Table("Means of each label, with their intervals over patients", heads, rows)
+
+
+def _scores(summary: Summary, score: str, bootstrap: Bootstrap) -> list[Scores]:
+    found = []
+    for place, (label, name) in enumerate(summary.names.items(), 1):
+        values = summary.values(label, score)
+        low, high = interval(bootstrap.means(np.array(values, dtype=np.float64)[:, None])[:, 0])
+        colour = label_colour(_integer(label, place))
+        found.append(Scores(name, list(summary.cases), values, colour, _mean(values), low, high))
+    return found
+
+
+def _case_table(summary: Summary, headline: str, shown: Sequence[str]) -> Table:
+    order = order_cases(summary, headline)
+    heads = [
+        "case",
+        "patient",
+        f"mean {headline}",
+        *(f"{headline} {name}" for name in summary.names.values()),
+    ]
+    others = [score for score in shown if score in ("HD95", "NSD") and score != headline]
+    heads += [f"{score} {name}" for score in others for name in summary.names.values()]
+    rows: list[list[str | float | None]] = []
+    for name in order[:ROWS]:
+        own = summary.cases[name]
+        cells = [
+            own.get(label, {}).get(score, math.nan)
+            for score in (headline, *others)
+            for label in summary.names
+        ]
+        rows.append([name, summary.groups[name], _mean(cells[: len(summary.names)]), *cells])
+    more = f" (the worst {ROWS} of {len(order)})" if len(order) > ROWS else ""
+    return Table(f"Cases, the worst first{more}", heads, rows)
+
+
+def _worst(summary: Summary, score: str, images: Path | None, most: int) -> tuple[list[Viewer], list[str]]:
+    """Make the worst cases ready to scroll through; say what could not be shown."""
+    viewers, notes = [], []
+    known = _known_cases(images) if images is not None else {}
+    for name in order_cases(summary, score)[:most]:
+        try:
+            viewers.append(_viewer(summary, name, score, known, named=images is not None))
+        except FAULTS as error:
+            notes.append(f"{name} cannot be shown: {_line(error)}")
+    if any(viewer.note.endswith(NO_IMAGE) for viewer in viewers):
+        notes.append(
+            "Images were not found beside the references. Name the data set or the store: --images PATH"
+        )
+    return viewers, notes
+
+
+NO_IMAGE = "(without its image)"
+
+
+def _viewer(
+    summary: Summary, name: str, score: str, known: Mapping[str, CaseFiles], *, named: bool
+) -> Viewer:
+    prediction, reference = summary.files[name]
+    case = known.get(name) if named else _case_beside(reference, name)
+    properties = (
+        case.images[1] if case is not None and reference.suffix == ".npz" and len(case.images) > 1 else None
+    )
+    truth = LabelMap(reference, properties).read("LPS")
+    labels = {"truth": truth.voxels[0], "prediction": formats.read_label(prediction, "LPS").voxels[0]}
+    if labels["truth"].shape != labels["prediction"].shape:
+        raise ReportError(
+            f"{prediction} has {labels['prediction'].shape} voxels, {reference} {labels['truth'].shape}"
+        )
+    image = None
+    if case is not None:
+        voxels = read_case(case, _task_of(case, summary), "LPS").voxels[0]
+        image = voxels if voxels.shape == labels["truth"].shape else None
+    own = ", ".join(
+        f"{summary.names[label]} {scores.get(score, math.nan):.3f}"
+        for label, scores in summary.cases[name].items()
+    )
+    note = f"{score}: {own}" + ("" if image is not None else f" {NO_IMAGE}")
+    return make_viewer(name, note, image, labels, truth.frame.spacing)
+
+
+def _task_of(case: CaseFiles, summary: Summary) -> Task:
+    """Give the task whose channels a case's image has."""
+    if is_stored(case.images[0]):
+        return CaseStore(case.images[0].parents[1], names=[case.name]).task
+    count = len(case.images) if summary.task is None else len(summary.task.channels)
+    return summary.task or Task(tuple(str(channel) for channel in range(count)), {"label": 1})
+
+
+def _case_beside(reference: Path, name: str) -> CaseFiles | None:
+    """Find a case's image by its reference: the stored case, or the data set that the labels belong to."""
+    if is_stored(reference.parent):
+        return CaseFiles(name, (reference.parent,), reference, name, None)
+    folder = reference.parents[1] if len(reference.parents) > 1 else reference.parent
+    if not (folder / DESCRIPTION).is_file() and reference.suffix != ".npz":
+        return None
+    return _known_cases(reference.parent if reference.suffix == ".npz" else folder).get(name)
+
+
+def _known_cases(path: Path) -> dict[str, CaseFiles]:
+    if is_store(path):
+        return {case.name: case for case in stored_cases(path, CaseStore(path).task).cases}
+    return {case.name: case for case in read_source(path).cases}
+
+
+def _legend(summary: Summary) -> Legend:
+    names = summary.names.items()
+    return Legend(
+        [(name, label_colour(_integer(label, place))) for place, (label, name) in enumerate(names, 1)]
+    )
+
+
+def _integer(label: str, place: int) -> int:
+    """Give the integer that a label's colour is by: its own, or that of a region's last."""
+    try:
+        value = ast.literal_eval(label)
+    except (ValueError, SyntaxError):
+        return place
+    return value if isinstance(value, int) else place
+
+
+def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | None:
+    prediction, reference = next(iter(files.values()))
+    for folder in (prediction.parent, file.parent, reference.parent, reference.parent.parent):
+        if (folder / DESCRIPTION).is_file() and not is_store(folder):
+            try:
+                return read_task(folder / DESCRIPTION)
+            except FAULTS:
+                continue
+    if is_stored(reference.parent):
+        return CaseStore(reference.parents[2], names=[reference.parent.name]).task.in_files
+    return None
+
+
+def _name_labels(labels: Sequence[str], task: Task | None) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for name, value in (task.labels if task is not None else {}).items():
+        known.setdefault(str(value), name)
+    return {label: known.get(label, f"label {label}") for label in labels}
+
+
+def _found(file: Path, summary: Path) -> Path:
+    """Give a file of a summary, which may have been written from another folder."""
+    return (
+        file
+        if file.is_absolute() or file.exists()
+        else next(
+            (place for place in (summary.parent / file, summary.parent / file.name) if place.exists()), file
+        )
+    )
+
+
+def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): math.nan if value is None else float(value) for name, value in scores.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
