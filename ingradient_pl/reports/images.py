@@ -88,7 +88,7 @@ def make_viewer(
     both = np.zeros(first.shape, bool)
     for label in labels.values():
         both |= label > 0
-    chosen = choose_slices(both.reshape(len(both), -1).any(1))
+    chosen = choose_slices(np.array([bool(flat.any()) for flat in both]))
     flat = (1, *first.shape[1:])
     size = Scale.of(flat, spacing, SLICE).size(find_planes("SPL", flat)[0], flat)
     shown = np.zeros(first.shape, np.uint8) if image is None else image
