@@ -53,7 +53,8 @@ def report(
     if worst < 0:
         raise UsageError(f"worst must be at least 0; got {worst}.")
     path = path.path if isinstance(path, CaseStore) else Path(path)
-    check_report(output, [file for file in (path, evaluation) if file is not None and Path(file).is_file()])  # type: ignore[misc]
+    read = [path, *([] if evaluation is None else [Path(evaluation)])]
+    check_report(output, [file for file in read if file.is_file()])
     kind, sections = _describe(path, None if images is None else Path(images), worst)
     if evaluation is not None and kind != "evaluation":
         summary = read_summary(Path(evaluation))
