@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath, AnyStore
 from ingradient_pl.files import replace_file
-from ingradient_pl.inference.answer_folder import check_report
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.reports.data_set import describe_data_set
 from ingradient_pl.reports.evaluations import SUMMARY, WORST, describe_evaluation, read_summary
