@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ingradient_pl.cli.overrides import find, quote, quote_paths, read_paths, without
+from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_paths, without
 from ingradient_pl.messages import UsageError, say
 
 if TYPE_CHECKING:  # torch comes along
@@ -35,10 +35,11 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
     stores = read_paths(find(rest, "store") or "", swept=swept)
     if options and find(rest, "plan") is not None:
         raise UsageError(f"{PLANNER} makes a plan, and plan= names one: give one of the two.")
-    here = len(stores) == 1 and (Path(stores[0]) / "dataset.json").is_file()
+    together = len(stores) == 1 or is_list(find(rest, "store") or "")
+    here = together and all((Path(store) / "dataset.json").is_file() for store in stores)
     if not here or find(rest, "plan") is not None or find(rest, "resume") not in (None, "null", "auto"):
         return rest
-    return _with_plan(rest, Path(stores[0]), options, folder / "planned" / "plan.yaml")
+    return _with_plan(rest, stores, options, folder / "planned" / "plan.yaml")
 
 
 def _with_store(overrides: Sequence[str]) -> list[str]:
@@ -68,18 +69,18 @@ def _planner_options(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str
     return options, rest
 
 
-def _with_plan(overrides: list[str], store: Path, options: dict[str, Any], file: Path) -> list[str]:
+def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any], file: Path) -> list[str]:
     """Plan for a store, say so in three lines, and name the plan."""
     from ingradient_pl.commands.plan import plan
     from ingradient_pl.planning.plan_yaml import write_plan
 
     try:
-        made = plan(store, **options)
+        made = plan(list(stores), **options)
     except TypeError as error:
         raise UsageError(f"{PLANNER}: {error}. Its options are those of `ingradient plan --help`.") from error
     write_plan(file, made)
     spacing = ", ".join("as it comes" if edge is None else f"{edge:g}" for edge in made.spacing)
-    say(f"No plan was named: planned for {store} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
+    say(f"No plan was named: planned for {', '.join(stores)} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
     say(f"  spacing {spacing} mm (z, y, x); patches of {'x'.join(map(str, made.patch))} voxels")
     say(f"  batches of {made.batch_size}; {len(made.widths)} stages. The plan lies in the run's folder.")
     return [*with_loss(overrides, made), f"plan={quote(str(file))}"]

@@ -165,7 +165,7 @@ def write_paths(value: str, change: Callable[[str], str] = str, *, swept: bool =
         return value
     meant = read_paths(value, swept=swept)
     written = ",".join(quote(change(path)) for path in meant)
-    return f"[{written}]" if _is_list(value) else written
+    return f"[{written}]" if is_list(value) else written
 
 
 def read_paths(value: str, *, swept: bool = False) -> list[str]:
@@ -191,7 +191,8 @@ def read_paths(value: str, *, swept: bool = False) -> list[str]:
     return [value]
 
 
-def _is_list(value: str) -> bool:
+def is_list(value: str) -> bool:
+    """Whether a text is a list in Hydra's brackets, and no folder of that name."""
     return value.startswith("[") and not Path(value).exists()
 
 

@@ -17,7 +17,7 @@ from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.train import prepare_arguments
 from ingradient_pl.cli.train_config import train as train_config
-from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import load
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError
@@ -25,6 +25,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import StoreUnion, store_paths
 
 
 class Run(NamedTuple):
@@ -56,7 +57,7 @@ class Run(NamedTuple):
 
 
 def train(
-    store: AnyStore | None = None,
+    store: AnyStores | None = None,
     plan: AnyPlan | None = None,
     output: AnyPath | None = None,
     **overrides: Any,
@@ -64,7 +65,7 @@ def train(
     """Train as ``ingradient-train store=STORE plan=PLAN KEY=VALUE`` does: the same run, to the weight.
 
     Args:
-        store: Folder written by ``prepare``, or the store itself.
+        store: Folder written by ``prepare``, or the store itself; a list of folders trains on all of them.
         plan: YAML file written by ``plan``, or the plan itself.
         output: Folder of the run; one named by the time, below ``outputs``, if not given.
         overrides: Groups and keys of the config: ``recipe="fast"``, ``epochs=4``, ``trainer="cpu"``. Keys
@@ -87,7 +88,7 @@ def train(
 
 
 def _write_arguments(
-    store: AnyStore | None,
+    store: AnyStores | None,
     plan: AnyPlan | None,
     output: AnyPath | None,
     overrides: Mapping[str, Any],
@@ -98,13 +99,22 @@ def _write_arguments(
         write_plan(folder / "plan.yaml", plan)
         plan = folder / "plan.yaml"
     given = {
-        "store": store.path if isinstance(store, CaseStore) else store,
+        "store": None if store is None else _write_store(store),
         "plan": plan,
         "hydra.run.dir": output,
     }
     paths = [f"{key}={value}" for key, value in given.items() if value is not None]
     keys = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
     return [*paths, *keys]
+
+
+def _write_store(store: AnyStores) -> str:
+    """Write the folder of a store as it is, and those of several as a list."""
+    given = store_paths(store) if isinstance(store, (CaseStore, StoreUnion)) else store
+    if isinstance(given, (str, Path)):
+        return str(given)
+    paths = [str(path) for path in given]
+    return paths[0] if len(paths) == 1 else write_value(paths)
 
 
 def write_value(value: Any) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, StoreUnion, open_stores
 
 AnyPath = str | Path
 AnyStore = str | Path | CaseStore
+AnyStores = str | list[str | Path] | Path | CaseStore | StoreUnion
 AnyPlan = str | Path | Plan
 
 
@@ -22,6 +24,18 @@ def open_store(store: AnyStore) -> CaseStore:
         StoreError: If there is no store of this version.
     """
     return store if isinstance(store, CaseStore) else CaseStore(Path(store))
+
+
+def open_cases(store: AnyStores) -> AnyCases:
+    """Open one store, or several as one; what is open already is given back.
+
+    Args:
+        store: Folder written by ``prepare``, or the store itself; or a list of several folders.
+
+    Raises:
+        StoreError: If one is not there, or they do not go together.
+    """
+    return store if isinstance(store, (CaseStore, StoreUnion)) else open_stores(store)
 
 
 def open_plan(plan: AnyPlan) -> Plan:

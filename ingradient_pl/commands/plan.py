@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ingradient_pl.commands.dotted_name import make
-from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
+from ingradient_pl.commands.inputs import AnyPath, AnyStores, open_cases
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import describe_column_faults
@@ -19,14 +19,14 @@ from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, store_paths
 
 PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
 
 
 def plan(  # noqa: PLR0913 - one argument an option
-    store: AnyStore,
+    store: AnyStores,
     output: AnyPath | None = None,
     planner: str | SpacingRule = "ingradient",
     configuration: str = "3d_fullres",
@@ -43,7 +43,7 @@ def plan(  # noqa: PLR0913 - one argument an option
     """Decide spacing, patch and network from a store's fingerprint and write them down.
 
     Args:
-        store: Folder written by `ingradient prepare`.
+        store: Folder written by `ingradient prepare`; several plan for all as one: --store A B.
         output: YAML file to write; edit it as you like, or override its entries when training. None writes
             none.
         planner: Rule for the spacing: the quantiles of ingradient, or nnunet's, or a class of yours by its
@@ -70,7 +70,7 @@ def plan(  # noqa: PLR0913 - one argument an option
         UsageError: If options contradict each other.
         ValueError: If the data set has no such configuration.
     """
-    case_store = open_store(store)
+    case_store = open_cases(store)
     _say_split_faults(case_store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
     numbers = {name: value for name, value in given.items() if value is not None}
@@ -81,7 +81,7 @@ def plan(  # noqa: PLR0913 - one argument an option
                 "by plan.spacing=[3,1,1], instead of with --spacing or a planner's numbers."
             )
         plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
-        return _save_plan(plans[configuration], output, case_store.path)
+        return _save_plan(plans[configuration], output, case_store)
     other = None if network == "unet" else NamedNetwork(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
     rule = _rule(planner, spacing, numbers)
@@ -96,10 +96,10 @@ def plan(  # noqa: PLR0913 - one argument an option
     result = plans[configuration]
     if other is not None:
         result = dataclasses.replace(result, notes={**result.notes, "network": network})
-    return _save_plan(result, output, case_store.path, "" if other is None else f" {other.override}")
+    return _save_plan(result, output, case_store, "" if other is None else f" {other.override}")
 
 
-def _say_split_faults(store: CaseStore) -> None:
+def _say_split_faults(store: AnyCases) -> None:
     """Say now what training would refuse: a patient on both sides of the division that a table gave."""
     cases = store.cases.values()
     divided = {case.name: case.split for case in cases}
@@ -107,15 +107,18 @@ def _say_split_faults(store: CaseStore) -> None:
         say(f"Note: training will refuse this division of the cases: {fault}")
 
 
-def _save_plan(plan: Plan, output: AnyPath | None, store: Path, network: str = "") -> Plan:
+def _save_plan(plan: Plan, output: AnyPath | None, store: AnyCases, network: str = "") -> Plan:
     """Write and show a plan, and the line that trains with it, where there is a file to write."""
     if output is None:
         return plan
-    check_report(output, [store / DESCRIPTION])
+    folders = store_paths(store)
+    check_report(output, [folder / DESCRIPTION for folder in folders])
     write_plan(Path(output), plan)
     say(as_yaml(plan))
     loss = "" if plan.regions is None else " loss@module.loss=regions"
-    say(f"Written to {output}. Train: ingradient-train store={store} plan={output}{loss}{network}")
+    listed = ",".join(map(str, folders))
+    told = listed if len(folders) == 1 else f"[{listed}]"
+    say(f"Written to {output}. Train: ingradient-train store={told} plan={output}{loss}{network}")
     return plan
 
 

@@ -28,6 +28,7 @@ class Candidate(NamedTuple):
             lie about one of them; None where the whole case is annotated.
         regions: How many voxels each integer has, for each region that the case holds; None where labels are
             no regions.
+        store: Name of its store where several train together.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Candidate(NamedTuple):
     classes: tuple[int, ...]
     annotated: Callable[[], NDArray[np.int32] | None] | None = None
     regions: tuple[Mapping[int, int], ...] | None = None
+    store: str = ""
 
     def __repr__(self) -> str:
         return short_repr(self)

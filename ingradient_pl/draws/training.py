@@ -13,6 +13,7 @@ from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.draws.oversampling import FixedShare, Oversampling
 from ingradient_pl.draws.records import Candidate, Draw, PlannedPatches
+from ingradient_pl.draws.shares import share_slot
 from ingradient_pl.geometry import AXES, Grid, Voxels
 from ingradient_pl.short_repr import short_repr
 
@@ -105,6 +106,8 @@ class PlannedDraws(TrainingDraws):
         patch: The network's input in voxels.
         spacing: Size of the network's voxels in mm; None keeps an axis as it comes.
         batch_size: Patches of a step, over all ranks.
+        shares: Of the patches by the name of their store, summing to one; None: each case as often as any
+            other.
 
     Raises:
         ValueError: If a batch cannot hold as many cases as asked, or a size is not positive.
@@ -113,6 +116,7 @@ class PlannedDraws(TrainingDraws):
     patch: Voxels = field()
     spacing: tuple[float | None, float | None, float | None] = field()
     batch_size: int = 2
+    shares: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", tuple(self.patch))  # YAML knows lists only
@@ -135,7 +139,7 @@ class PlannedDraws(TrainingDraws):
                     f"{_format_value(planned)}. Give TrainingDraws(...), which takes the "
                     "plan's, or draws made of this plan."
                 )
-        return super().of(plan)
+        return self
 
     def draw(self, number: int, cases: Sequence[Candidate]) -> Draw:
         """Decide patch ``number`` of the run.
@@ -156,7 +160,7 @@ class PlannedDraws(TrainingDraws):
         if not cases:
             raise ValueError("There are no cases to draw from: is every case in the validation split?")
         batch, position = divmod(number, self.batch_size)
-        case = cases[self._case(batch, position, len(cases))]
+        case = self._case(batch, position, cases)
         rng = np.random.default_rng([self.seed, number, PATCHES])
         whole = case.grid.respaced(self.spacing)
         step = np.array(case.grid.shape) / np.array(whole.shape)
@@ -177,10 +181,13 @@ class PlannedDraws(TrainingDraws):
         flat = (self.affine or RandomAffine()).is_flat(patch)
         return self.elastic.draw(np.random.default_rng([self.seed, number, BENDS]), flat)
 
-    def _case(self, batch: int, position: int, cases: int) -> int:
+    def _case(self, batch: int, position: int, cases: Sequence[Candidate]) -> Candidate:
         slot = batch * self.cases_per_batch + position * self.cases_per_batch // self.batch_size
-        order, place = divmod(slot, cases)
-        return _order(self.seed, order, cases)[place]
+        if self.shares is not None:
+            store, slot = share_slot(slot, self.shares, self.seed)
+            cases = [case for case in cases if case.store == store]
+        order, place = divmod(slot, len(cases))
+        return cases[_order(self.seed, order, len(cases))[place]]
 
     def _foreground(self, rng: np.random.Generator, case: Candidate) -> NDArray[np.int32] | None:
         """Draw a foreground voxel of the case; None where it has none."""

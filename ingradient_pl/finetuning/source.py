@@ -1,6 +1,6 @@
 """What training starts from: checkpoints, model folders, encoders, plain weights; none of them is run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,8 +119,7 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
     run = told.get("run", {})
     split = _split(run.get("split"))
     earlier = [TrainedOn.from_plain(entry) for entry in run.get("init", {}).get("trained", ())]
-    store = {"data": model.task.name, **run.get("store", {})}
-    own = () if split is None else (TrainedOn.from_plain({**store, "cases": split.train}),)
+    own = () if split is None else tuple(_trained_on(split.train, model.task.name, run.get("store", {})))
     return Source(
         network=model.networks[0],
         weights=model.networks[0].state_dict() if folds == "first" else _mean(model.networks),
@@ -131,6 +130,17 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
         trained=(*own, *earlier),
         plan=SourcePlan.of(model.plan),
     )
+
+
+def _trained_on(train: Sequence[str], data: str, store: Mapping[str, Any]) -> Iterator[TrainedOn]:
+    """Say what a run was trained on, one entry for each of its stores."""
+    parts = store.get("parts")
+    if not parts:
+        yield TrainedOn.from_plain({"data": data, **store, "cases": train})
+    for part in parts or ():
+        ending = f"@{part['name']}"  # as several stores name their cases
+        cases = [name.removesuffix(ending) for name in train if name.endswith(ending)]
+        yield TrainedOn.from_plain({**part, "cases": cases})
 
 
 def _split(told: Mapping[str, Sequence[str]] | None) -> Split | None:

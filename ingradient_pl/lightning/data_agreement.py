@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
 
-def check_agreement(plan: Plan, store: CaseStore) -> None:
+def check_agreement(plan: Plan, store: AnyCases) -> None:
     """Refuse a plan that was made for other channels, labels or axes than the store holds.
 
     Args:

@@ -1,8 +1,7 @@
 """SegmentationData: from a case store to batches on the device, and who trains on which case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import check_division, open_stores, read_shares
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.augment import Augment
 from ingradient_pl.transforms.pack_batch import Packing
@@ -42,7 +41,7 @@ class SegmentationData(WholeCaseData):
     """Patches of a store's cases, drawn on the host, made into network input on the device.
 
     Args:
-        store: Folder written by ``ingradient prepare``.
+        store: Folder written by ``ingradient prepare``, or several whose cases train one network.
         plan: Spacing, patch, batch size and normalisation.
         draws: How training patches are chosen; the plan's batch size counts over all ranks.
         augment: Random intensity changes of a training batch.
@@ -59,6 +58,8 @@ class SegmentationData(WholeCaseData):
             them: a batch then brings them along as ``batch.extra``. Cases are read from the store then.
         previous: In a cascade, the folder with the previous stage's segmentations and its model.
         previous_augment: How these are changed at random in training; None leaves them.
+        shares: Of the training patches by store, in the order of the stores or by their names; None: each
+            case as often as any other.
 
     Raises:
         ValueError: If ``resident`` is none of these, the share is no share, the plan is for another store, or
@@ -67,7 +68,7 @@ class SegmentationData(WholeCaseData):
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
-        store: str,
+        store: str | Sequence[str],
         plan: Plan,
         draws: TrainingDraws,
         augment: Augment,
@@ -81,6 +82,7 @@ class SegmentationData(WholeCaseData):
         extra: str | None = None,
         previous: str | None = None,
         previous_augment: PreviousStageAugment | None = NNUNET_PREVIOUS,
+        shares: Mapping[str, float] | Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
@@ -90,7 +92,7 @@ class SegmentationData(WholeCaseData):
             )
         self.resident, self.resident_share = resident, resident_share
         self.resident_cases: ResidentCases | None = None
-        self.store, self.plan, self.fold = CaseStore(Path(store), plan.transpose), plan, split
+        self.store, self.plan, self.fold = open_stores(store, plan.transpose), plan, split
         self.task: Task = self.store.task
         self.split = split.split(self.store.cases)
         self.augment = augment
@@ -104,6 +106,8 @@ class SegmentationData(WholeCaseData):
         names = {*self.split.train, *self.split.validation}
         found = FurtherFolders(extra, previous, previous_augment, self.draws.seed)
         self.further: FurtherVolumes | None = found.open(self.store, plan, names)
+        check_division(self.store, self.split.train)
+        self.draws = replace(self.draws, shares=read_shares(shares, self.store))
 
     @override
     def __repr__(self) -> str:
@@ -164,7 +168,7 @@ class SegmentationData(WholeCaseData):
 
     def _unchanged(self, names: tuple[str, ...]) -> PatchLoader:
         """Give patches of cases as they are, the same ones each time."""
-        draws = replace(self.draws, affine=None, elastic=None, seed=self.draws.seed + 1)
+        draws = replace(self.draws, affine=None, elastic=None, shares=None, seed=self.draws.seed + 1)
         return self._loader(draws, names, self._batches_of(len(names)), repeated=True)
 
     @override

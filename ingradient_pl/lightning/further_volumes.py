@@ -15,6 +15,7 @@ from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.case_volumes import INTEGERS, CaseVolumes
+from ingradient_pl.store.store_union import AnyCases, StoreUnion
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.previous_stage import PreviousStageAugment, append_one_hot, change_labels
 
@@ -86,7 +87,7 @@ class FurtherFolders:
     augment: PreviousStageAugment | None
     seed: int
 
-    def open(self, store: CaseStore, plan: Plan, names: Iterable[str]) -> FurtherVolumes | None:
+    def open(self, store: AnyCases, plan: Plan, names: Iterable[str]) -> FurtherVolumes | None:
         """Open the volumes of a run's cases; None where there are none.
 
         Args:
@@ -96,8 +97,16 @@ class FurtherFolders:
 
         Raises:
             StoreError: If a case has none, one for other voxels, or one with other labels than the task.
-            ValueError: If the plan sees no previous stage, or another, or both kinds of volumes are named.
+            ValueError: If the plan sees no previous stage, or another, both kinds of volumes are named, or
+                there are several stores.
         """
+        if isinstance(store, StoreUnion):
+            if self.extra is not None or self.previous is not None:
+                raise ValueError(
+                    "Further volumes (data.extra, data.previous) belong to the cases of one store; the run "
+                    f"has {len(store.stores)}: {', '.join(store.stores)}. Leave them out, or train on one store."
+                )
+            return None
         if self.previous is None:
             return None if self.extra is None else FurtherVolumes(_open(self.extra, store, names))
         if self.extra is not None:

@@ -19,6 +19,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.store_union import divide_by_store
 
 TABLE = "init.csv"
 """The whole mapping, in the run's folder."""
@@ -133,9 +134,10 @@ def check_cases(source: Source, data: SegmentationData) -> tuple[TrainedOn, ...]
     Raises:
         ValueError: If a case of the same data set trained the source.
     """
-    path, content = str(data.store.path.absolute()), data.store.check_sum()
-    validation = TrainedOn(data.split.kept, data.task.name, path, content)
-    patients = {name: case.group for name, case in data.store.cases.items()}
-    for warning in check_unseen(source.origin, source.trained, validation, patients):
+    told = dict[str, None]()
+    for part in divide_by_store(data.store, data.split.kept):
+        validation = TrainedOn(part.cases, part.data, part.path, part.sha256)
+        told |= dict.fromkeys(check_unseen(source.origin, source.trained, validation, part.patients))
+    for warning in told:
         rank_zero_warn(warning)
     return source.trained

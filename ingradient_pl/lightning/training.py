@@ -16,6 +16,7 @@ from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, Pro
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.store.store_union import store_paths
 
 
 def seed_everything(seed: int) -> None:
@@ -68,12 +69,13 @@ def fit(
 
 
 def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
-    """Give the command that scores a model on the validation cases of its store."""
+    """Give the command that scores a model on the validation cases of its store; of several, one for each."""
     line = f"ingradient predict --checkpoint {shlex.quote(str(last))} --source "
     if not isinstance(data, SegmentationData):
         return f"{line}DATASET"
     kept = " --only validation" if data.split.kept else ""
-    return f"{line}{shlex.quote(str(data.store.path))}{kept}"
+    paths = [str(path) for path in store_paths(data.store)]
+    return "\n  ".join(f"{line}{shlex.quote(path)}{kept}" for path in paths)
 
 
 def _stop_error(trainer: pl.Trainer, *, by_signal: bool) -> BaseException:

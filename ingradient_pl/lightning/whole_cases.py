@@ -24,8 +24,8 @@ from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
 from ingradient_pl.spec import TRUSTED, to_spec
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import CASES
+from ingradient_pl.store.store_union import AnyCases, locate_case
 from ingradient_pl.store.stored_cases import stored_volume
 
 SHARDING = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
@@ -74,8 +74,8 @@ class StoredImages(Dataset[WholeCase]):
         orientation: Directions of the array's axes, as the plan names them.
     """
 
-    def __init__(self, store: CaseStore, names: Sequence[str], orientation: str) -> None:
-        self.folder, self.names, self.orientation = store.path / CASES, list(names), orientation
+    def __init__(self, store: AnyCases, names: Sequence[str], orientation: str) -> None:
+        self.store, self.names, self.orientation = store, list(names), orientation
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,7 +83,9 @@ class StoredImages(Dataset[WholeCase]):
     @override
     def __getitem__(self, number: int) -> WholeCase:
         name = self.names[number]
-        return WholeCase(name, stored_volume(self.folder / name, self.orientation))
+        path, case, channels = locate_case(self.store, name)
+        volume = stored_volume(path / CASES / case, self.orientation)
+        return WholeCase(name, volume._replace(voxels=volume.voxels[channels]))
 
 
 class Shared(DistributedSampler[WholeCase]):
@@ -99,7 +101,7 @@ class Shared(DistributedSampler[WholeCase]):
 class WholeCaseData(pl.LightningDataModule):
     """The part of a data module that knows which cases are tested and predicted."""
 
-    store: CaseStore
+    store: AnyCases
     plan: Plan
     split: Split
 

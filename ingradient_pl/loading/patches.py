@@ -17,7 +17,8 @@ from ingradient_pl.geometry import Box
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.annotation import is_partly_annotated
-from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.case_store import StoreError
+from ingradient_pl.store.store_union import AnyCases, StoreUnion
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
 from ingradient_pl.transforms.patch import Patch
@@ -47,7 +48,7 @@ class CasePatches(Dataset[Patch]):
 
     def __init__(
         self,
-        store: CaseStore,
+        store: AnyCases,
         plan: Plan,
         draws: TrainingDraws,
         names: Iterable[str] | Subset[str],
@@ -103,7 +104,7 @@ class CasePatches(Dataset[Patch]):
         return self.terms[name]
 
 
-def _candidate(store: CaseStore, name: str) -> Candidate:
+def _candidate(store: AnyCases, name: str) -> Candidate:
     """Give a case as draws see it: only what it annotates is drawn."""
     case, task = store.cases[name], store.task
     told = [
@@ -119,6 +120,7 @@ def _candidate(store: CaseStore, name: str) -> Candidate:
         tuple(value for value in case.classes if value in inside),
         None if task.ignore is None else partial(store.annotated_voxels, name),
         count_regions(told, case.voxels) if task.has_regions else None,
+        store.store_of(name) if isinstance(store, StoreUnion) else "",
     )
 
 

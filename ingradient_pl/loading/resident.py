@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ingradient_pl.geometry import Box
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.records import StoredCase
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.transforms.resident_cases import ResidentCases, ResidentLayout
 
 SHARE = 0.3
@@ -15,7 +15,7 @@ KEPT_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 """Image types that devices interpolate; others are kept as 32 bit floats."""
 
 
-def plan_residence(store: CaseStore, names: Sequence[str], *, bodies: bool) -> ResidentLayout:
+def plan_residence(store: AnyCases, names: Sequence[str], *, bodies: bool) -> ResidentLayout:
     """Give cases their places in a device's memory; no voxel is read.
 
     Args:
@@ -43,7 +43,7 @@ def plan_residence(store: CaseStore, names: Sequence[str], *, bodies: bool) -> R
     )
 
 
-def keep_on_device(store: CaseStore, layout: ResidentLayout, device: torch.device) -> ResidentCases:
+def keep_on_device(store: AnyCases, layout: ResidentLayout, device: torch.device) -> ResidentCases:
     """Read whole cases into a device's memory.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from ingradient_pl.geometry import AXES, Grid, Millimetres
 from ingradient_pl.planning.intensity import Intensities
 from ingradient_pl.short_repr import join_times, say_count
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
 
@@ -80,7 +80,7 @@ class Fingerprint:
         return cls(grids, task, relative_size, tuple(foreground))
 
     @classmethod
-    def of_store(cls, store: CaseStore) -> "Fingerprint":
+    def of_store(cls, store: AnyCases) -> "Fingerprint":
         """Read the fingerprint off a store: of the cases with labels, or of all where none has any.
 
         Args:

@@ -229,8 +229,8 @@ def _composed(row: Row, given: list[str], folder: Path) -> Iterator[object]:
     overrides += [f"data.split.number={row.fold}", "callbacks=none", "logger=none"]
     overrides += [f"data.split.file={SHARED / data.splits}"] if data.splits else []
     overrides += [f"epochs={row.steps // batches}", f"batches_per_epoch={batches}"]
-    overrides += ["trainer.limit_val_batches=0", "+trainer.enable_checkpointing=false"]
-    overrides += ["+trainer.enable_progress_bar=false", "+trainer.enable_model_summary=false"]
+    overrides += ["trainer.limit_val_batches=0", "++trainer.enable_checkpointing=false"]
+    overrides += ["++trainer.enable_progress_bar=false", "++trainer.enable_model_summary=false"]
     with initialize_config_module(CONF, version_base="1.3"):
         known = with_plans([*overrides, *TRIALS[row.trial]], folder)
         config = compose("train", [*known, f"hydra.runtime.output_dir={folder}"], return_hydra_config=True)

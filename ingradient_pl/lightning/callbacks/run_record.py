@@ -15,6 +15,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec
+from ingradient_pl.store.store_union import StorePart, divide_by_store
 
 HISTORY = "before"
 """What was recorded of the run until it was resumed."""
@@ -105,11 +106,20 @@ def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, A
     data = trainer.datamodule  # type: ignore[attr-defined]
     if isinstance(data, SegmentationData):
         known |= {
-            "store": {"path": str(data.store.path.absolute()), "sha256": data.store.check_sum()},
+            "store": _describe_store(data),
             "split": {name: list(cases) for name, cases in data.split._asdict().items()},
             "plan": to_spec(data.plan),
         }
     return known
+
+
+def _describe_store(data: SegmentationData) -> dict[str, Any]:
+    """Name the store, or each of several and its cases, with check sums."""
+    parts = divide_by_store(data.store, list(data.store.cases))
+    if len(parts) == 1:
+        return {"path": parts[0].path, "sha256": parts[0].sha256}
+    told = [dict(zip(StorePart._fields[:4], part, strict=False)) for part in parts]
+    return {"path": [part.path for part in parts], "sha256": data.store.check_sum(), "parts": told}
 
 
 def _shorten(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,337 @@
+"""``StoreUnion``: several case stores read as one, labels united by name, cases named after their store."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Integer
+
+from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.short_repr import say_count
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.metadata import StoreError
+from ingradient_pl.store.records import StoredCase, Voxels
+from ingradient_pl.store.statistics import ChannelStatistics
+from ingradient_pl.store.unite_tasks import unite_tasks
+
+BETWEEN = "@"
+"""Between the name of a case and that of its store."""
+
+
+class StoreUnion:
+    """The cases of several stores as one store gives them, each named ``CASE@STORE``.
+
+    Labels of one name are one label; those that a store does not know were not annotated in its cases.
+    Channels go by name, in the order of the first store. Patients of one name are one patient, whichever
+    stores they are in.
+
+    Args:
+        stores: At least two, opened with the same order of axes.
+
+    Raises:
+        StoreError: If a store is there twice, or channels, orientation or the meaning of a label differ.
+    """
+
+    def __init__(self, stores: Sequence[CaseStore]) -> None:
+        paths = [store.path.resolve() for store in stores]
+        twice = [str(path) for path in paths if paths.count(path) > 1]
+        if twice:
+            raise StoreError(f"The store {twice[0]} is named twice. Name it once; data.shares weighs it.")
+        self.stores = dict(zip(name_stores(paths), stores, strict=True))
+        first = stores[0]
+        self.transpose, self.orientation = first.transpose, first.orientation
+        for name, store in self.stores.items():
+            if store.orientation != self.orientation:
+                raise StoreError(
+                    f"Stores that train together hold cases in one orientation: {next(iter(self.stores))} "
+                    f"has {self.orientation}, {name} has {store.orientation}. Prepare one of them again with "
+                    f"--orientation {self.orientation}."
+                )
+        self.task, self._integers, self._channels = unite_tasks(
+            {name: store.task for name, store in self.stores.items()}
+        )
+        self._places = {
+            f"{case}{BETWEEN}{name}": (name, case)
+            for name, store in self.stores.items()
+            for case in store.cases
+        }
+        self.cases = {united: self._unite(united, *place) for united, place in self._places.items()}
+
+    def __repr__(self) -> str:
+        counts = {"case": self.cases, "channel": self.task.channels, "label": self.task.foreground}
+        text = ", ".join(say_count(len(entries), noun) for noun, entries in counts.items())
+        return f"StoreUnion({', '.join(self.stores)}: {text})"
+
+    @property
+    def paths(self) -> list[Path]:
+        """Folder of each store."""
+        return [store.path for store in self.stores.values()]
+
+    def store_of(self, name: str) -> str:
+        """Give the name of the store that a case is in.
+
+        Args:
+            name: Of the case.
+        """
+        return self._place(name)[0]
+
+    def names_in(self, store: str, names: Sequence[str]) -> tuple[str, ...]:
+        """Give the cases of one store by the names that they have there.
+
+        Args:
+            store: Its name.
+            names: Of cases of any of the stores.
+        """
+        places = [self._place(name) for name in names]
+        return tuple(case for where, case in places if where == store)
+
+    def read(self, name: str, box: Box, *, label: Box | None = None, body: bool = True) -> Voxels:
+        """Read a box of a case, as :meth:`CaseStore.read` does.
+
+        Args:
+            name: Of the case.
+            box: Voxels of ``cases[name].grid``; it must lie inside.
+            label: Another box, for the label; None reads the same.
+            body: Whether the body is wanted.
+
+        Raises:
+            StoreError: If there is no such case, the box leaves it or a file is damaged.
+        """
+        store, case = self._place(name)
+        found = self.stores[store].read(case, box, label=label, body=body)
+        channels = self._channels[store]
+        ordered = list(channels) == sorted(channels)
+        image = found.image if ordered else found.image[list(channels)]
+        return Voxels(image, self._integers[store][found.label], found.body)
+
+    def statistics(self, name: str) -> tuple[ChannelStatistics, ...]:
+        """Give the intensities of each channel of a case.
+
+        Args:
+            name: Of the case.
+        """
+        store, case = self._place(name)
+        found = self.stores[store].statistics(case)
+        return tuple(found[channel] for channel in self._channels[store])
+
+    def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
+        """Give sampled voxels (z, y, x) of a foreground integer of the union's task.
+
+        Args:
+            name: Of the case.
+            value: The integer.
+        """
+        store, case = self._place(name)
+        own = np.flatnonzero(self._integers[store] == value)
+        if not value or not len(own):
+            return np.zeros((0, AXES), np.int32)
+        return self.stores[store].foreground(case, int(own[0]))
+
+    def annotated_voxels(self, name: str) -> Integer[np.ndarray, "n 3"] | None:
+        """Give sampled voxels (z, y, x) that somebody annotated; None where the case's store ignores none.
+
+        Args:
+            name: Of the case.
+        """
+        store, case = self._place(name)
+        return self.stores[store].annotated_voxels(case)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Give all that its store has written about a case.
+
+        Args:
+            name: Of the case.
+        """
+        store, case = self._place(name)
+        return self.stores[store].describe(case)
+
+    def locate(self, name: str) -> tuple[Path, str, list[int]]:
+        """Say where a case is: its store's folder, its name there, and which channel is each of ours.
+
+        Args:
+            name: Of the case.
+        """
+        store, case = self._place(name)
+        return self.stores[store].path, case, list(self._channels[store])
+
+    def check_sum(self) -> str:
+        """Give a SHA-256 of all descriptions of all stores, and of the stores' names."""
+        sums = {name: store.check_sum() for name, store in self.stores.items()}
+        return hashlib.sha256(repr(sums).encode()).hexdigest()
+
+    def _place(self, name: str) -> tuple[str, str]:
+        if name not in self._places:
+            held = f"{len(self._places)}: {', '.join(list(self._places)[:3])}, ..."
+            raise StoreError(f"No case '{name}' in the stores {', '.join(self.stores)}; they hold {held}")
+        return self._places[name]
+
+    def _unite(self, united: str, store: str, name: str) -> StoredCase:
+        """Give a case with the integers and labels of the union."""
+        case, own = self.stores[store].cases[name], self.stores[store].task
+        told = case.annotated if case.annotated is not None else tuple(own.foreground)
+        annotated = tuple(label for label in self.task.foreground if label in told)
+        table = self._integers[store]
+        return case._replace(
+            name=united,
+            classes=tuple(sorted(int(table[value]) for value in case.classes)),
+            voxels={int(table[value]): count for value, count in case.voxels.items()},
+            annotated=None if len(annotated) == len(self.task.foreground) else annotated,
+        )
+
+
+AnyCases = CaseStore | StoreUnion
+"""One store or several: what training and planning read."""
+
+
+def open_stores(
+    paths: str | Path | Sequence[str | Path], transpose: Sequence[int] = (0, 1, 2)
+) -> CaseStore | StoreUnion:
+    """Open one store, or several as one.
+
+    Args:
+        paths: Folder of a store, or a list of folders.
+        transpose: As for :class:`CaseStore`.
+
+    Raises:
+        StoreError: If there is none, or the stores do not go together; every one that is missing is named.
+    """
+    if isinstance(paths, (str, Path)):
+        return CaseStore(Path(paths), transpose)
+    opened, faults = [], []
+    for number, path in enumerate(paths, 1):
+        try:
+            opened.append(CaseStore(Path(path), transpose))
+        except StoreError as error:
+            faults.append(f"store {number} of {len(paths)}: {error}")
+    if faults or not opened:
+        raise StoreError("\n".join(faults) or "The list of stores is empty: store=[DIR,DIR].")
+    return opened[0] if len(opened) == 1 else StoreUnion(opened)
+
+
+def check_division(cases: CaseStore | StoreUnion, train: Sequence[str]) -> None:
+    """Refuse a division that trains on no case of some store.
+
+    Args:
+        cases: One store or several.
+        train: Names of the cases that train.
+
+    Raises:
+        ValueError: If a store has none of them.
+    """
+    if isinstance(cases, CaseStore):
+        return
+    idle = [store for store in cases.stores if not cases.names_in(store, train)]
+    if idle:
+        raise ValueError(
+            f"No case of the store {', '.join(idle)} trains: a table's column 'split' in one store divides "
+            "the cases of all, and leaves out those it says nothing of. Divide with data.split.file=FILE, "
+            "give every store that column, or leave the store out."
+        )
+
+
+def read_shares(
+    told: Mapping[str, float] | Sequence[float] | None, cases: CaseStore | StoreUnion
+) -> dict[str, float] | None:
+    """Read which share of the training patches each store gives.
+
+    Args:
+        told: By the store's name, or in the order of the stores; any positive numbers.
+        cases: The stores.
+
+    Returns:
+        By the store's name, summing to one; None where nothing is told.
+
+    Raises:
+        ValueError: If they are not one positive number for each store.
+    """
+    if told is None:
+        return None
+    names = list(cases.stores) if isinstance(cases, StoreUnion) else [cases.path.name]
+    named = dict(told) if isinstance(told, Mapping) else dict(zip(names, told, strict=False))
+    count = len(told)
+    good = all(isinstance(one, (int, float)) and 0 < one < float("inf") for one in named.values())
+    if set(named) != set(names) or count != len(names) or not good:
+        raise ValueError(
+            f"data.shares gives a number above 0 for each store ({', '.join(names)}), by its name or in this "
+            f"order; got {told}."
+        )
+    total = sum(named.values())
+    return {name: named[name] / total for name in names}
+
+
+class StorePart(NamedTuple):
+    """What one store holds of some cases.
+
+    Args:
+        name: Of the store.
+        path: Its folder, whole.
+        sha256: Of its descriptions.
+        data: Name of its data set.
+        cases: Names of the cases in that store.
+        patients: Patient of every case of the store.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    data: str
+    cases: tuple[str, ...]
+    patients: dict[str, str]
+
+
+def divide_by_store(cases: CaseStore | StoreUnion, names: Sequence[str]) -> list[StorePart]:
+    """Say which store each case is in, and what it is called there.
+
+    Args:
+        cases: One store or several.
+        names: Of some of the cases.
+    """
+    if isinstance(cases, CaseStore):
+        path = str(cases.path.absolute())
+        patients = {name: case.group for name, case in cases.cases.items()}
+        told = cases.path.name, path, cases.check_sum(), cases.task.name
+        return [StorePart(*told, tuple(names), patients)]
+    return [
+        part._replace(name=store)
+        for store, one in cases.stores.items()
+        for part in divide_by_store(one, cases.names_in(store, names))
+    ]
+
+
+def store_paths(cases: CaseStore | StoreUnion) -> list[Path]:
+    """Give the folder of each store.
+
+    Args:
+        cases: One store or several.
+    """
+    return [cases.path] if isinstance(cases, CaseStore) else cases.paths
+
+
+def locate_case(cases: CaseStore | StoreUnion, name: str) -> tuple[Path, str, list[int]]:
+    """Say where a case is: its store's folder, its name there, and which of its channels is each of ours.
+
+    Args:
+        cases: One store or several.
+        name: Of the case.
+    """
+    if isinstance(cases, CaseStore):
+        return cases.path, name, list(range(len(cases.task.channels)))
+    return cases.locate(name)
+
+
+def name_stores(paths: Sequence[Path]) -> list[str]:
+    """Name stores after their folders, and after the folders above where two share a name.
+
+    Args:
+        paths: Of the stores, whole.
+
+    >>> name_stores([Path("/a/liver"), Path("/b/spleen")]), name_stores([Path("/a/store"), Path("/b/store")])
+    (['liver', 'spleen'], ['a_store', 'b_store'])
+    """
+    for depth in range(1, max(len(path.parts) for path in paths)):
+        names = ["_".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"store_{number}" for number, _ in enumerate(paths, 1)]
