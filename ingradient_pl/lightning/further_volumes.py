@@ -104,7 +104,7 @@ class FurtherFolders:
             if self.extra is not None or self.previous is not None:
                 raise ValueError(
                     "Further volumes (data.extra, data.previous) belong to the cases of one store; the run "
-                    f"has {len(store.stores)}: {', '.join(store.stores)}. Leave them out, or train on one store."
+                    f"has {len(store.stores)}: {', '.join(store.stores)}. Leave them out, or train on one."
                 )
             return None
         if self.previous is None:
