@@ -9,6 +9,7 @@ output, some channels of a norm, a part of the logits.
 import warnings
 from collections.abc import Callable
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ from ingradient_pl.lightning.convolution_check import (
     largest_difference,
     to_host,
 )
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.precision import autocast_dtype
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.networks.norm import SLOPE
 
@@ -29,6 +32,27 @@ BEND = 1e-4
 """Normalised values nearer to zero than this have no gradient of their own in the check of a norm."""
 MOST_VOXELS = 2**19
 """Of an image of logits that the host computes the loss of."""
+
+
+def check_run(trainer: pl.Trainer, network: nn.Module) -> None:
+    """Hold a run's accelerator against the host on its patches, shapes and precision; not a CPU.
+
+    Args:
+        trainer: Of the run, on its device.
+        network: What it trains, on the device.
+
+    Raises:
+        DeviceError: If patches or convolutions come out otherwise.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    device = trainer.strategy.root_device
+    if device.type == "cpu" or not isinstance(data, SegmentationData):
+        return
+    data.check_preparation(device)
+    batch = data.draws.batch_size // trainer.world_size
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        image = torch.randn((batch, data.inputs, *data.plan.patch), device=device)
+        check_device(network, image, autocast_dtype(trainer.precision))
 
 
 def check_device(network: nn.Module, image: Tensor, dtype: torch.dtype | None = None) -> list[Fault]:

@@ -23,11 +23,11 @@ from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.callbacks.throughput import Throughput
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.device_check import check_device
+from ingradient_pl.lightning.device_check import check_run
 from ingradient_pl.lightning.further_volumes import check_use, takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
-from ingradient_pl.lightning.precision import autocast_dtype, check_precision
+from ingradient_pl.lightning.precision import check_precision
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.losses.compatibility import check_loss
@@ -119,7 +119,7 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def on_train_start(self) -> None:
-        self._check_device()
+        check_run(self.trainer, self.network)
         problem = "module.graph=false"
         if self.graph is not False:
             found = graph_problem(self.trainer, self.network, any_network=self.graph is True)
@@ -223,18 +223,6 @@ class SegmentationModule(WholeCaseModule):
                 f"The levels that are kept do not depend on {len(unused)} weights of the network "
                 f"({unused[0]}, ...): they are not trained."
             )
-
-    def _check_device(self) -> None:
-        """Hold the accelerator against the host on the run's own patches and shapes, in its precision."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if self.device.type == "cpu" or not isinstance(data, SegmentationData):
-            return
-        batch = data.draws.batch_size // self.trainer.world_size
-        devices = [self.device] if self.device.type == "cuda" else []
-        data.check_preparation(self.device)
-        with torch.random.fork_rng(devices):
-            image = torch.randn((batch, data.inputs, *data.plan.patch), device=self.device)
-            check_device(self.network, image, autocast_dtype(self.trainer.precision))
 
     def _prepare_graph(self, batch: Batch) -> bool:
         """Record the step where it is not yet; tell whether this batch is stepped by the record."""
