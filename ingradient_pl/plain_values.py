@@ -7,6 +7,7 @@ program survives. Size, nesting and the unfolded number of entries are looked at
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def read_yaml(path: Path) -> Any:
             bounds; the message gives the reason, and the caller the file.
         OSError: If it cannot be read.
     """
-    return parse_yaml(_text(path, LARGEST_YAML))
+    return parse_yaml(read_text(path, LARGEST_YAML))
 
 
 def parse_yaml(text: str) -> Any:
@@ -82,7 +83,7 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
             reason.
         OSError: If it cannot be read.
     """
-    return parse_json(_text(path, LARGEST_JSON, encoding))
+    return parse_json(read_text(path, LARGEST_JSON, encoding))
 
 
 def parse_json(text: str) -> Any:
@@ -92,20 +93,15 @@ def parse_json(text: str) -> Any:
         text: One JSON value.
     """
     try:
-        return json.loads(text, object_pairs_hook=_named_once)
+        value = json.loads(text, object_pairs_hook=_named_once)
+    except PlainValueError:
+        raise
     except RecursionError as error:
         raise PlainValueError("it nests lists and mappings too deep") from error
     except ValueError as error:
         raise PlainValueError(str(error)) from error
-
-
-def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object; of a key that stands twice, Python's reader would keep the last without a word."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise PlainValueError(f"it names '{next(key for key in keys if keys.count(key) > 1)}' a second time")
-    return made
+    _check_depth(value)
+    return value
 
 
 def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:
@@ -197,6 +193,26 @@ def _check_nesting(text: str) -> None:
             raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
 
 
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a mapping of JSON's pairs; of a key that stands twice nobody knows which value is meant."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise PlainValueError(f"it names '{name[:60]}' a second time")
+    return made
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse what nests too deep, level by level: JSON shares nothing."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST + 1):
+        if not level:
+            return
+        parts = (one for held in level for one in (held.values() if isinstance(held, dict) else held))
+        level = [one for one in parts if isinstance(one, (dict, list))]
+    raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
+
+
 class _Loader(SafeLoader):  # type: ignore[misc]
     """Safe, and it neither merges mappings (which unfolds) nor lets a key stand twice."""
 
@@ -224,7 +240,18 @@ def _construct_map(loader: Any, node: Any) -> Any:
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 
 
-def _text(path: Path, largest: int, encoding: str = "utf-8") -> str:
+def read_text(path: Path, largest: int, encoding: str = "utf-8") -> str:
+    """Read a file of text, within bounds.
+
+    Args:
+        path: The file; a pipe or a folder is refused.
+        largest: Bytes that it may have.
+        encoding: Of its text.
+
+    Raises:
+        PlainValueError: If it has more bytes or is not text; the message gives the reason.
+        OSError: If it cannot be read.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise PlainValueError("it is a folder, a pipe or a device and no file")

@@ -205,7 +205,7 @@ class Task:
         if self.has_regions and not wrong:
             wrong += _wrong_order(self.in_files, self.written)
         if wrong:
-            raise ValueError(f"{'; '.join(wrong)}. Correct dataset.json.")
+            raise ValueError(f"{'; '.join(wrong)}. Correct where they are written (dataset.json).")
 
     @property
     def _classes(self) -> tuple[int, ...]:

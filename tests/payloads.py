@@ -2,6 +2,10 @@
 
 import json
 
+import tiny_models
+
+from ingradient_pl.spec import to_spec
+
 
 def targets(folder):
     """Mappings that a config would build; each leaves ``folder/canary`` or removes ``folder/kept``."""
@@ -74,4 +78,45 @@ def places(folder, outside):
         "logger.tensorboard.name": "../../../canary",
         "logger.wandb": {"_target_": "pytorch_lightning.loggers.WandbLogger", "save_dir": str(folder)},
         "logger.mlflow": {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://x.y"},
+    }
+
+
+def run_config():
+    """What a run leaves behind, in short."""
+    folder = "${hydra:runtime.output_dir}"
+    return {
+        "data": {
+            "_target_": "ingradient_pl.lightning.datamodule.SegmentationData",
+            "store": "/a/store",
+            "plan": "${plan}",
+        },
+        "module": {
+            "_target_": "ingradient_pl.lightning.module.SegmentationModule",
+            "network": {"_target_": "ingradient_pl.networks.unet.UNet", "channels": "${plan.channels}"},
+            "loss": {
+                "_target_": "ingradient_pl.losses.dice_ce.DiceCE",
+                "ignore": "${oc.select:plan.ignore,null}",
+            },
+            "optimizer": {"_target_": "torch.optim.RMSprop", "_partial_": True},
+            "scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "_partial_": True},
+        },
+        "callbacks": {
+            "best": {
+                "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+                "dirpath": f"{folder}/checkpoints",
+            },
+            "timer": {"_target_": "pytorch_lightning.callbacks.Timer"},
+        },
+        "logger": {
+            "csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": folder},
+            "tensorboard": {"_target_": "pytorch_lightning.loggers.TensorBoardLogger", "save_dir": folder},
+        },
+        "trainer": {
+            "_target_": "pytorch_lightning.Trainer",
+            "default_root_dir": folder,
+            "accelerator": "cpu",
+        },
+        "plan": to_spec(tiny_models.plan()),
+        "written": "/somewhere/else",
+        "seed": 0,
     }

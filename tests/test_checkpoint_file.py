@@ -9,21 +9,12 @@ import zipfile
 
 import pytest
 import torch
-from tiny_models import TASK, network, plan
+from tiny_models import content, plan
 
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, write_content
 from ingradient_pl.lightning.checkpoint_io import WholeCheckpointIO
-from ingradient_pl.lightning.training import check_resumable
-
-
-def content():
-    """What Lightning writes, in short: weights, the state of an optimiser, and the description."""
-    weights = {f"network.{name}": value for name, value in network().state_dict().items()}
-    state = {i: {"momentum_buffer": torch.randn_like(value)} for i, value in enumerate(weights.values())}
-    optimizer = [{"state": state, "param_groups": [{"lr": 0.1, "params": list(state)}]}]
-    own = checkpoint.read_description(network(), plan(), TASK)
-    return {"state_dict": weights, "optimizer_states": optimizer, "epoch": 3, **own}
+from ingradient_pl.lightning.resumable import check_resumable
 
 
 @pytest.fixture

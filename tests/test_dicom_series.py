@@ -340,7 +340,7 @@ REFUSED = {
     ),
     "a palette": (lambda: stack(PhotometricInterpretation="PALETTE COLOR"), "colours"),
     "pixels cut off": (lambda: changed(4, PixelData=b"", Rows=600, Columns=600), r"several sizes|truncated"),
-    "reports alone": (lambda: changed(0, Rows=None)[:1], "found 0"),
+    "no rows": (lambda: changed(0, Rows=None)[:1], "damaged.*how many rows"),
     "one slice with bright for low": (
         lambda: changed(3, PhotometricInterpretation="MONOCHROME1"),
         "PhotometricInterpretation MONOCHROME2 and MONOCHROME1",
@@ -586,3 +586,14 @@ def test_every_way_of_storing_is_read(tmp_path, syntax, name):
             read_volume([folder])
         return
     check_places(folder)
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+@pytest.mark.parametrize("kept", [140, 500, 800])
+@pytest.mark.parametrize("name", ["IM{:04d}.dcm", "IM{:04d}"])
+def test_a_slice_cut_short_is_never_left_out_in_silence(tmp_path, number, kept, name):
+    save(tmp_path / "series", stack(), name)
+    file = tmp_path / "series" / name.format(number)
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ImageError, match=re.escape(file.name)):
+        read_volume([tmp_path / "series"])

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
-    {"messages", "lazy", "short_repr", "plain_values"},
+    {"messages", "lazy", "short_repr", "plain_values", "pickle_bounds"},
     {"geometry", "spec", "files", "machine", "task", "provenance"},
     {"kernels", "workers"},
     {"images"},

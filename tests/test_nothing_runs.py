@@ -105,47 +105,6 @@ def test_a_normaliser_of_ones_own_is_built_where_its_package_is_trusted(ground):
         with_plans([f"plan={written(ground / 'net.yaml', net)}", "trust=somebodys"], ground / "other")
 
 
-def run_config(run):
-    """What a run leaves behind, in short."""
-    folder = "${hydra:runtime.output_dir}"
-    return {
-        "data": {
-            "_target_": "ingradient_pl.lightning.datamodule.SegmentationData",
-            "store": "/a/store",
-            "plan": "${plan}",
-        },
-        "module": {
-            "_target_": "ingradient_pl.lightning.module.SegmentationModule",
-            "network": {"_target_": "ingradient_pl.networks.unet.UNet", "channels": "${plan.channels}"},
-            "loss": {
-                "_target_": "ingradient_pl.losses.dice_ce.DiceCE",
-                "ignore": "${oc.select:plan.ignore,null}",
-            },
-            "optimizer": {"_target_": "torch.optim.RMSprop", "_partial_": True},
-            "scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "_partial_": True},
-        },
-        "callbacks": {
-            "best": {
-                "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
-                "dirpath": f"{folder}/checkpoints",
-            },
-            "timer": {"_target_": "pytorch_lightning.callbacks.Timer"},
-        },
-        "logger": {
-            "csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": folder},
-            "tensorboard": {"_target_": "pytorch_lightning.loggers.TensorBoardLogger", "save_dir": folder},
-        },
-        "trainer": {
-            "_target_": "pytorch_lightning.Trainer",
-            "default_root_dir": folder,
-            "accelerator": "cpu",
-        },
-        "plan": to_spec(plan()),
-        "written": "/somewhere/else",
-        "seed": 0,
-    }
-
-
 def with_entry(plain, name, value):
     changed = copy.deepcopy(plain)
     node = changed
@@ -163,7 +122,7 @@ def read(ground, plain, *told, trusted=()):
 
 
 def test_the_config_of_a_run_is_read_as_it_was_written(ground):
-    plain = run_config(ground / "run")
+    plain = payloads.run_config()
     assert OmegaConf.to_container(OmegaConf.create(read(ground, plain))) == plain
 
 
@@ -181,7 +140,7 @@ def test_the_config_of_a_run_is_read_as_it_was_written(ground):
 )
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_resumed_run_builds_only_what_training_does(ground, name, place):
-    plain = with_entry(run_config(ground / "run"), place, payloads.targets(ground)[name])
+    plain = with_entry(payloads.run_config(), place, payloads.targets(ground)[name])
     with pytest.raises(ValueError, match=rf"config.yaml: '{place}"):
         read(ground, plain)
 
@@ -191,7 +150,7 @@ def test_a_resumed_run_builds_only_what_training_does(ground, name, place):
 )
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_text_of_a_resumed_run_is_worked_out(ground, name, place):
-    plain = with_entry(run_config(ground / "run"), place, payloads.texts(ground)[name])
+    plain = with_entry(payloads.run_config(), place, payloads.texts(ground)[name])
     with pytest.raises(ValueError, match=rf"config.yaml: '{place}' is "):
         read(ground, plain)
 
@@ -199,7 +158,7 @@ def test_no_text_of_a_resumed_run_is_worked_out(ground, name, place):
 @pytest.mark.parametrize("name", sorted(payloads.places(Path("folder"), Path("folder"))))
 def test_a_resumed_run_writes_in_its_folder_alone(ground, name):
     value = payloads.places(ground / "run", ground / "kept")[name]
-    plain = with_entry(run_config(ground / "run"), name, value)
+    plain = with_entry(payloads.run_config(), name, value)
     with pytest.raises(ValueError, match=rf"config.yaml: '{name}"):
         read(ground, plain)
 
@@ -207,11 +166,11 @@ def test_a_resumed_run_writes_in_its_folder_alone(ground, name):
 @pytest.mark.parametrize("entry", ["defaults", "hydra"])
 def test_a_resumed_run_pulls_in_no_other_config(ground, entry):
     with pytest.raises(ValueError, match="not the config of a run"):
-        read(ground, {**run_config(ground / "run"), entry: [{"override /callbacks": "evil"}]})
+        read(ground, {**payloads.run_config(), entry: [{"override /callbacks": "evil"}]})
 
 
 def test_what_the_command_line_says_again_or_trusts_is_the_users_own(ground):
-    plain = run_config(ground / "run")
+    plain = payloads.run_config()
     elsewhere = with_entry(plain, "callbacks.best.dirpath", str(ground / "kept"))
     assert read(ground, elsewhere, f"callbacks.best.dirpath={ground / 'kept'}", "seed=1")
     mine = with_entry(plain, "callbacks.mine", {"_target_": "somebodys.Net"})

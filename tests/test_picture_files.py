@@ -1,6 +1,7 @@
 """Pictures are images of one slice: colours are channels, a JSON beside tells the spacing."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images import bounded_files, formats
 from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
+from ingradient_pl.images.tiff_pages import check_pages
 from ingradient_pl.inference.answer_files import target_files
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.label_maps import label_files
@@ -191,3 +193,36 @@ def test_previews_beside_volumes_are_no_cases(tmp_path):
     assert [case.images for case in images_only(scan, task).cases] == [(scan,)]
     saved(tmp_path / "dicom" / "preview.png", GREY)
     assert [case.images for case in images_only(tmp_path / "dicom", task).cases] == [(scan,)]
+
+
+def pages(path, places, big=False):
+    """A TIFF of empty pages; each says where the next one is, and the header where the first."""
+    form, step = ("<Q", 40) if big else ("<I", 40)
+    content = bytearray(step * (len(places) + 1))
+    start = b"II+\0\x08\0\0\0" if big else b"II*\0"
+    content[: len(start)] = start
+    struct.pack_into(form, content, len(start), places[0])
+    for number, place in enumerate(places[1:], 1):
+        struct.pack_into(form, content, number * step + (8 if big else 2), place)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("places", "wrong"),
+    [
+        ([40, 40], "circle"),
+        ([40, 80, 120, 80], "circle"),
+        ([40, 80, 4000], "beyond its end"),
+        ([2**32 - 1], "beyond its end"),
+        ([40, 80, 0], ""),
+    ],
+)
+def test_pages_that_follow_each_other_for_ever_or_out_of_the_file_are_refused(tmp_path, places, wrong, big):
+    path = pages(tmp_path / "a.tif", places, big)
+    if not wrong:
+        check_pages(path)
+        return
+    with pytest.raises(ImageError, match=rf"a\.tif: .*pages .*{wrong}"):
+        read_volume([path])

@@ -1,5 +1,6 @@
 """YAML and JSON are read within bounds, and hold plain values only."""
 
+import json
 import os
 import threading
 
@@ -107,3 +108,22 @@ def refused(read, path):
     except PlainValueError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '[{"b": {"c": 1, "d": 2, "c": 3}}]',
+        "[" * 70 + "]" * 70,
+        '{"a":' * 80 + "1" + "}" * 80,
+    ],
+)
+def test_json_names_a_key_once_and_nests_within_bounds(text):
+    with pytest.raises(PlainValueError, match=r"a second time|deep"):
+        parse_json(text)
+
+
+@pytest.mark.parametrize("text", ['{"a": {"a": {"a": 1}}}', "[" * 60 + "]" * 60, "3", '"x"', "null"])
+def test_json_within_bounds_is_read(text):
+    assert parse_json(text) == json.loads(text)

@@ -91,8 +91,13 @@ def _one_line() -> Iterator[None]:
             os.environ.pop(ONE_LINE, None)
 
 
+def _printable(text: str) -> str:
+    """Give a text in which nothing is left that a terminal would obey: files may hold any letters."""
+    return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def fail(command: str, error: BaseException, code: int = FAILED) -> None:
     """Print ``error`` to standard error and leave with ``code``."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
-    print(f"{command}: {text or type(error).__name__}", file=sys.stderr)
+    print(f"{command}: {_printable(str(text)) or type(error).__name__}", file=sys.stderr)
     sys.exit(code)

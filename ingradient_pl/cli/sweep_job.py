@@ -1,6 +1,5 @@
 """One job of a sweep: skipped where it is done, gone on with where it was begun, else trained."""
 
-import json
 import math
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
 from ingradient_pl.cli.run_settings import differences, first_differences
-from ingradient_pl.cli.sweep_table import SCORE
+from ingradient_pl.cli.sweep_table import SCORE, read_score
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
 from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished
@@ -86,7 +85,7 @@ def _apart(config: DictConfig, folder: Path) -> float:
         raise Stopped("The sweep was stopped.", by_signal=code in (TERMINATED, -signal.SIGTERM))
     if code:
         raise ChildProcessError(f"The run in {folder} ended with exit code {code}: see what it said above.")
-    score = json.loads((folder / SCORE).read_text(encoding="utf-8"))[config.maximise]
+    score = read_score(folder / SCORE).get(config.maximise)
     return math.nan if score is None else float(score)
 
 

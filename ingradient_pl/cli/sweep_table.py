@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from typing_extensions import override
 from ingradient_pl.commands.report import report
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
+from ingradient_pl.plain_values import PlainValueError, read_json
+from ingradient_pl.spec import check_types
 
 SCORE = Path(".hydra") / "score.json"
 REASON = "error.txt"
@@ -67,13 +70,39 @@ def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
     reached = job.return_value if done else None
     score = reached if isinstance(reached, float) and math.isfinite(reached) else None
     file = folder / SCORE
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    before = read_score(file) if file.is_file() else {}
     told = before.get("overrides") or [str(entry).lstrip("+") for entry in job.overrides or ()]
-    file.write_text(json.dumps({"overrides": told, metric: score}), encoding="utf-8")
+    replace_file(file, json.dumps({"overrides": told, metric: score}).encode())
     (folder / REASON).unlink(missing_ok=True)
     if not done:
         error = job._return_value  # the property raises it
         (folder / REASON).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+
+
+class _Score:
+    """Types of what a run of a sweep leaves behind, for :func:`check_types`."""
+
+    def __init__(self, overrides: Sequence[str], score: float | None) -> None: ...
+
+
+def read_score(file: Path) -> dict[str, Any]:
+    """Read what a run of a sweep was told (``overrides``), and what it reached, by the metric's name.
+
+    Raises:
+        ValueError: If the file was damaged.
+    """
+    try:
+        found = read_json(file)
+        scores = {name: value for name, value in found.items() if name != "overrides"}
+        check_types(_Score, {"overrides": found["overrides"]})
+        for value in scores.values():
+            check_types(_Score, {"score": value})
+    except (PlainValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file} does not hold what a run of the sweep reached ({error}). Delete it to go on without."
+        ) from error
+    told: dict[str, Any] = found
+    return told
 
 
 def keep_reason(folder: Path) -> str:
@@ -120,7 +149,7 @@ def read_runs(sweep: Path, metric: str) -> list[Run]:
     """Read what the runs in a sweep's folder reached; what all were told is left out."""
     told = {}
     for file in sorted(sweep.glob(f"*/{SCORE}")):
-        told[file.parents[1].name] = json.loads(file.read_text(encoding="utf-8"))
+        told[file.parents[1].name] = read_score(file)
     everywhere = set[str]()
     if len(told) > 1:
         everywhere = set.intersection(*(set(one["overrides"]) for one in told.values()))

@@ -62,7 +62,8 @@ def _report_finished(run: Path, config: DictConfig) -> float:
         f"epochs={2 * record['epochs_done']}"
     )
     shutil.rmtree(run / TOLD, ignore_errors=True)
-    return float(record["scores"].get(config.maximise, float("nan")))
+    reached = record.get("scores", {}).get(config.maximise)
+    return float("nan") if reached is None else float(reached)
 
 
 def read_init(config: DictConfig) -> InitWeights | None:

@@ -116,8 +116,6 @@ def _of_plan(path: Path) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     """Give the record of a run, and its checkpoints."""
     record = read_record(path)
-    if not isinstance(record, dict):
-        raise ValueError(f"{path / RECORD} is not the record of a run: it must be a mapping.")  # noqa: TRY004 (of a file)
     files = sorted((path / "checkpoints").glob("*.ckpt"))
     checkpoints = {
         file.name: {"path": str(file.absolute()), "size_bytes": file.stat().st_size} for file in files

@@ -6,13 +6,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from torch import nn
 
 from ingradient_pl.lightning.targets import check_kind
-from ingradient_pl.plain_values import PlainValueError, entries, is_worked_out, parse_yaml
+from ingradient_pl.plain_values import (
+    LARGEST_YAML,
+    PlainValueError,
+    entries,
+    is_worked_out,
+    parse_yaml,
+    read_text,
+)
 from ingradient_pl.spec import TARGET
 
 SHIPPED = "ingradient_pl.conf"
@@ -49,7 +57,10 @@ class NamedNetwork:
         if Path(self.name).suffix in (".yaml", ".yml"):
             if not Path(self.name).is_file():
                 raise FileNotFoundError(f"There is no file {self.name} that would describe a network.")
-            return Path(self.name).read_text(encoding="utf-8")
+            try:
+                return read_text(Path(self.name), LARGEST_YAML)
+            except PlainValueError as error:
+                raise ValueError(f"{self.name} does not describe a network: {error}.") from error
         folder = resources.files(SHIPPED) / GROUP
         shipped = {file.name.removesuffix(".yaml"): file for file in folder.iterdir()}
         if self.name not in shipped:
@@ -84,12 +95,17 @@ class NamedNetwork:
         """Make it.
 
         Raises:
-            ValueError: If it is built from what a planner is still to decide.
+            ValueError: If it cannot be made, or is built from what a planner is still to decide.
         """
         plan = {"channels": channels, "outputs": outputs, "patch": list(patch)}
         config = OmegaConf.create({"plan": plan, GROUP: self.settings})
         try:
             network = instantiate(config[GROUP], _convert_="all")
+        except (InstantiationException, MissingMandatoryValue) as error:
+            cause = error.__cause__ or error
+            raise ValueError(
+                f"{self.name}: its network cannot be made: {' '.join(str(cause).split())}"
+            ) from error
         except InterpolationResolutionError as error:
             raise ValueError(
                 f"The network {self.name} cannot be planned for: {str(error).splitlines()[0]}. It may "

@@ -145,6 +145,17 @@ class Source(NamedTuple):
     def __repr__(self) -> str:
         return short_repr(self)
 
+    def check_meaning(self) -> None:
+        """Refuse labels that cannot mean what they say, with the name of what says it.
+
+        Raises:
+            SourceError: If they cannot; see :meth:`ingradient_pl.task.Task.check_meaning`.
+        """
+        try:
+            self.task.check_meaning()
+        except ValueError as error:
+            raise SourceError(f"{self.path}: {error}") from error
+
 
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
     """Give name -> integer(s); the Medical Decathlon writes integer -> name.

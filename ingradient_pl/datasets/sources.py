@@ -249,6 +249,8 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     except GroupError as error:
         raise SourceError(str(error)) from error
     cases = [case._replace(group=groups[case.name]) for case in found.cases]
+    if described is None and not cases:
+        raise SourceError("; ".join(map(str, found.faults)))
     task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")

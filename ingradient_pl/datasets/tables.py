@@ -63,7 +63,7 @@ def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: st
     faults = _missing([case._replace(label=None) for case in table.cases])
     remarks, cases = list(table.remarks), []
     for case in table.cases:
-        lost = case.label is not None and not case.label.exists()
+        lost = case.label is not None and not _is_there(case.label)
         if lost:
             remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
         cases.append(case._replace(label=None) if lost else case)
@@ -121,10 +121,13 @@ def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = (
         SourceError: If no case has a label with foreground.
     """
     with ThreadPoolExecutor() as pool:
-        found = set().union(*pool.map(_values, cases))
+        read = list(pool.map(_values, cases))
+    found = {value for one in read if isinstance(one, set) for value in one}
     if not found - {0}:
+        wrong = next((one for one in read if isinstance(one, str)), "")
         raise SourceError(
             f"{name}: no label with foreground was found, so the task is unknown. "
+            f"{f'The first that could not be read: {wrong} ' if wrong else ''}"
             "Put a dataset.json with 'channel_names' and 'labels' beside it."
         )
     first = cases[0].images
@@ -202,7 +205,14 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
 def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:
     reason = "no such file. Paths in a table are relative to the table."
     files = [(case.name, file) for case in cases for file in (*case.images, case.label) if file is not None]
-    return tuple(Fault(name, file, reason) for name, file in files if not file.exists())
+    return tuple(Fault(name, file, reason) for name, file in files if not _is_there(file))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # no file can have such a name
+        return False
 
 
 def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Sequence[CaseFiles]) -> Task:
@@ -229,10 +239,11 @@ def _channels(told: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     return [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
 
 
-def _values(case: CaseFiles) -> set[int]:
+def _values(case: CaseFiles) -> set[int] | str:
+    """Give the integers of a label, or why it cannot be read: the case is reported when it is prepared."""
     if case.label is None:
         return set()
     try:
         return set(np.unique(case.read_label("stored").voxels).tolist())
-    except (OSError, ValueError):
-        return set()  # the case is reported when it is prepared
+    except (OSError, ValueError) as error:
+        return str(error)

@@ -16,8 +16,8 @@ ENDINGS = (".dcm", ".dicom", ".ima")
 """What names of DICOM files end in, where they end in anything; small letters or capitals."""
 
 PREAMBLE = 128
-DIRECTORY = "1.2.840.10008.1.3.10"
-"""Class of a DICOMDIR, which lists files and is none of them."""
+IMAGE_CLASS = "Image Storage"
+"""What the names of classes of images end in; reports, DICOMDIRs and the like have others."""
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes whose pixels are not compressed."""
@@ -152,9 +152,10 @@ def read_slices(file: Path) -> list[Slice]:
     """
     size = check_regular(file)
     header, begin = _header(file)
-    if header is None or header.get("SOPClassUID") == DIRECTORY or not header.get("Rows"):
-        return []
     try:
+        if header is None or not header.get("Rows"):
+            _check_class(file, header)
+            return []
         _check_pixels(file, header, size - begin)
         frames = header.get("PerFrameFunctionalGroupsSequence")
         if frames:
@@ -167,8 +168,8 @@ def read_slices(file: Path) -> list[Slice]:
         return [first] if count == 1 else list(_frames(first, count, offsets))
     except ImageError:
         raise
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # entries are read when they are asked for, and fail in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ImageError(f"{file}: its header cannot be read ({reason}). Copy or export it again.") from error
 
 
@@ -186,6 +187,18 @@ def _header(file: Path) -> tuple[Any, int]:
     if not len(header):
         raise ImageError(f"{file}: not DICOM, though its name says so. Copy it again, or take it away.")
     return header, begin
+
+
+def _check_class(file: Path, header: Any) -> None:
+    """Refuse a file without rows that is an image, or DICOM that says not what: nobody would miss it."""
+    if header is None:
+        return
+    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
+    if not kind or pydicom().uid.UID(kind).name.endswith(IMAGE_CLASS):
+        raise ImageError(
+            f"{file}: it is damaged: its header says not how many rows of pixels it has. Copy or export it "
+            "again, or take it away."
+        )
 
 
 def _check_pixels(file: Path, header: Any, size: int) -> None:

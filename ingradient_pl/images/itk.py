@@ -126,14 +126,16 @@ def open_file(path: Path) -> object:
             return simpleitk().ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
+        beside = ", ".join(file.name for file in data_files(path)[:3] if file != path)
+        where = f"it, or {beside} with its voxels," if beside else "it"
         raise ImageError(
-            f"{path}: it cannot be read ({reason}). Save it as .nii.gz, .nrrd or .mha."
+            f"{path}: {where} cannot be read ({reason}). Save it as .nii.gz, .nrrd or .mha."
         ) from error
 
 
 def _check_size(path: Path) -> None:
     """Hold what the header promises against the files' size and the memory, before voxels are read."""
-    there = sum(check_regular(file) for file in data_files(path))
+    there = sum(_size_of(path, file) for file in data_files(path))
     file_reader: Any = simpleitk().ImageFileReader
     reader = file_reader()
     reader.SetFileName(str(path))
@@ -152,6 +154,16 @@ def _check_size(path: Path) -> None:
     check_memory(path, needed)
     if path.suffix.lower() in METAIMAGE:
         _check_unpacked(path, needed)
+
+
+def _size_of(path: Path, data: Path) -> int:
+    """Give the size of a file that holds voxels, or say which header names it."""
+    try:
+        return check_regular(data)
+    except ImageError as error:
+        if data == path:
+            raise
+        raise ImageError(f"{path}: its voxels are elsewhere: {error}") from error
 
 
 def _check_unpacked(path: Path, needed: int) -> None:

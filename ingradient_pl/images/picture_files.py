@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images import itk
-from ingradient_pl.images.bounded_files import read_file
 from ingradient_pl.images.frame import IDENTITY, Frame
 from ingradient_pl.images.image_format import ImageFormat
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.simpleitk import simpleitk
+from ingradient_pl.images.tiff_pages import check_pages
+from ingradient_pl.plain_values import read_json
 
 CHANNEL = re.compile(r"_\d{4}$")
-LARGEST_JSON = 2**20
 STORED = ("1", "P", "LA")
 """Pillow's modes that SimpleITK does not give as stored: numbers of colours (a label's), grey glass."""
 
@@ -100,6 +100,7 @@ def _beside(path: Path, frame: Frame) -> dict[Path, bytes]:
 
 def _pixels(path: Path) -> NDArray[Any]:
     """Give pixels (page, y, x, component)."""
+    check_pages(path)
     stored = _read_indexed(path)
     if stored is not None:
         return np.atleast_3d(stored)[None]
@@ -120,7 +121,7 @@ def _read_indexed(path: Path) -> NDArray[Any] | None:
             with Image.open(path) as picture:
                 pages = getattr(picture, "n_frames", 1)
                 return np.array(picture) if picture.mode in STORED and pages == 1 else None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+    except Exception:  # noqa: BLE001 - Pillow has no end of errors for damaged files
         return None  # the other reader takes it, or says why not
 
 
@@ -129,7 +130,7 @@ def _spacing(path: Path) -> tuple[float, float, float]:
     if file is None:
         return 1.0, 1.0, 1.0
     try:
-        told = json.loads(read_file(file, LARGEST_JSON))
+        told = read_json(file)
         if not isinstance(told, dict):
             raise ValueError("it holds no object")  # noqa: TRY004 - told with the others below
         numbers = [float(number) for number in told["spacing"]] if "spacing" in told else [1.0] * AXES
@@ -137,7 +138,7 @@ def _spacing(path: Path) -> tuple[float, float, float]:
         return Frame.of((z, y, x), (0.0, 0.0, 0.0), IDENTITY).spacing
     except ImageError:
         raise
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ImageError(
             f"{path}: the spacing in {file.name} cannot be used ({error}). Write "
             '{"spacing": [z, y, x]} in mm.'

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ingradient_pl.pickle_bounds import LARGEST as LARGEST
+from ingradient_pl.pickle_bounds import PickleError as PickleError
+from ingradient_pl.pickle_bounds import check_work
+
 CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 KINDS = "biuf"
-LARGEST = 64 * 2**20
-"""Bytes: the properties of an image fill some hundred."""
-
-
-class PickleError(ValueError):
-    """A pickle that holds more than plain values, or is damaged; it was not run."""
 
 
 class _Mark:
@@ -58,10 +56,9 @@ def read(content: bytes) -> Any:
         Dictionaries, lists, tuples, strings, bytes, numbers, None and NumPy arrays of numbers.
 
     Raises:
-        PickleError: If the pickle asks for anything else, or is damaged.
+        PickleError: If the pickle asks for anything else or for too much, or is damaged.
     """
-    if len(content) > LARGEST:
-        raise PickleError(f"the pickle has {len(content)} bytes; the properties of an image fit in {LARGEST}")
+    check_work(content)
     machine = _Machine()
     try:
         for code, argument, _ in pickletools.genops(content):

@@ -13,6 +13,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import OutputError, check_targets, input_files
 from ingradient_pl.inference.probabilities import ENDING
+from ingradient_pl.plain_values import read_json
 from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
 
@@ -182,8 +183,8 @@ def identify(files: Sequence[Path]) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        plain = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        plain = read_json(file, "utf-8-sig")
+    except (OSError, ValueError):
         return {}
     return plain if isinstance(plain, dict) else {}
 

@@ -17,6 +17,7 @@ from typing import IO, Any, TypeGuard, cast
 import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
+from ingradient_pl.pickle_bounds import LARGEST, PickleError, check_work
 
 OURS = "ingradient"
 PREVIOUS = "previous"
@@ -83,6 +84,7 @@ def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> 
         CheckpointError: If it is no such file, is damaged, or holds anything else; nothing was run.
     """
     check_sums(path)
+    _check_pickle(Path(path))
     try:
         return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
@@ -128,6 +130,17 @@ def check_sums(path: Path | str) -> None:
             f"{path} is damaged: it is not what was written ({wrong}). Copy it again, or take another "
             "checkpoint of the run."
         )
+
+
+def _check_pickle(path: Path) -> None:
+    """Refuse names and plain values that would cost years to read."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
+        try:
+            for entry in pickles:
+                check_work(archive.read(entry) if entry.file_size <= LARGEST else bytes(LARGEST + 1))
+        except PickleError as error:
+            raise CheckpointError(f"{path} is not a checkpoint that can be opened: {error}.") from error
 
 
 def check_address(path: Any) -> None:

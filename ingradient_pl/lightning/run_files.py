@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.files import replace_file
+from ingradient_pl.plain_values import read_json
+from ingradient_pl.spec import check_types
 
 LAST = Path("checkpoints") / "last.ckpt"
 """The state that a run is resumed from."""
@@ -32,10 +34,36 @@ def read_record(run: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
     except ValueError as error:
         raise ValueError(f"{file} cannot be read ({error}). Delete it to go on without.") from error
-    return found
+    wrong = "it must be a mapping" if not isinstance(found, dict) else _describe_wrong(found)
+    if wrong:
+        raise ValueError(f"{file} is not the record of a run: {wrong}. Delete it to go on without.")
+    record: dict[str, Any] = found
+    return record
+
+
+class _Record:
+    """Types of what a run says of itself, for :func:`check_types`."""
+
+    def __init__(
+        self,
+        state: str,
+        length: Mapping[str, object],
+        scores: Mapping[str, float | None],
+        epochs_done: int,
+        before: Sequence[Mapping[str, object]],
+    ) -> None: ...
+
+
+def _describe_wrong(record: Mapping[str, Any]) -> str:
+    """Say which entry of a record is of another type; empty where none is."""
+    try:
+        check_types(_Record, record)
+    except TypeError as error:
+        return str(error)[:200].rstrip(".")
+    return ""
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
@@ -90,4 +118,6 @@ def is_finished(run: Path, epochs: int) -> bool:
     """
     record = read_record(run)
     asked = record.get("length", {}).get("epochs")
-    return record.get("state") == FINISHED and asked is not None and (asked == epochs or 0 < epochs <= asked)
+    if record.get("state") != FINISHED or not isinstance(asked, int) or "epochs_done" not in record:
+        return False
+    return asked == epochs or 0 < epochs <= asked

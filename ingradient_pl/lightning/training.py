@@ -1,7 +1,6 @@
 """One training run: a trainer fits a module to data, and whoever stops it learns how to go on."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,10 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 
-from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint_file import check_sums
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, ProcessWatch
 from ingradient_pl.lightning.quiet import without_advice
+from ingradient_pl.lightning.resumable import check_resumable
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.store.store_union import store_paths
@@ -96,30 +94,6 @@ def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError) -> N
         raise LostRankError(f"{lost}, and so the run ended. {_how_to_go_on(trainer)}") from error
 
 
-def check_resumable(file: Path, epochs: int | None) -> None:
-    """Refuse a checkpoint from which nothing can be trained.
-
-    Args:
-        file: The checkpoint.
-        epochs: How many the whole run shall have; None or -1 for no end.
-
-    Raises:
-        ValueError: If it holds no state of a training, or has trained so long already.
-    """
-    found = _read_state(file)
-    if "optimizer_states" not in found:
-        raise ValueError(
-            f"{file} holds a model, but no state of its training (it was imported, perhaps): it can "
-            "predict, but not be trained further by resume=."
-        )
-    done = found["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if epochs is not None and 0 <= epochs <= done:
-        raise ValueError(
-            f"{file} has trained {done} epochs, and epochs={epochs} are asked for: there is nothing left to "
-            f"train. Ask for more: epochs={max(2 * done, 1)}"
-        )
-
-
 def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Refuse a limit of time for a run whose learning rate falls over a number of steps.
 
@@ -133,29 +107,6 @@ def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
             "follows the number of epochs. Take recipe=open, whose rate falls in time, or epochs=N "
             "without max_time."
         )
-
-
-def _read_state(file: Path) -> Mapping[str, Any]:
-    """Open the state of a run; where it is damaged, offer the best one if that is whole."""
-    best = file.with_name("best.ckpt")
-    try:
-        return checkpoint.read_content(file)
-    except checkpoint.CheckpointError as error:
-        if file.name != LAST.name or not _is_whole(best):
-            raise
-        copy = shlex.join(["cp", str(best), str(file)])
-        raise checkpoint.CheckpointError(
-            f"{error} The state of the best validation is whole, perhaps some epochs older: to go on from "
-            f"it, {copy} and resume again."
-        ) from error
-
-
-def _is_whole(file: Path) -> bool:
-    try:
-        check_sums(file)
-    except checkpoint.CheckpointError:
-        return False
-    return True
 
 
 def _how_to_go_on(trainer: pl.Trainer) -> str:

@@ -17,6 +17,7 @@ from ingradient_pl.metrics.evaluation_report import columns
 from ingradient_pl.metrics.patients import describe_patients, number_groups, unite_groups
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.spec import check_types
 
 MEAN = "mean of labels"
 """Stands for the mean of each case's labels."""
@@ -173,6 +174,12 @@ def describe_comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+class _Case:
+    """Types of what a summary says of a case, for :func:`check_types`."""
+
+    def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
+
+
 def _read(path: Path) -> tuple[Scores, dict[str, str]]:
     """Read the scores of a summary, and the patients it tells (nnU-Net's tells none)."""
     try:
@@ -181,9 +188,11 @@ def _read(path: Path) -> tuple[Scores, dict[str, str]]:
             (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
         ]
         groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
+        for _, metrics in entries:
+            check_types(_Case, {"metrics": metrics})
     except OSError as error:
         raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ComparisonError(
             f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
             "JSON file that ingradient evaluate or nnU-Net wrote."
@@ -220,13 +229,17 @@ def _table(
     if score not in known:
         raise ComparisonError(f"{file} has no score '{score}'; it has {', '.join(known) or 'none'}.")
     values = np.array(
-        [[run[case].get(label, {}).get(score, math.nan) for label in labels] for case in cases],
+        [[_number(run[case].get(label, {}).get(score)) for label in labels] for case in cases],
         dtype=np.float64,
     )
     count = (~np.isnan(values)).sum(axis=1)
     mean = np.full(len(values), math.nan)
     np.divide(np.nansum(values, axis=1), count, out=mean, where=count > 0)
     return np.concatenate([values, mean[:, None]], axis=1)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _difference(

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import math
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ingradient_pl.inference.checkpoint import CheckpointError
+from ingradient_pl.geometry import AXES
+from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums, first_lines
+from ingradient_pl.pickle_bounds import check_work
 
 WEIGHTS = "network_weights"
+TWICE = 2
+"""How often a number of the file may be part of a tensor, on average."""
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -65,10 +70,15 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
     weights, content = found.weights[WEIGHTS], found.plain
     settings = content.get("init_args")
     mirror = content.get("inference_allowed_mirroring_axes")
+    configuration = settings.get("configuration") if isinstance(settings, Mapping) else None
+    if configuration is not None and not isinstance(configuration, str):
+        raise CheckpointError(
+            f"{path}: its 'configuration' is {str(configuration)[:60]!r}, which is not a name."
+        )
     return NnunetCheckpoint(
         weights,
-        None if mirror is None else tuple(int(axis) for axis in mirror),
-        settings.get("configuration") if isinstance(settings, Mapping) else None,
+        None if mirror is None else _axes(path, mirror),
+        configuration,
         str(content.get("trainer_name", "")),
     )
 
@@ -94,18 +104,22 @@ def read_state_dicts(path: Path) -> StateDicts:
     Raises:
         CheckpointError: If it is not such a file, is damaged, or asks for more than tensors and plain values.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is not a PyTorch checkpoint, or was cut short while being copied.")
-    with zipfile.ZipFile(path) as archive:
-        content = _content(path, archive)
-        if not isinstance(content, Mapping):
-            raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by their names.")
-        entries = {str(name): value for name, value in content.items()}
-        named = {"": entries, **{name: one for name, one in entries.items() if isinstance(one, Mapping)}}
-        try:
-            read = {name: _read_tensors(entry, archive) for name, entry in named.items()}
-        except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
+    check_sums(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _sort_content(path, _content(path, archive), archive)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a file that somebody made up fails in as many ways as it has entries
+        raise CheckpointError(f"{path} is damaged ({first_lines(error)}). Copy it again.") from error
+
+
+def _sort_content(path: Path, content: Any, archive: zipfile.ZipFile) -> StateDicts:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by their names.")
+    entries = {str(name): value for name, value in content.items()}
+    named = {"": entries, **{name: one for name, one in entries.items() if isinstance(one, Mapping)}}
+    read = {name: _read_tensors(entry, archive) for name, entry in named.items()}
     plain = {
         name: value
         for name, value in entries.items()
@@ -115,13 +129,25 @@ def read_state_dicts(path: Path) -> StateDicts:
 
 
 def _read_tensors(entry: Mapping[Any, Any], archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """Read the tensors of a mapping; one that has several names is read once."""
-    known: dict[Any, Tensor] = {}
+    """Read the tensors of a mapping, one that has several names once; no more than its file can hold."""
     named = {str(name): value for name, value in entry.items() if isinstance(value, _Tensor)}
-    for value in named.values():
-        if value.key not in known:
-            known[value.key] = value.read(archive)
+    wanted = {value.key: value for value in named.values()}
+    numbers = sum(math.prod(one.size) for one in wanted.values())
+    if numbers > TWICE * sum(one.numbers for one in {one.storage for one in wanted.values()}):
+        raise ValueError(f"its tensors have {numbers} numbers, more than the file holds")
+    known = {key: one.read(archive) for key, one in wanted.items()}
     return {name: known[value.key] for name, value in named.items()}
+
+
+def _axes(path: Path, mirror: Any) -> tuple[int, ...]:
+    """Give the axes that may be mirrored, held to what axes there are."""
+    axes = tuple(mirror) if isinstance(mirror, (list, tuple)) else (None,)
+    if not all(isinstance(axis, int) and axis in range(AXES) for axis in axes):
+        raise CheckpointError(
+            f"{path}: its 'inference_allowed_mirroring_axes' are {str(mirror)[:60]}; they must be numbers "
+            f"below {AXES}."
+        )
+    return axes
 
 
 class _Storage(NamedTuple):
@@ -209,9 +235,10 @@ def _tensor(
     if not isinstance(storage, _Storage):
         raise pickle.UnpicklingError("it builds a tensor from something that is not a storage")
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
-    if min([offset, *size, *stride]) < 0 or (0 not in size and reach > storage.numbers):
+    too_large = reach > storage.numbers or math.prod(size) > storage.numbers
+    if min([offset, *size, *stride]) < 0 or (0 not in size and too_large):
         raise pickle.UnpicklingError("it builds a tensor that is larger than its storage")
-    return _Tensor(storage, offset, size, stride)
+    return _Tensor(storage, offset, tuple(size), tuple(stride))
 
 
 def _parameter(tensor: _Tensor, *_: object) -> _Tensor:
@@ -255,9 +282,11 @@ def _content(path: Path, archive: zipfile.ZipFile) -> Any:
     order = archive.read(f"{folder}/byteorder") if f"{folder}/byteorder" in archive.namelist() else b"little"
     if order != b"little":
         raise CheckpointError(f"{path} was written on a big-endian machine, which is not read.")
+    pickled = archive.read(pickles[0])
     try:
-        return _Reader(io.BytesIO(archive.read(pickles[0])), folder).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as error:
+        check_work(pickled)
+        return _Reader(io.BytesIO(pickled), folder).load()
+    except Exception as error:  # each operation fails in its own way
         raise CheckpointError(
             f"{path} holds more than tensors, numbers and containers, or is damaged ({error}): not run. "
             "If you trust its author, open it with torch.load, keep the weights (of nnU-Net's: "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ingradient_pl.datasets.sources import SourceError, task_of
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
+from ingradient_pl.inference.checkpoint_file import first_lines
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
@@ -77,10 +78,11 @@ def read_nnunet(
         if all(axis in (fold.mirror or ()) for fold in found)
     )
     model = Model([], plan, task, str(folder), mirror)
-    try:
-        model.networks.extend(_network(model, fold) for fold in found)
-    except ValueError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
+    for file, fold in zip(files, found, strict=True):
+        try:
+            model.networks.append(_network(model, fold))
+        except (ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{file}: {first_lines(error)}") from error
     return model.after(_previous(model, previous, previous_folds, checkpoint))
 
 

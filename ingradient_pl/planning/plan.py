@@ -205,7 +205,9 @@ def _length(mm: Any) -> float:
     return float(mm)
 
 
-def _counts(name: str, entries: Sequence[Any]) -> tuple[int, ...]:
+def _counts(name: str, entries: Any) -> tuple[int, ...]:
+    if not isinstance(entries, (list, tuple, np.ndarray)):
+        raise ValueError(f"'{name}' of a plan needs a list of whole numbers; got {str(entries)[:200]}.")  # noqa: TRY004
     whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in entries]
     largest = LARGEST.get(name, MOST)
     if not all(whole) or min(entries, default=1) < 1 or max(entries, default=1) > largest:
@@ -224,7 +226,7 @@ def _as_settings(note: object) -> object:
 
 
 def _zyx(name: str, entry: Sequence[T]) -> tuple[T, T, T]:
-    if len(entry) != AXES:
+    if not isinstance(entry, Sequence) or len(entry) != AXES:
         raise ValueError(f"'{name}' of a plan needs three numbers, ordered (z, y, x); got {list(entry)}.")
     z, y, x = entry
     return z, y, x

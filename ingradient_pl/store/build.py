@@ -63,9 +63,9 @@ def build_store(
 
     Raises:
         StoreError: If the folder holds another data set or a newer store, or the disk is full.
-        ValueError: If the labels cannot mean what they say.
+        SourceError: If the labels cannot mean what they say.
     """
-    source.task.check_meaning()
+    source.check_meaning()
     store, source = Path(store), check_cases(source._replace(task=source.task.consecutive()))
     check_orientation(orientation)
     settings = _Settings(source.task, store, orientation)
@@ -124,7 +124,7 @@ def _describe(source: Source, settings: _Settings) -> None:
 
 
 def _check_same_settings(settings: _Settings, held: dict[str, Any]) -> None:
-    there, wanted = Task(**held["task"]), settings.task
+    there, wanted = metadata.parse_task(held["task"], settings.store), settings.task
     if there.channels != wanted.channels and metadata.read_case_names(settings.store):
         raise StoreError(
             f"{settings.store} holds a data set with the channels {list(there.channels)}; the source has "

@@ -217,7 +217,7 @@ class CaseStore:
     def _case(self, name: str, plain: dict[str, Any]) -> StoredCase:
         try:
             return StoredCase.of(name, plain, self.transpose)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
             raise self._describe_damage(name, self.path / CASES / name / metadata.CASE, error) from error
 
     def _open(self, name: str) -> dict[str, Chunks]:

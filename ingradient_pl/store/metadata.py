@@ -1,12 +1,17 @@
 """The files of a store and what stands in them, voxels apart."""
 
 import errno
+import inspect
 import json
 import os
 import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingradient_pl.plain_values import parse_json, read_json
+from ingradient_pl.spec import check_types
 from ingradient_pl.task import Task
 
 FORMAT = 2
@@ -31,25 +36,69 @@ def read_dataset(path: Path) -> dict[str, Any]:
     """
     file = path / DATASET
     try:
-        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        plain = read_json(file)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is not a case store: {file} is missing. Make one with 'ingradient prepare'."
         ) from error
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
-    if "store_format" not in plain:
+    if not isinstance(plain, dict) or "store_format" not in plain:
         raise StoreError(
             f"{path} is not a case store: {file} names no 'store_format'. Is it the raw data set?"
         )
-    if plain["store_format"] > FORMAT:
+    if isinstance(plain["store_format"], int) and plain["store_format"] > FORMAT:
         raise StoreError(
-            f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT}. "
+            f"{path} has store format {plain['store_format']}; this version reads up to {FORMAT} ({file}). "
             "Update ingradient_pl, or prepare the data set again with this version."
         )
     if plain["store_format"] == FORMAT and not _agrees(plain):
         raise StoreError(f"{file} cannot be read (its check sum differs). Prepare the data set again.")
+    wrong = _describe_wrong(_Dataset, plain)
+    if wrong:
+        raise StoreError(f"{file} cannot be read ({wrong}). Prepare the data set again.")
     return plain
+
+
+@dataclass
+class _Dataset:
+    """Types of what a store says about its data set, for :func:`check_types`."""
+
+    store_format: int
+    orientation: str
+    task: Mapping[str, object]
+
+
+@dataclass
+class _Case:
+    """Types of what a store says about a case, for :func:`check_types`."""
+
+    name: str
+    group: str
+    split: str | None
+    shape: Sequence[int]
+    start: Sequence[int]
+    spacing: Sequence[float]
+    sources: Sequence[str]
+    native: Mapping[str, object]
+    dtype: str
+    whole: bool
+    labelled: bool
+    voxels: Mapping[str, int]
+    bytes: Mapping[str, int]
+    warnings: Sequence[str]
+
+
+def _describe_wrong(kind: type, plain: dict[str, Any]) -> str:
+    """Say which entry of a description is missing or of another type; empty where none is."""
+    missing = [name for name in inspect.signature(kind).parameters if name not in plain]
+    if missing:
+        return f"it lacks {', '.join(map(repr, missing))}"
+    try:
+        check_types(kind, plain)
+    except TypeError as error:
+        return str(error)[:200].rstrip(".")
+    return ""
 
 
 def encode(plain: dict[str, Any]) -> bytes:
@@ -71,10 +120,11 @@ def decode(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: If it is not one, or its check sum differs.
     """
-    plain: dict[str, Any] = json.loads(content)
+    plain = parse_json(content.decode())
     if not isinstance(plain, dict) or not _agrees(plain):
         raise ValueError("its check sum differs")
-    return plain
+    described: dict[str, Any] = plain
+    return described
 
 
 def sum_plain(plain: dict[str, Any]) -> int:
@@ -111,7 +161,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     try:
         plain = decode((folder / CASE).read_bytes())
-    except (OSError, ValueError, AttributeError) as error:
+        wrong = _describe_wrong(_Case, plain)
+        if wrong:
+            raise ValueError(wrong)
+    except (OSError, ValueError) as error:
         raise StoreError(
             f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). {describe_cure(error, folder)}"
         ) from error
@@ -147,6 +200,23 @@ def read_case_names(path: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
+def parse_task(plain: dict[str, Any], path: Path) -> Task:
+    """Build the task from what a store says, an earlier version's included.
+
+    Args:
+        plain: What stands in the store's description.
+        path: The store.
+
+    Raises:
+        StoreError: If it is not a task.
+    """
+    try:
+        check_types(Task, plain)
+        return Task(**plain)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path / DATASET} cannot be read ({error}). Prepare the data set again.") from error
+
+
 def read_task(plain: dict[str, Any], path: Path) -> Task:
     """Build the task from what a store says: its labels are numbered as the store's voxels are.
 
@@ -155,9 +225,9 @@ def read_task(plain: dict[str, Any], path: Path) -> Task:
         path: The store.
 
     Raises:
-        StoreError: If an earlier version wrote it, which kept integers as files had them.
+        StoreError: If it is not a task, or an earlier version wrote it, which kept the integers of files.
     """
-    task = Task(**plain)
+    task = parse_task(plain, path)
     if task.consecutive() is not task:
         raise StoreError(
             f"{path} was written by an earlier version, which kept labels as their files numbered them. "

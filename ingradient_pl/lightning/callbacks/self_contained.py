@@ -10,6 +10,7 @@ from ingradient_pl.inference.checkpoint import describe_stage, read_description
 from ingradient_pl.inference.checkpoint_file import PREVIOUS
 from ingradient_pl.lightning.checkpoint_io import use_whole_files
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.resumable import name_file
 
 
 class SelfContained(pl.Callback):
@@ -23,6 +24,7 @@ class SelfContained(pl.Callback):
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         use_whole_files(trainer)  # before a checkpoint is opened
+        name_file(trainer)
 
     @override
     def on_save_checkpoint(
