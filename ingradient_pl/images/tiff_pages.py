@@ -12,13 +12,13 @@ class _Layout(NamedTuple):
 
     Args:
         first: Where the place of the first page is written.
-        count: Format of how many entries a page has.
+        entries: Format of how many entries a page has.
         entry: Bytes of an entry.
         place: Format of where a page is.
     """
 
     first: int
-    count: str
+    entries: str
     entry: int
     place: str
 
@@ -57,11 +57,11 @@ def _describe_wrong(file: IO[bytes], order: str, layout: _Layout) -> str:
         if at in seen:
             return "follow each other in a circle"
         seen.add(at)
-        entries = _number(file, at, order + layout.count)
+        entries = _number(file, at, order + layout.entries)
         if entries is None:
             return "lie beyond its end"
         at = _number(
-            file, at + struct.calcsize(f"={layout.count}") + entries * layout.entry, order + layout.place
+            file, at + struct.calcsize(f"={layout.entries}") + entries * layout.entry, order + layout.place
         )
     return "lie beyond its end" if at is None else ""
 
