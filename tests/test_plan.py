@@ -150,7 +150,7 @@ def test_numbers_of_numpy_become_plain_ones():
         ({"notes": None}, "'notes'.*None"),
         ({"channels": "3"}, "'channels'.*'3'"),
         ({"channels": 3.0}, r"'channels'.*3\.0"),
-        ({"widths": "33"}, "'widths'.*'3'"),
+        ({"widths": "33"}, "'widths'.*'33'"),
         ({"widths": None}, "widths|iterable"),
         ({"blocks": [10_000_000, 1, 1]}, "'blocks'.*at most 100"),
         ({"batch_size": 10**30}, "'batch_size'.*at most"),

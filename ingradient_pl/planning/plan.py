@@ -207,7 +207,7 @@ def _length(mm: Any) -> float:
 
 def _counts(name: str, entries: Any) -> tuple[int, ...]:
     if not isinstance(entries, (list, tuple, np.ndarray)):
-        raise ValueError(f"'{name}' of a plan needs a list of whole numbers; got {str(entries)[:200]}.")  # noqa: TRY004
+        raise ValueError(f"'{name}' of a plan needs a list of whole numbers; got {repr(entries)[:200]}.")  # noqa: TRY004
     whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in entries]
     largest = LARGEST.get(name, MOST)
     if not all(whole) or min(entries, default=1) < 1 or max(entries, default=1) > largest:
