@@ -34,6 +34,15 @@ def test_two_ranks_end_with_the_weights_of_one(quick, tmp_path, recipe):
 
 
 @pytest.mark.ddp
+@pytest.mark.slow
+def test_weights_thaw_on_two_ranks_as_on_one(quick, tmp_path):
+    told = [*quick, "module.freeze=[encoder.*]", "module.freeze_epochs=1", "module.layer_decay=0.7"]
+    one, two = train(tmp_path / "one", *told), train(tmp_path / "two", *told, "trainer=ddp_cpu")
+    for name, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.ddp
 def test_a_batch_that_cannot_be_shared_is_refused_with_the_cure(quick, tmp_path):
     line = [sys.executable, "-m", "ingradient_pl.cli.train", *quick, "trainer=ddp_cpu", "plan.batch_size=3"]
     line.append(f"hydra.run.dir={tmp_path}")

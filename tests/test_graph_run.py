@@ -53,6 +53,17 @@ def test_a_run_of_replayed_steps_is_the_eager_run(quick, tmp_path, recorders, re
     assert others[0][0]["param_groups"] == states[0]["param_groups"]
 
 
+def test_a_step_is_recorded_anew_when_weights_thaw(quick, tmp_path, recorders):
+    told = ["recipe=fast", "module.freeze=[encoder.*]", "module.freeze_epochs=1", "module.layer_decay=0.7"]
+    folders = {"false": tmp_path / "eager", "true": tmp_path / "replayed"}
+    for value, folder in folders.items():
+        folder.mkdir()
+        train(composed([*quick, *told, f"module.graph={value}"], folder))
+    assert len(recorders) == 2
+    held, found = (weights(folder)[0] for folder in folders.values())
+    torch.testing.assert_close(found, held, atol=1e-4, rtol=1e-3)
+
+
 def test_a_record_that_is_off_is_told_of_and_left(quick, tmp_path, monkeypatch, recorders):
     monkeypatch.setitem(graph.RECORDERS, "cpu", lambda: StepRecorder(broken=True))
     plain, broken = tmp_path / "plain", tmp_path / "broken"

@@ -15,7 +15,8 @@ import ingradient_pl as ip
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.finetuning.trained_cases import TrainedOn, check_unseen
 from ingradient_pl.inference.checkpoint import Model, write
-from ingradient_pl.lightning.callbacks.freeze import Freeze, find_frozen
+from ingradient_pl.lightning import module as lightning_module
+from ingradient_pl.lightning.callbacks.freeze import Freeze, FreezeShared, find_frozen, make_freeze
 from ingradient_pl.messages import UsageError
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan
@@ -242,6 +243,31 @@ def test_freezing_says_what_it_cannot(phantom_plan):
             Freeze(["encoder.*"], wrong)
 
 
-def test_several_processes_do_not_thaw():
-    with pytest.raises(UsageError, match="2 processes"):
-        Freeze(["encoder.*"], 1).setup(SimpleNamespace(world_size=2), None, "fit")
+def test_a_run_resumed_within_a_later_epoch_thaws(phantom_plan):
+    network = unet(read_plan(phantom_plan))
+    freeze, module = Freeze(["encoder.*"], 1), SimpleNamespace(network=network)
+    freeze.setup(SimpleNamespace(), module, "fit")
+    assert not network.encoder[0][0].conv.weight.requires_grad
+    freeze.on_train_start(SimpleNamespace(current_epoch=0), module)
+    assert not network.encoder[0][0].conv.weight.requires_grad
+    freeze.on_train_start(SimpleNamespace(current_epoch=1), module)  # no epoch begins there
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_gradients_that_are_dropped_freeze_as_none_do(train, monkeypatch):
+    told = ["module.freeze=[encoder.*]", "module.freeze_epochs=1", "epochs=2", "recipe=fast"]
+    alone, code, _, err = train("alone", *told)
+    assert code == 0, err
+    monkeypatch.setattr(
+        lightning_module, "make_freeze", lambda *given, several: make_freeze(*given, several=True)
+    )
+    shared, code, _, err = train("shared", *told)
+    assert code == 0, err
+    found = weights_of(shared)
+    assert all(torch.equal(value, found[name]) for name, value in weights_of(alone).items())
+
+
+def test_several_processes_exchange_gradients_of_weights_that_thaw():
+    assert make_freeze([], None, several=True) == []
+    kinds = [type(*make_freeze(["encoder.*"], epochs, several=True)) for epochs in (None, 1)]
+    assert kinds == [Freeze, FreezeShared]

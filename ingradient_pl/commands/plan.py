@@ -9,6 +9,8 @@ from ingradient_pl.commands.inputs import AnyPath, AnyStores, open_cases
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import describe_column_faults
+from ingradient_pl.finetuning.like import Key, chosen_keys, plan_like
+from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
@@ -39,6 +41,8 @@ def plan(  # noqa: PLR0913 - one argument an option
     anisotropic_quantile: float | None = None,
     threshold: float | None = None,
     nnunet_plans: AnyPath | None = None,
+    like: AnyPath | None = None,
+    take: Literal["source", "target"] | list[Key] = "source",
 ) -> Plan:
     """Decide spacing, patch and network from a store's fingerprint and write them down.
 
@@ -62,6 +66,10 @@ def plan(  # noqa: PLR0913 - one argument an option
             given.
         nnunet_plans: A file of nnU-Net's (nnUNetPlans.json) whose configuration is taken over, instead of a
             plan made here. Its axes are those of the files: prepare the store with --orientation stored.
+        like: What training will start from (init_from): a checkpoint of ours or a run, a model folder of
+            nnU-Net, or an encoder with its adaptation plan. Nothing is prepared again.
+        take: What is taken over from it: source is all, target its network (topology) alone, or a list of
+            spacing, patch, topology and normalisation. The rest is planned for this data set.
 
     Returns:
         The plan.
@@ -70,6 +78,10 @@ def plan(  # noqa: PLR0913 - one argument an option
         UsageError: If options contradict each other.
         ValueError: If the data set has no such configuration.
     """
+    if like is not None and (nnunet_plans is not None or network != "unet"):
+        raise UsageError(
+            "--like takes over a UNet's plan: it goes neither with --nnunet-plans nor --network."
+        )
     case_store = open_cases(store)
     _say_split_faults(case_store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
@@ -94,9 +106,27 @@ def plan(  # noqa: PLR0913 - one argument an option
             "a coarser one is only planned where a patch would see too little of a case."
         )
     result = plans[configuration]
+    if like is not None:
+        result = _plan_like(maker, result, Path(like), take, case_store)
     if other is not None:
         result = dataclasses.replace(result, notes={**result.notes, "network": network})
     return _save_plan(result, output, case_store, "" if other is None else f" {other.override}")
+
+
+def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key], store: AnyCases) -> Plan:
+    """Take over what a source decided, and say what; the batch is as large as memory then holds."""
+    chosen = chosen_keys(take)
+    found = plan_like(planned, read_weights(like), store.task.channels, chosen)
+    for remark in found.remarks:
+        say(f"Note: {remark}")
+    made = planner.with_batch_size(found.plan, Fingerprint.of_store(store))
+    patches = made.notes["patches_that_fit"]
+    if isinstance(patches, float) and patches < made.batch_size:
+        say(
+            f"Note: {planner.gigabytes:g} GB hold {patches:.2g} patches of this network, and a batch has "
+            f"{made.batch_size}: plan for more with --memory_gb, or take another patch or topology."
+        )
+    return made
 
 
 def _say_split_faults(store: AnyCases) -> None:

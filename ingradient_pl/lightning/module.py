@@ -17,7 +17,7 @@ from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.epoch_log import EpochLog
 from ingradient_pl.lightning.callbacks.finite import StopAtNaN
-from ingradient_pl.lightning.callbacks.freeze import Freeze
+from ingradient_pl.lightning.callbacks.freeze import make_freeze
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.callbacks.throughput import Throughput
@@ -32,7 +32,7 @@ from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
-from ingradient_pl.optimizers.parameters import Parameters
+from ingradient_pl.optimizers.parameters import Parameters, scale_rates
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.annotation import is_partly_annotated
@@ -58,6 +58,8 @@ class SegmentationModule(WholeCaseModule):
             with networks of other packages too, and refuses where it cannot; False never.
         freeze: Names of the network's parameters that do not train, with ``*`` and ``?``: ``encoder.*``.
         freeze_epochs: After how many epochs they train as well; None: never.
+        layer_decay: Factor in (0, 1] by which a stage of the network learns more slowly than the one after
+            it, from the heads back to the first convolution; 1: all alike.
     """
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
@@ -73,9 +75,11 @@ class SegmentationModule(WholeCaseModule):
         graph: Literal["auto"] | bool = "auto",
         freeze: Sequence[str] = (),
         freeze_epochs: int | None = None,
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
         self.freeze_patterns, self.freeze_epochs = tuple(freeze), freeze_epochs
+        self.layer_decay = layer_decay
         self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record
         self.graph = graph
         self._graph: StepGraph | None = None
@@ -103,9 +107,11 @@ class SegmentationModule(WholeCaseModule):
     @override
     def configure_callbacks(self) -> list[pl.Callback]:
         # whoever trains this gets checkpoints that predict on their own, and runs that know what they are
-        given = getattr(self._trainer, "callbacks", ())
+        trainer = self._trainer
+        given = getattr(trainer, "callbacks", ())
         dice = [] if any(isinstance(one, ValidationDice) for one in given) else [ValidationDice()]
-        freeze = [Freeze(self.freeze_patterns, self.freeze_epochs)] if self.freeze_patterns else []
+        several = trainer is not None and trainer.num_devices * trainer.num_nodes > 1
+        freeze = make_freeze(self.freeze_patterns, self.freeze_epochs, several=several)
         own = [SelfContained(), RunRecord(), ChangedSettings(), Throughput(), EpochLog(), StopAtNaN()]
         return [*dice, *own, *freeze]
 
@@ -193,7 +199,8 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(Parameters(self.network))
+        optimizer = self.optimizer(Parameters(self.network, self.layer_decay))
+        scale_rates(optimizer)
         scheduler = self.make_scheduler(optimizer)
         return {
             "optimizer": optimizer,
@@ -212,6 +219,11 @@ class SegmentationModule(WholeCaseModule):
     def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
         more = {"extra": batch.extra} if takes_extra(self.loss) else {}
         return self.loss(pyramid, *_inputs(batch)[1:], **more)
+
+    def record_again(self) -> None:
+        """Have the next step recorded anew, where steps are: other weights train than before."""
+        if self._graph is not None:
+            self._graph = make_graph(self.trainer, self.network, self.loss)
 
     def _freeze_unused(self, data: SegmentationData) -> None:
         """Ask no gradient of weights that get none where several processes train: they would wait for it."""

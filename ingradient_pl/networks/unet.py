@@ -141,6 +141,22 @@ class UNet(nn.Module):
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
         return self
 
+    def depths(self) -> dict[str, int]:
+        """Give how many stages lie between each parameter and the output, by name, along the longest way.
+
+        Heads and the finest stage of the decoder have 0, the coarsest stage as many as the decoder has
+        stages, and the first convolution the most.
+        """
+        decoded = len(self.decoder)
+        found = {}
+        for name, _ in self.named_parameters():
+            part, number = name.split(".")[:2]
+            if part in ("stem", "encoder"):
+                found[name] = 2 * decoded - (int(number) if part == "encoder" else 0)
+            else:
+                found[name] = 0 if part == "heads" else int(number)
+        return found
+
     def finest(self, image: Float[Tensor, "batch channel z y x"]) -> Float[Tensor, "batch output z y x"]:
         """Give the logits of the finest level alone, which is all that prediction needs.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ingradient_pl.kernels import matrices
 from ingradient_pl.optimizers.orthogonal import orthogonal, orthogonal_flat
-from ingradient_pl.optimizers.parameters import Parameters
+from ingradient_pl.optimizers.parameters import RATE, Parameters
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -77,7 +77,9 @@ class Muon(Optimizer):
             "adam_lr": adam_lr,
             "capturable": True,  # torch then loads the count of steps to where the parameter is
         }
-        super().__init__(muon_groups(params.network) if isinstance(params, Parameters) else params, defaults)
+        if isinstance(params, Parameters):
+            params = muon_groups(params.network, params.rates())
+        super().__init__(params, defaults)
 
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -214,19 +216,26 @@ class Muon(Optimizer):
             )
 
 
-def muon_groups(network: nn.Module) -> list[dict[str, Any]]:
+def muon_groups(network: nn.Module, rates: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """Groups for :class:`Muon` that tell transposed convolutions apart, whose matrices stand on end.
 
     From bare parameters they cannot be told, and step by a factor of sqrt(out / in) less.
 
     Args:
         network: All its parameters are given, each once.
+        rates: Share of the learning rates of each parameter, by name; those of one share are a group.
     """
     turned = {id(module.weight) for module in network.modules() if isinstance(module, TRANSPOSED)}
-    apart: dict[bool, list[Tensor]] = {False: [], True: []}
-    for param in network.parameters():
-        apart[id(param) in turned].append(param)
-    return [{"params": params, "transposed": key} for key, params in apart.items() if params]
+    shares = rates or {}
+    keys = [(share, key) for share in dict.fromkeys(shares.values()) or (None,) for key in (False, True)]
+    apart: dict[tuple[float | None, bool], list[Tensor]] = {key: [] for key in keys}
+    for name, param in network.named_parameters():
+        apart[shares.get(name), id(param) in turned].append(param)
+    return [
+        {"params": params, "transposed": key, **({} if share is None else {RATE: share})}
+        for (share, key), params in apart.items()
+        if params
+    ]
 
 
 def _is_kernel(param: Tensor) -> bool:

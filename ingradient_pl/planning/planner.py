@@ -135,6 +135,39 @@ class Planner:
             for name, plan in sorted(plans.items())
         }
 
+    def with_batch_size(self, plan: Plan, fingerprint: Fingerprint) -> Plan:
+        """Give a plan the batch size that its patch and network leave memory for.
+
+        Args:
+            plan: Whose patch, network or spacing was chosen otherwise than here.
+            fingerprint: Of the data set.
+        """
+        flat = plan.patch[0] == 1 and all(kernel[0] == 1 for kernel in plan.kernels)
+        shape = Topology(
+            plan.patch[flat:],
+            tuple(stride[flat:] for stride in plan.strides),
+            tuple(kernel[flat:] for kernel in plan.kernels),
+        )
+        task = fingerprint.task
+        architecture = Architecture(
+            shape,
+            plan.widths,
+            plan.blocks,
+            plan.decoder_blocks,
+            plan.residual,
+            plan.channels,
+            plan.outputs,
+            len(task.labels),
+        )
+        patches = self.judge.patches(architecture, self.gigabytes)
+        sizes = [plan.grid(grid.transposed(plan.transpose)).shape for grid in fingerprint.grids]
+        total = float(np.prod(np.median(sizes, axis=0))) * len(sizes)
+        most = round(total * self.preset.data_share / math.prod(plan.patch))
+        notes = {"patches_that_fit": patches, "patches_for_share_of_data": most}
+        return dataclasses.replace(
+            plan, batch_size=max(min(round(patches), most), SMALLEST_BATCH), notes={**plan.notes, **notes}
+        )
+
     def _in_space(self, dataset: ResampledDataset, fingerprint: Fingerprint) -> dict[str, Plan]:
         """Plan the configurations that convolve along three axes."""
         full = self._fit(dataset, fingerprint)

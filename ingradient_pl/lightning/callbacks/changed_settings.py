@@ -62,6 +62,12 @@ class ChangedSettings(pl.Callback):
                     f"The run was trained with {old['class']}, its config now names {new['class']}: "
                     "a resumed run keeps its optimiser. Start a new run for another one."
                 )
+            if len(old["groups"]) != len(new["groups"]):
+                raise ValueError(
+                    f"The run was trained with {len(old['groups'])} groups of weights of one rate each, its "
+                    f"config now makes {len(new['groups'])}: what the optimiser remembers does not fit. "
+                    "Keep module.layer_decay and the network, or start a new run: init_from=RUN"
+                )
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

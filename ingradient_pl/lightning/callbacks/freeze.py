@@ -6,6 +6,7 @@ from typing import cast
 
 import pytorch_lightning as pl
 from torch import nn
+from torch.optim import Optimizer
 from typing_extensions import override
 
 from ingradient_pl.lightning.run_log import tell
@@ -36,17 +37,9 @@ class Freeze(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        if self.epochs is not None and trainer.world_size > 1:
-            raise UsageError(
-                f"module.freeze_epochs={self.epochs} thaws weights while training, and the "
-                f"{trainer.world_size} processes of this run have agreed by then on those they exchange. "
-                "Train on one device, or "
-                "freeze for the whole run: module.freeze_epochs=null."
-            )
         network = cast(nn.Module, pl_module.network)
         self.frozen = find_frozen(network, self.patterns)
-        for name in self.frozen:
-            network.get_parameter(name).requires_grad = False
+        self._set(network, trains=False)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,16 +47,60 @@ class Freeze(pl.Callback):
         tell(
             f"{len(self.frozen)} tensors of the network are frozen for {until} ({', '.join(self.patterns)})."
         )
+        self._thaw(trainer, pl_module)  # an epoch that a run goes on within is not announced
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._thaw(trainer, pl_module)
+
+    def _thaw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let all weights train once their epochs are over."""
         if self.epochs is None or trainer.current_epoch < self.epochs or not self.frozen:
             return
-        network = cast(nn.Module, pl_module.network)
-        for name in self.frozen:
-            network.get_parameter(name).requires_grad = True
+        self._set(cast(nn.Module, pl_module.network), trains=True)
         tell(f"From epoch {trainer.current_epoch} on all weights train.")
         self.frozen = []
+        record_again = getattr(pl_module, "record_again", None)
+        if record_again is not None:
+            record_again()
+
+    def _set(self, network: nn.Module, *, trains: bool) -> None:
+        for name in self.frozen:
+            network.get_parameter(name).requires_grad = trains
+
+
+class FreezeShared(Freeze):
+    """The same where several processes train and weights thaw: gradients are exchanged, and dropped unused.
+
+    Processes agree before the first step on the weights whose gradients they exchange, so frozen ones get
+    theirs as well; no clipping and no optimiser sees them.
+    """
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        network = cast(nn.Module, pl_module.network)
+        for name in self.frozen:
+            network.get_parameter(name).grad = None
+
+    @override
+    def _set(self, network: nn.Module, *, trains: bool) -> None:
+        """Leave them as they are: their gradients are dropped instead."""
+
+
+def make_freeze(patterns: Sequence[str], epochs: int | None, *, several: bool) -> list[Freeze]:
+    """Give the callback that freezes what patterns describe; none where there are none.
+
+    Args:
+        patterns: Names of parameters of the network, with ``*`` and ``?``.
+        epochs: After how many they train as well; None: never.
+        several: Whether several processes train.
+    """
+    if not patterns:
+        return []
+    kind = FreezeShared if several and epochs is not None else Freeze
+    return [kind(patterns, epochs)]
 
 
 def find_frozen(network: nn.Module, patterns: Sequence[str]) -> list[str]:
