@@ -16,6 +16,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.store_union import open_stores
@@ -325,3 +326,66 @@ def test_commands_take_several_stores(two_stores, monkeypatch, capsys, tmp_path)
     code, out, err = outcome(monkeypatch, capsys, "train", f"store=[{two_stores[0]},gone]", "plan=plan.yaml")
     assert code != 0
     assert "gone" in err
+
+
+# scores of a source that numbers labels otherwise
+
+
+def test_references_are_read_by_the_names_of_labels(two_stores, union, tmp_path):
+    """Predictions of the united task against each data set, whose labels are both 1."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text(json.dumps(union.task.described))
+    for name, seed in {"a_visit1": 0, "b": 1, "c": 2, "a_visit2": 3, "d": 4, "e": 5, "b2": 6}.items():
+        write_volume(tmp_path / "out" / f"{name}.nii.gz", anatomy(seed)[1])
+    for store, label, other in zip(two_stores, (1, 2), (2, 1), strict=True):
+        some = tmp_path / store.name
+        some.mkdir()
+        (some / "dataset.json").write_text(json.dumps(union.task.described))
+        for name in CaseStore(store).cases:
+            (some / f"{name}.nii.gz").write_bytes((tmp_path / "out" / f"{name}.nii.gz").read_bytes())
+        for labels in (store, store.parent / f"{store.name} data"):
+            for case in ip.evaluate(some, labels).cases:
+                assert case.scores[label]["Dice"] == 1
+                assert math.isnan(case.scores[other]["Dice"])
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "table", "known"),
+    [
+        (None, {"a": 1}, None, None),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 2}, None, None),
+        ({"x": 1}, {"a": 1}, None, None),  # no name in common: integers as they are
+        ({"a": 1}, {"a": 1, "b": 2}, None, ("a",)),
+        ({"b": 1}, {"a": 1, "b": 2}, [0, 2], ("b",)),
+        ({"b": 1, "c": 2, "a": 5}, {"a": 1, "b": 2}, [0, 2, 0, 3, 4, 1], None),
+        ({"core": 1}, {"whole": (1, 2), "core": 2}, [0, 2], ("core",)),
+        ({"whole": (1, 2), "core": 1}, {"whole": (1, 2), "core": 2}, [0, 2, 1], None),
+    ],
+)
+def test_a_translation_goes_by_names(source, task, table, known):
+    order = {"regions_class_order": (1, 2)}
+    made = LabelTranslation.between(
+        None if source is None else task_of(source, **order), task_of(task, **order)
+    )
+    assert (None if made.table is None else made.table.tolist()) == table
+    assert made.known == known
+    assert made.annotated(None) == known
+
+
+def test_a_translation_without_a_counterpart_is_refused():
+    with pytest.raises(ValueError, match="their integer 1 lies in a, b"):
+        LabelTranslation.between(task_of({"a": (1, 2), "b": (1, 3)}), task_of({"a": (1, 2), "b": 3}))
+
+
+@pytest.mark.slow
+def test_a_model_of_several_stores_scores_each(union_run, two_stores, union):
+    validated = union_run.load().model.validation
+    for store in two_stores:
+        own = {name.split("@")[0] for name in validated if name.endswith(f"@{store.name}")}
+        if own:
+            done = ip.predict(union_run.checkpoint, store, only="validation")
+            assert {case.name for case in done.evaluation.cases} == own
+            known = 1 if store.name == "organs" else 2
+            for case in done.evaluation.cases:
+                assert math.isnan(case.scores[3 - known]["Dice"])
+                assert not math.isnan(case.scores[known]["Dice"])

@@ -10,6 +10,7 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import dicom_seg
@@ -29,6 +30,8 @@ from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.label_maps import labels_task
+from ingradient_pl.store.store_union import names_in_folder
 from ingradient_pl.store.stored_cases import is_store, stored_cases
 
 VALIDATION = "validation"
@@ -133,9 +136,9 @@ def predict(  # noqa: PLR0913 - one argument an option
     model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
     found = (stored_cases if is_store(source) else images_only)(source, model.task)
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
-    cases = _shard(_select_cases(found.cases, only, model.validation), part, parts)
+    cases = _shard(_select_cases(found.cases, only, model.validation, source), part, parts)
     if output is None:
-        result = _score(predictor, _require_labels(cases), after)
+        result = _score(predictor, _require_labels(cases), after, source)
     else:
         options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
         files = checkpoint_files(checkpoint)
@@ -154,9 +157,11 @@ def predict(  # noqa: PLR0913 - one argument an option
     return result
 
 
-def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None) -> Predictions:
+def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None, source: Path) -> Predictions:
     """Segment cases and say how they agree with their labels."""
-    scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty(), say=say)
+    described = is_store(source) or (source / DESCRIPTION).is_file()
+    told = labels_task(source) if described else None
+    scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty(), say=say, told=told)
     say(table(scored.evaluation))
     for remark in scored.evaluation.remarks:
         say(f"Note: {remark}")
@@ -221,7 +226,7 @@ def _check_dicom(pictures: AnyPath | None, *, dicom: bool) -> None:
 
 
 def _select_cases(
-    cases: list[CaseFiles], only: str | list[str] | None, validation: Sequence[str]
+    cases: list[CaseFiles], only: str | list[str] | None, validation: Sequence[str], source: Path
 ) -> list[CaseFiles]:
     """Leave the cases that were asked for."""
     if only is None:
@@ -232,8 +237,11 @@ def _select_cases(
             "say; of several folds each trained on the others'). Name the cases: --only [a,b]"
         )
     given = only.split(",") if isinstance(only, str) else only
+    there = {case.name for case in cases}
     wanted = set(validation) if only == VALIDATION else set(given)
-    missing = wanted - {case.name for case in cases}
+    if only == VALIDATION and not wanted <= there:
+        wanted = set(names_in_folder(validation, source)) or wanted
+    missing = wanted - there
     if missing or not wanted:
         raise ValueError(
             f"The source lacks {len(missing)} of the {len(wanted)} cases that were asked for"

@@ -26,6 +26,7 @@ from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
+from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
 from ingradient_pl.task import Task
@@ -147,6 +148,7 @@ def score_cases(
     after: Change | None = None,
     progress: bool = False,
     say: Callable[[str], None] = print,
+    told: Task | None = None,
 ) -> ScoreReport:
     """Segment cases and hold each answer against the case's label; nothing is written.
 
@@ -156,17 +158,18 @@ def score_cases(
         after: What is done to each answer before it is scored, such as post-processing.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a score, a fault, a smaller batch), a line each.
+        told: What the integers of the cases' labels mean, where it may be another task than the model's.
     """
     started, task = time.monotonic(), predictor.model.task.in_files
-    labels = scored_labels(task)
+    labels, meaning = scored_labels(task), LabelTranslation.between(told, task)
 
     def score(case: CaseFiles, volume: Volume, label: Label, found: Maps) -> CaseScores:
-        truth = _truth(case, volume, predictor.model.plan.orientation)
+        truth = meaning.apply(_truth(case, volume, predictor.model.plan.orientation))
         if after is not None:
             label = after(label, volume.frame.spacing)
         agreement = count_agreement(label, truth, list(labels), task.ignore)
         named = {one: counts.as_metrics() for one, counts in agreement.items()}
-        scores = leave_unannotated(named, labels, case.annotated)
+        scores = leave_unannotated(named, labels, meaning.annotated(case.annotated))
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
         unnamed = unnamed_values(label, truth, task)

@@ -20,7 +20,8 @@ from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
-from ingradient_pl.store.store_union import check_division, open_stores, read_shares
+from ingradient_pl.store.store_parts import check_division, read_shares
+from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.augment import Augment
 from ingradient_pl.transforms.pack_batch import Packing

@@ -19,7 +19,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.store_union import divide_by_store
+from ingradient_pl.store.store_parts import divide_by_store
 
 TABLE = "init.csv"
 """The whole mapping, in the run's folder."""

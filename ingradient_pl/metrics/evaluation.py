@@ -15,6 +15,7 @@ from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, unnamed_values
+from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.metrics.patients import label_groups
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
@@ -105,7 +106,8 @@ def evaluate(
     """Hold every file of one folder against the file of the same name in another.
 
     Voxels that carry the task's ignore label in the reference count nowhere; a label that a case does not
-    name as annotated has no score (NaN) there. Both files are brought to one
+    name as annotated has no score (NaN) there. References whose source numbers labels in another way are read
+    by the labels' names. Both files are brought to one
     orientation first, so that it does not matter how either was stored.
 
     Args:
@@ -193,6 +195,7 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
     name, prediction, reference = files[0], files[1], files[2].path
     try:
         ours, theirs = formats.read_label(prediction), files[2].read()
+        meaning = LabelTranslation.between(files[2].task, rules.task)
     except FAULTS as error:
         text = str(error)
         return text if str(prediction) in text or str(reference) in text else f"{name}: {text}"
@@ -200,7 +203,7 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
     if apart:
         hint = "" if "shape" in apart else " Compare voxel by voxel all the same with same_space false."
         return f"{prediction}: {apart} {reference}.{hint}"
-    found, truth = ours.voxels[0], theirs.voxels[0]
+    found, truth = ours.voxels[0], meaning.apply(theirs.voxels[0])
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
     ignore = rules.task.ignore
@@ -215,7 +218,7 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
-    scores = leave_unannotated(scores, rules.labels, files[2].annotated)
+    scores = leave_unannotated(scores, rules.labels, meaning.annotated(files[2].annotated))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task))
 
 

@@ -13,6 +13,7 @@ from ingradient_pl.images import formats, pairs
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.known_formats import without_pictures
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.metadata import read_dataset, read_task
 from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases, stored_volume
 from ingradient_pl.task import Task
 
@@ -30,6 +31,7 @@ class LabelMap(NamedTuple):
         group: The patient, as the source of the case tells; empty where it tells none.
         spacing: What a table says of a picture's pixels, in mm (z, y, x).
         annotated: Names of the labels that somebody annotated; None where all were.
+        task: What its integers mean, where its source tells.
     """
 
     path: Path
@@ -37,19 +39,21 @@ class LabelMap(NamedTuple):
     group: str = ""
     spacing: Millimetres | None = None
     annotated: tuple[str, ...] | None = None
+    task: Task | None = None
 
     @classmethod
-    def of(cls, case: CaseFiles) -> "LabelMap | None":
+    def of(cls, case: CaseFiles, task: Task | None = None) -> "LabelMap | None":
         """Give the label of a case as any source names it; None where it has none.
 
         Args:
             case: As a source lists it.
+            task: What the integers of the source's labels mean, where it tells.
         """
         if case.label is None:
             return None
         paired = pairs.is_pair(case.label) and len(case.images) > 1
         properties = case.images[1] if paired else None
-        return cls(case.label, properties, case.group, case.spacing, case.annotated)
+        return cls(case.label, properties, case.group, case.spacing, case.annotated, task)
 
     def read(self, orientation: str = "LPS") -> Volume:
         """Read it: integers as its files have them, axes brought to an orientation.
@@ -80,12 +84,14 @@ def find_labels(path: Path) -> dict[str, LabelMap]:
     if not path.exists():
         raise LabelError(f"There is no folder {path}: check the path.")
     if is_store(path):
-        cases = stored_cases(path, CaseStore(path).task).cases
+        task = CaseStore(path).task.in_files
+        cases = stored_cases(path, task).cases
     elif path.is_file() or holds_pairs(path) or _is_dataset(path):
-        cases = read_source(path).cases
+        source = read_source(path)
+        cases, task = source.cases, source.task
     else:
         return {name: LabelMap(file) for name, file in label_files(path).items()}
-    found = {case.name: label for case in cases if (label := LabelMap.of(case)) is not None}
+    found = {case.name: label for case in cases if (label := LabelMap.of(case, task)) is not None}
     if not found:
         raise LabelError(f"{path} holds {len(cases)} cases, none with a label.")
     return found
@@ -123,7 +129,7 @@ def labels_task(path: Path) -> Task | None:
     """
     path = Path(path)
     if is_store(path):
-        return CaseStore(path).task.in_files
+        return read_task(read_dataset(path)["task"], path).in_files
     if path.is_file() or (path.is_dir() and (holds_pairs(path) or _is_dataset(path))):
         return read_source(path).task
     return None

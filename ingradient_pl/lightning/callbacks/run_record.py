@@ -15,7 +15,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec
-from ingradient_pl.store.store_union import StorePart, divide_by_store
+from ingradient_pl.store.store_parts import StorePart, divide_by_store
 
 HISTORY = "before"
 """What was recorded of the run until it was resumed."""

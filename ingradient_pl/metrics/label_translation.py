@@ -1,0 +1,87 @@
+"""References whose source numbers labels in another way than the predictions: read by the labels' names."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Integer
+
+from ingradient_pl.task import BACKGROUND, Task
+
+
+class LabelTranslation(NamedTuple):
+    """From the integers of one source's label files to those of a task.
+
+    Args:
+        table: The task's integer for each of the source's; None where they are the same.
+        known: Names of the task's labels that the source has; None where it has all.
+    """
+
+    table: Integer[np.ndarray, " value"] | None = None
+    known: tuple[str, ...] | None = None
+
+    @classmethod
+    def between(cls, source: Task | None, task: Task) -> "LabelTranslation":
+        """Find it by the names of labels and regions.
+
+        Where the source tells nothing, or shares no name with the task, its integers are taken as they are.
+
+        Args:
+            source: What the source's files hold; None where nothing tells.
+            task: What the predictions hold.
+
+        Raises:
+            ValueError: If no integer of the task lies in just the labels that one of the source's lies in.
+        """
+        if source is None or source.in_files == task.in_files:
+            return cls()
+        source, task = source.in_files, task.in_files
+        shared = [name for name in task.foreground if name in source.foreground]
+        if not shared:
+            return cls()
+        table = np.arange(max(source.values) + 1)
+        for value in source.foreground_values:
+            table[value] = _counterpart(value, source, task, shared)
+        if source.ignore is not None and task.ignore is not None:
+            table[source.ignore] = task.ignore
+        same = all(int(table[value]) == value for value in source.values)
+        known = None if len(shared) == len(task.foreground) else tuple(shared)
+        return cls(None if same else table.astype(np.min_scalar_type(int(table.max()))), known)
+
+    def apply(self, label: Integer[np.ndarray, "*voxels"]) -> Integer[np.ndarray, "*voxels"]:
+        """Give a label map the task's integers; those that nobody named stay.
+
+        Args:
+            label: As its file has it.
+        """
+        if self.table is None:
+            return label
+        named = label < len(self.table)
+        found = self.table[np.where(named, label, 0)]
+        return found if named.all() else np.where(named, found, label)
+
+    def annotated(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Leave of the labels that a case annotates those that its source has at all.
+
+        Args:
+            names: What the case annotates; None where that is everything.
+        """
+        if self.known is None or names is None:
+            return names if self.known is None else self.known
+        return tuple(name for name in names if name in self.known)
+
+
+def _counterpart(value: int, source: Task, task: Task, shared: list[str]) -> int:
+    """Find the task's integer that lies in the same labels as one of the source's, itself if it does."""
+    names = {name for name in shared if value in source.foreground[name]}
+    fitting = [
+        one
+        for one in (BACKGROUND, *task.foreground_values)
+        if {name for name in shared if one in task.foreground[name]} == names
+    ]
+    if not fitting:
+        raise ValueError(
+            f"the references number labels in another way than the predictions: their integer {value} lies "
+            f"in {', '.join(sorted(names))}, and none of the predictions in just these. Score with "
+            "a reference of the same labels."
+        )
+    return value if value in fitting else fitting[0]
