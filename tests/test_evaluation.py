@@ -4,12 +4,15 @@ import csv
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK
 
+import ingradient_pl as ip
+from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.agreement import Counts, count_agreement
 from ingradient_pl.metrics.evaluation import EvaluationError, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
@@ -279,3 +282,48 @@ def test_what_is_flat_is_measured_as_in_its_whole_image(tmp_path, axis, slices):
     scores = found.cases[0].scores[1]
     assert {name: scores[name] for name in whole} == pytest.approx(whole)
     assert (whole["ASSD"] > 1) == (slices == 1)
+
+
+def described(folder, **labels):
+    plain = {"channel_names": {"0": "MR"}, "labels": {"background": 0, **labels}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(plain))
+
+
+@pytest.mark.parametrize("beside", ["labels", "above"])
+def test_one_name_of_two_integers_is_refused(folders, tmp_path, beside):
+    predictions, labels = folders
+    described(predictions, organ=1, lesion=2)
+    described(labels if beside == "labels" else tmp_path, organ=2, lesion=1)
+    with pytest.raises(UsageError, match=r"'organ' is 1, .*dataset\.json says 2.*--dataset FILE"):
+        ip.evaluate(predictions, labels)
+    assert len(ip.evaluate(predictions, labels, dataset=predictions / "dataset.json").cases) == 3
+    described(labels if beside == "labels" else tmp_path, organ=1, other=2)
+    assert len(ip.evaluate(predictions, labels).cases) == 3
+
+
+def test_a_store_says_what_its_integers_are(raw_phantoms, phantom_store, tmp_path):
+    shutil.copytree(raw_phantoms / "labelsTr", tmp_path / "out")
+    described(tmp_path / "out", organ=2, lesion=1)
+    with pytest.raises(UsageError, match="'organ' is 2"):
+        ip.evaluate(tmp_path / "out", phantom_store)
+
+
+def test_what_makes_scores_mean_less_is_in_the_report(folders, tmp_path):
+    predictions, labels = folders
+    rounded = random_labels(11).astype(np.float32) - 0.0001
+    write(labels / "case_1.nii.gz", rounded)
+    write(labels / "case_8.nii.gz", random_labels(8))
+    write(predictions / "case_2.nii.gz", random_labels(2, values=5))
+    described(labels, organ=1, lesion=2)
+    ip.evaluate(predictions, labels, output=tmp_path / "report.json")
+    remarks = json.loads((tmp_path / "report.json").read_text())["remarks"]
+    for words in (
+        "case_1.nii.gz: 336 labels are integers but for rounding",
+        "hold the integer 3",
+        "integer 4",
+    ):
+        assert sum(words in remark for remark in remarks) == 1, words
+    assert remarks[-1] == "1 labels without a prediction: case_8"
+    write(labels / "case_1.nii.gz", random_labels(11))
+    clean = summary(evaluate(predictions, predictions, Task(("MR",), {f"l{n}": n for n in range(1, 5)})))
+    assert "remarks" not in clean

@@ -66,6 +66,21 @@ def test_a_longer_run_has_the_rates_of_one_that_was_so_long_from_the_start(name,
     assert rest[0] > 0
 
 
+def test_an_older_checkpoint_without_a_split_says_what_is_assumed(quick, tmp_path):
+    run(quick, tmp_path / "first", "epochs=1", "callbacks=none", "logger=none")
+    (file,) = tmp_path.glob("first/**/*.ckpt")
+    content = torch.load(file, weights_only=True)
+    split = content.pop("SegmentationData")["split"]
+    torch.save(content, tmp_path / "older.ckpt")
+    more = ["callbacks=none", "logger=none", f"resume={tmp_path}/older.ckpt", "data.split.seed=7"]
+    with pytest.warns(UserWarning, match="does not hold its split .*2 validation cases: they stay"):
+        run(quick, tmp_path / "second", *more)
+    (file,) = tmp_path.glob("second/**/*.ckpt")
+    kept = torch.load(file, weights_only=True)["SegmentationData"]["split"]
+    assert kept["validation"] == split["validation"]
+    assert kept["train"] == split["train"]
+
+
 def test_a_run_that_is_resumed_as_it_was_is_not_touched(quick, tmp_path, capsys):
     run(quick, tmp_path / "first", "epochs=1", "module.scheduler.power=0.9")
     capsys.readouterr()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.resumed_split import resume_split
+from ingradient_pl.datasets.resumed_split import assume_split, resume_split
 from ingradient_pl.datasets.splits import Fold, Split
 
 
@@ -58,3 +58,22 @@ def test_a_case_that_lost_its_label_is_gone():
     now = cases({"a": "a", "b": "b", "c": "c"})
     now["c"].labelled = False
     assert resume_split(Split(("a", "c"), ("b",)), Split(("a",), ("b",)), now).gone == ("c",)
+
+
+@pytest.mark.parametrize(
+    ("validated", "train", "validation", "words"),
+    [
+        (("a", "b"), ("c", "d", "e"), ("a", "b"), "does not hold its split"),
+        (("a", "gone"), ("b", "c", "d", "e"), ("a",), "its 1 validation cases"),
+        ((), ("a", "b", "c", "d"), ("e",), "does not say which cases"),
+        (("gone",), ("a", "b", "c", "d"), ("e",), "does not say which cases"),
+        (("a", "b", "c", "d", "e"), ("a", "b", "c", "d"), ("e",), "does not say which cases"),
+    ],
+)
+def test_a_checkpoint_without_a_split_is_told_and_its_validation_cases_stay(
+    validated, train, validation, words
+):
+    there = cases({name: name for name in "abcde"})
+    split, told = assume_split(validated, Split(("a", "b", "c", "d"), ("e",)), there)
+    assert split == Split(train, validation)
+    assert words in told

@@ -11,7 +11,7 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_files import check_report
-from ingradient_pl.messages import say
+from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
@@ -21,6 +21,7 @@ from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import labels_task, store_annotated
+from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")
@@ -28,6 +29,8 @@ COUNTS = ("IoU", "FP", "TP", "FN", "TN", "n_pred", "n_ref", "lesions_ref", "lesi
 """Scores without a table; all of them are in the files."""
 
 DESCRIPTION = "dataset.json"
+NOTES = 20
+"""Remarks that are said; the report holds all."""
 
 
 def evaluate(  # noqa: PLR0913 - one argument an option
@@ -88,6 +91,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         FileNotFoundError: If a folder or the description is not there.
         EvaluationError: If files are missing or do not fit each other.
         GroupError: If group_pattern is not a regular expression with a group.
+        UsageError: If predictions and labels give one name to two integers.
         OutputError: If the report would replace a file that is read, or one of a data set.
         ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
@@ -96,6 +100,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
     group_cases([], group_pattern or PATTERN)  # refused before anything is read
     task = task_beside(Path(predictions), Path(labels), dataset)
+    if dataset is None:
+        _check_one_meaning(Path(predictions), Path(labels))
     chosen: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
         chosen.append(LesionDetection(overlap))
@@ -145,8 +151,10 @@ def _say_scores(evaluation: Evaluation, seed: int) -> None:
         text = table(evaluation, name, cases=name == HEADLINE, rng=np.random.default_rng(seed))
         say(f"{text}\n")
     say(describe_patients(evaluation.patients))
-    for remark in evaluation.remarks:
+    for remark in evaluation.remarks[:NOTES]:
         say(f"Note: {remark}")
+    if len(evaluation.remarks) > NOTES:
+        say(f"... and {len(evaluation.remarks) - NOTES} more notes; --output FILE keeps them all.")
 
 
 def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore | Task | None) -> Task:
@@ -179,6 +187,27 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
             f"mean with --dataset FILE."
         )
     return read_task(found)
+
+
+def _check_one_meaning(predictions: Path, labels: Path) -> None:
+    """Refuse predictions and labels whose descriptions give one name to two integers.
+
+    Raises:
+        UsageError: If they do.
+    """
+    ours, beside = predictions / DESCRIPTION, (labels / DESCRIPTION, labels.parent / DESCRIPTION)
+    theirs = next((file for file in beside if file.is_file() and file != ours), None)
+    if not ours.is_file() or theirs is None:
+        return
+    there = CaseStore(labels).task if is_store(labels) else read_task(theirs)
+    mine, others = read_task(ours).in_files.labels, there.in_files.labels
+    other = [name for name in mine if name in others and mine[name] != others[name]]
+    if other:
+        raise UsageError(
+            f"{ours} says that '{other[0]}' is {mine[other[0]]}, {theirs} says "
+            f"{others[other[0]]}: the scores would be of other structures. Name the description that is "
+            "right for both with --dataset FILE, or correct one."
+        )
 
 
 def _task_of_folder(folder: Path) -> Task:

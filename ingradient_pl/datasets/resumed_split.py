@@ -77,5 +77,31 @@ def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) ->
     return Resumed(split, tuple(joined), tuple(sorted(known - there)))
 
 
+def assume_split(validated: Sequence[str], fresh: Split, cases: Mapping[str, Divisible]) -> tuple[Split, str]:
+    """Give the split of a run whose checkpoint does not hold it (older ones), and say what is assumed.
+
+    Args:
+        validated: Names of its validation cases, where the checkpoint tells them.
+        fresh: How the data set would be divided now.
+        cases: All cases there are, by name.
+
+    Returns:
+        The split: cases that validated stay, all others train; that of now where none is told.
+    """
+    held = tuple(sorted(name for name in validated if name in cases and cases[name].labelled))
+    everybody = {*fresh.train, *fresh.validation}
+    train = tuple(sorted((everybody | set(held)) - set(held)))
+    if not held or not train:
+        return fresh, (
+            "The checkpoint does not say which cases the run was trained on (it is an older one): those that "
+            f"data.split gives now are assumed ({len(fresh.train)} train, {len(fresh.validation)} validate). "
+            "If cases have joined or left since, some that validate now were trained on: start a new run."
+        )
+    return Split(train, held), (
+        f"The checkpoint does not hold its split (it is an older one), but its {len(held)} validation cases: "
+        f"they stay, and all {len(train)} others are assumed to train."
+    )
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -14,7 +14,7 @@ from ingradient_pl.lightning.data_agreement import check_agreement, number_class
 from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
 from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.run_log import tell
-from ingradient_pl.lightning.whole_cases import WholeCase, WholeCaseData
+from ingradient_pl.lightning.whole_cases import SPLIT, WholeCase, WholeCaseData
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
@@ -34,8 +34,6 @@ from ingradient_pl.transforms.resident_cases import ResidentCases
 CHECKED = 2
 """Patches whose preparation on an accelerator is compared with the host's when a run starts."""
 FIRST_FOLD, NNUNET_PREVIOUS = Fold(), PreviousStageAugment()
-SPLIT = "split"
-"""Where the data module's state in a checkpoint says who trained and who validated."""
 
 
 class SegmentationData(WholeCaseData):

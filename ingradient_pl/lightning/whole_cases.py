@@ -9,11 +9,14 @@ import numpy as np
 import pytorch_lightning as pl
 from jaxtyping import UInt
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import Self, override
 
+from ingradient_pl.datasets.resumed_split import assume_split
 from ingradient_pl.datasets.splits import Split, is_test
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference import checkpoint as checkpoints
@@ -27,6 +30,9 @@ from ingradient_pl.spec import TRUSTED, to_spec
 from ingradient_pl.store.metadata import CASES
 from ingradient_pl.store.store_union import AnyCases, locate_case
 from ingradient_pl.store.stored_cases import stored_volume
+
+SPLIT = "split"
+"""Where the data module's state in a checkpoint says who trained and who validated."""
 
 SHARDING = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
 """Strategies that give each process a part of each weight."""
@@ -147,8 +153,14 @@ class WholeCaseModule(pl.LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         trained_by = checkpoint.get(OURS, {}).get("plan")
-        if trained_by is not None and not self.trainer.training:
-            self._check_plan(trained_by)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            if trained_by is not None:
+                self._check_plan(trained_by)
+        elif isinstance(data, WholeCaseData) and SPLIT not in checkpoint.get(type(data).__qualname__, {}):
+            validated = checkpoint.get(OURS, {}).get("validation", ())
+            data.split, told = assume_split(validated, data.split, data.store.cases)
+            rank_zero_warn(told)
 
     def _check_plan(self, trained_by: Mapping[str, Any]) -> None:
         """Refuse to score or predict cases that are prepared in another way than those trained on."""

@@ -51,6 +51,7 @@ class CaseScores(NamedTuple):
         reference: The file it was held against.
         scores: For each label, numbers by name.
         unnamed: Integers of the prediction, and of the reference, that the task does not name.
+        remarks: What a user should know of its files, a sentence each.
     """
 
     name: str
@@ -58,6 +59,7 @@ class CaseScores(NamedTuple):
     reference: Path
     scores: dict[Label, dict[str, float]]
     unnamed: Unnamed = ((), ())
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -88,8 +90,9 @@ class Evaluation(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """What makes the scores mean less than they seem: integers that nobody named."""
-        return describe_unnamed([(case.name, case.unnamed) for case in self.cases])
+        """What makes the scores mean less than they seem: unnamed integers, labels that were rounded."""
+        unnamed = describe_unnamed([(case.name, case.unnamed) for case in self.cases])
+        return [*unnamed, *(remark for case in self.cases for remark in case.remarks)]
 
 
 def evaluate(
@@ -219,7 +222,8 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
     scores = leave_unannotated(scores, rules.labels, meaning.annotated(files[2].annotated))
-    return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task))
+    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks)))
+    return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
 
 
 def _list_faults(what: str, faults: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ HEADLINE = "Dice"
 def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> dict[str, Any]:
     """Give the evaluation with nnU-Net's keys; a region is named by its integers, as ``(1, 2)``.
 
-    Means leave out cases where a score does not exist (NaN); the mean over labels does not.
+    Means leave out cases where a score does not exist (NaN); the mean over labels does not. A list
+    ``remarks`` stands beside nnU-Net's keys where something makes the scores mean less than they seem.
 
     Args:
         evaluation: What was found.
@@ -44,6 +45,8 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
         for case in evaluation.cases
     ]
     whole = {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
+    remarks = [*evaluation.remarks, *_describe_skipped(evaluation)]
+    whole |= {"remarks": remarks} if remarks else {}
     return whole if rng is None else {**whole, "spread": _measure_spread(evaluation, names, rng)}
 
 
@@ -101,7 +104,7 @@ def table(
         ]
         text += f"\n\n{columns([heads, *rows])}"
     if cases and evaluation.skipped:
-        text += f"\n\n{len(evaluation.skipped)} labels without a prediction: {_few(evaluation.skipped)}"
+        text += f"\n\n{_describe_skipped(evaluation)[0]}"
     return text
 
 
@@ -158,6 +161,11 @@ def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None
     means = [mean_of(scores(evaluation, label, name)) for label in evaluation.labels]
     whole = [*_cells([float(np.mean(means))]), *[""] * 4, *_cells(bounds.get(None, ()))]
     return [*rows, ["mean of labels", str(len(evaluation.cases)), *whole]]
+
+
+def _describe_skipped(evaluation: Evaluation) -> list[str]:
+    count = len(evaluation.skipped)
+    return [f"{count} labels without a prediction: {_few(evaluation.skipped)}"] if count else []
 
 
 def _draw_patients(evaluation: Evaluation, rng: np.random.Generator) -> Bootstrap:

@@ -13,6 +13,7 @@ from typing_extensions import override
 from ingradient_pl.inference.checkpoint_file import OURS
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
+from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store.store_parts import StorePart, divide_by_store
@@ -31,6 +32,7 @@ class RunRecord(pl.Callback):
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
         self.init: dict[str, Any] | None = None
+        self.store: dict[str, Any] = {}
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,6 +42,11 @@ class RunRecord(pl.Callback):
         known = {"state": RUNNING, "began": _now(), **describe_run(trainer, pl_module)}
         if self.init is not None:
             known.setdefault("init", self.init)
+        if self.store and self.store["sha256"] != known.get("store", self.store)["sha256"]:
+            tell(
+                f"The store {known['store']['path']} is not as it was when the run was saved "
+                f"({self.store['path']}): cases, labels or their files have changed. It is trained on."
+            )
         if history:
             known[HISTORY] = [_shorten(entry) for entry in history]
         self.record = json.loads(json.dumps(known))  # plain values: checkpoints hold no others
@@ -56,7 +63,8 @@ class RunRecord(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self.init = checkpoint.get(OURS, {}).get("run", {}).get("init")  # a resumed run began there too
+        known = checkpoint.get(OURS, {}).get("run", {})
+        self.init, self.store = known.get("init"), known.get("store", {})  # a resumed run began there too
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
