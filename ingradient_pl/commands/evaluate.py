@@ -101,7 +101,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     group_cases([], group_pattern or PATTERN)  # refused before anything is read
     task = task_beside(Path(predictions), Path(labels), dataset)
     if dataset is None:
-        _check_one_meaning(Path(predictions), Path(labels))
+        check_one_meaning(Path(predictions), Path(labels))
     chosen: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
     if lesions:
         chosen.append(LesionDetection(overlap))
@@ -189,8 +189,12 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
     return read_task(found)
 
 
-def _check_one_meaning(predictions: Path, labels: Path) -> None:
+def check_one_meaning(predictions: Path, labels: Path) -> None:
     """Refuse predictions and labels whose descriptions give one name to two integers.
+
+    Args:
+        predictions: Folder of segmentations.
+        labels: Folder of label files, data set, pairs, table or store.
 
     Raises:
         UsageError: If they do.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ingradient_pl.commands.evaluate import DESCRIPTION, task_beside
+from ingradient_pl.commands.evaluate import DESCRIPTION, check_one_meaning, task_beside
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference import postprocess_folder
 from ingradient_pl.inference.answer_files import check_report, check_targets
@@ -66,7 +66,10 @@ def postprocess(
 
 
 def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | None) -> Steps:
-    learned = postprocess_folder.learn(predictions, labels, task_beside(predictions, labels, dataset))
+    task = task_beside(predictions, labels, dataset)
+    if dataset is None:
+        check_one_meaning(predictions, labels)
+    learned = postprocess_folder.learn(predictions, labels, task)
     say("\n".join(map(str, learned.trials)))
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])
     say(f"Written to {output}. Use it: ingradient predict ... --postprocess {output}")
