@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -299,13 +298,6 @@ def test_one_name_of_two_integers_is_refused(folders, tmp_path, beside):
     assert len(ip.evaluate(predictions, labels, dataset=predictions / "dataset.json").cases) == 3
     described(labels if beside == "labels" else tmp_path, organ=1, other=2)
     assert len(ip.evaluate(predictions, labels).cases) == 3
-
-
-def test_a_store_says_what_its_integers_are(raw_phantoms, phantom_store, tmp_path):
-    shutil.copytree(raw_phantoms / "labelsTr", tmp_path / "out")
-    described(tmp_path / "out", organ=2, lesion=1)
-    with pytest.raises(UsageError, match="'organ' is 2"):
-        ip.evaluate(tmp_path / "out", phantom_store)
 
 
 def test_what_makes_scores_mean_less_is_in_the_report(folders, tmp_path):

@@ -9,6 +9,7 @@ from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN, group_cases
+from ingradient_pl.datasets.layouts import holds_pairs
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
@@ -201,10 +202,12 @@ def check_one_meaning(predictions: Path, labels: Path) -> None:
     """
     ours, beside = predictions / DESCRIPTION, (labels / DESCRIPTION, labels.parent / DESCRIPTION)
     theirs = next((file for file in beside if file.is_file() and file != ours), None)
-    if not ours.is_file() or theirs is None:
+    by_name = is_store(labels) or labels.is_file() or (labels / "labelsTr").is_dir() or holds_pairs(labels)
+    if (
+        not ours.is_file() or theirs is None or by_name
+    ):  # what tells its own task is read by the labels' names
         return
-    there = CaseStore(labels).task if is_store(labels) else read_task(theirs)
-    mine, others = read_task(ours).in_files.labels, there.in_files.labels
+    mine, others = read_task(ours).labels, read_task(theirs).labels
     other = [name for name in mine if name in others and mine[name] != others[name]]
     if other:
         raise UsageError(
