@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ingradient_pl.lazy import attach
 
 if TYPE_CHECKING:
+    from ingradient_pl.cli.cascade_training import cascade as cascade
     from ingradient_pl.cli.python_run import train as train
     from ingradient_pl.commands.compare import compare as compare
     from ingradient_pl.commands.doctor import doctor as doctor
@@ -98,6 +99,7 @@ __all__, __getattr__, __dir__ = attach(
         "Task": "task",
         "TrainingDraws": "draws.training",
         "UNet": "networks.unet",
+        "cascade": "cli.cascade_training",
         "compare": "commands.compare",
         "doctor": "commands.doctor",
         "draws": "draws.planned",

@@ -132,7 +132,7 @@ def test_a_loss_for_regions_is_refused_where_there_are_none(quick, tmp_path):
 
 
 def test_the_second_stage_of_a_cascade_is_refused_without_the_first(quick, tmp_path):
-    with pytest.raises(ValueError, match=r"second stage of a cascade.*3d_lowres.*data.previous"):
+    with pytest.raises(ValueError, match=r"second stage of a cascade.*3d_lowres.*nt cascade.*data.previous"):
         train(composed([*quick, "plan.previous_stage=3d_lowres", "callbacks=none"], tmp_path))
 
 

@@ -30,8 +30,8 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
     Raises:
         UsageError: If the planner is told something it does not know, or a plan is named beside it.
     """
-    prepared = _with_store(overrides)
-    options, rest = _planner_options(prepared)
+    prepared = with_store(overrides)
+    options, rest = read_planner(prepared)
     stores = read_paths(find(rest, "store") or "", swept=swept)
     if options and find(rest, "plan") is not None:
         raise UsageError(f"{PLANNER} makes a plan, and plan= names one: give one of the two.")
@@ -42,8 +42,15 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
     return _with_plan(rest, stores, options, folder / "planned" / "plan.yaml")
 
 
-def _with_store(overrides: Sequence[str]) -> list[str]:
-    """Prepare the data set that ``source`` names; cases that are in the store already are left alone."""
+def with_store(overrides: Sequence[str]) -> list[str]:
+    """Prepare the data set that ``source`` names; cases that are in the store already are left alone.
+
+    Args:
+        overrides: As typed, paths quoted.
+
+    Returns:
+        The overrides, with ``store`` in the place of ``source``.
+    """
     told = find(overrides, "source")
     if told is None:
         return list(overrides)
@@ -56,8 +63,15 @@ def _with_store(overrides: Sequence[str]) -> list[str]:
     return quote_paths([*without(overrides, "source", "store"), f"store={store}"])
 
 
-def _planner_options(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Take what the planner is told out of the overrides."""
+def read_planner(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take what the planner is told out of the overrides.
+
+    Args:
+        overrides: As typed.
+
+    Returns:
+        The planner's options by name, and all other overrides.
+    """
     options, rest = dict[str, Any](), list[str]()
     for override in overrides:
         key, given, value = override.lstrip("+").partition("=")

@@ -22,6 +22,7 @@ COMMANDS = {
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
     "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
     "report": "a store, run, sweep or evaluation -> one page of HTML: charts, tables, slices to scroll",
+    "cascade": "a data set or store -> two stages, coarse then fine, and one checkpoint that predicts",
     "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
     "info": "a store, plan, run or checkpoint -> what it holds; --json for programs",
     "doctor": "this machine -> what it has, what is wrong with it, what to set; --json for programs",
@@ -32,6 +33,7 @@ COMMANDS = {
 }
 OWN_MODULES = {
     "train": "train",
+    "cascade": "cascade",
     "fit": "lightning",
     "validate": "lightning",
     "test": "lightning",

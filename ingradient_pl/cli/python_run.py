@@ -81,10 +81,24 @@ def train(
         FileNotFoundError: If a file is not there.
         Stopped: If the run was interrupted; the message says how to go on.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return run_line(_write_arguments(store, plan, output, overrides, Path(folder)))
+
+
+def run_line(line: Sequence[str]) -> Run:
+    """Train as ``ingradient-train`` does with what is typed behind it.
+
+    Args:
+        line: Overrides, such as ``store=DIR`` and ``epochs=4``.
+
+    Raises:
+        UsageError: If there is no such key or group, or no plan.
+        ValueError: If store, plan and settings do not go together.
+        FileNotFoundError: If a file is not there.
+        Stopped: If the run was interrupted; the message says how to go on.
+    """
     with tempfile.TemporaryDirectory() as folder, errors_as_raised():
-        arguments = _write_arguments(store, plan, output, overrides, Path(folder))
-        prepared = prepare_arguments(arguments, Path(folder))
-        return _run(prepared)
+        return _run(prepare_arguments(list(line), Path(folder)))
 
 
 def _write_arguments(

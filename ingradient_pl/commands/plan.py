@@ -27,6 +27,10 @@ PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
 
 
+class NoConfigurationError(ValueError):
+    """A configuration that is not planned for a data set; the message says which are, and why."""
+
+
 def plan(  # noqa: PLR0913 - one argument an option
     store: AnyStores,
     output: AnyPath | None = None,
@@ -76,7 +80,7 @@ def plan(  # noqa: PLR0913 - one argument an option
 
     Raises:
         UsageError: If options contradict each other.
-        ValueError: If the data set has no such configuration.
+        NoConfigurationError: If the data set has no such configuration.
     """
     if like is not None and (nnunet_plans is not None or network != "unet"):
         raise UsageError(
@@ -101,7 +105,7 @@ def plan(  # noqa: PLR0913 - one argument an option
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
     plans = maker.plans(Fingerprint.of_store(case_store), axes)
     if configuration not in plans:
-        raise ValueError(
+        raise NoConfigurationError(
             f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}: "
             "a coarser one is only planned where a patch would see too little of a case."
         )

@@ -176,8 +176,8 @@ def check_use(loss: nn.Module, further: FurtherVolumes | None, plan: Plan, *, ot
     if plan.previous_stage is not None and (further is None or further.model is None):
         raise ValueError(
             "The plan is the second stage of a cascade, which sees the segmentation of "
-            f"'{plan.previous_stage}': name the folder of its segmentations and its model "
-            "(data.previous=DIR). To train without, take the configuration 3d_fullres "
+            f"'{plan.previous_stage}': train both stages by `ingradient cascade`, or name the folder of "
+            "its segmentations and its model (data.previous=DIR). To train without, take 3d_fullres "
             "(ingradient plan --configuration 3d_fullres), or set plan.previous_stage=null"
         )
     if takes_extra(loss) and further is None:
@@ -220,8 +220,8 @@ def count_inputs(channels: int, previous: str | None) -> int:
     file = Path(previous) / PREVIOUS
     if not file.is_file():
         raise ValueError(
-            f"data.previous={previous} holds no previous stage's segmentations: {file} is missing. Name a "
-            "folder that holds a stage's segmentations and its model."
+            f"data.previous={previous} holds no previous stage's segmentations: {file} is missing. Name the "
+            "folder 'previous' of a cascade that `ingradient cascade` trained, or write one like it."
         )
     try:
         return channels + len(read_json(file)["values"])

@@ -1,0 +1,91 @@
+"""``ingradient cascade KEY=VALUE ...``: read what is typed and hand it on; help comes without torch."""
+
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.overrides import find, read_arguments, read_paths, without
+from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.messages import UsageError
+
+COMMAND = "ingradient cascade"
+TERMINATED, INTERRUPTED = 143, 130
+PATHS, NUMBERS = ("source", "store", "output", "first_plan", "second_plan"), ("folds", "coarser")
+HELP = """\
+ingradient cascade: train a coarse first stage, let a fold that was not trained on a case segment it,
+and train a second stage at full resolution that sees these segmentations. One checkpoint holds both.
+
+  ingradient cascade source=DATASET                          everything, in cascades/DATASET
+  ingradient cascade store=DIR output=DIR recipe=fast        keys of ingradient-train go to both stages
+  ingradient cascade store=DIR first.epochs=50 second.epochs=200
+  ingradient predict --checkpoint OUTPUT/second --source IMAGES --output SEGMENTATIONS
+
+Its own keys:
+  source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
+  store           folder written by `ingradient prepare`; with source, where to prepare it
+  output          folder of the cascade; cascades/NAME if not given
+  folds           folds of the first stage, which divide the cases that the second trains on; 5 if not given
+  coarser         plan the first stage with voxels so many times as large, where nnU-Net's rule plans none
+  first_plan      plans of yours instead, YAML files: of the first stage,
+  second_plan     and of the second
+
+All other keys are those of ingradient-train and of its planner: recipe=fast, epochs=50, trainer=gpu,
+data.split.number=1, data.planner.memory_gb=24, hydra/launcher=joblib (ingradient-train --help). With first.
+or second. before it a key is for one stage. The same line again goes on with what was killed.
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: The command's name, and what is typed behind it.
+    """
+    if any(argument in ("-h", "--help") for argument in arguments[1:]):
+        print(HELP, end="")
+        return
+    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
+    with plain_errors(COMMAND):
+        own, overrides = read_keys(arguments[1:])
+        from ingradient_pl.cli.cascade_training import train_cascade  # torch comes along
+
+        try:
+            train_cascade(**own, overrides=overrides)
+        except Stopped as stopped:
+            again = shlex.join(["ingradient", *arguments])
+            print(f"{COMMAND}: it was stopped. The same line goes on with it: {again}", file=sys.stderr)
+            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+
+
+def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Sort what is typed into the keys of the command and those of the runs.
+
+    >>> read_keys(["store=s", "folds=3", "first.epochs=2", "epochs=4"])[1]
+    ['first.epochs=2', 'epochs=4']
+
+    Args:
+        arguments: As typed.
+
+    Raises:
+        UsageError: If a value is not what a key takes, or something is not ``KEY=VALUE``.
+    """
+    told, flags = read_arguments(list(arguments))
+    odd = [*flags, *(entry for entry in told if "=" not in entry)]
+    if odd:
+        raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {COMMAND} --help shows the keys.")
+    given = {key: find(told, key) for key in (*PATHS, *NUMBERS)}
+    own: dict[str, Any] = {
+        key: None if given[key] is None else read_paths(str(given[key]))[0] for key in PATHS
+    }
+    for key, kind in zip(NUMBERS, (int, float), strict=True):
+        try:
+            own[key] = None if given[key] is None else kind(str(given[key]))
+        except ValueError as error:
+            raise UsageError(f"{key} takes a number; got {given[key]}.") from error
+    return own, without(told, *PATHS, *NUMBERS)

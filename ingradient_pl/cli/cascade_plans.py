@@ -1,0 +1,113 @@
+"""The plans of a cascade's two stages, and on which cases the folds of the first are trained."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ingradient_pl.commands.inputs import AnyPlan, open_plan
+from ingradient_pl.commands.plan import NoConfigurationError
+from ingradient_pl.commands.plan import plan as make_plan
+from ingradient_pl.datasets.splits import Split, folds
+from ingradient_pl.messages import UsageError
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.store.case_store import CaseStore
+
+FIRST, FULL, SECOND = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
+ANY_SPACING = ("preset", "memory_gb", "network", "multiple")
+"""Options of the planner that hold whatever the spacing."""
+
+
+def choose_stages(
+    store: CaseStore,
+    first: AnyPlan | None,
+    second: AnyPlan | None,
+    planner: Mapping[str, Any],
+    coarser: float | None,
+) -> tuple[Plan, Plan]:
+    """Give the plans of both stages; the second names the first as what it sees.
+
+    Args:
+        store: The cases.
+        first: Plan of the user's own.
+        second: The same of the second stage; both or none.
+        planner: Options of the planner, as of ``ingradient plan``.
+        coarser: How many times as large the voxels of the first stage are; None follows nnU-Net's rule.
+
+    Raises:
+        UsageError: If one plan alone is given, or plans and what would make them, or a first stage that sees
+            another.
+        ValueError: If nnU-Net's rule plans no cascade for the data set.
+    """
+    if (first is None) != (second is None) or (first is not None and (planner or coarser is not None)):
+        raise UsageError(
+            "first_plan= and second_plan= name the plans of both stages; coarser= and data.planner make "
+            "them. Give two plans, or none."
+        )
+    if first is not None and second is not None:
+        one, two = open_plan(first), open_plan(second)
+    elif coarser is None:
+        one, two = _by_rule(store, planner)
+    else:
+        one, two = _coarsened(store, planner, coarser)
+    if one.previous_stage is not None:
+        raise UsageError(
+            f"The first stage of a cascade sees the image alone; its plan sees '{one.previous_stage}'."
+        )
+    name = str(one.notes.get("configuration", FIRST))
+    one = dataclasses.replace(one, notes={**one.notes, "configuration": name})
+    return one, dataclasses.replace(two, previous_stage=name)
+
+
+def _by_rule(store: CaseStore, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
+    try:
+        return _plan(store, FIRST, planner), _plan(store, SECOND, planner)
+    except NoConfigurationError as error:
+        raise ValueError(
+            f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train store="
+            f"{store.path}), or force one with a first stage of larger voxels: coarser=2"
+        ) from error
+
+
+def _coarsened(store: CaseStore, planner: Mapping[str, Any], coarser: float) -> tuple[Plan, Plan]:
+    """Plan the full resolution, and a first stage with voxels ``coarser`` times as large."""
+    if not coarser > 1:
+        raise UsageError(f"coarser= is how many times as large voxels are, more than 1; got {coarser:g}.")
+    full = _plan(store, FULL, planner)
+    spacing = [0.0, 0.0, 0.0]
+    for axis, edge in zip(full.transpose, full.spacing, strict=True):
+        assert edge is not None  # of a plan in three dimensions
+        spacing[axis] = edge * coarser
+    kept = {name: value for name, value in planner.items() if name in ANY_SPACING}
+    low = _plan(store, FULL, {**kept, "spacing": spacing})
+    low = dataclasses.replace(low, batch_dice=False, notes={**low.notes, "configuration": FIRST})
+    return low, dataclasses.replace(full, notes={**full.notes, "configuration": SECOND})
+
+
+def _plan(store: CaseStore, configuration: str, planner: Mapping[str, Any]) -> Plan:
+    try:
+        return make_plan(store, **{**planner, "configuration": configuration})
+    except TypeError as error:
+        raise UsageError(
+            f"data.planner: {error}. Its options are those of `ingradient plan --help`."
+        ) from error
+
+
+def divide_first(store: CaseStore, split: Split, count: int) -> list[dict[str, list[str]]]:
+    """Divide the cases of a cascade into folds of its first stage, as ``splits_final.json`` has them.
+
+    Every case is held out once, and those that the second stage validates on train none of them: so what the
+    whole cascade reaches on these cases is fair.
+
+    Args:
+        store: The cases.
+        split: Of the second stage.
+        count: Folds.
+
+    Raises:
+        ValueError: If there are fewer patients than folds.
+    """
+    groups = {name: store.cases[name].group for name in split.train}
+    made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in folds(groups, count)]
+    for number, name in enumerate(split.kept):
+        made[number % count]["val"].append(name)
+    return made
