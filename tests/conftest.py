@@ -107,9 +107,9 @@ def phantom_plan(phantom_store) -> Path:
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick(phantom_store, phantom_plan) -> list[str]:
-    """Overrides for a run of the shipped config that takes a second."""
+    """Overrides for a run of the shipped config that takes a second; to be copied, not changed."""
     return [
         f"store={phantom_store}",
         f"plan={phantom_plan}",

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from runs import composed, outcome
 
 from ingradient_pl.cli.train_config import train
@@ -25,6 +26,8 @@ SCHEDULES = {
     ],
     "epochs": ["module.interval=epoch"],
 }
+BATCHES = 2
+"""Of an epoch of the fixture ``quick``."""
 LENGTHS = {"cosine": "T_max", "linear": "total_iters"}
 
 
@@ -54,18 +57,46 @@ def run(quick, folder, *more):
     return train(composed([*quick, *more], folder))
 
 
+def planned_rates(quick, folder, *told):
+    """The rate of each step of a run of 4 epochs that was so long from the start, by its schedule alone."""
+    module = composed([*quick, *told, "epochs=4"], folder).module
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=module.optimizer.lr)
+    by_epoch = module.interval == "epoch"
+    length = {module.length_argument: 4 if by_epoch else 4 * BATCHES}
+    schedule = instantiate(module.scheduler, _convert_="all")(optimizer, **length)
+    found = []
+    for step in range(1, 4 * BATCHES + 1):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if not by_epoch or step % BATCHES == 0:
+            schedule.step()
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(quick, tmp_path_factory):
+    """Overrides that go on with a run of two epochs as it comes."""
+    folder = tmp_path_factory.mktemp("first")
+    run(quick, folder)
+    return f"resume={folder}/checkpoints/last.ckpt"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_longer_run_has_the_rates_of_one_that_was_so_long_from_the_start(name, quick, tmp_path):
+def test_a_longer_run_has_the_rates_of_one_that_was_so_long_from_the_start(name, quick, first, tmp_path):
     """Whatever the schedule: FAULTS was a rate of 0 from the old end on."""
     told = schedule_of(name)
-    run(quick, tmp_path / "whole", *told, "epochs=4")
-    run(quick, tmp_path / "first", *told, "epochs=2")
-    run(quick, tmp_path / "rest", *told, "epochs=4", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+    if SCHEDULES[name]:
+        run(quick, tmp_path / "first", *told)
+        first = f"resume={tmp_path}/first/checkpoints/last.ckpt"
+    run(quick, tmp_path / "rest", *told, "epochs=4", first)
     rest = rates(tmp_path / "rest")
-    assert rest == pytest.approx(rates(tmp_path / "whole")[-len(rest) :], rel=1e-6)
+    assert rest == pytest.approx(planned_rates(quick, tmp_path, *told)[-len(rest) :], rel=1e-6)
     assert rest[0] > 0
+    assert len(rest) == 2 * BATCHES
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_without_a_split_says_what_is_assumed(quick, tmp_path):
     run(quick, tmp_path / "first", "epochs=1", "callbacks=none", "logger=none")
     (file,) = tmp_path.glob("first/**/*.ckpt")
@@ -81,64 +112,51 @@ def test_an_older_checkpoint_without_a_split_says_what_is_assumed(quick, tmp_pat
     assert kept["train"] == split["train"]
 
 
-def test_a_run_that_is_resumed_as_it_was_is_not_touched(quick, tmp_path, capsys):
-    run(quick, tmp_path / "first", "epochs=1", "module.scheduler.power=0.9")
+@pytest.mark.slow
+def test_a_run_that_is_resumed_as_it_was_is_not_touched(quick, first, tmp_path, capsys):
     capsys.readouterr()
-    run(quick, tmp_path / "rest", "epochs=2", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+    run(quick, tmp_path / "rest", "epochs=3", first)
     assert "followed anew: length" in capsys.readouterr().out
-    run(quick, tmp_path / "again", "epochs=3", f"resume={tmp_path}/rest/checkpoints/last.ckpt", "seed=0")
+    run(quick, tmp_path / "again", "epochs=4", f"resume={tmp_path}/rest/checkpoints/last.ckpt", "seed=0")
     assert "scheduler" not in capsys.readouterr().out.split("Training")[0]
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "found"),
-    [
-        ("module.optimizer.lr", 0.001, lambda group: group["initial_lr"]),
-        ("module.optimizer.momentum", 0.5, lambda group: group["momentum"]),
-        ("module.optimizer.weight_decay", 0.25, lambda group: group["weight_decay"]),
-        ("module.optimizer.nesterov", False, lambda group: group["nesterov"]),
-    ],
-)
-def test_a_changed_setting_of_the_optimiser_holds(quick, tmp_path, key, value, found):
+@pytest.mark.slow
+def test_changed_settings_of_the_optimiser_hold(quick, tmp_path):
+    changed = {"momentum": 0.5, "weight_decay": 0.25, "nesterov": False}
     constant = ["scheduler@module.scheduler=constant", "module.length_argument=null"]
     run(quick, tmp_path / "first", *constant, "epochs=1")
-    run(
-        quick,
-        tmp_path / "rest",
-        *constant,
-        f"{key}={str(value).lower()}",
-        f"resume={tmp_path}/first/checkpoints/last.ckpt",
-    )
+    told = [f"module.optimizer.{key}={str(value).lower()}" for key, value in {**changed, "lr": 1e-3}.items()]
+    run(quick, tmp_path / "rest", *constant, *told, f"resume={tmp_path}/first/checkpoints/last.ckpt")
     held = torch.load(tmp_path / "rest" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert found(held["optimizer_states"][0]["param_groups"][0]) == value
-    if key.endswith("lr"):
-        assert held["lr_schedulers"][0]["_last_lr"] == [value]
+    group = held["optimizer_states"][0]["param_groups"][0]
+    assert {key: group[key] for key in changed} == changed
+    assert group["initial_lr"] == 1e-3
+    assert held["lr_schedulers"][0]["_last_lr"] == [1e-3]
 
 
-def test_a_changed_schedule_is_followed_from_the_first_step(quick, tmp_path):
-    told = ["callbacks.learning_rate.logging_interval=step", "epochs=4"]
-    run(quick, tmp_path / "whole", *told, "module.scheduler.power=2")
-    run(quick, tmp_path / "first", "epochs=2")
-    last = f"resume={tmp_path}/first/checkpoints/last.ckpt"
-    run(quick, tmp_path / "rest", *told, "module.scheduler.power=2", last)
+@pytest.mark.slow
+def test_a_changed_schedule_is_followed_from_the_first_step(quick, first, tmp_path):
+    told = ["callbacks.learning_rate.logging_interval=step", "module.scheduler.power=2"]
+    run(quick, tmp_path / "rest", *told, "epochs=4", first)
     rest = rates(tmp_path / "rest")
-    assert rest == pytest.approx(rates(tmp_path / "whole")[-len(rest) :], rel=1e-6)
+    assert rest == pytest.approx(planned_rates(quick, tmp_path, *told)[-len(rest) :], rel=1e-6)
 
 
-def test_another_optimiser_or_split_is_refused(quick, tmp_path):
-    run(quick, tmp_path / "first", "epochs=1")
-    last = f"resume={tmp_path}/first/checkpoints/last.ckpt"
+@pytest.mark.slow
+def test_another_optimiser_or_split_is_refused(quick, first, tmp_path):
     with pytest.raises(ValueError, match="keeps its optimiser"):
-        run(quick, tmp_path / "other", "optimizer@module.optimizer=adamw", last)
+        run(quick, tmp_path / "other", "optimizer@module.optimizer=adamw", "epochs=3", first)
     for told, said in (
         ("data.split.number=1", "number=0"),
         ("data.split.number=null", "number=0"),
         ("data.split.seed=3", "seed=12345"),
     ):
         with pytest.raises(ValueError, match=rf"data\.split\.{said}.*keeps its split"):
-            run(quick, tmp_path / "other", told, "epochs=2", last)
+            run(quick, tmp_path / "other", told, "epochs=3", first)
 
 
+@pytest.mark.slow
 def test_arguments_that_callbacks_restore_are_as_configured(quick, tmp_path):
     stopping = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "epochs=1"]
     run(quick, tmp_path / "first", *stopping)
@@ -155,10 +173,10 @@ def test_arguments_that_callbacks_restore_are_as_configured(quick, tmp_path):
     assert state["patience"] == 40
 
 
-def test_what_cannot_be_trained_from_is_refused(quick, tmp_path):
-    run(quick, tmp_path / "first", "epochs=2")
+@pytest.mark.slow
+def test_what_cannot_be_trained_from_is_refused(quick, first, tmp_path):
     with pytest.raises(ValueError, match="has trained 2 epochs, and epochs=1"):
-        run(quick, tmp_path / "rest", "epochs=1", f"resume={tmp_path}/first/checkpoints/last.ckpt")
+        run(quick, tmp_path / "rest", "epochs=1", first)
 
 
 def test_a_limit_of_time_needs_a_schedule_that_knows_it(quick, tmp_path):
@@ -166,6 +184,7 @@ def test_a_limit_of_time_needs_a_schedule_that_knows_it(quick, tmp_path):
         run(quick, tmp_path / "timed", "+trainer.max_time=00:00:00:05")
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_is_resumed_with_groups_and_says_when_it_is_done(
     quick, tmp_path, monkeypatch, capsys
 ):
@@ -200,6 +219,7 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path, monkeypatch, capsys):
     assert "nothing to go on with" in err
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was(quick, tmp_path, monkeypatch, capsys):
     """Repeated or resumed: what is done is skipped, a failure is told at once, other settings are refused."""
     monkeypatch.chdir(tmp_path)

@@ -6,25 +6,50 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ingradient_pl.files import whole_file
 
 Epochs = Sequence[Mapping[str, Any]]
+SIZE = (10, 13)
+"""Inches, of 80 pixels."""
+MARGINS = {"left": 0.1, "right": 0.98, "top": 0.99, "bottom": 0.045, "hspace": 0.06}
+"""As shares of the picture, and of a plot's height."""
 MEAN = "dice"
 AVERAGED = 0.9
 """Share of the moving average of Dice that each epoch keeps, as nnU-Net's has."""
 
 
-def draw_progress(epochs: Epochs) -> Any:
-    """Draw a figure of matplotlib.
+def draw_progress(epochs: Epochs) -> NDArray[np.uint8]:
+    """Draw a picture with the axes (y, x, channel), red, green and blue from 0 to 255.
 
     Args:
         epochs: One record an epoch: ``epoch`` (from 1), ``train``, ``val``, ``dice``, ``labels`` (name to
             Dice), ``lr`` and ``seconds``; what was not measured is missing.
     """
-    from matplotlib.figure import Figure  # without pyplot: no window, whatever the machine has
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # not pyplot: whatever the machine has
+    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 13), layout="constrained")
+    figure = Figure(figsize=SIZE, dpi=80)
+    figure.subplots_adjust(**MARGINS)  # a layout that is worked out costs more than all the drawing
+    _plot(figure, epochs)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def write_picture(file: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture as PNG; it appears whole or not at all.
+
+    Args:
+        file: Replaced where it exists.
+        picture: As :func:`draw_progress` gave it.
+    """
+    with whole_file(file) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _plot(figure: Any, epochs: Epochs) -> None:
     loss, dice, rate, seconds = figure.subplots(4, 1, sharex=True)
     for key, label in (("train", "training"), ("val", "validation")):
         loss.plot(*_curve(epochs, key), label=label)
@@ -38,28 +63,13 @@ def draw_progress(epochs: Epochs) -> Any:
     dice.set_ylabel("Dice of validation patches")
     rate.plot(*_curve(epochs, "lr"))
     rate.set_ylabel("learning rate")
-    seconds.plot(*_curve(epochs, "seconds"))
-    seconds.set(ylabel="seconds an epoch", xlabel="epoch", ylim=(0, None))
+    numbers, lengths = _curve(epochs, "seconds")
+    seconds.plot(numbers, lengths)
+    seconds.set(ylabel="seconds an epoch", xlabel="epoch", ylim=(0, 1.1 * max(lengths, default=1)))
     for axes in (loss, dice):
         axes.legend(loc="best", fontsize="small")
     for axes in (loss, dice, rate, seconds):
         axes.grid(visible=True, alpha=0.3)
-    return figure
-
-
-def write_figure(file: Path, figure: Any) -> None:
-    """Write a figure as PNG; it appears whole or not at all."""
-    with whole_file(file) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
-
-
-def render_figure(figure: Any) -> NDArray[np.uint8]:
-    """Give a figure as a picture (y, x, channel)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _curve(epochs: Epochs, key: str) -> tuple[list[int], list[float]]:

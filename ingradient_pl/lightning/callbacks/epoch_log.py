@@ -8,8 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 from typing_extensions import override
@@ -17,7 +19,7 @@ from typing_extensions import override
 from ingradient_pl.lightning.callbacks.layer_images import log_image
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.progress_figure import draw_progress, render_figure, write_figure
+from ingradient_pl.lightning.progress_figure import draw_progress, write_picture
 from ingradient_pl.lightning.run_files import LOG, add_epoch, write_epochs
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 
@@ -63,7 +65,8 @@ class EpochLog(pl.Callback):
     ) -> None:
         if self.file is not None:
             write_down(self.file, f"{type(exception).__name__}: {exception}")
-            self._draw(trainer, now=True)
+            if self.epochs:
+                self._draw(trainer)
         self._close()
 
     @override
@@ -127,13 +130,13 @@ class EpochLog(pl.Callback):
         if trainer.is_global_zero:
             add_epoch(Path(trainer.default_root_dir), record)
             self._say(trainer, describe_epoch(record, trainer.max_epochs, self._seconds_left(trainer)))
-            self._draw(trainer)
+            if trainer.current_epoch + 1 != trainer.max_epochs and time.monotonic() - self.drawn > PAUSE:
+                self._draw(trainer)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and self.epochs:
-            self._draw(trainer, now=True)
-            picture = torch.from_numpy(render_figure(draw_progress(self.epochs))).permute(2, 0, 1)
+            picture = torch.from_numpy(self._draw(trainer)).permute(2, 0, 1)
             for logger in trainer.loggers:
                 log_image(logger, "progress", picture, trainer.global_step)
 
@@ -153,10 +156,11 @@ class EpochLog(pl.Callback):
         else:
             tell(line)
 
-    def _draw(self, trainer: pl.Trainer, *, now: bool = False) -> None:
-        if self.epochs and (now or time.monotonic() - self.drawn > PAUSE):
-            write_figure(Path(trainer.default_root_dir) / FIGURE, draw_progress(self.epochs))
-            self.drawn = time.monotonic()
+    def _draw(self, trainer: pl.Trainer) -> NDArray[np.uint8]:
+        picture = draw_progress(self.epochs)
+        write_picture(Path(trainer.default_root_dir) / FIGURE, picture)
+        self.drawn = time.monotonic()
+        return picture
 
     def _seconds_left(self, trainer: pl.Trainer) -> float | None:
         """Give the seconds to the end, at the pace of this run; None where it has none."""
