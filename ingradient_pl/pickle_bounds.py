@@ -85,7 +85,7 @@ def _weigh(code: Any, argument: Any, stack: list[_Value], memo: dict[int, _Value
         return 0
     taken = _take(code, stack)
     if code.name in TUPLES:
-        stack.append(_joined(taken))
+        stack.append(_join(taken))
     elif code.name == "MARK":
         stack.append(_MARK)
     elif code.name == "DUP":
@@ -112,7 +112,7 @@ def _take(code: Any, stack: list[_Value]) -> list[_Value]:
     return taken
 
 
-def _joined(taken: list[_Value]) -> _Value:
+def _join(taken: list[_Value]) -> _Value:
     entries = 1 + sum(one.entries for one in taken)
     if entries > MOST_ENTRIES:
         raise PickleError(

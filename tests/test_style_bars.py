@@ -27,7 +27,7 @@ PREDICATES_AND_VIEWS = {
     "geometry/__init__.py: Grid.respaced",
     "geometry/__init__.py: Grid.transposed",
     "images/frame.py: Frame.moved",
-    "lightning/datamodule.py: SegmentationData.mirrored",
+    "lightning/whole_cases.py: WholeCaseData.mirrored",
     "store/annotation.py: Annotated.annotated",
     "store/annotation.py: Annotated.labelled",
     "task.py: Task.described",

@@ -19,7 +19,8 @@ from ingradient_pl.datasets.splits import Split
 from ingradient_pl.images import read_label, write_label
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError
-from ingradient_pl.lightning.module import SegmentationModule, as_pyramid
+from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.step_values import as_pyramid
 from ingradient_pl.lightning.whole_cases import Shared, StoredImages, check_strategy
 from ingradient_pl.losses import DeepSupervision, DiceCE, ExternalLoss
 from ingradient_pl.losses.compatibility import check_loss
@@ -71,11 +72,11 @@ def test_dice_of_each_label_without_a_callback(tmp_path, run, stage):
 
 def test_cases_marked_as_test_are_those_that_are_tested(run):
     _, data = run
-    assert data.tested == data.split.validation
+    assert data.test_cases == data.split.validation
     case = data.store.cases[data.split.train[0]]
     marked = {**data.store.cases, case.name: case._replace(split="test")}
     changed = SimpleNamespace(store=SimpleNamespace(cases=marked), split=data.split)
-    assert type(data).tested.fget(changed) == (case.name,)
+    assert type(data).test_cases.fget(changed) == (case.name,)
 
 
 def test_a_trainer_predicts_what_the_command_does(tmp_path, run):
@@ -105,7 +106,7 @@ def test_what_did_not_train_is_predicted(run):
     _, data = run
     everybody = Split(tuple(data.store.cases), tuple(data.store.cases))
     changed = SimpleNamespace(store=data.store, split=everybody)
-    assert type(data).predicted.fget(changed) == everybody.validation
+    assert type(data).prediction_cases.fget(changed) == everybody.validation
 
 
 def test_a_module_comes_from_its_checkpoint_alone(run):

@@ -7,10 +7,12 @@ from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.reports.data_set import describe_data_set
-from ingradient_pl.reports.evaluations import SUMMARY, WORST, describe_evaluation, read_summary
+from ingradient_pl.reports.evaluations import WORST, describe_evaluation
 from ingradient_pl.reports.page import check_extra, render_page
 from ingradient_pl.reports.parts import Section
-from ingradient_pl.reports.runs import describe_run, describe_sweep, is_run, is_sweep, store_of_run
+from ingradient_pl.reports.runs import describe_run, is_run, is_sweep, store_of_run
+from ingradient_pl.reports.summaries import SUMMARY, read_summary
+from ingradient_pl.reports.sweeps import describe_sweep
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.stored_cases import is_store
 

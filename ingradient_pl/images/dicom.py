@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_memory
-from ingradient_pl.images.dicom_slices import Slice, is_dicom_file, pydicom, read_slices
+from ingradient_pl.images.dicom_file import is_dicom_file, pydicom
+from ingradient_pl.images.dicom_slices import Slice, read_slices
 from ingradient_pl.images.dicom_stack import Stack, describe_some, stack
 from ingradient_pl.images.dicom_volume import INVERTED
 from ingradient_pl.images.itk import keep_locale

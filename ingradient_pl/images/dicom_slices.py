@@ -1,8 +1,6 @@
 """DICOM headers, read once: where each slice (or frame of a multi-frame object) lies and how it is stored."""
 
-import importlib
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
+from ingradient_pl.images.dicom_file import ENDINGS, pydicom
 from ingradient_pl.images.raw_image import ImageError
 
-ENDINGS = (".dcm", ".dicom", ".ima")
-"""What names of DICOM files end in, where they end in anything; small letters or capitals."""
-
-PREAMBLE = 128
 IMAGE_CLASS = "Image Storage"
 """What the names of classes of images end in; reports, DICOMDIRs and the like have others."""
 
@@ -105,40 +100,6 @@ class Slice(NamedTuple):
             np.array(part) / np.linalg.norm(part) for part in np.reshape(self.orientation or (), (2, 3))
         )
         return np.stack([row, column, np.cross(row, column)])
-
-
-@cache
-def pydicom() -> Any:
-    """Give the module ``pydicom``, imported with the first DICOM file.
-
-    How a hospital writes names and dates is not ours to mend: a warning for each slice hides what matters.
-
-    Raises:
-        ImageError: If it cannot be imported.
-    """
-    try:
-        module: Any = importlib.import_module("pydicom")
-    except ImportError as error:
-        raise ImageError(
-            f"DICOM is read by pydicom, which cannot be imported ({error}). Install it: pip install "
-            "'pydicom>=3.0'. Stores and NIfTI files do without it."
-        ) from error
-    module.config.settings.reading_validation_mode = module.config.IGNORE
-    return module
-
-
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file is DICOM by its name, or by the four letters that stand in front.
-
-    Args:
-        path: It need not exist, and a pipe is not opened.
-    """
-    if path.suffix.lower() in ENDINGS:
-        return True
-    if not path.is_file():  # a pipe is not opened
-        return False
-    with path.open("rb") as file:
-        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
 
 
 def read_slices(file: Path) -> list[Slice]:

@@ -133,6 +133,7 @@ class SegmentationData(WholeCaseData):
         return max(1, self.iterations * len(self.split.train) // self.draws.cases_per_batch)
 
     @property
+    @override
     def mirrored(self) -> tuple[int, ...]:
         """Axes that training mirrors, so that prediction may."""
         affine = self.draws.affine
@@ -159,13 +160,13 @@ class SegmentationData(WholeCaseData):
 
     @override
     def val_dataloader(self) -> PatchLoader:
-        return self._unchanged(self.split.validation)
+        return self._load_unchanged(self.split.validation)
 
     @override
     def test_dataloader(self) -> PatchLoader:
-        return self._unchanged(self.tested)
+        return self._load_unchanged(self.test_cases)
 
-    def _unchanged(self, names: tuple[str, ...]) -> PatchLoader:
+    def _load_unchanged(self, names: tuple[str, ...]) -> PatchLoader:
         """Give patches of cases as they are, the same ones each time."""
         draws = replace(self.draws, affine=None, elastic=None, shares=None, seed=self.draws.seed + 1)
         return self._loader(draws, names, self._batches_of(len(names)), repeated=True)

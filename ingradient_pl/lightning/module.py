@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.epoch_log import EpochLog
 from ingradient_pl.lightning.callbacks.finite import StopAtNaN
@@ -24,19 +23,17 @@ from ingradient_pl.lightning.callbacks.throughput import Throughput
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_run
-from ingradient_pl.lightning.further_volumes import check_use, takes_extra
+from ingradient_pl.lightning.further_volumes import takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
+from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.precision import check_precision
-from ingradient_pl.lightning.run_log import tell
+from ingradient_pl.lightning.step_values import as_pyramid, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
-from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters, scale_rates
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
 from ingradient_pl.short_repr import describe
-from ingradient_pl.store.annotation import is_partly_annotated
-from ingradient_pl.transforms.augment import BatchTransform
 from ingradient_pl.transforms.patch import Batch
 
 
@@ -101,7 +98,7 @@ class SegmentationModule(WholeCaseModule):
         check_strategy(self.trainer.strategy)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
-            _check_agreement(self.loss, data)
+            check_use_of_data(self.loss, data)
             self._freeze_unused(data)
 
     @override
@@ -150,7 +147,7 @@ class SegmentationModule(WholeCaseModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         if self._replays and self._graph is not None:
-            outputs = self._graph(*_inputs(batch))
+            outputs = self._graph(*step_inputs(batch))
             loss, pyramid = outputs.loss.clone(), outputs.pyramid
         else:
             pyramid = as_pyramid(self.network(batch.image))
@@ -218,7 +215,7 @@ class SegmentationModule(WholeCaseModule):
 
     def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
         more = {"extra": batch.extra} if takes_extra(self.loss) else {}
-        return self.loss(pyramid, *_inputs(batch)[1:], **more)
+        return self.loss(pyramid, *step_inputs(batch)[1:], **more)
 
     def record_again(self) -> None:
         """Have the next step recorded anew, where steps are: other weights train than before."""
@@ -238,10 +235,10 @@ class SegmentationModule(WholeCaseModule):
 
     def _prepare_graph(self, batch: Batch) -> bool:
         """Record the step where it is not yet; tell whether this batch is stepped by the record."""
-        if self._graph is None or not self._graph.takes(*_inputs(batch)):
+        if self._graph is None or not self._graph.takes(*step_inputs(batch)):
             return False
         try:
-            self._graph.prepare(*_inputs(batch))
+            self._graph.prepare(*step_inputs(batch))
         except GraphError as error:
             self._graph = None
             self._without_graph(str(error), told=True)
@@ -279,32 +276,3 @@ class SegmentationModule(WholeCaseModule):
                 "module.length_argument=null"
             )
         return int(length)
-
-
-def as_pyramid(given: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Give logits, bare or a list of them, as a list of levels, finest first; refuse anything else."""
-    if isinstance(given, torch.Tensor):
-        return [given]
-    if not isinstance(given, (list, tuple)) or not all(isinstance(level, torch.Tensor) for level in given):
-        raise ValueError(
-            f"The network gives a {type(given).__name__}, where logits or a list of them, finest level "
-            "first, are wanted. ingradient_pl.networks.external_network brings dictionaries and stacks into "
-            "a list."
-        )
-    return list(given)
-
-
-def _inputs(batch: Batch) -> tuple[torch.Tensor, ...]:
-    """Give what a step takes: image and label, and which outputs are known where that is not all."""
-    known = () if batch.known is None else (batch.known,)
-    return batch.image, batch.label, *known
-
-
-def _check_agreement(loss: nn.Module, data: SegmentationData) -> None:
-    """Refuse before the first step what would be wrong, or not be of use, after the last."""
-    check_loss(loss, data.task, partly=is_partly_annotated(data.store.cases.values()))
-    whole = any(isinstance(change, BatchTransform) for change in data.augment.transforms)
-    remark = check_use(loss, data.further, data.plan, otherwise=whole)
-    if remark is not None:
-        tell(remark)
-    LabelDecoder.of(data.task)  # what is trained must be written one day

@@ -71,10 +71,10 @@ def name_file(trainer: pl.Trainer) -> None:
     """
     connector: Any = trainer._checkpoint_connector
     for name in RESTORING:
-        setattr(connector, name, _named(getattr(connector, name), trainer))
+        setattr(connector, name, _name_of(getattr(connector, name), trainer))
 
 
-def _named(restore: Callable[..., None], trainer: pl.Trainer) -> Callable[..., None]:
+def _name_of(restore: Callable[..., None], trainer: pl.Trainer) -> Callable[..., None]:
     @wraps(restore)
     def run(*arguments: Any, **keywords: Any) -> None:
         try:

@@ -117,7 +117,7 @@ class WholeCaseData(pl.LightningDataModule):
         """Axes that training mirrored, so that prediction may."""
 
     @property
-    def tested(self) -> tuple[str, ...]:
+    def test_cases(self) -> tuple[str, ...]:
         """Cases that ``trainer.test`` scores: those marked as test, else those that validate."""
         cases = self.store.cases.items()
         return (
@@ -126,14 +126,14 @@ class WholeCaseData(pl.LightningDataModule):
         )
 
     @property
-    def predicted(self) -> tuple[str, ...]:
+    def prediction_cases(self) -> tuple[str, ...]:
         """Cases that ``trainer.predict`` segments: all that did not train, with or without a label."""
         trained = set(self.split.train)
         return tuple(name for name in self.store.cases if name not in trained) or self.split.validation
 
     @override
     def predict_dataloader(self) -> "DataLoader[WholeCase]":
-        images = StoredImages(self.store, self.predicted, self.plan.orientation)
+        images = StoredImages(self.store, self.prediction_cases, self.plan.orientation)
         ranks, rank = (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
         sampler = Shared(images, num_replicas=ranks, rank=rank, shuffle=False)
         return DataLoader(images, batch_size=1, sampler=sampler, collate_fn=_alone)

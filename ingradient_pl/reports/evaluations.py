@@ -4,31 +4,25 @@ import ast
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingradient_pl.datasets.groups import group_cases
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.datasets.sources import read_source, read_task
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import formats
 from ingradient_pl.inference.predict_cases import read_case
-from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.patients import describe_patients
-from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.images import make_viewer
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Section, Table, Text, Viewer
-from ingradient_pl.short_repr import short_repr
+from ingradient_pl.reports.summaries import DESCRIPTION, FAULTS, Summary, line_of
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases
 from ingradient_pl.task import Task
 
-SUMMARY = "summary.json"
-DESCRIPTION = "dataset.json"
 HEADLINE = "Dice"
 COUNTS = ("FP", "TP", "FN", "TN", "n_pred", "n_ref")
 """Scores that a report leaves to the file."""
@@ -37,74 +31,6 @@ WORST = 6
 """Cases that can be scrolled through."""
 
 ROWS = 1000
-FAULTS = (ValueError, OSError, KeyError, MemoryError, RuntimeError)
-
-
-class Summary(NamedTuple):
-    """What a summary.json tells.
-
-    Args:
-        file: The file.
-        cases: Scores by case, by label, by name.
-        files: Prediction and reference of each case.
-        groups: Patient of each case.
-        names: Name of each label.
-        task: What the integers mean; None where nothing tells.
-    """
-
-    file: Path
-    cases: dict[str, dict[str, dict[str, float]]]
-    files: dict[str, tuple[Path, Path]]
-    groups: dict[str, str]
-    names: dict[str, str]
-    task: Task | None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    def values(self, label: str, score: str) -> list[float]:
-        """Give a score of a label for each case; NaN where there is none.
-
-        Args:
-            label: As the file has it.
-            score: Its name.
-        """
-        return [scores.get(label, {}).get(score, math.nan) for scores in self.cases.values()]
-
-
-def read_summary(path: Path) -> Summary:
-    """Read what ``ingradient evaluate`` (or nnU-Net) wrote.
-
-    Args:
-        path: The file, or the folder it is in.
-
-    Raises:
-        ReportError: If there is none, it is something else, or it holds no case.
-    """
-    file = path / SUMMARY if path.is_dir() else path
-    try:
-        plain = read_json(file)
-        entries = plain["metric_per_case"]
-        cases, files = {}, {}
-        for entry in entries:
-            prediction, reference = (
-                _found(Path(str(entry[key])), file) for key in ("prediction_file", "reference_file")
-            )
-            name = case_name(prediction)
-            cases[name] = {str(label): _numbers(scores) for label, scores in entry["metrics"].items()}
-            files[name] = prediction, reference
-        groups = plain.get("spread", {}).get("groups") or group_cases(list(cases))
-        groups = {name: str(groups.get(name, name)) for name in cases}
-    except (OSError, PlainValueError, LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ReportError(
-            f"{file} is not the summary of an evaluation ({_line(error)}). Make one: ingradient evaluate "
-            "--predictions DIR --labels DIR --output summary.json"
-        ) from error
-    if not cases:
-        raise ReportError(f"{file} holds no case: there is nothing to report. Evaluate predictions first.")
-    task = _find_task(file, files)
-    labels = list(dict.fromkeys(label for scores in cases.values() for label in scores))
-    return Summary(file, cases, files, groups, _name_labels(labels, task), task)
 
 
 def describe_evaluation(summary: Summary, images: Path | None = None, worst: int = WORST) -> list[Section]:
@@ -210,7 +136,7 @@ def _worst(summary: Summary, score: str, images: Path | None, most: int) -> tupl
         try:
             viewers.append(_viewer(summary, name, score, known, named=images is not None))
         except FAULTS as error:
-            notes.append(f"{name} cannot be shown: {_line(error)}")
+            notes.append(f"{name} cannot be shown: {line_of(error)}")
     if any(viewer.note.endswith(NO_IMAGE) for viewer in viewers):
         notes.append(
             "Images were not found beside the references. Name the data set or the store: --images PATH"
@@ -287,45 +213,6 @@ def _integer(label: str, place: int) -> int:
     return value if isinstance(value, int) else place
 
 
-def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | None:
-    prediction, reference = next(iter(files.values()))
-    for folder in (prediction.parent, file.parent, reference.parent, reference.parent.parent):
-        if (folder / DESCRIPTION).is_file() and not is_store(folder):
-            try:
-                return read_task(folder / DESCRIPTION)
-            except FAULTS:
-                continue
-    if is_stored(reference.parent):
-        return CaseStore(reference.parents[2], names=[reference.parent.name]).task.in_files
-    return None
-
-
-def _name_labels(labels: Sequence[str], task: Task | None) -> dict[str, str]:
-    known: dict[str, str] = {}
-    for name, value in (task.labels if task is not None else {}).items():
-        known.setdefault(str(value), name)
-    return {label: known.get(label, f"label {label}") for label in labels}
-
-
-def _found(file: Path, summary: Path) -> Path:
-    """Give a file of a summary, which may have been written from another folder."""
-    return (
-        file
-        if file.is_absolute() or file.exists()
-        else next(
-            (place for place in (summary.parent / file, summary.parent / file.name) if place.exists()), file
-        )
-    )
-
-
-def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): math.nan if value is None else float(value) for name, value in scores.items()}
-
-
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,48 +1,23 @@
 """What a report says about runs: one run's plan, curves and pictures; a sweep's table and curves."""
 
-import csv
-import math
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 
 from ingradient_pl.lightning.run_files import CONFIG, RECORD, SWEEP_TABLE, read_epochs, read_record
-from ingradient_pl.pictures.layout import RED_GREEN_BLUE
 from ingradient_pl.plain_values import PlainValueError, read_yaml
-from ingradient_pl.reports.charts import ACCENT, INK, Axis, Curve, draw_curves, draw_parallel, label_colour
+from ingradient_pl.reports.charts import ACCENT, INK, Curve, draw_curves, label_colour
 from ingradient_pl.reports.images import png_data
 from ingradient_pl.reports.page import ReportError
-from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Part, Picture, Section, Table, Text
+from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Part, Picture, Section, Text
 from ingradient_pl.reports.plan_words import notes_of, plan_in_words
-
-CURVES = 40
-"""Runs whose curves are drawn: the best."""
-
-LINES = 300
-"""Runs of parallel coordinates: the best."""
 
 PICTURES, LARGEST = 6, 2_000_000
 """Level pictures that are shown, and bytes of a file that is still shown."""
 
-DASHES = ("solid", "dash", "dot")
 REASON = "error.txt"
-
-
-class SweptRun(NamedTuple):
-    """A run of a sweep.
-
-    Args:
-        folder: Its name in the sweep's.
-        told: Keys and values that differ from run to run.
-        score: What it reached; NaN where it has not ended well.
-    """
-
-    folder: str
-    told: dict[str, str]
-    score: float
 
 
 def describe_run(run: Path) -> list[Section]:
@@ -113,92 +88,6 @@ def find_pictures(run: Path) -> list[Picture]:
     return pictures[:PICTURES]
 
 
-def read_sweep_table(path: Path) -> tuple[list[SweptRun], str]:
-    """Read the table of a sweep: its runs, the best first, and the name of the score.
-
-    Args:
-        path: The sweep's folder, or its table.
-
-    Raises:
-        ReportError: If it is not such a table, or holds no run.
-    """
-    file = path if path.is_file() else path / SWEEP_TABLE
-    try:
-        heads, *rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
-        runs = [SweptRun(folder, _told(told), float(score)) for folder, told, score in rows]
-        score = heads[2]
-    except (OSError, ValueError, IndexError) as error:
-        raise ReportError(
-            f"{file} is not the table of a sweep ({error}): a row has run, told and score."
-        ) from error
-    if not runs:
-        raise ReportError(f"{file} holds no run: there is nothing to report. Run the sweep first.")
-    return sorted(runs, key=lambda run: (math.isnan(run.score), -run.score)), score
-
-
-def describe_sweep(path: Path) -> list[Section]:
-    """Describe a sweep: the table, the best first, parallel coordinates, learning curves of all runs.
-
-    Args:
-        path: Its folder, or its table.
-
-    Raises:
-        ReportError: If it has no table, or the table no run.
-    """
-    runs, score = read_sweep_table(path)
-    folder = path.parent if path.is_file() else path
-    keys = list(dict.fromkeys(key for run in runs for key in run.told))
-    rows = [
-        [run.folder, *(run.told.get(key) for key in keys), run.score, _state(folder / run.folder)]
-        for run in runs
-    ]
-    done = [run for run in runs if math.isfinite(run.score)]
-    best = f"{done[0].folder}: {done[0].score:.4f}" if done else "none has ended well"
-    parts: list[Part] = [
-        Facts(
-            [
-                ("Runs", f"{len(runs)}, {len(done)} with a score"),
-                ("Score", score),
-                ("Best", best),
-                ("Folder", str(folder)),
-            ]
-        ),
-        Table("Runs, the best first", ["run", *keys, score, "state"], rows),
-    ]
-    sections = [Section("Sweep", parts)]
-    if keys:
-        shown = runs[:LINES]
-        axes = [Axis(key, [run.told.get(key, "–") for run in shown]) for key in keys]
-        figure = draw_parallel(axes, [run.score for run in shown], score, [run.folder for run in shown])
-        title = "A line for each run, dark where it did well; the best is the widest"
-        sections.append(Section("Parallel coordinates", [Chart(title, figure)]))
-    sections.append(Section("Learning curves", _sweep_curves(folder, runs)))
-    return sections
-
-
-def _sweep_curves(folder: Path, runs: Sequence[SweptRun]) -> list[Part]:
-    curves: dict[str, list[Curve]] = {"dice": [], "val": [], "train": []}
-    colours = [f"rgb{tuple(colour)}" for colour in RED_GREEN_BLUE[1:]]
-    for place, run in enumerate(runs[:CURVES]):
-        epochs = read_epochs(folder / run.folder)
-        told = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in run.told.items())
-        colour = INK if place == 0 else colours[place % len(colours)]
-        width, dash = (3.0, "solid") if place == 0 else (1.3, DASHES[place // len(colours) % len(DASHES)])
-        for key, found in curves.items():
-            found.append(Curve(f"{run.folder}: {told}"[:60], *_points(epochs, key), colour, width, dash))
-    titles = {"dice": "Dice of validation patches", "val": "validation loss", "train": "training loss"}
-    more = f", the best {CURVES} runs" if len(runs) > CURVES else ""
-    parts: list[Part] = [
-        Chart(
-            f"{titles[key].capitalize() if key != 'dice' else titles[key]}, the best run in black{more}",
-            draw_curves(found, "epoch", titles[key], whole=True, height=420),
-        )
-        for key, found in curves.items()
-        if any(len(curve.x) for curve in found)
-    ]
-    return parts or [Text("No run has kept the figures of its epochs.")]
-
-
 def _facts(
     run: Path, record: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str]]:
@@ -233,30 +122,30 @@ def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Part]:
     if not epochs:
         return [Text("No epoch has ended yet.")]
     loss = [
-        Curve("training", *_points(epochs, "train"), ACCENT),
-        Curve("validation", *_points(epochs, "val"), "#d1495b"),
+        Curve("training", *points_of(epochs, "train"), ACCENT),
+        Curve("validation", *points_of(epochs, "val"), "#d1495b"),
     ]
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.get("labels", {})))
     dice = [
         Curve(
             name,
-            *_points([{"epoch": one["epoch"], **one.get("labels", {})} for one in epochs], name),
+            *points_of([{"epoch": one["epoch"], **one.get("labels", {})} for one in epochs], name),
             label_colour(place),
             1.4,
         )
         for place, name in enumerate(names, 1)
     ]
-    dice.append(Curve("mean", *_points(epochs, "dice"), INK, 2.6))
-    speed = [Curve("patches a second", *_points(epochs, "patches"), ACCENT)]
-    waiting = [Curve("waiting for data", *_points(epochs, "waiting"), "#d1495b")]
-    memory = [Curve("memory", *_points(epochs, "memory"), ACCENT)]
+    dice.append(Curve("mean", *points_of(epochs, "dice"), INK, 2.6))
+    speed = [Curve("patches a second", *points_of(epochs, "patches"), ACCENT)]
+    waiting = [Curve("waiting for data", *points_of(epochs, "waiting"), "#d1495b")]
+    memory = [Curve("memory", *points_of(epochs, "memory"), ACCENT)]
     charts = (
         ("Loss", loss, "loss", 360),
         ("Dice of validation patches, pooled over all of them", dice, "Dice", 400),
-        ("Learning rate", [Curve("learning rate", *_points(epochs, "lr"), ACCENT)], "learning rate", 240),
+        ("Learning rate", [Curve("learning rate", *points_of(epochs, "lr"), ACCENT)], "learning rate", 240),
         (
             "Seconds an epoch, validation included",
-            [Curve("seconds", *_points(epochs, "seconds"), ACCENT)],
+            [Curve("seconds", *points_of(epochs, "seconds"), ACCENT)],
             "seconds",
             240,
         ),
@@ -271,22 +160,23 @@ def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Part]:
     ]
 
 
-def _points(epochs: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+def points_of(epochs: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    """Give epochs and values of what was measured, those without it left out.
+
+    Args:
+        epochs: Records of a run.
+        key: Name of the number in them.
+    """
     found = [(epoch["epoch"], epoch[key]) for epoch in epochs if isinstance(epoch.get(key), (int, float))]
     return [number for number, _ in found], [value for _, value in found]
 
 
-def _told(text: str) -> dict[str, str]:
-    """Give the overrides of a run as keys and values."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = text.split()
-    pairs = [word.lstrip("+~").partition("=") for word in words]
-    return {key: value for key, _, value in pairs}
+def state_of(run: Path) -> str:
+    """Say how a run ended, or that it has not.
 
-
-def _state(run: Path) -> str:
+    Args:
+        run: Its folder.
+    """
     reason = run / REASON
     if reason.is_file():
         lines = reason.read_text(encoding="utf-8", errors="replace").strip().splitlines()

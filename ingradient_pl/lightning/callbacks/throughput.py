@@ -32,7 +32,7 @@ class Throughput(pl.Callback):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.spent, self.patches = 0.0, 0
-        self.waited = _waited(trainer) or 0.0
+        self.waited = _seconds_waited(trainer) or 0.0
         self.began = time.perf_counter()
 
     @override
@@ -67,7 +67,7 @@ class Throughput(pl.Callback):
         figures = {MEMORY: peak_memory(device) / GIGA}
         if self.spent > 0 and self.patches:
             figures[PATCHES] = self.patches / self.spent
-        waited = _waited(trainer)
+        waited = _seconds_waited(trainer)
         if self.spent > 0 and waited is not None:
             figures[WAITING] = min(max(waited - self.waited, 0.0) / self.spent, 1.0)
         return figures
@@ -89,7 +89,7 @@ def peak_memory(device: torch.device) -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def _waited(trainer: pl.Trainer) -> float | None:
+def _seconds_waited(trainer: pl.Trainer) -> float | None:
     """Give the seconds for which the training loader was waited for; None where it does not say."""
     waited = getattr(trainer.train_dataloader, "waited", None)
     return waited if isinstance(waited, float) else None
