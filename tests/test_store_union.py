@@ -369,7 +369,7 @@ def test_a_translation_goes_by_names(source, task, table, known):
     )
     assert (None if made.table is None else made.table.tolist()) == table
     assert made.known == known
-    assert made.annotated(None) == known
+    assert made.translate_annotated(None) == known
 
 
 def test_a_translation_without_a_counterpart_is_refused():

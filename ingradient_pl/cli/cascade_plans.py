@@ -48,7 +48,7 @@ def choose_stages(
     elif coarser is None:
         one, two = _by_rule(store, planner)
     else:
-        one, two = _coarsened(store, planner, coarser)
+        one, two = _coarsen(store, planner, coarser)
     if one.previous_stage is not None:
         raise UsageError(
             f"The first stage of a cascade sees the image alone; its plan sees '{one.previous_stage}'."
@@ -68,7 +68,7 @@ def _by_rule(store: CaseStore, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
         ) from error
 
 
-def _coarsened(store: CaseStore, planner: Mapping[str, Any], coarser: float) -> tuple[Plan, Plan]:
+def _coarsen(store: CaseStore, planner: Mapping[str, Any], coarser: float) -> tuple[Plan, Plan]:
     """Plan the full resolution, and a first stage with voxels ``coarser`` times as large."""
     if not coarser > 1:
         raise UsageError(f"coarser= is how many times as large voxels are, more than 1; got {coarser:g}.")

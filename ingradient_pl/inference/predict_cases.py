@@ -169,7 +169,7 @@ def score_cases(
             label = after(label, volume.frame.spacing)
         agreement = count_agreement(label, truth, list(labels), task.ignore)
         named = {one: counts.as_metrics() for one, counts in agreement.items()}
-        scores = leave_unannotated(named, labels, meaning.annotated(case.annotated))
+        scores = leave_unannotated(named, labels, meaning.translate_annotated(case.annotated))
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
         unnamed = unnamed_values(label, truth, task)

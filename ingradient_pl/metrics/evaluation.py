@@ -221,7 +221,7 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
-    scores = leave_unannotated(scores, rules.labels, meaning.annotated(files[2].annotated))
+    scores = leave_unannotated(scores, rules.labels, meaning.translate_annotated(files[2].annotated))
     remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks)))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
 

@@ -59,7 +59,7 @@ class LabelTranslation(NamedTuple):
         found = self.table[np.where(named, label, 0)]
         return found if named.all() else np.where(named, found, label)
 
-    def annotated(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def translate_annotated(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """Leave of the labels that a case annotates those that its source has at all.
 
         Args:
