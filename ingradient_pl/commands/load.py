@@ -1,18 +1,22 @@
 """Open a checkpoint as a :class:`Predictor` that segments arrays."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.postprocess import Steps
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
 
 LAST = Path("checkpoints") / "last.ckpt"
 """Where a run keeps its newest checkpoint."""
+MODEL = "model.ckpt"
+"""What a cross-validation leaves in its folder."""
 
 
 def load(
@@ -26,7 +30,8 @@ def load(
     """Open a checkpoint, or several whose answers are averaged, to predict arrays and files with.
 
     Args:
-        checkpoint: File that training or import-nnunet wrote, or a run's folder, or several.
+        checkpoint: File that training or import-nnunet wrote, or the folder of a run or of a
+            cross-validation, or several.
         device: cpu, cuda, cuda:1, mps; the best there is if not given.
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
             windows overlap by 1 - step.
@@ -48,11 +53,20 @@ def load(
         raise UsageError(str(error)) from error
 
 
+def without_postprocess(predictor: Predictor) -> Predictor:
+    """Give a predictor without the post-processing that its checkpoint brings: another one takes its place.
+
+    Args:
+        predictor: As :func:`load` gives it.
+    """
+    return replace(predictor, model=predictor.model._replace(postprocess=Steps()))
+
+
 def checkpoint_files(checkpoint: AnyPath | Sequence[AnyPath]) -> list[Path]:
     """Give the file of each checkpoint; of a run's folder its last one.
 
     Args:
-        checkpoint: Files, or folders of runs.
+        checkpoint: Files, or folders of runs or cross-validations.
 
     Raises:
         CheckpointError: If a folder is not a run's, or the run has no checkpoint yet.
@@ -61,7 +75,7 @@ def checkpoint_files(checkpoint: AnyPath | Sequence[AnyPath]) -> list[Path]:
 
 
 def _of_folder(folder: Path) -> Path:
-    for file in (folder / LAST, folder / LAST.name):
+    for file in (folder / LAST, folder / LAST.name, folder / MODEL):
         if file.is_file():
             return file
     if (folder / "plans.json").is_file():
@@ -70,7 +84,8 @@ def _of_folder(folder: Path) -> Path:
             f"import-nnunet --model {folder} --output model.ckpt'."
         )
     raise checkpoints.CheckpointError(
-        f"{folder} is a folder without {LAST}: give a checkpoint's file, or the folder of a run."
+        f"{folder} is a folder without {LAST}: give a checkpoint's file, or the folder of a run or of "
+        "a finished cross-validation."
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.commands.load import checkpoint_files, load
+from ingradient_pl.commands.load import checkpoint_files, load, without_postprocess
 from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles, Source
@@ -86,8 +86,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     nothing is written: each case is scored against its label (Dice).
 
     Args:
-        checkpoint: File that training or import-nnunet wrote, or a run's folder; several (a.ckpt b.ckpt) are
-            averaged.
+        checkpoint: File that training or import-nnunet wrote, or the folder of a run or of a
+            cross-validation; several (a.ckpt b.ckpt) are averaged.
         source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
             store, npz + pkl pairs, or a table of paths.
         output: Folder for the segmentations, CASE.nii.gz each.
@@ -99,7 +99,8 @@ def predict(  # noqa: PLR0913 - one argument an option
         window_batch: Windows that go through the network together; the fastest number if not given.
         resume: Whether to leave out cases whose file is there already.
         pictures: Folder for a PNG of each case.
-        postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it.
+        postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it; it
+            stands in the place of what the checkpoint brings.
         dicom: Whether a case that is a DICOM series is written as a DICOM segmentation (CASE.dcm), not NIfTI.
         save_probabilities: Whether to write CASE.npz beside each segmentation: the array 'probabilities', one
             map for each output in half precision, axes (output, z, y, x) as SimpleITK reads the image.
@@ -132,7 +133,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     )
     _check_dicom(pictures, dicom=dicom)
     after = None if postprocess is None else read_steps(Path(postprocess), (*TRUSTED, *(trust or ())))
-    predictor = load(checkpoint, device if cluster is None else "cpu", step, window_batch, mirror, trust)
+    there = device if cluster is None else "cpu"
+    predictor = _choose_postprocess(load(checkpoint, there, step, window_batch, mirror, trust), after)
     model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
     found = (stored_cases if is_store(source) else images_only)(source, model.task)
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
@@ -166,6 +168,17 @@ def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None, s
     for remark in scored.evaluation.remarks:
         say(f"Note: {remark}")
     return Predictions([], [], scored.failures, scored.evaluation)
+
+
+def _choose_postprocess(predictor: Predictor, after: Change | None) -> Predictor:
+    """Leave the post-processing that the checkpoint brings, and say so, unless another was named."""
+    model = predictor.model
+    if after is not None:
+        return without_postprocess(predictor)
+    if model.postprocess.steps:
+        steps = ", ".join(map(str, model.postprocess.steps))
+        say(f"Post-processing that the checkpoint brings: {steps} (--postprocess FILE takes its place).")
+    return predictor
 
 
 def _write(

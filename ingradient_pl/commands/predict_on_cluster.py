@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ingradient_pl.commands.image_formats import add_image_formats
-from ingradient_pl.commands.load import load
+from ingradient_pl.commands.load import load, without_postprocess
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases
@@ -139,4 +139,5 @@ def _segment(
 def _load(model: ModelOptions) -> Predictor:
     """Open a model, once for all cases of a worker."""
     checkpoints, device, step, window_batch, mirror, trust = model[:6]
-    return load(list(checkpoints), device, step, window_batch, mirror, list(trust))
+    opened = load(list(checkpoints), device, step, window_batch, mirror, list(trust))
+    return opened if model.postprocess is None else without_postprocess(opened)

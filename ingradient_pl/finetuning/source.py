@@ -73,7 +73,13 @@ def _read_file(file: Path, folds: Folds, trusted: Sequence[str]) -> Source:
     except CheckpointError as error:  # it may still be weights with settings that torch does not take
         return _read_other(file, error)
     if is_ours(found):
-        return _source(checkpoint.read(file, trusted), folds, found[OURS])
+        model = checkpoint.read(file, trusted)
+        if model.others:
+            raise CheckpointError(
+                f"{file} averages models of {1 + len(model.others)} plans, and training starts from one: "
+                "name one of the runs that it was made of."
+            )
+        return _source(model, folds, found[OURS])
     return _read_other(file)
 
 

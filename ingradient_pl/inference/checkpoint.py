@@ -2,86 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import torch
 from torch import nn
 
 import ingradient_pl
-from ingradient_pl.inference.checkpoint_file import OURS, PREVIOUS, first_lines, write_content
+from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, first_lines, write_content
 from ingradient_pl.inference.checkpoint_file import CheckpointError as CheckpointError
 from ingradient_pl.inference.checkpoint_file import read_content as read_content
 from ingradient_pl.inference.checkpoint_network import build_network
+from ingradient_pl.inference.model import NOTHING, combine, join_folds
+from ingradient_pl.inference.model import Model as Model
+from ingradient_pl.inference.postprocess import Steps, build_steps
 from ingradient_pl.plain_values import check_plain
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import OWN_TARGET, build_plan
-from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TARGET, TRUSTED, build, check_types, to_spec
 from ingradient_pl.task import Task
 
-FORMAT = 1
-AGREED = (
-    *("channels", "outputs", "spacing", "patch", "normalisation", "transpose", "orientation"),
-    *("separate_z_above", "low_pass_above", "previous_stage"),
-)
-"""What the plans of checkpoints that predict together must have in common."""
-
-
-class Model(NamedTuple):
-    """Trained networks with all that is needed to use them.
-
-    Args:
-        networks: One for each fold; their answers are averaged.
-        plan: How cases are brought to the network.
-        task: What its outputs mean.
-        origin: Where it was read from.
-        mirror: Axes (0, 1, 2 for z, y, x of the network) that training mirrored, so that prediction may.
-        validation: Names of the validation cases, by whichever of the networks.
-        previous: In a cascade, the model whose segmentation these networks see beside the image; it is used
-            first, and may itself have one before it.
-    """
-
-    networks: list[nn.Module]
-    plan: Plan
-    task: Task
-    origin: str
-    mirror: tuple[int, ...]
-    validation: tuple[str, ...] = ()
-    previous: "Model | None" = None
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    @property
-    def inputs(self) -> int:
-        """Channels that the networks take: the image's and, in a cascade, one for each foreground label."""
-        seen = 0 if self.plan.previous_stage is None else len(self.task.foreground_values)
-        return self.plan.channels + seen
-
-    def after(self, previous: "Model | None") -> "Model":
-        """Put it behind the stage whose segmentation it sees, or behind none where it sees the image alone.
-
-        Args:
-            previous: The first stage; None where there is none.
-
-        Raises:
-            CheckpointError: If it needs another stage, or the two see cases differently.
-        """
-        wanted = self.plan.previous_stage
-        if (wanted is None) != (previous is None):
-            need = f"the segmentation of '{wanted}'" if wanted else "the image alone"
-            other = "was given none" if previous is None else f"was given that of {previous.origin}"
-            raise CheckpointError(
-                f"{self.origin} takes {need}, but {other}. Bring both stages along together."
-            )
-        if previous is not None:
-            for name, one, two in _shared_settings(self, previous):
-                if one != two:
-                    raise CheckpointError(
-                        f"{previous.origin} is not a first stage for {self.origin}: its {name} is {two}, "
-                        f"that of the second stage {one}. Take the one it was trained with."
-                    )
-        return self._replace(previous=previous)
+FORMAT = 2
+POSTPROCESS = "postprocess"
+"""Entry of the steps that follow each prediction."""
+ALONE = 1
+"""Format of what averages no other model and brings no post-processing: earlier versions read it."""
 
 
 def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Model:
@@ -97,7 +40,7 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not files:
         raise CheckpointError("No checkpoint was given: name at least one file.")
-    return _join_folds([_model(read_content(Path(file)), str(file), trusted) for file in files])
+    return join_folds([_model(read_content(Path(file)), str(file), trusted) for file in files])
 
 
 def read_description(
@@ -125,7 +68,7 @@ def read_description(
     except TypeError:
         network = None
     own = {
-        "format": FORMAT,
+        "format": ALONE,
         "version": ingradient_pl.__version__,
         "network": network,
         "networks": len(folds),
@@ -159,12 +102,21 @@ def write(
     """
     folds = [networks] if isinstance(networks, nn.Module) else list(networks)
     mirrored = _mirror_axes(plan) if mirror is None else mirror
-    model = Model(folds, plan, task, str(path), tuple(mirrored)).after(previous)
+    write_model(path, Model(folds, plan, task, str(path), tuple(mirrored)).after(previous))
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write a model with all that belongs to it as one slim checkpoint, complete or not at all.
+
+    Args:
+        path: Where to.
+        model: Its networks each have an attribute ``recipe``.
+    """
     write_content(Path(path), describe_stage(model))
 
 
 def describe_stage(model: Model) -> dict[str, Any]:
-    """Give all that a checkpoint holds of a model, and under 'previous' the same of the stage before it.
+    """Give all that a checkpoint holds of a model; under names of their own the same of those it needs.
 
     Args:
         model: With its networks.
@@ -175,8 +127,11 @@ def describe_stage(model: Model) -> dict[str, Any]:
         for name, value in network.state_dict().items()
     }
     described = read_description(model.networks, model.plan, model.task, model.validation, model.mirror)
+    if model.others or model.postprocess.steps:
+        described[OURS] |= {"format": FORMAT, POSTPROCESS: to_spec(model.postprocess.steps)}
     before = {} if model.previous is None else {PREVIOUS: describe_stage(model.previous)}
-    return {"state_dict": weights, **described, **before}
+    beside = {OTHERS: [describe_stage(other) for other in model.others]} if model.others else {}
+    return {"state_dict": weights, **described, **before, **beside}
 
 
 def _prefix(fold: int) -> str:
@@ -190,7 +145,7 @@ def _mirror_axes(plan: Plan) -> list[int]:
 class _Description:
     """Types of what a checkpoint tells beside plan and task, for :func:`check_types`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each entry
         self,
         format: int,
         version: str,
@@ -200,6 +155,7 @@ class _Description:
         task: Mapping[str, object],
         validation: Sequence[str],
         mirror: Sequence[Literal[0, 1, 2]],
+        postprocess: Sequence[Mapping[str, object]],
     ) -> None: ...
 
 
@@ -223,7 +179,16 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
             "write it anew from the training run."
         )
     mirror, validation = own.get("mirror", _mirror_axes(plan)), own.get("validation", ())
-    return Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
+    model = Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
+    return _with_others(model, found, path, trusted)
+
+
+def _with_others(model: Model, found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model:
+    """Give a model the others that it is averaged with, and its post-processing."""
+    others = [_model(other, f"{path} (another plan)", trusted) for other in found.get(OTHERS, ())]
+    told = found[OURS].get(POSTPROCESS)
+    steps = NOTHING if told is None else Steps(build_steps(told, f"{path}: its post-processing", trusted))
+    return combine([model, *others], steps)._replace(origin=path)
 
 
 def _check_format(path: str, own: Mapping[str, Any]) -> None:
@@ -233,61 +198,3 @@ def _check_format(path: str, own: Mapping[str, Any]) -> None:
             f"{path} has format {found}, written by ingradient_pl {version}; this is "
             f"{ingradient_pl.__version__}, which reads up to format {FORMAT}. Update ingradient_pl."
         )
-
-
-def _join_folds(models: Sequence[Model]) -> Model:
-    """Average models of one plan; in a cascade, those before them as well."""
-    for model in models[1:]:
-        _check_alike(models[0], model)
-    before = [model.previous for model in models if model.previous is not None]
-    return models[0]._replace(
-        networks=_each_once([network for model in models for network in model.networks]),
-        origin=", ".join(model.origin for model in models),
-        mirror=tuple(axis for axis in models[0].mirror if all(axis in model.mirror for model in models)),
-        # what one kept from its training another trained on: all must have kept it
-        validation=tuple(sorted(set.intersection(*(set(model.validation) for model in models)))),
-        previous=_join_folds(before) if before else None,
-    )
-
-
-def _each_once(networks: Sequence[nn.Module]) -> list[nn.Module]:
-    """Leave out networks whose weights came before: folds of a cascade may all bring the same first stage."""
-    kept: list[nn.Module] = []
-    for network in networks:
-        if not any(_same(network, other) for other in kept):
-            kept.append(network)
-    return kept
-
-
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(
-        value.shape == second[name].shape and torch.equal(value, second[name])
-        for name, value in first.items()
-    )
-
-
-def _shared_settings(model: Model, previous: Model) -> list[tuple[str, Any, Any]]:
-    """Give what models that go together must see alike: its name, of the one, of the other."""
-    return [
-        ("orientation", model.plan.orientation, previous.plan.orientation),
-        ("channels", list(model.task.channels), list(previous.task.channels)),
-        ("labels", dict(model.task.labels), dict(previous.task.labels)),
-        ("regions_class_order", model.task.regions_class_order, previous.task.regions_class_order),
-    ]
-
-
-def _check_alike(first: Model, other: Model) -> None:
-    for name in AGREED:
-        one, two = getattr(first.plan, name), getattr(other.plan, name)
-        if one != two:
-            raise CheckpointError(
-                f"{other.origin} cannot predict together with {first.origin}: '{name}' of its plan is {two}, "
-                f"of the other {one}. Average checkpoints of one plan only (its folds)."
-            )
-    for name, one, two in _shared_settings(first, other):
-        if one != two:
-            raise CheckpointError(
-                f"{other.origin} cannot predict together with {first.origin}: its {name} is {two}, of the "
-                f"other {one}."
-            )

@@ -21,6 +21,7 @@ from ingradient_pl.pickle_bounds import LARGEST, PickleError, check_work
 
 OURS = "ingradient"
 PREVIOUS = "previous"
+OTHERS = "others"
 
 END, END_BYTES = b"PK\x05\x06", 22
 LOCAL, LOCAL_BYTES = b"PK\x03\x04", 30
@@ -262,6 +263,9 @@ def is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
         found: What :func:`load` gave.
     """
     if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
+        return False
+    others = found.get(OTHERS, [])
+    if not isinstance(others, list) or not all(map(is_ours, others)):
         return False
     return PREVIOUS not in found or is_ours(found[PREVIOUS])
 

@@ -86,6 +86,11 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
     """
     if form not in FORMS:
         raise ExportError(f"'{form}' is not a form of export: take one of {', '.join(FORMS)}.")
+    if model.others:
+        raise ExportError(
+            f"{model.origin} averages models of {1 + len(model.others)} plans: export those that it was made "
+            "of, one by one."
+        )
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     if model.previous is not None:

@@ -151,18 +151,32 @@ def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:
             f"{path} must hold a list of steps, such as '- _target_: {__name__}.LargestComponent', with "
             f"their arguments below; it holds {type(plain).__name__}."
         )
+    return Steps(build_steps(plain, str(path), trusted))
+
+
+def build_steps(plain: Sequence[object], where: str, trusted: Sequence[str] = TRUSTED) -> tuple[Step, ...]:
+    """Make steps of entries with ``_target_`` and arguments.
+
+    Args:
+        plain: An entry for each step.
+        where: What they were read from, for messages.
+        trusted: Packages whose classes they may name; of ours only the steps of this module.
+
+    Raises:
+        PostprocessError: If an entry cannot be built, or is not a step.
+    """
     try:
         own = tuple(__name__ if package == "ingradient_pl" else package for package in trusted)
-        steps = build(plain, own, Callable)  # type: ignore[arg-type]  # issubclass takes it: it has __call__
+        steps = build(list(plain), own, Callable)  # type: ignore[arg-type]  # issubclass takes it: it has __call__
     except (TypeError, ValueError, KeyError) as error:
-        raise PostprocessError(f"{path}: {error}") from error
+        raise PostprocessError(f"{where}: {error}") from error
     idle = [type(step).__name__ for step in steps if not callable(step)]
     if idle:
         raise PostprocessError(
-            f"{path}: {', '.join(idle)} is not a step: it cannot be called with a label and a spacing. Each "
+            f"{where}: {', '.join(idle)} is not a step: it cannot be called with a label and a spacing. Each "
             "entry needs a '_target_'."
         )
-    return Steps(steps)
+    return tuple(steps)
 
 
 def write_steps(path: Path, steps: Steps, remarks: Sequence[str] = ()) -> None:

@@ -11,8 +11,10 @@ from jaxtyping import Float, Num, UInt
 from torch import Tensor, nn
 
 from ingradient_pl.geometry import AXES, Box
-from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.average import decode_average
+from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.preprocess import preprocess
+from ingradient_pl.inference.probabilities import scratch_maps
 from ingradient_pl.inference.sliding_window import FULL_BYTES, SlidingWindow, Tiling
 from ingradient_pl.inference.to_native import KeepProbabilities, LabelDecoder, NativeResampler
 from ingradient_pl.short_repr import describe
@@ -68,18 +70,19 @@ class Predictor:
             ) from error
 
     def __repr__(self) -> str:
-        networks = len(self.model.networks)
+        networks = sum(len(model.networks) for model in (self.model, *self.model.others))
         return describe(self, {"networks": networks, "device": self.device, "plan": self.model.plan})
 
     def _stages(self) -> Iterator[Model]:
-        model: Model | None = self.model
-        while model is not None:
-            yield model
-            model = model.previous
+        for one in (self.model, *self.model.others):
+            model: Model | None = one
+            while model is not None:
+                yield model
+                model = model.previous
 
     @property
     def most_views(self) -> int:
-        """The most windows that go through a network together, in any stage of a cascade."""
+        """The most windows that go through a network together, in any plan or stage of a cascade."""
         return max(replace(self, model=model).views for model in self._stages())
 
     @property
@@ -106,14 +109,38 @@ class Predictor:
                 (shares of one, or for regions a probability each). An ``np.memmap`` keeps it out of memory.
 
         Returns:
-            The task's integers on the voxels of ``image``.
+            The task's integers on the voxels of ``image``, after the model's own post-processing.
 
         Raises:
             ValueError: If the image has other channels or axes than the model, or the spacing is not a size.
             ArithmeticError: If the network's answer is not finite.
         """
-        plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
         self._check(image, spacing)
+        label = (self._average if self.model.others else self._predict)(image, spacing, probabilities)
+        return self.model.postprocess(label, spacing)
+
+    def _average(
+        self,
+        image: Num[np.ndarray, "channel z y x"],
+        spacing: Sequence[float],
+        probabilities: Float[np.ndarray, "output z y x"] | None,
+    ) -> UInt[np.ndarray, "z y x"]:
+        """Let the models of several plans segment a case, and average their probabilities."""
+        shape = (self.model.plan.outputs, *image.shape[1:])
+        maps = [scratch_maps(shape) for _ in range(1 + len(self.model.others))]
+        alone = self.model._replace(others=())
+        for model, found in zip((alone, *self.model.others), maps, strict=True):
+            replace(self, model=model)._predict(image, spacing, found)
+        return decode_average(maps, LabelDecoder.of(self.model.task), probabilities)
+
+    def _predict(
+        self,
+        image: Num[np.ndarray, "channel z y x"],
+        spacing: Sequence[float],
+        probabilities: Float[np.ndarray, "output z y x"] | None,
+    ) -> UInt[np.ndarray, "z y x"]:
+        """Segment a case with the networks of one plan."""
+        plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
         before = self._before(image, spacing)
         with torch.inference_mode():
             case = preprocess(image, spacing, plan, before)

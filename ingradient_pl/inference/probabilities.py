@@ -2,6 +2,8 @@
 
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from ingradient_pl.images.formats import Volume
 ENDING = ".npz"
 NAME = "probabilities"
 """Of the array in the file, as nnU-Net's: ``np.load(file)["probabilities"]``."""
+MAP_AXES = 4
 
 
 def unfinished_maps(folder: Path, outputs: int, volume: Volume) -> NDArray[np.float16]:
@@ -24,9 +27,18 @@ def unfinished_maps(folder: Path, outputs: int, volume: Volume) -> NDArray[np.fl
         outputs: Of the network; the maps have the shape (output, z, y, x) of the case.
         volume: The case.
     """
-    shape = (outputs, *volume.voxels.shape[1:])
+    return scratch_maps((outputs, *volume.voxels.shape[1:]), folder)
+
+
+def scratch_maps(shape: Sequence[int], folder: Path | None = None) -> NDArray[np.float16]:
+    """Give maps (output, z, y, x) that lie on a disk, in a file without a name.
+
+    Args:
+        shape: Of the maps.
+        folder: Where there is room; None takes the system's place for temporary files.
+    """
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.float16, "w+", shape=shape)
+        return np.memmap(file, np.float16, "w+", shape=tuple(shape))
 
 
 def write_maps(path: Path, maps: Float[np.ndarray, "output z y x"], volume: Volume) -> None:
@@ -49,3 +61,29 @@ def write_maps(path: Path, maps: Float[np.ndarray, "output z y x"], volume: Volu
         np.lib.format.write_array_header_1_0(entry, header)
         for rows in stored:
             entry.write(np.ascontiguousarray(rows, dtype="<f2").data.cast("B"))
+
+
+def read_maps(path: Path) -> Float[np.ndarray, "output z y x"]:
+    """Read maps that :func:`write_maps` wrote, on the axes of the source file; they lie on a disk meanwhile.
+
+    Args:
+        path: The ``.npz``.
+
+    Raises:
+        ValueError: If it is no such file, or was cut short.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{NAME}.npy") as entry:
+            np.lib.format.read_magic(entry)
+            shape, in_columns, dtype = np.lib.format.read_array_header_1_0(entry)
+            if in_columns or dtype != np.float16 or len(shape) != MAP_AXES:
+                raise ValueError(f"it holds {dtype} of shape {shape}")
+            maps = scratch_maps(shape, path.parent)
+            for rows in maps:
+                rows[...] = np.frombuffer(entry.read(rows.nbytes), "<f2").reshape(rows.shape)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{path} does not hold maps of probabilities ({error}). Delete it, and predict again with "
+            "save_probabilities."
+        ) from error
+    return maps

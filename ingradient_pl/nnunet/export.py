@@ -95,6 +95,7 @@ def _check(model: Model) -> None:
     schemes = [type(one).__name__ for one in plan.normalisation if type(one) not in SCHEMES]
     wrong = {
         f"its network is {others[:1]}, and nnU-Net builds plain and residual UNets only": others,
+        "it averages models of several plans, and a model folder has one": model.others,
         "it is a later stage of a cascade; export the first stage alone, or predict here": model.previous,
         f"its normaliser {schemes[:1]} is not one of {[kind.__name__ for kind in SCHEMES]}": schemes,
         f"low_pass_above is {plan.low_pass_above}, and nnU-Net does not average before it downsamples": (
@@ -121,6 +122,8 @@ def _remarks(model: Model) -> list[str]:
         )
     if isinstance(model.task.ignore, int):
         remarks.append("Voxels of the label 'ignore' are background in the exported data set description.")
+    if model.postprocess.steps:
+        remarks.append("The model's post-processing is not exported: nnU-Net keeps its own in a pickle.")
     held, exported = model.task.in_files.foreground_values, model.task.consecutive().foreground_values
     if held != exported:
         pairs = ", ".join(f"{new} for {old}" for old, new in zip(held, exported, strict=True))
