@@ -14,6 +14,7 @@ from ingradient_pl.lazy import attach
 
 if TYPE_CHECKING:
     from ingradient_pl.cli.cascade_training import cascade as cascade
+    from ingradient_pl.cli.cross_validation import crossval as crossval
     from ingradient_pl.cli.python_run import train as train
     from ingradient_pl.commands.compare import compare as compare
     from ingradient_pl.commands.doctor import doctor as doctor
@@ -101,6 +102,7 @@ __all__, __getattr__, __dir__ = attach(
         "UNet": "networks.unet",
         "cascade": "cli.cascade_training",
         "compare": "commands.compare",
+        "crossval": "cli.cross_validation",
         "doctor": "commands.doctor",
         "draws": "draws.planned",
         "evaluate": "commands.evaluate",

@@ -113,7 +113,7 @@ def test_earlier_versions_read_what_they_understand_and_refuse_the_rest(tmp_path
 
 
 def test_steps_in_a_checkpoint_are_ours_or_trusted(tmp_path):
-    content = checkpoint._describe(combine([model(1)], STEPS))
+    content = checkpoint.describe_stage(combine([model(1)], STEPS))
     content["ingradient"]["postprocess"] = [{"_target_": "os.system", "command": "true"}]
     checkpoint.write_content(tmp_path / "a.ckpt", content)
     with pytest.raises((PostprocessError, checkpoint.CheckpointError), match="os"):

@@ -133,7 +133,7 @@ def cross_fit(
         Stopped: If it was interrupted.
     """
     place, case_store, decided = Path(folder).absolute(), open_store(store), open_plan(plan)
-    _check_overrides(overrides)
+    check_overrides(overrides)
     divided = divide(case_store, overrides)
     held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
     check_held_out(held_out)
@@ -238,8 +238,15 @@ def _numbers(folds: Sequence[int] | None, divided: Sequence[Split]) -> list[int]
     return numbers
 
 
-def _check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse what is decided here, and a sweep over anything but the folds."""
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse what is decided here, and a sweep over anything but the folds.
+
+    Args:
+        overrides: As behind ``ingradient-train``.
+
+    Raises:
+        UsageError: If there is such a one.
+    """
     for key in (*FIXED, NUMBER):
         if find(overrides, key) is not None:
             raise UsageError(

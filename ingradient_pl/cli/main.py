@@ -23,6 +23,7 @@ COMMANDS = {
     "export-nnunet": "a checkpoint -> a model folder that nnU-Net predicts with",
     "report": "a store, run, sweep or evaluation -> one page of HTML: charts, tables, slices to scroll",
     "cascade": "a data set or store -> two stages, coarse then fine, and one checkpoint that predicts",
+    "crossval": "a data set or store -> all folds of configurations, the best of them, one model",
     "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
     "info": "a store, plan, run or checkpoint -> what it holds; --json for programs",
     "doctor": "this machine -> what it has, what is wrong with it, what to set; --json for programs",
@@ -34,6 +35,7 @@ COMMANDS = {
 OWN_MODULES = {
     "train": "train",
     "cascade": "cascade",
+    "crossval": "crossval",
     "fit": "lightning",
     "validate": "lightning",
     "test": "lightning",

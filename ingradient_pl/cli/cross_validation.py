@@ -1,0 +1,271 @@
+"""``ip.crossval``: all folds of several configurations, the best of them or of their pairs, and one model."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ingradient_pl.cli.cross_fit import CrossFit, check_overrides, cross_fit
+from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
+from ingradient_pl.cli.crossval_state import (
+    CONFIGURATIONS,
+    SUMMARY,
+    begin_state,
+    check_folds,
+    write_state,
+)
+from ingradient_pl.cli.data_first import read_planner, with_store
+from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_paths
+from ingradient_pl.cli.python_run import write_value
+from ingradient_pl.cli.run_folders import hold_folder, near
+from ingradient_pl.commands.best_configuration import (
+    MEAN,
+    Candidate,
+    average_pairs,
+    candidate_table,
+    choose_best,
+    score_candidate,
+)
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_store
+from ingradient_pl.commands.load import MODEL, load
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.model import combine
+from ingradient_pl.inference.postprocess import write_steps
+from ingradient_pl.inference.postprocess_folder import learn
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.short_repr import short_repr
+from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.case_store import CaseStore
+
+POSTPROCESS, ENSEMBLES = "postprocess.yaml", "ensembles"
+CROSSVALS = "crossvals"
+"""Where cross-validations are kept, below the folder that the command is called in, if none is named."""
+
+
+class CrossValidation(NamedTuple):
+    """What a cross-validation came to.
+
+    Args:
+        folder: Where its runs, predictions, state and model are.
+        best: Name of the configuration or pair (``ONE+OTHER``) that predicts best; None while folds fail.
+        candidates: What each configuration and pair reaches on the cases that its folds held out.
+        postprocessed: What the best reaches after the post-processing that was learned; None without one.
+        failures: Why folds failed, by ``CONFIGURATION/fold_NUMBER``.
+    """
+
+    folder: Path
+    best: str | None
+    candidates: list[Candidate]
+    postprocessed: Candidate | None
+    failures: dict[str, str]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The model: networks of all folds of the best, averaged, and the post-processing."""
+        return self.folder / MODEL
+
+    def load(self, **options: Any) -> Predictor:
+        """Open the model to predict with.
+
+        Args:
+            options: As of :func:`ingradient_pl.load`: ``device``, ``step``, ``mirror``, ...
+        """
+        return load(self.checkpoint, **options)
+
+
+def crossval(
+    source: AnyPath | None = None,
+    store: AnyStore | None = None,
+    output: AnyPath | None = None,
+    configurations: Sequence[str] | None = None,
+    plan: AnyPlan | Sequence[AnyPlan] | None = None,
+    folds: Sequence[int] | None = None,
+    ensembles: bool = True,  # noqa: FBT001 - a key of the command
+    **overrides: Any,
+) -> CrossValidation:
+    """Train all folds of several configurations, and make one model of the best of them or of their pairs.
+
+    Called again with the same arguments it goes on: what is done is left alone. A fold that fails does not
+    hold up the others; called again, it is tried again.
+
+    Args:
+        source: Data set to prepare first, as of ``prepare``.
+        store: Folder written by ``prepare``, or the store itself; with ``source``, where to prepare it.
+        output: Folder of the cross-validation; below ``crossvals``, by the store's name, if not given.
+        configurations: Which to train: ``2d``, ``3d_fullres``, ``3d_lowres``, with a preset behind a colon
+            (``3d_fullres:resenc_m``); all that the data set has if not given.
+        plan: Plans of yours instead, files or objects; each is a configuration by its file's name.
+        folds: Numbers of the folds, from 0; all of the division if not given.
+        ensembles: Whether pairs of configurations are averaged and compared as well. Maps of probabilities of
+            all held-out cases are kept for that: two bytes for each output and voxel, packed.
+        overrides: Groups and keys of the config, as of :func:`ingradient_pl.train`.
+
+    Returns:
+        What each reaches, which is best, and where its model is.
+
+    Raises:
+        UsageError: If there is no such configuration or key, or neither store nor source.
+        FileExistsError: If the folder holds another cross-validation, or another process is at work there.
+        Stopped: If it was interrupted.
+    """
+    told = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
+    return cross_validate(source, store, output, configurations, plan, folds, told, ensembles=ensembles)
+
+
+def cross_validate(
+    source: AnyPath | None,
+    store: AnyStore | None,
+    output: AnyPath | None,
+    configurations: Sequence[str] | None,
+    plan: AnyPlan | Sequence[AnyPlan] | None,
+    folds: Sequence[int] | None,
+    overrides: Sequence[str],
+    *,
+    ensembles: bool = True,
+) -> CrossValidation:
+    """Do what :func:`crossval` does, with overrides as they are typed behind ``ingradient-train``.
+
+    Args:
+        source: As of :func:`crossval`.
+        store: As of :func:`crossval`.
+        output: As of :func:`crossval`.
+        configurations: As of :func:`crossval`.
+        plan: As of :func:`crossval`.
+        folds: As of :func:`crossval`.
+        overrides: Such as ``epochs=4``; ``data.planner.KEY=VALUE`` is the planner's.
+        ensembles: As of :func:`crossval`.
+    """
+    case_store, told = _open(source, store, overrides)
+    planner, told = read_planner(told)
+    check_overrides(told)
+    plans = choose_plans(case_store, configurations, plan, planner)
+    folder = Path(output or Path(CROSSVALS) / case_store.path.absolute().name).absolute()
+    with hold_folder(folder):
+        state = begin_state(folder, case_store, told)
+        keep_plans(folder, plans)
+        write_state(folder, state)
+        fits = _fit_all(folder, case_store, plans, folds, told, state, maps=ensembles and len(plans) > 1)
+        found = _compare(folder, case_store, fits, parse_trust(told), ensembles=ensembles)
+        write_state(folder, {**state, SUMMARY: _summarise(found)})
+    _tell(found)
+    return found
+
+
+def _open(source: AnyPath | None, store: AnyStore | None, told: Sequence[str]) -> tuple[CaseStore, list[str]]:
+    """Open the store, prepared first where a source is named."""
+    if isinstance(store, CaseStore):
+        return store, list(told)
+    paths = [f"{key}={value}" for key, value in (("source", source), ("store", store)) if value is not None]
+    line = with_store(quote_paths([*paths, *told]))
+    named = find(line, "store")
+    if named is None:
+        raise UsageError("A cross-validation needs cases: store=DIR, or source=DIR to prepare them first.")
+    return open_store(read_paths(named)[0]), [entry for entry in line if not entry.startswith("store=")]
+
+
+def _fit_all(
+    folder: Path,
+    store: CaseStore,
+    plans: Mapping[str, Plan],
+    folds: Sequence[int] | None,
+    overrides: Sequence[str],
+    state: dict[str, Any],
+    *,
+    maps: bool,
+) -> dict[str, CrossFit]:
+    """Train the folds of one configuration after the other; write down how far they are."""
+    fits = dict[str, CrossFit]()
+    check_folds(state, list(plans), folds)
+    for number, (name, made) in enumerate(plans.items(), 1):
+        say(f"Configuration {number} of {len(plans)}: {name}")
+        fits[name] = cross_fit(store, made, folder / name, folds, overrides, probabilities=maps)
+        failed = fits[name].failures
+        state[CONFIGURATIONS][name] = {
+            "folds": {str(fold): failed.get(fold, "done") for fold in fits[name].held_out}
+        }
+        write_state(folder, state)
+    return fits
+
+
+def _compare(
+    folder: Path, store: CaseStore, fits: Mapping[str, CrossFit], trusted: Sequence[str], *, ensembles: bool
+) -> CrossValidation:
+    """Score what is complete, choose the best, learn its post-processing and write the model."""
+    failures = {f"{name}/fold_{one}": why for name, fit in fits.items() for one, why in fit.failures.items()}
+    whole = {name: fit for name, fit in fits.items() if not fit.failures}
+    if not whole:
+        return CrossValidation(folder, None, [], None, failures)
+    places: dict[tuple[str, ...], Path] = {(name,): fit.predictions for name, fit in whole.items()}
+    if ensembles:
+        places |= _average(whole, folder / ENSEMBLES, store)
+    candidates = [score_candidate(members, place, store) for members, place in places.items()]
+    best = choose_best(candidates)
+    learned = learn(best.predictions, store.path, store.task.in_files)
+    write_steps(folder / POSTPROCESS, learned.steps, [str(trial) for trial in learned.trials])
+    models = [checkpoints.read(whole[name].checkpoints, (*TRUSTED, *trusted)) for name in best.members]
+    checkpoints.write_model(folder / MODEL, combine(models, learned.steps))
+    after = None
+    if learned.steps.steps:
+        after = score_candidate(best.members, best.predictions, store, learned.steps)
+    return CrossValidation(folder, best.name, candidates, after, failures)
+
+
+def _average(fits: Mapping[str, CrossFit], output: Path, store: CaseStore) -> dict[tuple[str, ...], Path]:
+    """Average each pair of configurations."""
+    folders = {name: fit.predictions for name, fit in fits.items()}
+    made_by = {name: fit.checkpoints for name, fit in fits.items()}
+    return average_pairs(folders, made_by, output, store)
+
+
+def _summarise(found: CrossValidation) -> dict[str, Any]:
+    """Give what the state's file keeps of the results: the same for a run that was killed and went on."""
+    after = found.postprocessed
+    return {
+        "best": found.best,
+        "candidates": {one.name: one.described() for one in found.candidates},
+        "postprocessed": None if after is None else after.described(),
+        "failures": found.failures,
+        "model": MODEL if found.best is not None else None,
+    }
+
+
+def _tell(found: CrossValidation) -> None:
+    """Say what each reaches, which is best, and how to predict with it."""
+    if found.candidates:
+        say(candidate_table(found.candidates))
+    if found.best is not None:
+        say(f"Best: {found.best}. {describe_steps(found)}")
+        say(f"The model: {near(found.checkpoint)} (networks of all folds and what follows them). Predict:")
+        line = [
+            "ingradient",
+            "predict",
+            "--checkpoint",
+            str(near(found.folder)),
+            "--source",
+            "DIR",
+            "--output",
+            "DIR",
+        ]
+        say(f"  {shlex.join(line)}")
+    if found.failures:
+        lines = [f"{name}: {why}" for name, why in found.failures.items()]
+        told = "a configuration is compared once all of its folds are done; the same line again tries them"
+        say_failure("\n  ".join([f"{len(lines)} folds failed ({told}):", *lines]))
+
+
+def describe_steps(found: CrossValidation) -> str:
+    """Say what post-processing changes.
+
+    Args:
+        found: What a cross-validation came to.
+    """
+    if found.postprocessed is None:
+        return f"Post-processing does not help ({POSTPROCESS} says what was tried)."
+    before = next(one for one in found.candidates if one.name == found.best)
+    means = [f"{one.dice[MEAN].mean:.4f}" for one in (before, found.postprocessed)]
+    return f"Post-processing helps: {' -> '.join(means)}; the steps are in {POSTPROCESS} and in the model."

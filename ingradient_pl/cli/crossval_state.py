@@ -1,0 +1,122 @@
+"""The file of a cross-validation: what it was told, how far its folds are, and what came of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.cli.run_settings import LENGTH as FREE
+from ingradient_pl.cli.run_settings import first_differences
+from ingradient_pl.files import replace_file
+from ingradient_pl.plain_values import PlainValueError, read_json
+from ingradient_pl.store.case_store import CaseStore
+
+STATE = "crossval.json"
+FORMAT = 1
+SETTINGS, STORE, CONFIGURATIONS, SUMMARY = "settings", "store", "configurations", "summary"
+CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra", "data.workers")
+"""Beginnings of keys that may be other when a cross-validation goes on: on what, and what is watched."""
+
+
+def begin_state(folder: Path, store: CaseStore, overrides: Sequence[str]) -> dict[str, Any]:
+    """Give the state of a cross-validation: a new one, or what its folder holds.
+
+    Args:
+        folder: Of the cross-validation.
+        store: What it is over.
+        overrides: What its runs are told.
+
+    Raises:
+        FileExistsError: If the folder holds a cross-validation of another store, or with other settings.
+        ValueError: If the file was damaged.
+    """
+    told = read_settings(overrides)
+    over = {"path": str(store.path.absolute()), "sha256": store.check_sum(), "cases": len(store.cases)}
+    state = read_state(folder)
+    if not state:
+        return {"format": FORMAT, STORE: over, SETTINGS: told, CONFIGURATIONS: {}}
+    before = state[STORE]
+    if before["sha256"] != over["sha256"]:
+        raise FileExistsError(
+            f"{folder} holds the cross-validation of another store ({before['path']}, {before['cases']} "
+            f"cases as they were then), not of {over['path']} ({over['cases']} cases now). Choose "
+            "another folder: output=DIR"
+        )
+    keys = sorted(key for key in {*state[SETTINGS], *told} if state[SETTINGS].get(key) != told.get(key))
+    changed = [f"{key}: {state[SETTINGS].get(key)} there, {told.get(key)} here" for key in keys]
+    if changed:
+        raise FileExistsError(
+            f"{folder} holds a cross-validation with other settings ({first_differences(changed)}). Say the "
+            "same to go on with it, or choose another folder: output=DIR"
+        )
+    return {key: value for key, value in state.items() if key != SUMMARY} | {STORE: over}
+
+
+def check_folds(state: Mapping[str, Any], names: Sequence[str], folds: Sequence[int] | None) -> None:
+    """Refuse to leave out folds that were run before: their predictions are in the folder that is scored.
+
+    Args:
+        state: As :func:`begin_state` gives it.
+        names: Configurations that go on.
+        folds: Numbers of the folds that are asked for; None for all.
+
+    Raises:
+        ValueError: If one would be left out.
+    """
+    done = [entry["folds"] for name, entry in state[CONFIGURATIONS].items() if name in names]
+    before = sorted({int(number) for entry in done for number in entry})
+    if folds is not None and not set(before) <= set(folds):
+        raise ValueError(
+            f"Folds {before} were run in this folder, {list(folds)} are asked for: ask for those as well, "
+            "or choose another folder: output=DIR"
+        )
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read the state in a folder; empty where there is none.
+
+    Args:
+        folder: Of the cross-validation.
+
+    Raises:
+        ValueError: If the file was damaged.
+    """
+    file = folder / STATE
+    if not file.is_file():
+        return {}
+    try:
+        found = read_json(file)
+        complete = found["format"] == FORMAT and {*found} >= {STORE, SETTINGS, CONFIGURATIONS}
+    except (OSError, PlainValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}). Delete it: the runs are there, and go on."
+        ) from error
+    if not complete:
+        raise ValueError(
+            f"{file} is not the state of a cross-validation of this version. Choose another folder."
+        )
+    return dict(found)
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state; it appears whole or not at all.
+
+    Args:
+        folder: Of the cross-validation.
+        state: What it is told, how far it is and what came of it.
+    """
+    text = json.dumps(state, indent=1, ensure_ascii=False)
+    replace_file(folder / STATE, (text + "\n").encode())
+
+
+def read_settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Give what overrides say that makes results what they are, by key.
+
+    Args:
+        overrides: As behind ``ingradient-train``.
+
+    >>> read_settings(["epochs=4", "trainer=cpu", "hydra/launcher=joblib"])
+    {'epochs': '4'}
+    """
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs if not key.startswith(CHANGEABLE)}
