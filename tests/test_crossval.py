@@ -135,8 +135,8 @@ def test_the_folder_of_another_is_left_alone(undisturbed, phantom_store, plans, 
 
     with pytest.raises(FileExistsError, match="epochs: 1 there, 2 here"):
         again([entry.replace("epochs=1", "epochs=2") for entry in TOLD])
+    (tmp_path / "fine.yaml").write_text(plans[1].read_text())
     with pytest.raises(FileExistsError, match="another plan"):
-        (tmp_path / "fine.yaml").write_text(plans[1].read_text())
         again(chosen=[tmp_path / "fine.yaml"])
     with pytest.raises(ValueError, match=r"Folds \[0, 1\] were run"):
         again(folds=[1])
