@@ -9,7 +9,8 @@ import numpy as np
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import formats
-from ingradient_pl.inference.answer_folder import AnswerFolder, identify, target_files
+from ingradient_pl.inference.answer_files import target_files
+from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.average import decode_average
 from ingradient_pl.inference.probabilities import ENDING, read_maps
 from ingradient_pl.inference.to_native import LabelDecoder

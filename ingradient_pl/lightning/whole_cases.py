@@ -20,8 +20,9 @@ from ingradient_pl.datasets.resumed_split import assume_split
 from ingradient_pl.datasets.splits import Split, is_test
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference import checkpoint as checkpoints
-from ingradient_pl.inference.checkpoint import AGREED, CheckpointError, Model
+from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS
+from ingradient_pl.inference.model import AGREED
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
