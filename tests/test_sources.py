@@ -51,8 +51,9 @@ def test_nnunets_layout_tells_the_whole_task(raw):
 
 
 def test_channels_are_in_the_order_of_their_numbers(raw):
-    names = {str(number): f"c{number}" for number in (10, 2, 0, 1)}
-    assert read_source(edited(raw, channel_names=names)).task.channels == ("c0", "c1", "c2", "c10")
+    numbers = [10, 2, 0, 1, *range(3, 10)]
+    edited(raw, channel_names={str(number): f"c{number}" for number in numbers})
+    assert read_source(raw).task.channels == tuple(f"c{number}" for number in range(11))
 
 
 def test_missing_extra_and_lonely_files_are_faults_of_their_cases(raw):

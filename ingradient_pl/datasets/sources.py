@@ -189,6 +189,10 @@ def task_of(described: Mapping[str, Any], folder: Path) -> Task:
     labels = described.get("labels")
     if not isinstance(channels, Mapping) or not channels:
         wrong.append('\'channel_names\' is missing: {"0": "CT"}')
+    elif sorted(map(str, channels)) != sorted(map(str, range(len(channels)))):
+        wrong.append(
+            f"'channel_names' must number channels 0, 1, 2, ...; got {', '.join(map(str, channels))}"
+        )
     if not isinstance(labels, Mapping) or not labels:
         wrong.append('\'labels\' is missing: {"background": 0, "liver": 1}')
     if wrong:

@@ -70,7 +70,7 @@ def normaliser(channel: str, intensities: Intensities | None, *, masked: bool) -
     Raises:
         ValueError: If a CT channel has no foreground to be measured.
     """
-    name = channel.casefold()
+    name = channel.strip().casefold()
     if name == "ct":
         return _ct(channel, intensities)
     plain = {"nonorm": NoNormalisation, "rescale_to_0_1": MinMax01, "rgb_to_0_1": RGB01}

@@ -46,6 +46,7 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     found = content.find_content(volume.voxels)
     if found is None:
         raise ImageError(f"{case.images[0]}: every voxel is zero. Is it the right file?")
+    warnings += _describe_voxels(case, volume.voxels, label)
     image = np.ascontiguousarray(volume.voxels[(slice(None), *found.box.slices)])
     inside = None if label is None else np.ascontiguousarray(label[found.box.slices])
     foreground = content.Foreground({}, {})
@@ -122,6 +123,21 @@ def _renumber(label: NDArray[Any], task: Task) -> NDArray[Any]:
     numbers[list(task.integers)] = np.arange(len(task.integers))
     numbered: NDArray[Any] = numbers[label]
     return numbered
+
+
+def _describe_voxels(case: CaseFiles, voxels: NDArray[Any], label: NDArray[Any] | None) -> list[str]:
+    """Say what makes an image useless: a channel of one value, an image that is its own label."""
+    warnings = [
+        f"{case.images[min(number, len(case.images) - 1)]}: every voxel of channel {number} is "
+        f"{one.flat[0]}. Is it the right file?"
+        for number, one in enumerate(voxels)
+        if one.min() == one.max()
+    ]
+    if label is not None and label.any() and np.array_equal(voxels[0], label):
+        warnings.append(
+            f"{case.label}: it holds the voxels of the image {case.images[0]}. Is it the right file?"
+        )
+    return warnings
 
 
 def _list_lost(

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +11,10 @@ from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.task import BACKGROUND, Task
 
 SHOWN = 20
+MEANING = {"background": "what is none of the labels", "ignore": "voxels that nobody annotated"}
 FEW = 3
 """Warnings of a kind that come before the rest."""
 
@@ -115,6 +117,7 @@ class Summary(NamedTuple):
                 sum(count > 0 for count in counts),
                 sum(counts),
             )
+        warnings += _describe_labels(source.task, classes, labelled=sum(case.labelled for case in cases))
         return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes, tuple(kept))
 
     @property
@@ -174,6 +177,26 @@ class Summary(NamedTuple):
             listed = ", ".join(map(str, integers))
             rows.append(f"  {name:<{width}}  {listed:>10}  {cases:>6}  {voxels:>12,}")
         return rows
+
+
+def _describe_labels(
+    task: Task, classes: Mapping[str, tuple[tuple[int, ...], int, int]], *, labelled: int
+) -> list[str]:
+    """Say which labels no case has, and which names are all but those that mean something."""
+    told = []
+    for name in task.labels:
+        meant = name.strip().lower()
+        if meant in MEANING and name not in MEANING and task.labels[name] != BACKGROUND:
+            told.append(
+                f"the label '{name}' is learnt like any other: write '{meant}' for "
+                f"{MEANING[meant]}, or give it another name."
+            )
+    told += [
+        f"no case has the label '{name}' ({', '.join(map(str, integers))}): it cannot be learnt."
+        for name, (integers, cases, _) in classes.items()
+        if labelled and not cases
+    ]
+    return told
 
 
 def _range(rows: Iterable[Sequence[float]], unit: str, form: str) -> str:
