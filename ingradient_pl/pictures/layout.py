@@ -35,7 +35,7 @@ NARROWEST = 60
 LINES = 6
 """Lines that a caption or a title takes at most; what is left over ends in an ellipsis."""
 
-INK, FAINT, PAPER = (25, 25, 30), (110, 110, 118), "white"
+INK, FRAME, PAPER = (25, 25, 30), (190, 190, 196), "white"
 
 
 class Panel(NamedTuple):
@@ -91,6 +91,8 @@ def lay_out(
         for panel, title, width in zip(row, lines, widths[: len(row)], strict=True):
             _write_lines(pen, (left, top - len(title) * _line(SMALL) - 2), title, SMALL, INK)
             paper.paste(Image.fromarray(panel.pixels), (left, top))
+            height, across = panel.pixels.shape[:2]
+            pen.rectangle((left - 1, top - 1, left + across, top + height), outline=FRAME)
             _write_on(pen, panel, left, top)
             left += width + GAP
     _draw_legend(pen, entries, at + GAP)
