@@ -271,6 +271,36 @@ def test_cases_unlike_the_others_are_found(phantom_store):
     assert find_unlike([odd, *cases[1:]])[0].startswith("phantom_000: voxels of 7.5 × 1 × 1 mm")
 
 
+WRONG = [None, 3, "text", [], {}, [[1]], {"a": {"b": 1}}, float("nan")]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_record_that_somebody_changed_is_read_as_far_as_it_goes(made, tmp_path, wrong):
+    run = tmp_path / "run"
+    (run / "images").mkdir(parents=True)
+    (run / "images" / "val_1_epoch0000.png").write_bytes(b"no picture")
+    record = json.loads((made / "run" / "run.json").read_text())
+    plan = dict.fromkeys(record["plan"], wrong)
+    record = dict.fromkeys(record, wrong) | {"plan": plan}
+    write_record(run, record)
+    row = json.loads((made / "run" / "epochs.jsonl").read_text().splitlines()[0])
+    write_epochs(run, [{**dict.fromkeys(row, wrong), "epoch": 1}, {**row, "epoch": 2}])
+    assert "Curves" in ip.report(run, tmp_path / "page.html").read_text()
+    write_record(run, {"plan": wrong, "state": "finished"})
+    assert "Curves" in ip.report(run, tmp_path / "page.html").read_text()
+
+
+def test_a_damaged_case_takes_nothing_from_the_page_of_a_store(phantom_store, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(phantom_store, store)
+    (store / "cases" / "phantom_001" / "image.b2nd").write_bytes(b"nothing")
+    (store / "cases" / "phantom_002" / "numbers.npz").write_bytes(b"nothing")
+    page = PageReader(ip.report(store, tmp_path / "page.html").read_text())
+    assert page.text.count("Case 'phantom_001'") == 1
+    assert page.text.count("Case 'phantom_002'") == 2  # intensities, and the centre of its labels
+    assert page.tags.count("img") == 4
+
+
 def test_a_plan_is_told_in_words_and_an_odd_one_as_far_as_it_goes(phantom_plan):
     told = " ".join(plan_in_words(to_spec(read_plan(phantom_plan))))
     assert "patches of 16 × 16 × 16 voxels" in told

@@ -184,8 +184,15 @@ def _labels(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
 
 def _intensities(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     chosen = spread(cases, SAMPLED)
-    found = [store.statistics(case.name) for case in chosen]
-    parts: list[Part] = []
+    found, faults = [], []
+    for case in chosen:
+        try:
+            found.append(store.statistics(case.name))
+        except StoreError as error:
+            faults.append(str(error))
+    parts: list[Part] = [Items(faults)] if faults else []
+    if not found:
+        return parts
     for number, channel in enumerate(store.task.channels):
         body = [one[number].body for one in found]
         inside = [one[number].foreground for one in found]

@@ -16,8 +16,14 @@ def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
     Returns:
         Sentences; those that the plan gives no ground for are left out.
     """
-    sentences = [_spacing(plan), _patch(plan), _network(plan), _normalisation(plan), _resampling(plan)]
-    sentences.append(_outputs(plan))
+    if not isinstance(plan, Mapping):
+        return []
+    sentences = []
+    for describe in (_spacing, _patch, _network, _normalisation, _resampling, _outputs):
+        try:
+            sentences.append(describe(plan))
+        except (TypeError, ValueError, LookupError, AttributeError):
+            continue  # a plan that was written by hand, or by somebody else
     return [sentence for sentence in sentences if sentence]
 
 
@@ -27,7 +33,7 @@ def notes_of(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         plan: As for :func:`plan_in_words`.
     """
-    notes = plan.get("notes", {})
+    notes = plan.get("notes", {}) if isinstance(plan, Mapping) else {}
     told = notes.items() if isinstance(notes, Mapping) else ()
     return [(str(name).replace("_", " "), _note(value)) for name, value in told]
 

@@ -1,5 +1,6 @@
 """What a report says about runs: one run's plan, curves and pictures; a sweep's table and curves."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def describe_run(run: Path) -> list[Section]:
         ReportError: If nothing was trained there.
         ValueError: If its record is damaged.
     """
-    record, epochs = read_record(run), read_epochs(run)
+    record, epochs = read_record(run), plain_epochs(run)
     if not record and not epochs:
         raise ReportError(
             f"{run} holds no epoch and no {RECORD}: nothing was trained there yet. Train first: resume={run}"
@@ -54,8 +55,8 @@ def describe_run(run: Path) -> list[Section]:
 
 def store_of_run(run: Path) -> Path | None:
     """Give the store that a run trained on, where it is still there."""
-    path = read_record(run).get("store", {}).get("path")
-    return Path(path) if path is not None and Path(path).is_dir() else None
+    path = _part(read_record(run), "store").get("path")
+    return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
 
 
 def is_run(path: Path) -> bool:
@@ -78,24 +79,57 @@ def find_pictures(run: Path) -> list[Picture]:
     for file in files:
         if file.stem.rpartition("_epoch")[2] != last or file.stat().st_size > LARGEST:
             continue
-        with Image.open(file) as picture:
-            width, height = picture.size
+        try:
+            with Image.open(file) as picture:
+                width, height = picture.size
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue
         stage = file.stem.partition("_epoch")[0].removeprefix("val_")
         title = "worst patch" if stage == "worst" else f"validation case {stage}"
-        pictures.append(
-            Picture(f"{title}, epoch {int(last) + 1}", png_data(file.read_bytes()), width, height)
-        )
+        pictures.append(Picture(f"{title}, {_name_epoch(last)}", png_data(file.read_bytes()), width, height))
     return pictures[:PICTURES]
+
+
+def plain_epochs(run: Path) -> list[dict[str, Any]]:
+    """Read what the epochs of a run measured, and leave of it the numbers: nobody knows who wrote it.
+
+    Args:
+        run: Its folder.
+    """
+    epochs = []
+    for epoch in read_epochs(run):
+        labels = {str(name): value for name, value in _part(epoch, "labels").items() if _is_number(value)}
+        epochs.append({**{key: value for key, value in epoch.items() if _is_number(value)}, "labels": labels})
+    return epochs
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _part(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give a mapping within another; an empty one where there is something else."""
+    found = record.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
+def _name_epoch(number: str) -> str:
+    return f"epoch {int(number) + 1}" if number.isdecimal() else "of no known epoch"
 
 
 def _facts(
     run: Path, record: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str]]:
-    split, device, length = (record.get(key, {}) for key in ("split", "device", "length"))
+    split, device, length = (_part(record, key) for key in ("split", "device", "length"))
     best = [epoch for epoch in epochs if epoch.get("dice") is not None]
     top = max(best, key=lambda epoch: epoch["dice"], default=None)
-    versions = record.get("versions", {})
-    commit = ((record.get("git") or {}).get("package") or {}).get("commit")
+    versions = _part(record, "versions")
+    commit = _part(_part(record, "git"), "package").get("commit")
+    train, validation = (_count(split.get(side)) for side in ("train", "validation"))
     facts = [
         ("State", str(record.get("state", "unknown"))),
         ("Epochs", f"{len(epochs)} of {length.get('epochs', '?')}"),
@@ -105,7 +139,7 @@ def _facts(
         ("Training time", f"{sum(epoch.get('seconds', 0) for epoch in epochs) / 60:.1f} min"),
         ("Device", f"{device.get('name', '?')}, {device.get('precision', '?')}"),
         ("Processes", str(device.get("processes", 1))),
-        ("Cases", f"{len(split.get('train', ()))} train, {len(split.get('validation', ()))} validate"),
+        ("Cases", f"{train} train, {validation} validate"),
         ("Seed", str(record.get("seed", "?"))),
         (
             "Best Dice of validation patches",
@@ -125,11 +159,11 @@ def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Part]:
         Curve("training", *points_of(epochs, "train"), ACCENT),
         Curve("validation", *points_of(epochs, "val"), "#d1495b"),
     ]
-    names = list(dict.fromkeys(name for epoch in epochs for name in epoch.get("labels", {})))
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch["labels"]))
     dice = [
         Curve(
             name,
-            *points_of([{"epoch": one["epoch"], **one.get("labels", {})} for one in epochs], name),
+            *points_of([{"epoch": one["epoch"], "dice": one["labels"].get(name)} for one in epochs], "dice"),
             label_colour(place),
             1.4,
         )

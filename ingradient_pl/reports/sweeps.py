@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ingradient_pl.lightning.run_files import SWEEP_TABLE, read_epochs
+from ingradient_pl.lightning.run_files import SWEEP_TABLE
 from ingradient_pl.pictures.layout import RED_GREEN_BLUE
 from ingradient_pl.reports.charts import INK, Curve, draw_curves
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parallel_coordinates import Axis, draw_parallel
 from ingradient_pl.reports.parts import Chart, Facts, Part, Section, Table, Text
-from ingradient_pl.reports.runs import points_of, state_of
+from ingradient_pl.reports.runs import plain_epochs, points_of, state_of
 
 CURVES = 40
 """Runs whose curves are drawn: the best."""
@@ -107,7 +107,7 @@ def _sweep_curves(folder: Path, runs: Sequence[SweptRun]) -> list[Part]:
     curves: dict[str, list[Curve]] = {"dice": [], "val": [], "train": []}
     colours = [f"rgb{tuple(colour)}" for colour in RED_GREEN_BLUE[1:]]
     for place, run in enumerate(runs[:CURVES]):
-        epochs = read_epochs(folder / run.folder)
+        epochs = plain_epochs(folder / run.folder)
         told = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in run.told.items())
         colour = INK if place == 0 else colours[place % len(colours)]
         width, dash = (3.0, "solid") if place == 0 else (1.3, DASHES[place // len(colours) % len(DASHES)])
