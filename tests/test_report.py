@@ -281,7 +281,8 @@ def test_a_record_that_somebody_changed_is_read_as_far_as_it_goes(made, tmp_path
     (run / "images" / "val_1_epoch0000.png").write_bytes(b"no picture")
     record = json.loads((made / "run" / "run.json").read_text())
     plan = dict.fromkeys(record["plan"], wrong)
-    record = dict.fromkeys(record, wrong) | {"plan": plan}
+    checked = {key: record[key] for key in ("state", "length")}  # where the record is read
+    record = dict.fromkeys(record, wrong) | checked | {"plan": plan}
     write_record(run, record)
     row = json.loads((made / "run" / "epochs.jsonl").read_text().splitlines()[0])
     write_epochs(run, [{**dict.fromkeys(row, wrong), "epoch": 1}, {**row, "epoch": 2}])
