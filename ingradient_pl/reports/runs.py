@@ -215,7 +215,10 @@ def state_of(run: Path) -> str:
     if reason.is_file():
         lines = reason.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return f"failed: {lines[-1][:120]}" if lines else "failed"
-    return str(read_record(run).get("state", "unknown"))
+    try:
+        return str(read_record(run).get("state", "unknown"))
+    except ValueError:  # one of many: the others are told all the same
+        return "its record is damaged"
 
 
 def _plan_of(run: Path) -> Mapping[str, Any] | None:
