@@ -142,6 +142,8 @@ def test_every_case_is_held_out_once_and_who_validates_trains_nothing(phantom_st
         (["epochs=3"], 2, "store=DIR, or source=DATASET"),
         (["store=nowhere"], 1, "nowhere is not a case store"),
         (["store=STORE", "--fast"], 2, "is not KEY=VALUE"),
+        (["store=[STORE,STORE]", "coarser=2"], 2, "store takes one path"),
+        (["store=STORE,other"], 2, "store takes one path"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -80,12 +80,22 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     if odd:
         raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {COMMAND} --help shows the keys.")
     given = {key: find(told, key) for key in (*PATHS, *NUMBERS)}
-    own: dict[str, Any] = {
-        key: None if given[key] is None else read_paths(str(given[key]))[0] for key in PATHS
-    }
+    own: dict[str, Any] = {key: _read_path(key, given[key]) for key in PATHS}
     for key, kind in zip(NUMBERS, (int, float), strict=True):
         try:
             own[key] = None if given[key] is None else kind(str(given[key]))
         except ValueError as error:
             raise UsageError(f"{key} takes a number; got {given[key]}.") from error
     return own, without(told, *PATHS, *NUMBERS)
+
+
+def _read_path(key: str, value: str | None) -> str | None:
+    """Read the one path that a key takes; None where nothing was given."""
+    if value is None:
+        return None
+    found = read_paths(value, swept=key != "output")  # a folder to be made may have commas
+    if len(found) != 1:
+        raise UsageError(
+            f"{key} takes one path; a cascade is trained on the cases of one store. Got {value}."
+        )
+    return str(found[0])
