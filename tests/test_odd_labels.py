@@ -40,7 +40,7 @@ TOLD = {
     "an image of one value": ({"image": np.full_like(IMAGE, 7)}, "every voxel of channel 0 is 7"),
     "a label that is the image": (
         {"label": (IMAGE % 3).astype(np.uint8), "image": IMAGE % 3},
-        "it holds the voxels of its image",
+        "it holds the voxels of the image",
     ),
 }
 
