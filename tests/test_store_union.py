@@ -12,10 +12,12 @@ from partial_labels import anatomy, write_volume
 from runs import outcome
 
 import ingradient_pl as ip
+from ingradient_pl.commands.inputs import open_store
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
@@ -290,6 +292,17 @@ def test_the_checkpoint_holds_all_and_its_record_names_the_stores(union_run, two
     assert [part["path"] for part in record["store"]["parts"]] == [str(store) for store in two_stores]
     assert record["store"]["sha256"] == union.check_sum()
     assert sum(len(names) for names in (record["split"]["train"], record["split"]["validation"])) == 7
+
+
+@pytest.mark.slow
+def test_a_report_of_its_run_is_written(union_run, tmp_path):
+    ip.report(union_run.folder, tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+def test_what_takes_one_store_says_so(two_stores):
+    with pytest.raises(UsageError, match="One store is wanted here"):
+        open_store([str(store) for store in two_stores])
 
 
 @pytest.mark.slow

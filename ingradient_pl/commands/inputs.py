@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.case_store import CaseStore
@@ -22,7 +23,10 @@ def open_store(store: AnyStore) -> CaseStore:
 
     Raises:
         StoreError: If there is no store of this version.
+        UsageError: If several are named.
     """
+    if not isinstance(store, (str, Path, CaseStore)):
+        raise UsageError(f"One store is wanted here; got {store}. plan and train take several.")
     return store if isinstance(store, CaseStore) else CaseStore(Path(store))
 
 

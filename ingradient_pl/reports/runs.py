@@ -54,7 +54,7 @@ def describe_run(run: Path) -> list[Section]:
 
 
 def store_of_run(run: Path) -> Path | None:
-    """Give the store that a run trained on, where it is still there."""
+    """Give the store that a run trained on, where it is still there; None where it trained on several."""
     path = _part(read_record(run), "store").get("path")
     return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
 
