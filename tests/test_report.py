@@ -74,6 +74,7 @@ def made(tmp_path_factory, phantom_store, phantom_plan, raw_phantoms):
             f"{number},module.optimizer.lr=0.{number + 1} network=<b>,{number / 10 if number else 'nan'}"
         )
     (folder / "sweep" / "runs.csv").write_text("\n".join(rows))
+    (folder / "sweep" / "1" / "run.json").write_text("{")
     (folder / "sweep" / "0" / "error.txt").write_text("Traceback ...\nValueError: it did not fit\n")
     (folder / "predictions").mkdir()
     for shift, file in enumerate(sorted((raw_phantoms / "labelsTr").glob("*.nii.gz"))):
@@ -117,6 +118,7 @@ def pages(made, phantom_store):
             [
                 "Runs, the best first",
                 "ValueError: it did not fit",
+                "record is damaged",
                 "Parallel coordinates",
                 "5, 4 with a score",
             ],
