@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ingradient_pl.cli.cascade_training import cascade as cascade
     from ingradient_pl.cli.cross_validation import crossval as crossval
     from ingradient_pl.cli.python_run import train as train
+    from ingradient_pl.commands.calibrate import calibrate as calibrate
     from ingradient_pl.commands.compare import compare as compare
     from ingradient_pl.commands.doctor import doctor as doctor
     from ingradient_pl.commands.evaluate import evaluate as evaluate
@@ -100,6 +101,7 @@ __all__, __getattr__, __dir__ = attach(
         "Task": "task",
         "TrainingDraws": "draws.training",
         "UNet": "networks.unet",
+        "calibrate": "commands.calibrate",
         "cascade": "cli.cascade_training",
         "compare": "commands.compare",
         "crossval": "cli.cross_validation",

@@ -13,7 +13,7 @@ from torch import nn
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import formats
 from ingradient_pl.images.formats import read_label, read_volume
-from ingradient_pl.inference import predict_cases as cases_run
+from ingradient_pl.inference import case_pipeline as cases_run
 from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
 

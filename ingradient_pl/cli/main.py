@@ -15,6 +15,7 @@ COMMANDS = {
     "show": "a case store -> a picture of each labelled case in three planes",
     "plan": "a case store -> plan.yaml: spacing, patch, network",
     "predict": "a checkpoint and images -> segmentations on the images' own grid",
+    "calibrate": "a checkpoint and labelled cases -> the checkpoint, its confidence corrected",
     "evaluate": "segmentations and labels -> scores per case and per label",
     "compare": "two evaluations of the same cases -> how they differ, and how sure that is",
     "postprocess": "segmentations -> without stray pieces and holes; --learn true finds out what helps",

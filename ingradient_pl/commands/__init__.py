@@ -1,6 +1,7 @@
 """What each command does: a module for each, with a function of its name, for paths or objects."""
 
 __all__ = [  # modules
+    "calibrate",
     "compare",
     "doctor",
     "evaluate",

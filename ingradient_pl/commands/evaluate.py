@@ -12,6 +12,7 @@ from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_files import check_report
+from ingradient_pl.inference.uncertainty_files import Estimates, describe_estimates, read_estimates
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
@@ -123,7 +124,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         write_summary(evaluation, Path(output), np.random.default_rng(seed))
     if csv is not None:
         write_csv(evaluation, Path(csv))
-    _say_scores(evaluation, seed)
+    _say_scores(evaluation, seed, read_estimates(Path(predictions)))
     if output is not None:
         say(f"Written to {output}")
     return evaluation
@@ -145,13 +146,15 @@ def _groups(evaluation: Evaluation, dataset: object, pattern: str | None) -> dic
     return {**evaluation.groups, **store_groups(dataset)}
 
 
-def _say_scores(evaluation: Evaluation, seed: int) -> None:
+def _say_scores(evaluation: Evaluation, seed: int, estimates: Estimates) -> None:
     known = next(iter(evaluation.cases[0].scores.values()))
     own = [name for name in known if name not in (*SHOWN, *COUNTS)]
     for name in (*(name for name in SHOWN if name in known), *own):
         text = table(evaluation, name, cases=name == HEADLINE, rng=np.random.default_rng(seed))
         say(f"{text}\n")
     say(describe_patients(evaluation.patients))
+    if estimates:
+        say(describe_estimates(evaluation, estimates))
     for remark in evaluation.remarks[:NOTES]:
         say(f"Note: {remark}")
     if len(evaluation.remarks) > NOTES:

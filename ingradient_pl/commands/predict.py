@@ -17,14 +17,12 @@ from ingradient_pl.images import dicom_seg
 from ingradient_pl.inference.answer_files import check_targets, input_files, target_files
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.inference.case_pipeline import Failure
+from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import read_steps
-from ingradient_pl.inference.predict_cases import (
-    Failure,
-    SaveReport,
-    save_cases,
-    score_cases,
-)
+from ingradient_pl.inference.predict_cases import SaveReport, save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.uncertainty_files import add_estimates
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
@@ -73,6 +71,7 @@ def predict(  # noqa: PLR0913 - one argument an option
     postprocess: AnyPath | None = None,
     dicom: bool = False,  # noqa: FBT001
     save_probabilities: bool = False,  # noqa: FBT001
+    uncertainty: bool = False,  # noqa: FBT001
     part: int = 0,
     parts: int = 1,
     trust: list[str] | None = None,
@@ -104,6 +103,9 @@ def predict(  # noqa: PLR0913 - one argument an option
         dicom: Whether a case that is a DICOM series is written as a DICOM segmentation (CASE.dcm), not NIfTI.
         save_probabilities: Whether to write CASE.npz beside each segmentation: the array 'probabilities', one
             map for each output in half precision, axes (output, z, y, x) as SimpleITK reads the image.
+        uncertainty: Whether to write entropy/CASE.nii.gz and disagreement/CASE.nii.gz (of folds, mirrored
+            passes and windows), percentages, and dice_estimates.json: the Dice to be expected by case and
+            label. Calibrate the model first (ingradient calibrate).
         part: Which of several parts of the cases is done here, from 0; for launchers, one part a job.
         parts: How many parts there are.
         trust: Packages outside this one whose networks the checkpoint may name, such as monai.
@@ -128,6 +130,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         cluster=cluster,
         pictures=pictures,
         save_probabilities=save_probabilities,
+        uncertainty=uncertainty,
         resume=resume,
         dicom=dicom,
     )
@@ -136,13 +139,14 @@ def predict(  # noqa: PLR0913 - one argument an option
     there = device if cluster is None else "cpu"
     predictor = _choose_postprocess(load(checkpoint, there, step, window_batch, mirror, trust), after)
     model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
-    found = (stored_cases if is_store(source) else images_only)(source, model.task)
+    chosen, found = find_cases(source, model, only)
     unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
-    cases = _shard(_select_cases(found.cases, only, model.validation, source), part, parts)
+    cases = _shard(chosen, part, parts)
     if output is None:
         result = _score(predictor, _require_labels(cases), after, source)
     else:
         options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
+        options["uncertainty"] = uncertainty
         files = checkpoint_files(checkpoint)
         save: Save = partial(save_cases, predictor, after=after, progress=True, say=say)
         if cluster is not None:
@@ -157,6 +161,22 @@ def predict(  # noqa: PLR0913 - one argument an option
         lines = [f"{len(result.failures)} cases failed:", *result.failures]
         say_failure("\n  ".join(map(str, lines)))
     return result
+
+
+def find_cases(source: AnyPath, model: Model, only: str | list[str] | None) -> tuple[list[CaseFiles], Source]:
+    """Give the cases of a source that were asked for, and all that was found there.
+
+    Args:
+        source: Folder, table or case store.
+        model: What they are for.
+        only: Names of cases, or 'validation' for those that the model was not trained on; None for all.
+
+    Raises:
+        SourceError: If the source is not a data set that can be read.
+        ValueError: If it lacks a case that was asked for.
+    """
+    found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
+    return _select_cases(found.cases, only, model.validation, Path(source)), found
 
 
 def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None, source: Path) -> Predictions:
@@ -193,6 +213,8 @@ def _write(
         say(line)
     report = save(cases, answers.folder, **options)
     answers.finish(targets)
+    if report.estimates:
+        add_estimates(answers.folder, report.estimates)
     say(f"{len(report.written)} cases written to {answers.folder} in {report.seconds:.1f} s")
     if report.skipped:
         say(f"{len(report.skipped)} cases were there already")

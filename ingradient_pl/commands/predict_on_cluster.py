@@ -78,10 +78,7 @@ def save_cases_on(
     model: ModelOptions,
     cases: Sequence[CaseFiles],
     output: Path,
-    *,
-    resume: bool = False,
-    probabilities: bool = False,
-    dicom: bool = False,
+    **how: bool,
 ) -> SaveReport:
     """Segment cases on other machines and write each answer, as ``save_cases`` does on this one.
 
@@ -91,13 +88,11 @@ def save_cases_on(
         model: What the workers open.
         cases: By paths that hold on every machine.
         output: Folder for the segmentations.
-        resume: Whether to leave out cases whose file is there already.
-        probabilities: Whether to write maps beside each segmentation.
-        dicom: Whether the answer to a DICOM series is a DICOM segmentation.
+        **how: resume, probabilities, uncertainty and dicom, as ``save_cases`` takes them.
     """
     started, output = time.monotonic(), output.resolve()
     found: dict[int, SaveReport] = {}
-    segment = partial(_segment, model, output=output, resume=resume, probabilities=probabilities, dicom=dicom)
+    segment = partial(_segment, model, output.resolve(), how)
     bar = tqdm(total=len(cases), desc="predict", unit="case", disable=None)
     jobs = output.with_name(f"{output.name}_jobs")
     with open_workers(cluster, cluster_options, folder=jobs) as workers, bar:
@@ -112,26 +107,18 @@ def save_cases_on(
         [name for report in reports for name in report.skipped],
         [failure for report in reports for failure in report.failures],
         time.monotonic() - started,
+        {name: labels for report in reports for name, labels in report.estimates.items()},
     )
 
 
 def _segment(
-    model: ModelOptions, case: CaseFiles, *, output: Path, resume: bool, probabilities: bool, dicom: bool
+    model: ModelOptions, output: Path, how: Mapping[str, bool], case: CaseFiles
 ) -> tuple[SaveReport, list[str]]:
     """Segment one case where this runs; give what was written, and what is to be said of it."""
     remarks: list[str] = []
     add_image_formats(model.image_formats)
     after = None if model.postprocess is None else read_steps(model.postprocess, (*TRUSTED, *model.trust))
-    report = save_cases(
-        _load(model),
-        [case],
-        output,
-        resume=resume,
-        after=after,
-        probabilities=probabilities,
-        dicom=dicom,
-        say=remarks.append,
-    )
+    report = save_cases(_load(model), [case], output, after=after, say=remarks.append, **how)
     return report, remarks
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ingradient_pl.lazy import attach
 
 if TYPE_CHECKING:
+    from ingradient_pl.inference.case_pipeline import Failure as Failure
     from ingradient_pl.inference.checkpoint import CheckpointError as CheckpointError
     from ingradient_pl.inference.checkpoint import Model as Model
     from ingradient_pl.inference.export import Exported as Exported
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from ingradient_pl.inference.postprocess import LargestComponent as LargestComponent
     from ingradient_pl.inference.postprocess import SmallestSize as SmallestSize
     from ingradient_pl.inference.postprocess import Steps as Steps
-    from ingradient_pl.inference.predict_cases import Failure as Failure
     from ingradient_pl.inference.predict_cases import save_cases as save_cases
     from ingradient_pl.inference.predict_cases import score_cases as score_cases
     from ingradient_pl.inference.predictor import Predictor as Predictor
@@ -24,7 +24,7 @@ __all__, __getattr__, __dir__ = attach(
     {
         "CheckpointError": "inference.checkpoint",
         "Exported": "inference.export",
-        "Failure": "inference.predict_cases",
+        "Failure": "inference.case_pipeline",
         "FillHoles": "inference.postprocess",
         "LargestComponent": "inference.postprocess",
         "Model": "inference.checkpoint",

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, UInt
 from torch import Tensor
 
-from ingradient_pl.inference.to_native import BufferPool, LabelDecoder
+from ingradient_pl.inference.native_lines import BufferPool
+from ingradient_pl.inference.to_native import LabelDecoder
 
 EVEN = 0.5
 """The probability above which a region is there."""

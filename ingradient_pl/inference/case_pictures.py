@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import formats
-from ingradient_pl.inference.predict_cases import read_case
+from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.pictures.cases import case_picture
 from ingradient_pl.pictures.slices import write_png
 from ingradient_pl.store.label_maps import LabelMap

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 import ingradient_pl
+from ingradient_pl.inference.calibration import Calibration
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, first_lines, write_content
 from ingradient_pl.inference.checkpoint_file import CheckpointError as CheckpointError
 from ingradient_pl.inference.checkpoint_file import read_content as read_content
@@ -127,6 +128,7 @@ def describe_stage(model: Model) -> dict[str, Any]:
         for name, value in network.state_dict().items()
     }
     described = read_description(model.networks, model.plan, model.task, model.validation, model.mirror)
+    described[OURS]["calibration"] = model.calibration._asdict()
     if model.others or model.postprocess.steps:
         described[OURS] |= {"format": FORMAT, POSTPROCESS: to_spec(model.postprocess.steps)}
     before = {} if model.previous is None else {PREVIOUS: describe_stage(model.previous)}
@@ -169,6 +171,7 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
         plan = build_plan({**own["plan"], TARGET: OWN_TARGET}, "its plan", trusted)
         task = build({**own["task"], TARGET: f"{Task.__module__}.{Task.__qualname__}"}, kind=Task)
         weights, folds = found["state_dict"], range(own.get("networks", 1))
+        calibration = Calibration.of(own.get("calibration", {}))
         networks = [build_network(own["network"], weights, _prefix(fold), trusted) for fold in folds]
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be used: {first_lines(error)}") from error
@@ -179,7 +182,8 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
             "write it anew from the training run."
         )
     mirror, validation = own.get("mirror", _mirror_axes(plan)), own.get("validation", ())
-    model = Model(networks, plan, task, path, tuple(mirror), tuple(validation)).after(before)
+    alone = Model(networks, plan, task, path, tuple(mirror), tuple(validation), calibration=calibration)
+    model = alone.after(before)
     return _with_others(model, found, path, trusted)
 
 

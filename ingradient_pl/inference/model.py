@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from ingradient_pl.inference.calibration import Calibration
 from ingradient_pl.inference.checkpoint_file import CheckpointError
 from ingradient_pl.inference.postprocess import Steps
 from ingradient_pl.planning.plan import Plan
@@ -34,6 +35,7 @@ class Model(NamedTuple):
             first, and may itself have one before it.
         others: Models of other plans; their probabilities and those of these networks are averaged.
         postprocess: What is done to each finished segmentation.
+        calibration: How their confidence is corrected.
     """
 
     networks: list[nn.Module]
@@ -45,6 +47,7 @@ class Model(NamedTuple):
     previous: "Model | None" = None
     others: "tuple[Model, ...]" = ()
     postprocess: Steps = NOTHING
+    calibration: Calibration = Calibration()
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -125,6 +128,7 @@ def join_folds(models: Sequence[Model]) -> Model:
         networks=_each_once([network for model in models for network in model.networks]),
         origin=", ".join(model.origin for model in models),
         mirror=tuple(axis for axis in models[0].mirror if all(axis in model.mirror for model in models)),
+        calibration=Calibration.join([model.calibration for model in models]),
         # what one kept from its training another trained on: all must have kept it
         validation=tuple(sorted(set.intersection(*(set(model.validation) for model in models)))),
         previous=join_folds(before) if before else None,

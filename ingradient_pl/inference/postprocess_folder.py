@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingradient_pl.images import formats
+from ingradient_pl.inference.case_pipeline import FAULTS, Failure
 from ingradient_pl.inference.postprocess import LargestComponent, Step, Steps
-from ingradient_pl.inference.predict_cases import FAULTS, Failure
 from ingradient_pl.metrics.agreement import Label
 from ingradient_pl.metrics.evaluation import EvaluationError, case_name, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_report import mean_of, scores

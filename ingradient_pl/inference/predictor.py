@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,18 @@ from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.inference.probabilities import scratch_maps
 from ingradient_pl.inference.sliding_window import FULL_BYTES, SlidingWindow, Tiling
-from ingradient_pl.inference.to_native import KeepProbabilities, LabelDecoder, NativeResampler
+from ingradient_pl.inference.to_native import (
+    KeepProbabilities,
+    LabelDecoder,
+    NativeMap,
+    NativeResampler,
+)
+from ingradient_pl.inference.uncertainty import (
+    Uncertainty,
+    add_partition,
+    divergence,
+    to_disagreement,
+)
 from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
 
@@ -99,6 +111,7 @@ class Predictor:
         image: Num[np.ndarray, "channel z y x"],
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None = None,
+        uncertainty: Uncertainty | None = None,
     ) -> UInt[np.ndarray, "z y x"]:
         """Segment a case.
 
@@ -107,6 +120,7 @@ class Predictor:
             spacing: Size of a voxel in mm along (z, y, x).
             probabilities: Filled in where it is given: one map for each output on the voxels of ``image``
                 (shares of one, or for regions a probability each). An ``np.memmap`` keeps it out of memory.
+            uncertainty: Filled in where it is given, on the voxels of ``image``.
 
         Returns:
             The task's integers on the voxels of ``image``, after the model's own post-processing.
@@ -116,7 +130,8 @@ class Predictor:
             ArithmeticError: If the network's answer is not finite.
         """
         self._check(image, spacing)
-        label = (self._average if self.model.others else self._predict)(image, spacing, probabilities)
+        way = self._average if self.model.others else self._predict
+        label = way(image, spacing, probabilities, uncertainty)
         return self.model.postprocess(label, spacing)
 
     def _average(
@@ -124,13 +139,17 @@ class Predictor:
         image: Num[np.ndarray, "channel z y x"],
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None,
+        uncertainty: Uncertainty | None,
     ) -> UInt[np.ndarray, "z y x"]:
         """Let the models of several plans segment a case, and average their probabilities."""
         shape = (self.model.plan.outputs, *image.shape[1:])
         maps = [scratch_maps(shape) for _ in range(1 + len(self.model.others))]
         alone = self.model._replace(others=())
-        for model, found in zip((alone, *self.model.others), maps, strict=True):
-            replace(self, model=model)._predict(image, spacing, found)
+        doubts = [None if uncertainty is None else Uncertainty.empty(shape[1:], shape[0]) for _ in maps]
+        for model, found, doubt in zip((alone, *self.model.others), maps, doubts, strict=True):
+            replace(self, model=model)._predict(image, spacing, found, doubt)
+        if uncertainty is not None:
+            uncertainty.join(maps, [one for one in doubts if one], regions=self.model.task.has_regions)
         return decode_average(maps, LabelDecoder.of(self.model.task), probabilities)
 
     def _predict(
@@ -138,6 +157,7 @@ class Predictor:
         image: Num[np.ndarray, "channel z y x"],
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None,
+        uncertainty: Uncertainty | None,
     ) -> UInt[np.ndarray, "z y x"]:
         """Segment a case with the networks of one plan."""
         plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
@@ -146,15 +166,21 @@ class Predictor:
             case = preprocess(image, spacing, plan, before)
             label = np.zeros(image.shape[1:], dtype=decoder.dtype)
             inside = label.transpose(plan.transpose)[case.box.slices]
-            slabs = SlidingWindow(case.network.shape, self._tiling(), self.model.plan.outputs)
+            outputs = plan.outputs + (uncertainty is not None)
+            slabs = SlidingWindow(case.network.shape, self._tiling(), outputs)
             axes = to_native_axes(case.network, case.native, plan.rule)
             a, b, c = slabs.order
-            keep = None if probabilities is None else self._fill_maps(probabilities, case.box, slabs.order)
-            resampler = NativeResampler(
-                (axes[a], axes[b], axes[c]), decoder, inside.transpose(slabs.order), keep
-            )
-            for rows in slabs.logits(case.image.to(self.device), self._forward):
-                resampler.feed(rows)
+            ways = (axes[a], axes[b], axes[c])
+            doubt = None if uncertainty is None else uncertainty.turn(case.box, plan.transpose, slabs.order)
+            keep = self._keepers(probabilities, doubt, case.box, slabs.order)
+            target = inside.transpose(slabs.order)
+            resampler = NativeResampler(ways, decoder, target, keep, self.model.calibration.temperature)
+            further = None if doubt is None else NativeMap(ways, doubt.disagreement, to_disagreement)
+            forward = self._forward if doubt is None else self._forward_in_passes
+            for rows in slabs.logits(case.image.to(self.device), forward):
+                if further is not None:
+                    further.feed(divergence(rows, regions=decoder.regions))
+                resampler.feed(rows[: plan.outputs])
         return label
 
     def _before(
@@ -163,6 +189,26 @@ class Predictor:
         """In a cascade, let the stage before segment the case; its mirroring and folds are its own."""
         previous = self.model.previous
         return None if previous is None else replace(self, model=previous).predict(image, spacing)
+
+    def _keepers(
+        self,
+        maps: Float[np.ndarray, "output _ _ _"] | None,
+        doubt: Uncertainty | None,
+        box: Box,
+        order: Sequence[int],
+    ) -> KeepProbabilities | None:
+        """Give what is done with probabilities; None where nobody wants them."""
+        wanted: list[KeepProbabilities] = []
+        if maps is not None:
+            wanted.append(self._fill_maps(maps, box, order))
+        if doubt is not None:
+            wanted.append(partial(doubt.keep, regions=self.model.task.has_regions))
+
+        def keep(first: int, rows: Tensor) -> None:
+            for one in wanted:
+                one(first, rows)
+
+        return keep if wanted else None
 
     def _fill_maps(
         self, maps: Float[np.ndarray, "output _ _ _"], box: Box, order: Sequence[int]
@@ -196,6 +242,12 @@ class Predictor:
         # As nnU-Net: half precision on CUDA, where it costs no accuracy that counts and doubles the speed
         with torch.autocast("cuda", enabled=views.device.type == "cuda"):
             return [finest(network, views) for network in self.model.networks]
+
+    def _forward_in_passes(
+        self, views: Float[Tensor, "view channel z y x"]
+    ) -> list[Float[Tensor, "view _ z y x"]]:
+        """Give with the logits of each pass what tells, averaged, how far passes lie apart."""
+        return [add_partition(one, regions=self.model.task.has_regions) for one in self._forward(views)]
 
     def _check(self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]) -> None:
         names = self.model.task.channels

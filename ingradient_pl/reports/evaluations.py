@@ -10,7 +10,7 @@ import numpy as np
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import formats
-from ingradient_pl.inference.predict_cases import read_case
+from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.patients import describe_patients
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour

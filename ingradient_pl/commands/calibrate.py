@@ -1,0 +1,162 @@
+"""``ingradient calibrate``: a checkpoint and labelled cases -> the checkpoint, its confidence corrected."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ingradient_pl.commands.image_formats import add_image_formats
+from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.load import checkpoint_files, load
+from ingradient_pl.commands.predict import VALIDATION, find_cases
+from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.inference.answer_files import check_report
+from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
+from ingradient_pl.inference.case_pipeline import read_case
+from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
+from ingradient_pl.inference.predict_cases import read_truth
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.uncertainty import Uncertainty
+from ingradient_pl.messages import UsageError, say
+from ingradient_pl.metrics.agreement import count_agreement
+from ingradient_pl.task import Task
+
+
+class Calibrated(NamedTuple):
+    """What calibrating found.
+
+    Args:
+        calibration: What the checkpoint holds now.
+        cases: Cases it was learned from.
+        error_before: Expected calibration error over the voxels of these cases, in [0, 1].
+        error_after: The same with the temperature found.
+        pairs: Expected (before the line) and found Dice of each case and label.
+    """
+
+    calibration: Calibration
+    cases: int
+    error_before: float
+    error_after: float
+    pairs: list[tuple[float, float]]
+
+
+def calibrate(  # noqa: PLR0913 - one argument an option
+    checkpoint: AnyPath,
+    source: AnyPath,
+    output: AnyPath,
+    only: str | list[str] = VALIDATION,
+    mirror: bool = True,  # noqa: FBT001 - a switch of the command line
+    step: float = 0.5,
+    device: str | None = None,
+    trust: list[str] | None = None,
+    image_formats: list[str] | None = None,
+) -> Calibrated:
+    """Learn on labelled cases how far a model's probabilities can be believed; write that into a checkpoint.
+
+    The temperature is the one under which the labels are likeliest; segmentations stay as they are. A line
+    from the Dice that probabilities let expect to the one found makes estimates of predict --uncertainty true
+    on average.
+
+    Args:
+        checkpoint: File that training or import-nnunet wrote, or a run's folder.
+        source: A case store, a raw data set, pairs or a table with labels.
+        output: Checkpoint to write: the same model, calibrated.
+        only: Names of cases, or 'validation' for those of the checkpoint's fold. Not cases it was trained on.
+        mirror: Whether to average over mirrored passes, as predictions will.
+        step: Step between windows as a fraction of the patch size, in (0, 1].
+        device: cpu, cuda, cuda:1, mps; the best there is if not given.
+        trust: Packages outside this one whose networks the checkpoint may name, such as monai.
+        image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
+
+    Returns:
+        Temperature, line and calibration errors.
+
+    Raises:
+        UsageError: If no case has a label, or the output would replace something that is read.
+        CheckpointError: If the file is not a checkpoint.
+    """
+    add_image_formats(image_formats)
+    (file,) = checkpoint_files(checkpoint)
+    if Path(output).resolve() == file.resolve() or Path(output).suffix != ".ckpt":
+        raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
+    check_report(Path(output).with_suffix(""), [Path(source)])
+    predictor = load(file, device, step, None, mirror, trust)
+    plain = Predictor(
+        predictor.model._replace(calibration=Calibration()), predictor.device, None, step, predictor.mirror
+    )
+    cases = [case for case in find_cases(source, predictor.model, only)[0] if case.label is not None]
+    if not cases:
+        raise UsageError(f"{source} holds no labelled case among those to calibrate on.")
+    found = _measure(plain, cases)
+    content = dict(read_content(file))
+    content[OURS] = {**content[OURS], "calibration": found.calibration._asdict()}
+    write_content(Path(output), content)
+    say(
+        f"{len(cases)} cases: temperature {found.calibration.temperature:.2f}, expected calibration error "
+        f"{found.error_before:.4f} before, {found.error_after:.4f} after. Written to {output}"
+    )
+    return found
+
+
+def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:
+    """Predict each case twice: for the temperature, and with it for the Dice that is to be expected."""
+    reliability = Reliability()
+    for case in tqdm(cases, desc="temperature", unit="case", disable=None):
+        shares, truth = _predict(predictor, case)
+        reliability.add(*_by_output(shares, truth, predictor.model.task))
+    temperature = TEMPERATURES[reliability.best]
+    warm = predictor.model._replace(calibration=Calibration(temperature))
+    warmed = Predictor(warm, predictor.device, None, predictor.step, predictor.mirror)
+    pairs = [
+        pair
+        for case in tqdm(cases, desc="expected Dice", unit="case", disable=None)
+        for pair in _expected_and_found(warmed, case)
+    ]
+    before = TEMPERATURES.index(min(TEMPERATURES, key=lambda one: abs(one - 1)))
+    return Calibrated(
+        Calibration(temperature, *fit_line(pairs)),
+        len(cases),
+        reliability.error(before),
+        reliability.error(reliability.best),
+        pairs,
+    )
+
+
+def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the probabilities and the label of a case; the former lie in a file without a name."""
+    model = predictor.model
+    volume = read_case(case, model.task, model.plan.orientation)
+    with tempfile.TemporaryFile() as file:
+        shape = (model.plan.outputs, *volume.voxels.shape[1:])
+        shares = np.memmap(file, np.float32, "w+", shape=shape)
+    predictor.predict(volume.voxels, volume.frame.spacing, shares)
+    return shares, read_truth(case, volume, model.plan.orientation)
+
+
+def _by_output(shares: NDArray[Any], truth: NDArray[Any], task: Task) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give probabilities and what is right: of each output, or yes and no of each region."""
+    if not task.has_regions:
+        return shares, np.stack([truth == value for value in task.written])
+    regions = [np.isin(truth, values) for values in task.in_files.foreground.values()]
+    known = np.ones(truth.shape, bool) if task.in_files.ignore is None else truth != task.in_files.ignore
+    yes = np.concatenate([one.reshape(-1) & known.reshape(-1) for one in regions])
+    no = np.concatenate([~one.reshape(-1) & known.reshape(-1) for one in regions])
+    flat = np.asarray(shares).reshape(-1)
+    return np.stack([flat, 1 - flat])[:, :, None, None], np.stack([yes, no])[:, :, None, None]
+
+
+def _expected_and_found(predictor: Predictor, case: CaseFiles) -> list[tuple[float, float]]:
+    """Give the Dice that is expected and the one that is found, of each foreground label of a case."""
+    model = predictor.model
+    volume = read_case(case, model.task, model.plan.orientation)
+    doubt = Uncertainty.empty(volume.voxels.shape[1:], model.plan.outputs)
+    label = predictor.predict(volume.voxels, volume.frame.spacing, None, doubt)
+    truth = read_truth(case, volume, model.plan.orientation)
+    task = model.task.in_files
+    names = {name: value[0] if len(value) == 1 else value for name, value in task.foreground.items()}
+    agreement = count_agreement(label, truth, list(names.values()), task.ignore)
+    expected = dict(zip(model.task.output_names, doubt.expected_dice(), strict=True))
+    return [(expected[name], agreement[value].dice) for name, value in names.items()]

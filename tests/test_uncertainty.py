@@ -1,0 +1,225 @@
+"""Uncertainty and calibration: maps that mean what they say, a temperature that is found again."""
+
+import json
+import math
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from runs import outcome
+from tiny_models import TASK, network, plan
+
+import ingradient_pl as ip
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
+from ingradient_pl.inference.checkpoint import CheckpointError, Model
+from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
+from ingradient_pl.inference.model import combine
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.uncertainty import Uncertainty, add_partition, divergence, entropy
+from ingradient_pl.inference.uncertainty_files import read_estimates
+from ingradient_pl.messages import UsageError
+from ingradient_pl.task import Task
+
+REGIONS = Task(("MR",), {"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("raw"), 3, (12, 14, 10), (2.0, 1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def names(raw):
+    return sorted(path.name.removesuffix(".nii.gz") for path in (raw / "labelsTr").iterdir())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    file = tmp_path_factory.mktemp("model") / "model.ckpt"
+    checkpoint.write(file, network(), plan(), TASK)
+    return file
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_divergence_is_the_mean_divergence_from_the_average(regions):
+    passes = 3 * torch.randn(5, 1, 4, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    whole = torch.stack([add_partition(one, regions=regions)[0] for one in passes]).mean(0)
+    found = divergence(whole, regions=regions)[0].double()
+    mean = passes.double().mean(0)[0]
+    if regions:
+        one, each = mean.sigmoid(), passes.double()[:, 0].sigmoid()
+        apart = one * (one / each).log() + (1 - one) * ((1 - one) / (1 - each)).log()
+    else:
+        one, each = mean.softmax(0), passes.double()[:, 0].softmax(1)
+        apart = one * (one / each).log()
+    torch.testing.assert_close(found, apart.sum(1).mean(0), atol=1e-5, rtol=1e-5)
+    same = torch.stack([add_partition(passes[0], regions=regions)[0]] * 2).mean(0)
+    assert divergence(same, regions=regions).max() < 1e-5
+
+
+def test_entropy_lies_between_nothing_and_everything():
+    shares = torch.tensor([[1.0, 0.25, 0.5], [0.0, 0.25, 0.5], [0.0, 0.25, 0.0], [0.0, 0.25, 0.0]])
+    torch.testing.assert_close(entropy(shares, regions=False), torch.tensor([0.0, 1.0, 0.5]))
+    torch.testing.assert_close(entropy(shares, regions=True)[2], torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(("task", "transpose"), [(TASK, (0, 1, 2)), (TASK, (2, 0, 1)), (REGIONS, (0, 1, 2))])
+def test_maps_are_those_of_the_probabilities(task, transpose):
+    own = plan(transpose=transpose, spacing=(1.0, 1.0, 1.0))
+    networks = [network(seed) for seed in range(2)]
+    image = np.random.default_rng(0).normal(size=(1, 9, 12, 10)).astype(np.float32)
+    image[:, :2] = 0  # cut off
+    predictor = Predictor(Model(networks, own, task, "here", (1,)))
+    doubt = Uncertainty.empty(image.shape[1:], 2)
+    shares = np.zeros((2, *image.shape[1:]), np.float32)
+    label = predictor.predict(image, (1.0, 1.0, 1.0), shares, doubt)
+    np.testing.assert_array_equal(label, predictor.predict(image, (1.0, 1.0, 1.0)))
+    wanted = entropy(torch.from_numpy(shares), regions=task.has_regions).numpy() * 100
+    inside = np.any(image[0] != 0, axis=(1, 2))
+    np.testing.assert_allclose(doubt.entropy[inside], wanted[inside], atol=0.51)
+    assert not doubt.entropy[:2].any()
+    assert doubt.disagreement.any()
+    alone = Uncertainty.empty(image.shape[1:], 2)
+    one = Predictor(Model(networks[:1], own, task, "here", ()), step=1.0)
+    one.predict(image[:, 2:, :8, :8], (1.0, 1.0, 1.0), None, Uncertainty.empty((7, 8, 8), 2))
+    one.predict(image, (1.0, 1.0, 1.0), None, alone)
+    assert alone.disagreement.mean() < doubt.disagreement.mean()
+    chosen = shares > 0.5 if task.has_regions else shares == shares.max(0)
+    expected = [
+        2 * part[of].sum() / (part.sum() + of.sum()) if of.any() else math.nan
+        for part, of in zip(shares[:, inside], chosen[:, inside], strict=True)
+    ]
+    np.testing.assert_allclose(doubt.expected_dice(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", [TASK, REGIONS], ids=["labels", "regions"])
+def test_models_of_several_plans_disagree_among_themselves_too(task):
+    models = [
+        Model([network(seed)], plan(spacing=spacing), task, str(seed), ())
+        for seed, spacing in enumerate([(2.0, 1.0, 1.0), (1.0, 2.0, 1.0)])
+    ]
+    image = np.random.default_rng(0).normal(size=(1, 9, 12, 10)).astype(np.float32)
+    shape, spacing = image.shape[1:], (1.0, 1.0, 1.0)
+    shares = np.zeros((2, *shape), np.float32)
+    both, alone = Uncertainty.empty(shape, 2), Uncertainty.empty(shape, 2)
+    Predictor(combine(models)).predict(image, spacing, shares, both)
+    Predictor(models[0]).predict(image, spacing, None, alone)
+    wanted = entropy(torch.from_numpy(shares), regions=task.has_regions).numpy() * 100
+    np.testing.assert_allclose(both.entropy, wanted, atol=1.5)
+    assert both.disagreement.mean() > alone.disagreement.mean()
+    assert all(0 <= dice <= 1 or math.isnan(dice) for dice in both.expected_dice())
+
+
+def test_the_temperature_of_overconfident_logits_is_found():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 40, 40, 20, generator=generator)
+    truth = torch.distributions.Categorical(logits=logits.movedim(0, -1)).sample()
+    right = np.stack([(truth == value).numpy() for value in range(3)])
+    reliability = Reliability()
+    reliability.add((2.5 * logits).softmax(0).numpy(), right)
+    assert TEMPERATURES[reliability.best] == pytest.approx(2.5, rel=0.1)
+    before, after = reliability.error(TEMPERATURES.index(1.0)), reliability.error(reliability.best)
+    assert after < before / 4
+
+
+def test_voxels_whose_label_is_not_known_count_nowhere():
+    reliability = Reliability()
+    right = np.zeros((2, 2, 2, 2), bool)
+    right[1, 0] = True
+    reliability.add(np.full((2, 2, 2, 2), 0.5, np.float32), right)
+    assert reliability.voxels == 4
+
+
+@pytest.mark.parametrize(
+    ("pairs", "line"),
+    [
+        ([(x / 10, x / 20 + 0.1) for x in range(12)], (0.5, 0.1)),
+        ([(0.1, 0.2)] * 20, (1.0, 0.0)),
+        ([(0.1, 0.2), (0.4, 0.6)], (1.0, 0.0)),
+        ([(x / 12, -x / 12) for x in range(12)], (1.0, 0.0)),
+        ([(math.nan, 0.5)] * 20, (1.0, 0.0)),
+        ([], (1.0, 0.0)),
+    ],
+)
+def test_a_line_is_fitted_where_it_is_not_guessed(pairs, line):
+    assert fit_line(pairs) == pytest.approx(line)
+
+
+def test_calibrating_keeps_the_labels_and_writes_the_temperature(raw, names, model, tmp_path, capsys):
+    output = tmp_path / "calibrated.ckpt"
+    found = ip.calibrate(model, raw, output, names[:2], device="cpu")
+    assert found.error_after <= found.error_before
+    opened = ip.load(output, "cpu")
+    assert opened.model.calibration == found.calibration
+    assert "temperature" in capsys.readouterr().out
+    image = np.random.default_rng(0).normal(size=(1, 8, 8, 8)).astype(np.float32)
+    plain = ip.load(model, "cpu")
+    np.testing.assert_array_equal(plain.predict(image, (2, 1, 1)), opened.predict(image, (2, 1, 1)))
+    joined = ip.load([output, model], "cpu").model.calibration
+    assert joined.temperature == pytest.approx(found.calibration.temperature**0.5)
+
+
+def test_uncertainty_is_written_beside_the_answers(raw, names, model, tmp_path, monkeypatch, capsys):
+    line = ["--checkpoint", model, "--source", raw / "imagesTr", "--output", tmp_path, "--device", "cpu"]
+    assert outcome(monkeypatch, capsys, "predict", *line, "--only", names[0])[0] == 0
+    line += ["--uncertainty", "true", "--resume", "true"]
+    code, out, err = outcome(monkeypatch, capsys, "predict", *line)
+    assert code == 0, err
+    assert "3 cases written" in out, "the case without maps was skipped"
+    for kind in ("entropy", "disagreement"):
+        for name in names:
+            found = nibabel.load(tmp_path / kind / f"{name}.nii.gz")
+            assert found.get_data_dtype() == np.uint8
+            assert found.shape == nibabel.load(tmp_path / f"{name}.nii.gz").shape
+            assert np.asarray(found.dataobj).max() <= 100
+    estimates = read_estimates(tmp_path)
+    assert sorted(estimates) == names
+    assert set(estimates[names[0]]) == {"organ"}
+    code, out, err = outcome(
+        monkeypatch,
+        capsys,
+        "evaluate",
+        "--predictions",
+        tmp_path,
+        "--labels",
+        raw / "labelsTr",
+        "--output",
+        tmp_path / "summary.json",
+        "--dataset",
+        raw / "dataset.json",
+    )
+    assert code == 0, err
+    assert "Estimated Dice" in out or "too few to compare" in out
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"case": 1}', '{"case": {"organ": 2}}', '{"case": {"organ": "0.5"}}', "{"]
+)
+def test_damaged_estimates_are_named(content, tmp_path):
+    (tmp_path / "dice_estimates.json").write_text(content)
+    with pytest.raises(ValueError, match=r"dice_estimates\.json"):
+        read_estimates(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0}, {"temperature": math.nan}, {"slope": math.inf}, {"temperature": "warm"}]
+)
+def test_a_calibration_that_cannot_be_is_named(wrong, model, tmp_path):
+    content = dict(read_content(model))
+    content[OURS] = {**content[OURS], "calibration": {**Calibration()._asdict(), **wrong}}
+    write_content(tmp_path / "wrong.ckpt", content)
+    with pytest.raises(CheckpointError, match=r"wrong\.ckpt"):
+        checkpoint.read(tmp_path / "wrong.ckpt")
+
+
+def test_what_calibrating_cannot_do_is_named(raw, names, model, tmp_path):
+    with pytest.raises(UsageError, match="name another file"):
+        ip.calibrate(model, raw, model)
+    with pytest.raises(UsageError, match="no labelled case"):
+        ip.calibrate(model, raw / "imagesTr", tmp_path / "a.ckpt", names[:1])
+    with pytest.raises(UsageError, match="--uncertainty is for segmentations that are written"):
+        ip.predict(model, raw, uncertainty=True)
+    assert json.loads("{}") == read_estimates(tmp_path)
