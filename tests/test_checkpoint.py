@@ -120,9 +120,9 @@ def test_a_network_of_an_untrusted_package_is_refused_until_it_is_named(tmp_path
         read(path, trusted=("ingradient_pl", "torch"))
 
 
-def test_a_network_without_recipe_trains_but_says_so_when_read(tmp_path):
+def test_a_network_without_spec_trains_but_says_so_when_read(tmp_path):
     torch.save({"state_dict": {}, **read_description(nn.Conv3d(1, 2, 1), plan(), TASK)}, tmp_path / "x.ckpt")
-    with pytest.raises(CheckpointError, match=r"could not be written down .* 'recipe'"):
+    with pytest.raises(CheckpointError, match=r"could not be written down .* 'spec'"):
         read(tmp_path / "x.ckpt")
 
 
