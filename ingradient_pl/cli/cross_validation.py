@@ -227,8 +227,8 @@ def _summarise(found: CrossValidation) -> dict[str, Any]:
     after = found.postprocessed
     return {
         "best": found.best,
-        "candidates": {one.name: one.described() for one in found.candidates},
-        "postprocessed": None if after is None else after.described(),
+        "candidates": {one.name: one.describe() for one in found.candidates},
+        "postprocessed": None if after is None else after.describe(),
         "failures": found.failures,
         "model": MODEL if found.best is not None else None,
     }

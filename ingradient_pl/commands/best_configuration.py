@@ -68,7 +68,7 @@ class Candidate(NamedTuple):
         """Of the configuration, or ``ONE+OTHER``."""
         return TOGETHER.join(self.members)
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
         dice = {label: score._asdict() for label, score in self.dice.items()}
         return {"members": list(self.members), "cases": self.cases, "patients": self.patients, "Dice": dice}

@@ -145,8 +145,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     if output is None:
         result = _score(predictor, _require_labels(cases), after, source)
     else:
-        options = {"resume": resume, "probabilities": save_probabilities, "dicom": dicom}
-        options["uncertainty"] = uncertainty
+        options = {"resume": resume, "dicom": dicom, "uncertainty": uncertainty}
+        options["probabilities"] = save_probabilities
         files = checkpoint_files(checkpoint)
         save: Save = partial(save_cases, predictor, after=after, progress=True, say=say)
         if cluster is not None:
@@ -156,11 +156,7 @@ def predict(  # noqa: PLR0913 - one argument an option
             save = partial(save_cases_on, cluster, cluster_options, how)
         answers = AnswerFolder(Path(output), model.task, identify(files))
         result = _write(save, cases, answers, options, None if pictures is None else Path(pictures))
-    result = result._replace(failures=[*unread, *result.failures])
-    if result.failures:
-        lines = [f"{len(result.failures)} cases failed:", *result.failures]
-        say_failure("\n  ".join(map(str, lines)))
-    return result
+    return _say_failures(result._replace(failures=[*unread, *result.failures]))
 
 
 def find_cases(source: AnyPath, model: Model, only: str | list[str] | None) -> tuple[list[CaseFiles], Source]:
@@ -223,6 +219,14 @@ def _write(
         done = [case for case in cases if case.name not in left_out]
         write_pictures(done, report.written, answers.task, pictures)
     return Predictions(report.written, report.skipped, report.failures)
+
+
+def _say_failures(result: Predictions) -> Predictions:
+    """Name the cases that could not be done."""
+    if result.failures:
+        lines = [f"{len(result.failures)} cases failed:", *result.failures]
+        say_failure("\n  ".join(map(str, lines)))
+    return result
 
 
 def _unreadable_cases(found: Source) -> list[Failure]:
