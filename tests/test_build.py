@@ -388,6 +388,7 @@ def test_preparing_needs_neither_torch_nor_lightning(raw, store):
     subprocess.run([sys.executable, "-c", code, str(raw), str(store)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_two_hundred_real_cases_take_little_disk(hippocampus, store):
     summary = built(hippocampus, store)

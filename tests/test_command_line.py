@@ -95,6 +95,7 @@ def test_an_unknown_config_key_ends_with_2_and_its_name(monkeypatch, capsys, tmp
     assert "trainr" in err
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     swept = ["epochs=1", "plan.spacing=[1.5,1,1],[2,2,2]", "hydra.sweep.dir=sweep"]
@@ -145,6 +146,7 @@ def test_a_run_goes_on_by_one_key(monkeypatch, capsys, tmp_path, quick):
     assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_run_taken_up_wrongly_can_be_taken_up_after_all(monkeypatch, capsys, tmp_path, quick):
     """What failed leaves the run's config as it was; what trained is its config; the folder may change."""
     monkeypatch.chdir(tmp_path)

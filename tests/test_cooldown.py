@@ -85,6 +85,7 @@ def test_it_falls_in_time_for_the_last_epoch(open_ended, tmp_path):
     assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_ends_comes_to_the_same_weights(open_ended, tmp_path):
     overrides = [*open_ended, "epochs=5"]
     _, whole, _ = run(overrides, tmp_path / "whole")
@@ -98,6 +99,7 @@ def test_a_run_killed_while_it_ends_comes_to_the_same_weights(open_ended, tmp_pa
         torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_made_longer(open_ended, tmp_path):
     run([*open_ended, "epochs=3"], tmp_path / "short")
     before = tmp_path / "short" / "checkpoints" / "before_decay.ckpt"

@@ -42,6 +42,7 @@ def rank_of_two(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_ranks_step_as_one_with_both_batches(tmp_path):
     multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)

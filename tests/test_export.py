@@ -66,6 +66,7 @@ def test_both_stages_of_a_cascade_are_written(tmp_path):
     assert (tmp_path / "first_stage" / "network_0.pt2").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 @pytest.mark.parametrize("form", ["torch", "onnx"])
 def test_an_exported_network_gives_the_same_logits_at_any_batch(tmp_path, form, residual):

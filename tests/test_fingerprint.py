@@ -115,6 +115,7 @@ REAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("name", REAL)
 def test_the_store_of_a_real_data_set_gives_what_nnunet_measured(name, real_data, tmp_path):

@@ -351,6 +351,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore")
 def test_odd_real_files_are_read_rightly_or_refused_with_a_cure(real_data, tmp_path):

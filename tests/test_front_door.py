@@ -186,6 +186,7 @@ def test_what_is_made_is_represented_on_a_line(quick, tmp_path, raw_phantoms, ph
     assert repr(store).endswith(" voxels of 1.5×1×1 mm)")
 
 
+@pytest.mark.slow
 def test_a_machine_without_simpleitk_trains_and_predicts_nifti(raw_phantoms, tmp_path):
     for name in ("SimpleITK", "pydicom"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not here')", encoding="utf-8")

@@ -38,6 +38,7 @@ def weights(folder):
     return held["state_dict"], held["optimizer_states"], held["lr_schedulers"], held["global_step"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["nnunet", "fast"])
 def test_a_run_of_replayed_steps_is_the_eager_run(quick, tmp_path, recorders, recipe):
     folders = {"false": tmp_path / "eager", "auto": tmp_path / "replayed"}
@@ -64,6 +65,7 @@ def test_a_step_is_recorded_anew_when_weights_thaw(quick, tmp_path, recorders):
     torch.testing.assert_close(found, held, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_record_that_is_off_is_told_of_and_left(quick, tmp_path, monkeypatch, recorders):
     monkeypatch.setitem(graph.RECORDERS, "cpu", lambda: StepRecorder(broken=True))
     plain, broken = tmp_path / "plain", tmp_path / "broken"

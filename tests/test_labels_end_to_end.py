@@ -71,6 +71,7 @@ def answered(run, raw, output):
     return labels, scores
 
 
+@pytest.mark.slow
 def test_regions_train_and_predict(raw_phantoms, tmp_path, capsys):
     store = described(raw_phantoms, tmp_path, REGIONS)
     ip.plan(str(store), str(tmp_path / "plan.yaml"))
@@ -136,6 +137,7 @@ def test_the_second_stage_of_a_cascade_is_refused_without_the_first(quick, tmp_p
         train(composed([*quick, "plan.previous_stage=3d_lowres", "callbacks=none"], tmp_path))
 
 
+@pytest.mark.slow
 def test_slices_train_and_predict_volumes(raw_phantoms, phantom_store, tmp_path, capsys):
     ip.plan(str(phantom_store), str(tmp_path / "plan.yaml"), configuration="2d")
     plan = yaml.safe_load((tmp_path / "plan.yaml").read_text())

@@ -108,6 +108,7 @@ def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_
     assert "part=4, parts=4" in err
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
     for number in range(12):
         write_ball(tmp_path, f"case_{number:02d}", shape=(40, 48, 44))

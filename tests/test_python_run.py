@@ -38,6 +38,7 @@ def test_a_run_from_python_is_the_commands_to_the_weight(
     assert run.load(device="cpu").predict(image, (1.5, 1.0, 1.0)).shape == (20, 20, 20)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_python_and_leaves_no_hydra_behind(tmp_path, phantom_store, phantom_plan):
     whole = ip.train(phantom_store, phantom_plan, tmp_path / "whole", epochs=2, **QUICK)
     begun = ip.train(phantom_store, phantom_plan, tmp_path / "begun", epochs=1, **QUICK)

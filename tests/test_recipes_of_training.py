@@ -78,6 +78,7 @@ def test_a_run_in_bf16_leaves_weights_in_32_bits(quick, tmp_path):
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch 2.13 of itself
 @pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch >= 2.6 can leave compiling out")
 def test_a_compiled_network_keeps_its_names(quick, tmp_path):

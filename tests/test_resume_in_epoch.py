@@ -115,6 +115,7 @@ def test_a_run_may_be_resumed_twice_and_validate_within_the_epoch(whole, overrid
     assert same(weights, found)
 
 
+@pytest.mark.slow
 def test_dropout_goes_on_as_it_would_have(whole, overrides, tmp_path):
     dropping = [*overrides, "module.network.dropout=0.5"]
     _, weights = fit(dropping, tmp_path / "whole", every_n_train_steps=1)
@@ -127,6 +128,7 @@ def test_dropout_goes_on_as_it_would_have(whole, overrides, tmp_path):
         assert same(weights, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 2])
 def test_the_fast_recipe_goes_on_as_it_would_have(overrides, tmp_path, batches):
     """Its momenta, moments, counts and schedule are in the checkpoint; with gradients of two batches too."""

@@ -312,6 +312,7 @@ def test_a_read_only_store_is_read(spoilable):
             path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_two_thousand_cases_open_by_one_small_file_each_and_few_stay_open(monkeypatch, spoilable):
     folder = spoilable / "cases"
     for number in range(2000):

@@ -111,6 +111,7 @@ def test_a_harmed_case_ends_the_run_with_its_name(
     assert "prepare the data set again" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["training", "validation"])
 def test_a_killed_worker_ends_the_run(tmp_path, quick, store, when):
     """In a process of its own: the signal arrives anywhere, in a test's own machinery as well."""

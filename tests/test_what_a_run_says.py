@@ -52,6 +52,7 @@ def told(tmp_path_factory, phantom_store, phantom_plan):
     return folder / "run", done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_is_a_line_an_epoch_and_little_else(told):
     _, out, err = told
     lines = out.splitlines()
@@ -82,6 +83,7 @@ def test_figures_of_each_epoch_are_kept_in_the_folder_and_by_every_logger(told):
     assert len(read_epochs(run)) == 2
 
 
+@pytest.mark.slow
 def test_the_log_holds_what_was_said(told):
     run, out, _ = told
     log = (run / "train.log").read_text()
@@ -91,11 +93,13 @@ def test_the_log_holds_what_was_said(told):
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", log)
 
 
+@pytest.mark.slow
 def test_the_curves_are_drawn(told):
     run, _, _ = told
     assert (run / "progress.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_loggers_know_the_settings(told):
     run, _, _ = told
     for file in (run / "tensorboard" / "hparams.yaml", run / "csv" / "version_0" / "hparams.yaml"):
@@ -104,6 +108,7 @@ def test_loggers_know_the_settings(told):
         assert "spacing" in text
 
 
+@pytest.mark.slow
 def test_a_run_knows_what_it_is(told):
     run, _, _ = told
     record = read_record(run)
@@ -126,6 +131,7 @@ def test_a_run_knows_what_it_is(told):
     assert not is_finished(run, 3)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_and_keeps_what_was_good(quick, tmp_path):
     spoil = "+callbacks.spoil={_target_: test_what_a_run_says.Spoil}"
     with pytest.raises(ValueError, match=r"diverged in epoch 2.*module\.optimizer\.lr") as stopped:

@@ -79,6 +79,7 @@ def test_cases_marked_as_test_are_those_that_are_tested(run):
     assert type(data).test_cases.fget(changed) == (case.name,)
 
 
+@pytest.mark.slow
 def test_a_trainer_predicts_what_the_command_does(tmp_path, run):
     file, data = run
     module = SegmentationModule.load_from_checkpoint(file)
