@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ingradient_pl.cli.foreign_config import read_foreign_config
-from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.cli.resume import with_sweep
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets import splits

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli import train as train_entry
-from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.plan_overrides import with_plans
 
 
 def composed(overrides, folder):

@@ -50,7 +50,7 @@ def test_functions_are_short():
     """Lines from ``def`` on, but for the docstring; programs for a GPU have a list of their own."""
     lines = {str(one): one.lines for one in FUNCTIONS}
     long = {name for name, count in lines.items() if count > LONGEST_FUNCTION}
-    assert statistics.median(lines.values()) <= 6
+    assert statistics.median(lines.values()) <= 7
     assert quantile(list(lines.values()), 0.9) <= 18
     assert long == set(ONE_PROGRAM), "divide it, or take what is short now off the list"
 
@@ -65,7 +65,7 @@ def test_parameters_have_a_line_under_args():
     wanted = sum(len(one.parameters) for one in PUBLIC)
     without = {str(one): names for one in PUBLIC if (names := one.without_line)}
     share = 1 - sum(map(len, without.values())) / wanted
-    assert share >= 0.9, f"{share:.3f}; without: {without}"
+    assert share >= 0.98, f"{share:.3f}; without: {without}"
 
 
 def test_public_functions_are_documented():
@@ -76,13 +76,13 @@ def test_public_functions_are_documented():
 def test_docstrings_give_shapes_where_arrays_pass():
     passing = [one for one in PUBLIC if one.passes_arrays]
     silent = [str(one) for one in passing if not one.gives_shapes]
-    assert len(silent) <= 0.05 * len(passing), silent
+    assert len(silent) <= 0.03 * len(passing), silent
 
 
 def test_messages_show_the_value():
     found = list(raises(MODULES))
     silent = [one for one in found if not one.shows_value]
-    assert len(silent) <= 0.075 * len(found), silent
+    assert len(silent) <= 0.07 * len(found), silent
 
 
 def _code_lines(module):

@@ -38,6 +38,9 @@ def plain_errors(command: str) -> Iterator[None]:
     """Turn what a user can mend into one message; exit code 2 for :class:`UsageError`, 1 for the rest.
 
     Anything else is a fault of the program and keeps its traceback.
+
+    Args:
+        command: What the message begins with, such as ``ingradient plan``.
     """
     tracebacks = os.environ.get(FULL_ERRORS) == "1" and ONE_LINE not in os.environ
     try:
@@ -97,7 +100,13 @@ def _printable(text: str) -> str:
 
 
 def fail(command: str, error: BaseException, code: int = FAILED) -> None:
-    """Print ``error`` to standard error and leave with ``code``."""
+    """Print ``error`` to standard error and leave with ``code``.
+
+    Args:
+        command: What the message begins with.
+        error: Whose message is printed.
+        code: The process's exit code: 1 for what failed, 2 for wrong usage.
+    """
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     print(f"{command}: {_printable(str(text)) or type(error).__name__}", file=sys.stderr)
     sys.exit(code)

@@ -7,6 +7,10 @@ from ingradient_pl.lightning.command_line import run_lightning_cli
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one of LightningCLI's subcommands, which reads the line itself; ``--help`` is its own."""
+    """Run one of LightningCLI's subcommands, which reads the line itself; ``--help`` is its own.
+
+    Args:
+        arguments: The subcommand and its options, without the program's name.
+    """
     with plain_errors(f"ingradient {arguments[0]}"):
         run_lightning_cli()

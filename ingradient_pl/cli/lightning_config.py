@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
-from ingradient_pl.cli.overrides import quote_paths, with_plans
+from ingradient_pl.cli.overrides import quote_paths
+from ingradient_pl.cli.plan_overrides import with_plans
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
 FIELDS_ONLY = ("plan", "draws", "split", "affine")
@@ -84,5 +85,9 @@ def _classes(node: Any) -> Any:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
+    """Run the command.
+
+    Args:
+        arguments: The command and its options, without the program's name.
+    """
     run(convert_config, arguments)

@@ -78,6 +78,9 @@ def plain_function(function: Callable[..., Any], defaults: Mapping[str, Any]) ->
 def plain_type(hint: Any) -> Any:
     """Leave of a type what a command line can say.
 
+    Args:
+        hint: Of a parameter.
+
     >>> from pathlib import Path
     >>> plain_type(str | Path | None)
     str | None
@@ -106,6 +109,10 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
 
     ``--save-probabilities`` stands for ``--save_probabilities true``, ``--spacing 2,1,1`` and ``--spacing 2 1
     1`` for ``--spacing [2,1,1]``, ``--checkpoint a.ckpt b.ckpt`` for a list of both.
+
+    Args:
+        function: Whose parameters the options are.
+        arguments: As typed, without the command's name.
 
     >>> def command(resume: bool, window_batch: int, spacing: list[float] | None): ...
     >>> normalise_options(command, ["--resume", "--window-batch", "2", "--spacing", "2,1", "1"])

@@ -9,9 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from hydra.errors import HydraException
 
-from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.messages import UsageError
-from ingradient_pl.spec import TRUSTED
 
 PATHS = (
     *("store", "source", "data.store", "data.split.file", "resume", "init_from", "init_mapping"),
@@ -20,9 +18,7 @@ PATHS = (
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 TRAINER = "trainer."
 """Keys of Lightning's Trainer: any of its arguments, whether the config names it or not."""
-SEARCHED = "hydra.searchpath"
 DIRECTION = "hydra.sweeper.direction"
-ENDINGS = (".yaml", ".yml")
 SWITCHES = (
     *("-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "--resolve"),
     *("-sc", "--shell-completion"),
@@ -40,6 +36,9 @@ AUTO = "auto"
 def quote(text: str) -> str:
     """Write a text so that Hydra reads it as it is.
 
+    Args:
+        text: Of any characters, blanks and quotes included.
+
     >>> quote('Meier, A (alt)')
     '"Meier, A (alt)"'
 
@@ -53,6 +52,9 @@ def quote(text: str) -> str:
 
 def read_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide a command line into overrides and Hydra's own flags, each flag followed by its value.
+
+    Args:
+        arguments: As typed, without the program's name.
 
     >>> read_arguments(["store=store", "-m", "--cfg", "job", "seed=0,1"])
     (['store=store', 'seed=0,1'], ['-m', '--cfg', 'job'])
@@ -73,12 +75,20 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_sweep(flags: Sequence[str]) -> bool:
-    """Whether flags ask for a sweep."""
+    """Whether flags ask for a sweep.
+
+    Args:
+        flags: Hydra's own, as :func:`read_arguments` gives them.
+    """
     return any(flag in SWEPT for flag in flags)
 
 
 def find(overrides: Sequence[str], name: str) -> str | None:
     """Give the value that was typed for a key last; None where there is none.
+
+    Args:
+        overrides: As typed.
+        name: Of the key, whole and dotted.
 
     >>> find(["seed=1", "resume=run", "seed=2"], "seed")
     '2'
@@ -88,12 +98,20 @@ def find(overrides: Sequence[str], name: str) -> str | None:
 
 
 def without(overrides: Sequence[str], *names: str) -> list[str]:
-    """Leave out what was typed for some keys."""
+    """Leave out what was typed for some keys.
+
+    Args:
+        overrides: As typed.
+        *names: Of the keys, whole and dotted.
+    """
     return [override for override in overrides if _parts(override)[0] not in names]
 
 
 def parse_trust(overrides: Sequence[str]) -> list[str]:
     """Give the packages beside ours that ``trust=[PACKAGE,...]`` names on the command line.
+
+    Args:
+        overrides: As typed.
 
     >>> parse_trust(["seed=1", "trust=[mine,monai.networks]"])
     ['mine', 'monai.networks']
@@ -144,6 +162,9 @@ def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
 def with_direction(overrides: Sequence[str]) -> list[str]:
     """Have a sweeper that looks for the lowest value by itself look for the highest: it is a score.
 
+    Args:
+        overrides: As typed.
+
     >>> with_direction(["hydra/sweeper=optuna"])
     ['hydra/sweeper=optuna', 'hydra.sweeper.direction=maximize']
     """
@@ -174,13 +195,17 @@ def read_paths(value: str, *, swept: bool = False) -> list[str]:
     A text that names something on the disk is that path, whatever is in it. Else Hydra's quotes, lists and
     ``choice(...)`` are read, and in a sweep commas divide.
 
+    Args:
+        value: As typed, behind the ``=``.
+        swept: Whether commas divide values of a sweep.
+
     >>> read_paths('"lr=0.1"'), read_paths("a,b", swept=True), read_paths("a,b")
     (['lr=0.1'], ['a', 'b'], ['a,b'])
     """
     if Path(value).exists():
         return [value]
     if value.startswith(("'", '"', "[", "choice(")):
-        parsed = _parse_texts(value)
+        parsed = parse_texts(value)
         if parsed is not None:
             return parsed
         if value[0] in "'\"" and value[-1] == value[0]:  # Lightning quotes, but does not escape
@@ -192,7 +217,11 @@ def read_paths(value: str, *, swept: bool = False) -> list[str]:
 
 
 def is_list(value: str) -> bool:
-    """Whether a text is a list in Hydra's brackets, and no folder of that name."""
+    """Whether a text is a list in Hydra's brackets, and no folder of that name.
+
+    Args:
+        value: As typed, behind the ``=``.
+    """
     return value.startswith("[") and not Path(value).exists()
 
 
@@ -207,8 +236,12 @@ def _existing_pieces(pieces: list[str]) -> list[str]:
     return out
 
 
-def _parse_texts(value: str) -> list[str] | None:
-    """Read texts by Hydra's own grammar; None where they do not follow it."""
+def parse_texts(value: str) -> list[str] | None:
+    """Read texts by Hydra's own grammar; None where they do not follow it.
+
+    Args:
+        value: As typed, behind the ``=``.
+    """
     try:
         found: Any = (
             OverridesParser.create().parse_override(f"x={value}")._value
@@ -221,80 +254,3 @@ def _parse_texts(value: str) -> list[str] | None:
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if Path(path).exists() else path
-
-
-def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Name plans as :func:`name_plans` does, and let Hydra find the copies in ``folder``."""
-    named = name_plans(overrides, folder)
-    return with_searched(named, folder) if (folder / "plan").is_dir() else named
-
-
-def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Make each ``plan=FILE.yaml[,FILE.yaml]`` an option of the config group ``plan``.
-
-    Plans are copied into ``folder``, for Hydra's search path: so any key of a plan can be overridden or
-    swept, and child processes of the run find it too.
-
-    Args:
-        overrides: As typed.
-        folder: Where the copies go; it has to be there as long as somebody composes the config.
-
-    Raises:
-        FileNotFoundError: If a plan does not exist.
-        ValueError: If one is not a plan.
-        UsageError: If a key is overridden that has another name now.
-    """
-    refuse_retired(overrides)
-    files = [Path(name) for name in _plans(overrides)]
-    if not files:
-        return list(overrides)
-    (folder / "plan").mkdir(parents=True, exist_ok=True)
-    names = list[str]()
-    for i, file in enumerate(files):
-        name = _option(file.stem)
-        names.append(name if name not in names else f"{name}_{i}")
-        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
-    return [*without(overrides, "plan"), f"plan={','.join(names)}"]
-
-
-def _plans(overrides: Sequence[str]) -> list[str]:
-    """Give the files that were named as plans; none where options of a group were."""
-    found = find(overrides, "plan")
-    names = [] if found in (None, "", "null") else read_paths(str(found), swept=True)
-    return names if all(Path(name).suffix in ENDINGS for name in names) else []
-
-
-def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
-    """Write what a plan holds as a config of plain values, or say what is wrong with it."""
-    from ingradient_pl.planning.plan_yaml import (
-        as_config,
-        read_plan,
-    )  # it brings torch along, which takes seconds
-
-    if not file.exists():
-        raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
-    copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
-
-
-def _option(stem: str) -> str:
-    """Make a name that Hydra takes for an option of a group.
-
-    >>> _option("2d"), _option("mein Plan"), _option("null")
-    ('plan_2d', 'mein_Plan', 'plan_null')
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
-    return name if re.match("[A-Za-z_](?!ull$|rue$|alse$|nf$|an$)", name) else f"plan_{name}"
-
-
-def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Let Hydra look for configs in ``folder`` first, and then where it was told to."""
-    own = f"file://{folder.absolute()}"
-    places = [own, *(place for place in searched_places(overrides) if place != own)]
-    written = ",".join(quote(place) for place in places)
-    return [*without(overrides, SEARCHED), f"{SEARCHED}=[{written}]"]
-
-
-def searched_places(overrides: Sequence[str]) -> list[str]:
-    """Give the places where Hydra was told to look for configs."""
-    told = find(overrides, SEARCHED)
-    return [] if told is None else (_parse_texts(told) or told.strip("[]").split(","))

@@ -29,6 +29,9 @@ TABLE = "+hydra.callbacks.runs._target_=ingradient_pl.cli.sweep_table.SweepTable
 def resumed_folder(overrides: Sequence[str]) -> Path | None:
     """Give the folder that ``resume`` names; None where it names a file or nothing.
 
+    Args:
+        overrides: As typed.
+
     Raises:
         FileNotFoundError: If nothing is there.
     """
@@ -47,6 +50,10 @@ def with_sweep(overrides: Sequence[str], flags: Sequence[str]) -> tuple[list[str
     """Make ``resume=SWEEP`` (the folder of a sweep) the line that the sweep was started with.
 
     Its finished runs are skipped then, those begun go on. What is told besides replaces what was told then.
+
+    Args:
+        overrides: As typed.
+        flags: Hydra's own.
     """
     sweep = resumed_folder(overrides)
     if sweep is None or not is_sweep_folder(sweep):

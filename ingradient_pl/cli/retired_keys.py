@@ -56,6 +56,9 @@ def refuse_retired(overrides: Sequence[str], moved: Mapping[str, str] = MOVED) -
 def renamed_key(name: str) -> str | None:
     """Give the key of today for one of before; None where it never was one.
 
+    Args:
+        name: Whole and dotted.
+
     >>> renamed_key("data.draws.motion.rotation")
     'data.draws.affine.rotation'
     """
@@ -65,6 +68,9 @@ def renamed_key(name: str) -> str | None:
 
 def renamed_target(name: str) -> str | None:
     """Give the class of today for one of before; None where it never was one.
+
+    Args:
+        name: What ``_target_`` says.
 
     >>> renamed_target("ingradient_pl.optimisers.muon.Muon")
     'ingradient_pl.optimizers.muon.Muon'

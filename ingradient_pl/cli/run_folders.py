@@ -16,17 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ingradient_pl.cli.overrides import (
-    AUTO,
-    SEARCHED,
-    find,
-    is_sweep,
-    quote,
-    read_paths,
-    searched_places,
-    with_searched,
-    without,
-)
+from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths, without
+from ingradient_pl.cli.plan_overrides import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.lightning.run_files import LAST, TOLD
@@ -51,7 +42,12 @@ def is_requeued() -> bool:
 
 
 def compose_config(overrides: Sequence[str], *, swept: bool = False) -> DictConfig:
-    """Compose the whole config, Hydra's part included, as Hydra will; the values of a sweep are left out."""
+    """Compose the whole config, Hydra's part included, as Hydra will; the values of a sweep are left out.
+
+    Args:
+        overrides: As typed.
+        swept: Whether some of them have several values.
+    """
     mode = RunMode.MULTIRUN if swept else RunMode.RUN
     with initialize_config_module(CONF, version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
@@ -68,7 +64,7 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
     lies there has to be what ``resume`` goes on with.
 
     Args:
-        overrides: Of a new run; plans are named as :func:`ingradient_pl.cli.overrides.name_plans` does.
+        overrides: Of a new run; plans are named as :func:`ingradient_pl.cli.plan_overrides.name_plans` does.
         flags: Of Hydra.
         copies: Where the copies of the plans are so far.
 
@@ -129,7 +125,11 @@ def _choose(folder: Path, config: DictConfig, overrides: Sequence[str], key: str
 
 
 def claim(folder: Path) -> Path:
-    """Make a folder of this name, or of this name and the next free number."""
+    """Make a folder of this name, or of this name and the next free number.
+
+    Args:
+        folder: The name that is tried first; folders above are made.
+    """
     number = 0
     while True:
         chosen = folder if number == 0 else folder.with_name(f"{folder.name}-{number}")
@@ -170,12 +170,19 @@ def take_folder(folder: Path, overrides: Sequence[str], config: DictConfig) -> l
 
 
 def models(folder: Path) -> list[Path]:
-    """Give the checkpoints that a run has left in its folder."""
+    """Give the checkpoints that a run has left in its folder.
+
+    Args:
+        folder: Of a run; it need not exist.
+    """
     return sorted(file for pattern in MODELS for file in folder.glob(pattern))
 
 
 def refuse_models(folder: Path) -> None:
     """Refuse a folder that holds the model of a run, which a new one would write over.
+
+    Args:
+        folder: It need not exist.
 
     Raises:
         FileExistsError: If it holds one.
@@ -191,6 +198,9 @@ def refuse_models(folder: Path) -> None:
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; whoever dies lets go of it.
+
+    Args:
+        folder: Of the run; it is made where it does not exist.
 
     Raises:
         FileExistsError: If another process is at work there.
@@ -210,5 +220,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def near(path: Path) -> Path:
-    """Name a path from here, where it lies below."""
+    """Name a path from here, where it lies below.
+
+    Args:
+        path: Whole.
+    """
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -34,12 +34,22 @@ def differences(run: Path, config: DictConfig, ignored: Sequence[str] = LENGTH) 
 
 
 def same_settings(run: Path, config: DictConfig, ignored: Sequence[str] = LENGTH) -> bool:
-    """Whether a folder holds the run that a config describes."""
+    """Whether a folder holds the run that a config describes.
+
+    Args:
+        run: The folder.
+        config: Of the run that shall be there.
+        ignored: Keys that may differ, with all below them.
+    """
     return (run / CONFIG).is_file() and not differences(run, config, ignored)
 
 
 def first_differences(found: Sequence[str]) -> str:
-    """Give the first of many differences."""
+    """Give the first of many differences.
+
+    Args:
+        found: As :func:`differences` gave them.
+    """
     return "; ".join(found[:SHOWN]) + ("; ..." if len(found) > SHOWN else "")
 
 

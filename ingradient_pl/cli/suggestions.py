@@ -36,6 +36,10 @@ NESTED = {
 def nearest(name: str, names: Iterable[str]) -> str:
     """Give ``Did you mean X?`` with a space before it, or nothing where no name is near.
 
+    Args:
+        name: As typed.
+        names: Those that exist.
+
     >>> nearest("recipee", ["recipe", "seed"])
     ' Did you mean recipe?'
     """
@@ -44,7 +48,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def explain_override(error: Exception) -> str:
-    """Say in one line what is wrong with an override, and which name is the nearest right one."""
+    """Say in one line what is wrong with an override, and which name is the nearest right one.
+
+    Args:
+        error: Of Hydra or OmegaConf.
+    """
     said = " ".join(str(error).split())
     option = UNKNOWN_OPTION.search(str(error))
     if option:
@@ -63,7 +71,11 @@ def explain_override(error: Exception) -> str:
 
 
 def explain_instantiation(error: Exception) -> str:
-    """Say in one line why an object of the config cannot be made."""
+    """Say in one line why an object of the config cannot be made.
+
+    Args:
+        error: Of Hydra's ``instantiate``.
+    """
     said = str(error)
     argument = UNKNOWN_ARGUMENT.search(said)
     if argument:

@@ -14,12 +14,19 @@ LENGTH = ("epochs", "hydra.launcher", "hydra/launcher", "trainer", "logger", "ca
 
 
 def is_sweep_folder(folder: Path) -> bool:
-    """Whether a folder is that of a sweep."""
+    """Whether a folder is that of a sweep.
+
+    Args:
+        folder: It need not exist.
+    """
     return (folder / SWEEP).is_file()
 
 
 def read_sweep(folder: Path) -> list[str]:
     """Read what a sweep was told.
+
+    Args:
+        folder: Of the sweep.
 
     Raises:
         ValueError: If the file was damaged.
@@ -32,6 +39,10 @@ def read_sweep(folder: Path) -> list[str]:
 
 def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
     """Keep what a sweep is told in its folder.
+
+    Args:
+        folder: Of the sweep.
+        overrides: All that was typed, swept keys included.
 
     Raises:
         FileExistsError: If the folder holds a sweep of other settings.

@@ -28,6 +28,9 @@ INTERRUPTED, TERMINATED = 130, 143
 def train_job(config: DictConfig) -> float:
     """Train what one job of a sweep was told, or go on with it; give its score.
 
+    Args:
+        config: Of the job, Hydra's part left out.
+
     Raises:
         FileExistsError: If its folder holds a run with other settings, or another process is at work there.
     """
@@ -43,6 +46,10 @@ def train_job(config: DictConfig) -> float:
 
 def take_up(folder: Path, config: DictConfig) -> None:
     """Have ``config`` go on with what its folder holds.
+
+    Args:
+        folder: Of the job.
+        config: Of the job, changed in place.
 
     Raises:
         FileExistsError: If that is a run with other settings, or without a state to go on from.

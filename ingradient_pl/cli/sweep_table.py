@@ -65,7 +65,13 @@ class SweepTable(Callback):
 
 
 def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
-    """Leave in a run's folder what it was told and what it reached, or why it failed."""
+    """Leave in a run's folder what it was told and what it reached, or why it failed.
+
+    Args:
+        folder: Of the run.
+        metric: Name of the score.
+        job: What Hydra says of it.
+    """
     done = job.status == JobStatus.COMPLETED
     reached = job.return_value if done else None
     score = reached if isinstance(reached, float) and math.isfinite(reached) else None
@@ -88,6 +94,9 @@ class _Score:
 def read_score(file: Path) -> dict[str, Any]:
     """Read what a run of a sweep was told (``overrides``), and what it reached, by the metric's name.
 
+    Args:
+        file: ``score.json`` of a run.
+
     Raises:
         ValueError: If the file was damaged.
     """
@@ -106,13 +115,21 @@ def read_score(file: Path) -> dict[str, Any]:
 
 
 def keep_reason(folder: Path) -> str:
-    """Give the last line of why a run failed."""
+    """Give the last line of why a run failed.
+
+    Args:
+        folder: Of the run.
+    """
     lines = (folder / REASON).read_text(encoding="utf-8").strip().splitlines()
     return f"{lines[-1]} (more in {folder / REASON})"
 
 
 def show_table(sweep: Path) -> None:
-    """Print the table of a sweep's runs."""
+    """Print the table of a sweep's runs.
+
+    Args:
+        sweep: Its folder; nothing is printed where it has no table.
+    """
     file = sweep / TABLE
     if not file.is_file():
         return
@@ -126,7 +143,11 @@ def show_table(sweep: Path) -> None:
 
 
 def write_page(sweep: Path) -> None:
-    """Write the table as a page, with curves of all runs, where the extra ``report`` is installed."""
+    """Write the table as a page, with curves of all runs, where the extra ``report`` is installed.
+
+    Args:
+        sweep: Its folder.
+    """
     try:
         report(sweep, sweep / PAGE)
     except ImportError as error:
@@ -136,7 +157,12 @@ def write_page(sweep: Path) -> None:
 
 
 def keep_table(sweep: Path, metric: str) -> list[Run]:
-    """Write the table of the runs so far, the best first, and give them."""
+    """Write the table of the runs so far, the best first, and give them.
+
+    Args:
+        sweep: Its folder.
+        metric: Name of the score.
+    """
     runs = sorted(read_runs(sweep, metric), key=lambda run: (math.isnan(run.score), -run.score))
     if runs:
         text = io.StringIO(newline="")
@@ -146,7 +172,12 @@ def keep_table(sweep: Path, metric: str) -> list[Run]:
 
 
 def read_runs(sweep: Path, metric: str) -> list[Run]:
-    """Read what the runs in a sweep's folder reached; what all were told is left out."""
+    """Read what the runs in a sweep's folder reached; what all were told is left out.
+
+    Args:
+        sweep: Its folder.
+        metric: Name of the score.
+    """
     told = {}
     for file in sorted(sweep.glob(f"*/{SCORE}")):
         told[file.parents[1].name] = read_score(file)

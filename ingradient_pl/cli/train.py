@@ -22,15 +22,14 @@ from ingradient_pl.cli.overrides import (
     AUTO,
     find,
     is_sweep,
-    name_plans,
     quote,
     quote_paths,
     read_arguments,
     read_paths,
     with_direction,
-    with_plans,
     without,
 )
+from ingradient_pl.cli.plan_overrides import name_plans, with_plans
 from ingradient_pl.cli.resume import with_run, with_sweep
 from ingradient_pl.cli.run_folders import hold_folder, is_first_rank, is_requeued, near, with_folder
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
@@ -126,7 +125,11 @@ def _of_rank(overrides: list[str], folder: Path) -> list[str]:
 
 
 def sweep_folder(arguments: list[str]) -> Path | None:
-    """Give the folder of the sweep that a prepared line starts; None where it starts none."""
+    """Give the folder of the sweep that a prepared line starts; None where it starts none.
+
+    Args:
+        arguments: Overrides and flags, without the program's name.
+    """
     overrides, flags = read_arguments(arguments)
     told = find(overrides, "hydra.sweep.dir") if is_sweep(flags) else None
     return None if told is None else Path(read_paths(told)[0])

@@ -25,6 +25,9 @@ from ingradient_pl.spec import TRUSTED
 def train(config: DictConfig) -> float:
     """Fit what ``config`` describes; return the metric that a sweep maximises (NaN where none was logged).
 
+    Args:
+        config: Composed, and no reference in it missing.
+
     Raises:
         UsageError: If no plan was given.
     """
@@ -69,6 +72,9 @@ def _report_finished(run: Path, config: DictConfig) -> float:
 def read_init(config: DictConfig) -> InitWeights | None:
     """Give what the weights of a new run start from; None where it says nothing, or goes on with its own.
 
+    Args:
+        config: Of the run.
+
     Raises:
         UsageError: If both ``init_from`` and a run to go on from are given, or it is not a path.
     """
@@ -97,14 +103,23 @@ def read_init(config: DictConfig) -> InitWeights | None:
 
 
 def choose_callbacks(config: DictConfig) -> list[Any]:
-    """Make the callbacks of a run, without those that its trainer has no use for."""
+    """Make the callbacks of a run, without those that its trainer has no use for.
+
+    Args:
+        config: Of the run.
+    """
     made = [*instantiate_group(config.callbacks), RunConfig()]
     bars = config.trainer.get("enable_progress_bar", True)
     return without_useless(made, bars=bars, logged=bool(config.logger))
 
 
 def keep_settings(trainer: Any, config: DictConfig) -> None:
-    """Hand the whole config to every logger, so that runs can be told apart there."""
+    """Hand the whole config to every logger, so that runs can be told apart there.
+
+    Args:
+        trainer: With its loggers.
+        config: Of the run; Hydra's own part is left out.
+    """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     own._set_parent(None)
     kept: Any = OmegaConf.to_container(own, resolve=True)
@@ -114,7 +129,11 @@ def keep_settings(trainer: Any, config: DictConfig) -> None:
 
 
 def instantiate_group(group: DictConfig | None) -> list[Any]:
-    """Make what a group names; null switches the group or one of its entries off."""
+    """Make what a group names; null switches the group or one of its entries off.
+
+    Args:
+        group: A mapping of names to nodes with ``_target_``; None makes nothing.
+    """
     described = {
         name: entry
         for name, entry in (group or {}).items()
@@ -136,7 +155,11 @@ def _check_objects(config: DictConfig) -> None:
 
 
 def config_values(config: DictConfig) -> dict[str, Any]:
-    """Give what a config says as plain values, references as they are written."""
+    """Give what a config says as plain values, references as they are written.
+
+    Args:
+        config: Of the run.
+    """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     return cast(dict[str, Any], plain)
 

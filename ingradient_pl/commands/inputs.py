@@ -58,6 +58,9 @@ def open_plan(plan: AnyPlan) -> Plan:
 def to_paths(files: AnyPath | Sequence[AnyPath]) -> list[Path]:
     """Give a list of paths for one path or several.
 
+    Args:
+        files: One path, or a sequence of them.
+
     >>> [path.name for path in to_paths("a.ckpt")]
     ['a.ckpt']
     """

@@ -195,7 +195,11 @@ def find_counterpart(name: str, residual: bool, trained_residual: bool) -> str |
 
 
 def output_names(task: Task) -> list[str]:
-    """Name the outputs of a task; the background has one name, whatever the data set calls it."""
+    """Name the outputs of a task; the background has one name, whatever the data set calls it.
+
+    Args:
+        task: Whose labels or regions the network has outputs for.
+    """
     names = task.output_names
     return names if task.has_regions else ["background", *names[1:]]
 

@@ -73,7 +73,11 @@ class WeightMapping(NamedTuple):
         return sum(row.taken for row in self.rows) / max(1, parameters)
 
     def apply(self, network: nn.Module) -> None:
-        """Fill the network; what is fresh stays as it was initialised."""
+        """Fill the network; what is fresh stays as it was initialised.
+
+        Args:
+            network: Changed in place; its weights have the shapes that were mapped.
+        """
         own = network.state_dict()
         with torch.no_grad():
             for name, value in self.values.items():
@@ -96,7 +100,11 @@ class WeightMapping(NamedTuple):
         )
 
     def write(self, file: Path) -> None:
-        """Write every row as a line of a CSV file; it appears whole or not at all."""
+        """Write every row as a line of a CSV file; it appears whole or not at all.
+
+        Args:
+            file: Replaced where it exists.
+        """
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(COLUMNS)

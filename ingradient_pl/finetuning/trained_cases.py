@@ -22,7 +22,11 @@ class TrainedOn(NamedTuple):
     sha256: str = ""
 
     def is_same_data(self, other: "TrainedOn") -> bool:
-        """Whether names in both mean the same cases: one store, one content or one name of the data set."""
+        """Whether names in both mean the same cases: one store, one content or one name of the data set.
+
+        Args:
+            other: What another training saw.
+        """
         pairs = zip(self[1:], other[1:], strict=True)
         return any(bool(one) and one == two for one, two in pairs)
 
@@ -32,7 +36,11 @@ class TrainedOn(NamedTuple):
 
     @classmethod
     def from_plain(cls, told: Mapping[str, Any]) -> "TrainedOn":
-        """Read what :meth:`as_plain` gave; what else stands there is left alone."""
+        """Read what :meth:`as_plain` gave; what else stands there is left alone.
+
+        Args:
+            told: Plain values; what is missing is empty.
+        """
         texts = {name: str(told.get(name, "")) for name in ("data", "path", "sha256")}
         return cls(cases=tuple(map(str, told.get("cases", ()))), **texts)
 

@@ -40,6 +40,10 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def use_whole_files(trainer: pl.Trainer) -> None:
-    """Have a trainer's checkpoints read and written so, unless it was given a way of its own."""
+    """Have a trainer's checkpoints read and written so, unless it was given a way of its own.
+
+    Args:
+        trainer: Changed in place.
+    """
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = WholeCheckpointIO()

@@ -34,7 +34,13 @@ class Fault(NamedTuple):
 
 
 def compute(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Compute an operation as the network asked for it."""
+    """Compute an operation as the network asked for it.
+
+    Args:
+        function: Of torch.
+        args: Its positional arguments.
+        kwargs: Its other arguments.
+    """
     return function(*args, **kwargs)
 
 
@@ -43,7 +49,11 @@ class DeviceError(RuntimeError):
 
 
 class ConvolutionCheck(TorchFunctionMode):
-    """Watches convolutions go by, and keeps those that are off."""
+    """Watches convolutions go by, and keeps those that are off.
+
+    Args:
+        dtype: What autocast computes in; None where it does not cast.
+    """
 
     def __init__(self, dtype: torch.dtype | None) -> None:
         super().__init__()
@@ -107,28 +117,54 @@ class Convolution(NamedTuple):
         dilation: Any = 1,
         groups: int = 1,
     ) -> "Convolution | None":
-        """Take the arguments of ``torch.conv3d``; None where padding is by name."""
+        """Take the arguments of ``torch.conv3d``; None where padding is by name.
+
+        Args:
+            input: Shape (batch, channel, z, y, x).
+            weight: Shape (output, channel, z, y, x).
+            bias: Shape (output,), or None.
+            stride: One number, or one for each axis.
+            padding: One number, one for each axis, or a word of torch's.
+            dilation: One number, or one for each axis.
+            groups: Into which channels are divided.
+        """
         if isinstance(padding, str):
             return None
         steps, zeros, spread = (_along_axes(one) for one in (stride, padding, dilation))
         return cls(input, weight, bias, steps, zeros, spread, groups)
 
     def cast(self, dtype: torch.dtype) -> "Convolution":
-        """Give it in ``dtype``, detached."""
+        """Give it in ``dtype``, detached.
+
+        Args:
+            dtype: Of image, weight and bias.
+        """
         bias = None if self.bias is None else self.bias.detach().to(dtype)
         return self._replace(
             image=self.image.detach().to(dtype), weight=self.weight.detach().to(dtype), bias=bias
         )
 
     def compute(self, image: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
-        """Compute it for another image."""
+        """Compute it for another image.
+
+        Args:
+            image: Shape (batch, channel, z, y, x).
+            weight: Shape (output, channel, z, y, x).
+            bias: Shape (output,), or None.
+            padding: As torch takes it.
+        """
         found: Tensor = compute(
             torch.conv3d, (image, weight, bias, self.steps, padding, self.spread, self.groups), {}
         )
         return found
 
     def reach(self, start: Sequence[int], stop: Sequence[int]) -> tuple[list[slice], list[int]]:
-        """Give the part of the image that a box of the output is made of, and the zeros around it."""
+        """Give the part of the image that a box of the output is made of, and the zeros around it.
+
+        Args:
+            start: First voxel (z, y, x) of the box.
+            stop: The voxel (z, y, x) after its last.
+        """
         inside: list[slice] = []
         around: list[int] = []
         for axis, (first, last) in enumerate(zip(start, stop, strict=True)):
@@ -141,7 +177,13 @@ class Convolution(NamedTuple):
         return inside, around
 
     def onto_host(self, image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute it in 64 bits for a part of an image, zeros around it included."""
+        """Compute it in 64 bits for a part of an image, zeros around it included.
+
+        Args:
+            image: Shape (channel, z, y, x), on the host.
+            weight: Shape (output, channel, z, y, x), on the host.
+            bias: Shape (output,), or None.
+        """
         return F.conv3d(image[None], weight, bias, self.steps, 0, self.spread, self.groups)[0]
 
 

@@ -51,7 +51,13 @@ def graph_problem(trainer: pl.Trainer, network: nn.Module, *, any_network: bool)
 
 
 def make_graph(trainer: pl.Trainer, network: nn.Module, loss: nn.Module) -> StepGraph:
-    """Make what records the steps of a run, as its trainer would do them."""
+    """Make what records the steps of a run, as its trainer would do them.
+
+    Args:
+        trainer: Whose precision, optimiser and clipping count.
+        network: On the trainer's device.
+        loss: On the trainer's device.
+    """
     device = trainer.strategy.root_device
     dtype = PRECISIONS[trainer.precision]
     optimizer = trainer.optimizers[0]

@@ -207,6 +207,9 @@ class SegmentationModule(WholeCaseModule):
     def make_scheduler(self, optimizer: Optimizer) -> Any:
         """Make the schedule of the whole run, at its first step.
 
+        Args:
+            optimizer: Whose rates it sets.
+
         Raises:
             ValueError: If the schedule has a length and the run has none.
         """

@@ -27,6 +27,9 @@ def fitting_precision(accelerator: str) -> str:
 def check_precision(precision: str) -> None:
     """Refuse a precision that would also round where patches are read: positions, matrices, intensities.
 
+    Args:
+        precision: As Lightning names it, such as ``bf16-mixed``.
+
     Raises:
         ValueError: If it is one; the message names what to take instead.
     """
@@ -39,5 +42,9 @@ def check_precision(precision: str) -> None:
 
 
 def autocast_dtype(precision: str) -> torch.dtype | None:
-    """What autocast computes in under a precision of Lightning's; None where it does not cast."""
+    """What autocast computes in under a precision of Lightning's; None where it does not cast.
+
+    Args:
+        precision: As Lightning names it, such as ``bf16-mixed``.
+    """
     return {BRAIN: torch.bfloat16, HALF: torch.float16}.get(precision)

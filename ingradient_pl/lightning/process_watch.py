@@ -100,11 +100,19 @@ class ProcessWatch:
             self._end_children()
 
     def was_terminated(self, error: BaseException) -> bool:
-        """Whether an error is what SIGTERM to this process, or to one that reads for it, led to."""
+        """Whether an error is what SIGTERM to this process, or to one that reads for it, led to.
+
+        Args:
+            error: What ended the run.
+        """
         return self.terminated or LOST_READER.search(str(error)) is not None
 
     def explain(self, error: BaseException) -> str | None:
-        """Say which process is gone where that is what an error tells; None where it tells something else."""
+        """Say which process is gone where that is what an error tells; None where it tells something else.
+
+        Args:
+            error: What ended the run.
+        """
         if self.lost is None and DISCONNECTED.search(str(error)):
             self._look(patience=EVERY * 10)
             self.lost = self.lost or "Another process of the run is gone"

@@ -43,7 +43,7 @@ def write_picture(file: Path, picture: NDArray[np.uint8]) -> None:
 
     Args:
         file: Replaced where it exists.
-        picture: As :func:`draw_progress` gave it.
+        picture: As :func:`draw_progress` gave it: (y, x, channel), 0 to 255.
     """
     with whole_file(file) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")

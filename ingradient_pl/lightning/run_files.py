@@ -27,6 +27,9 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 def read_record(run: Path) -> dict[str, Any]:
     """Read what a run says of itself; empty where it says nothing.
 
+    Args:
+        run: Its folder.
+
     Raises:
         ValueError: If the file was damaged.
     """
@@ -67,7 +70,12 @@ def _describe_wrong(record: Mapping[str, Any]) -> str:
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
-    """Write what a run says of itself; it appears whole or not at all."""
+    """Write what a run says of itself; it appears whole or not at all.
+
+    Args:
+        run: Its folder.
+        record: Plain values for JSON.
+    """
     replace_file(run / RECORD, (json.dumps(record, indent=1) + "\n").encode())
 
 

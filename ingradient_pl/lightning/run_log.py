@@ -13,13 +13,21 @@ RANK: Any = rank_zero_only
 
 
 def tell(text: str) -> None:
-    """Say something on the first rank."""
+    """Say something on the first rank.
+
+    Args:
+        text: A whole sentence.
+    """
     if RANK.rank == 0:
         say(text)
 
 
 def open_log(file: Path) -> logging.Handler:
-    """Write down with the time of day all that is said from now on, behind what the file holds."""
+    """Write down with the time of day all that is said from now on, behind what the file holds.
+
+    Args:
+        file: Made where it does not exist; else lines are added.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -28,11 +36,20 @@ def open_log(file: Path) -> logging.Handler:
 
 
 def close_log(handler: logging.Handler) -> None:
-    """Close what :func:`open_log` opened."""
+    """Close what :func:`open_log` opened.
+
+    Args:
+        handler: As :func:`open_log` gave it.
+    """
     LOGGER.removeHandler(handler)
     handler.close()
 
 
 def write_down(handler: logging.Handler, text: str) -> None:
-    """Write something into a log alone."""
+    """Write something into a log alone.
+
+    Args:
+        handler: As :func:`open_log` gave it.
+        text: Of one line.
+    """
     handler.emit(logging.LogRecord(LOGGER.name, logging.INFO, __file__, 0, text, None, None))

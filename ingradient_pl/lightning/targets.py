@@ -82,7 +82,11 @@ def check_kind(place: str, target: object, kind: type) -> None:
 
 
 def is_safe(target: str) -> bool:
-    """Whether a target is a class that a stranger's config may build; no other package is imported for it."""
+    """Whether a target is a class that a stranger's config may build; no other package is imported for it.
+
+    Args:
+        target: What ``_target_`` says.
+    """
     for package, kinds in SAFE.items():
         if target.startswith(f"{package}."):
             found = locate(target)
@@ -93,7 +97,11 @@ def is_safe(target: str) -> bool:
 
 
 def locate(target: object) -> Any:
-    """Give what a dotted name stands for, importing its module; None where there is no such thing."""
+    """Give what a dotted name stands for, importing its module; None where there is no such thing.
+
+    Args:
+        target: What ``_target_`` says, of any type.
+    """
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
         return None
     parts = target.split(".")

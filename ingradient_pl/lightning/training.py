@@ -18,7 +18,11 @@ from ingradient_pl.store.store_union import store_paths
 
 
 def seed_everything(seed: int) -> None:
-    """Seed all generators of this process, and by the environment those of its workers and ranks."""
+    """Seed all generators of this process, and by the environment those of its workers and ranks.
+
+    Args:
+        seed: 0 to 2^32 - 1.
+    """
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
@@ -67,7 +71,12 @@ def fit(
 
 
 def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
-    """Give the command that scores a model on the validation cases of its store; of several, one for each."""
+    """Give the command that scores a model on the validation cases of its store; of several, one for each.
+
+    Args:
+        last: The checkpoint.
+        data: Of the run.
+    """
     line = f"ingradient predict --checkpoint {shlex.quote(str(last))} --source "
     if not isinstance(data, SegmentationData):
         return f"{line}DATASET"
@@ -96,6 +105,10 @@ def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError) -> N
 
 def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Refuse a limit of time for a run whose learning rate falls over a number of steps.
+
+    Args:
+        trainer: With its callbacks.
+        module: With its schedule.
 
     Raises:
         ValueError: If the run would be cut off at a high rate.

@@ -65,6 +65,11 @@ def case_picture(
 def describe_case(name: str, shape: Sequence[int], spacing: Sequence[float]) -> str:
     """Give a case's name, voxels and their size in a line.
 
+    Args:
+        name: Of the case.
+        shape: Voxels (z, y, x).
+        spacing: Millimetres (z, y, x).
+
     >>> describe_case("case_1", (4, 5, 6), (3.0, 1.0, 1.0))
     'case_1: 4 × 5 × 6 voxels of 3 × 1 × 1 mm (z, y, x)'
     """

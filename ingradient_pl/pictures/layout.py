@@ -58,7 +58,11 @@ class Panel(NamedTuple):
 
 
 def colour_of(integer: int) -> tuple[int, ...]:
-    """Give the colour of a label; those past the last begin again after the background."""
+    """Give the colour of a label; those past the last begin again after the background.
+
+    Args:
+        integer: Of the label; 0 and below are the background.
+    """
     return tuple(RED_GREEN_BLUE[(integer - 1) % (len(RED_GREEN_BLUE) - 1) + 1 if integer > 0 else 0])
 
 
@@ -207,5 +211,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def to_pixels(picture: UInt8[Tensor, "3 height width"]) -> NDArray[np.uint8]:
-    """Give a picture as an array (height, width, 3)."""
+    """Give a picture as an array (height, width, 3).
+
+    Args:
+        picture: On any device.
+    """
     return picture.permute(1, 2, 0).cpu().numpy()

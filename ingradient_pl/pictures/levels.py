@@ -168,7 +168,12 @@ def draw_levels(view: PatchView, shown: Shown, caption: str = "") -> UInt8[Tenso
 
 
 def describe_patch(view: PatchView, shown: Shown) -> str:
-    """Say case, slice and Dice of a patch in a line."""
+    """Say case, slice and Dice of a patch in a line.
+
+    Args:
+        view: The patch, at each level.
+        shown: Which outputs are shown, and what they are called.
+    """
     voxels = view.levels[0].voxels
     dice = view.dice.tolist()
     named = [name for name, value in zip(shown.names, shown.values, strict=True) if value > 0]

@@ -43,11 +43,20 @@ class Plane(NamedTuple):
     name: str
 
     def cut(self, volume: Num[np.ndarray, "z y x"], index: int) -> Num[np.ndarray, "_ _"]:
-        """Give slice ``index`` as it is shown."""
+        """Give slice ``index`` as it is shown.
+
+        Args:
+            volume: In the order of the file's axes.
+            index: Along this plane's axis, from 0.
+        """
         return self.turn(volume.take(index, self.axis))
 
     def turn(self, flat: Num[np.ndarray, "_ _"]) -> Num[np.ndarray, "_ _"]:
-        """Give a slice whose axes are in the volume's order as it is shown."""
+        """Give a slice whose axes are in the volume's order as it is shown.
+
+        Args:
+            flat: Shape of a slice whose axes are in the volume's order.
+        """
         shown = flat if self.rows < self.columns else flat.T
         cut = tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
         found: NDArray[np.generic] = shown[cut]
@@ -82,7 +91,12 @@ class Scale(NamedTuple):
         return cls(tuple(one / mm for one in bounded), mm if exact else None)
 
     def size(self, plane: Plane, shape: Sequence[int]) -> Size:
-        """Give height and width in pixels of a slice of a volume of ``shape``."""
+        """Give height and width in pixels of a slice of a volume of ``shape``.
+
+        Args:
+            plane: In which it is cut.
+            shape: Voxels (z, y, x) of the volume.
+        """
         height, width = (
             max(round(shape[axis] * self.pixels[axis]), 1) for axis in (plane.rows, plane.columns)
         )
@@ -120,7 +134,11 @@ def find_planes(towards: str, shape: Sequence[int]) -> list[Plane]:
 
 
 def find_centre(label: Integer[np.ndarray, "z y x"]) -> tuple[int, int, int]:
-    """Give the labelled voxel nearest to the centre of all that is labelled; the middle where nothing is."""
+    """Give the labelled voxel nearest to the centre of all that is labelled; the middle where nothing is.
+
+    Args:
+        label: Everything above 0 counts.
+    """
     places = np.flatnonzero(label)
     if not places.size:
         return tuple(count // 2 for count in label.shape)
@@ -129,7 +147,11 @@ def find_centre(label: Integer[np.ndarray, "z y x"]) -> tuple[int, int, int]:
 
 
 def nearest_to_centre(places: Integer[np.ndarray, "n 3"]) -> tuple[int, int, int]:
-    """Give the one of some voxels (z, y, x) that lies nearest to their centre."""
+    """Give the one of some voxels (z, y, x) that lies nearest to their centre.
+
+    Args:
+        places: At least one.
+    """
     apart = np.square(places - places.mean(0)).sum(1)
     z, y, x = (int(one) for one in places[int(apart.argmin())])
     return z, y, x

@@ -82,7 +82,12 @@ def to_grey(
 
 
 def enlarge(array: Num[np.ndarray, "y x *rest"], size: Size) -> Num[np.ndarray, "height width *rest"]:
-    """Show voxels as blocks: each pixel takes the voxel that its centre lies in."""
+    """Show voxels as blocks: each pixel takes the voxel that its centre lies in.
+
+    Args:
+        array: Of pixels.
+        size: Height and width of the answer.
+    """
     rows, columns = (
         np.minimum(((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64), count - 1)
         for wanted, count in zip(size, array.shape[:2], strict=True)
@@ -128,7 +133,12 @@ def to_map(
 
 
 def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
-    """Write a picture as PNG, making its folder where needed."""
+    """Write a picture as PNG, making its folder where needed.
+
+    Args:
+        path: Replaced where it exists.
+        picture: Red, green and blue, 0 to 255.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(to_pixels(picture)).save(path)
 
@@ -138,7 +148,11 @@ def _margin(low: int, high: int) -> int:
 
 
 def find_outline(inside: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
-    """Give the pixels of a mask that lie at its edge; the picture's own edge is none."""
+    """Give the pixels of a mask that lie at its edge; the picture's own edge is none.
+
+    Args:
+        inside: The mask.
+    """
     kept = inside.copy()
     for _ in range(LINE):
         wide = np.pad(kept, 1, mode="edge")

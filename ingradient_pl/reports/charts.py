@@ -77,7 +77,11 @@ class Scores(NamedTuple):
 
 
 def label_colour(value: int) -> str:
-    """Give the colour of a label's integer, as pages write it."""
+    """Give the colour of a label's integer, as pages write it.
+
+    Args:
+        value: The integer; 0 is the background.
+    """
     return f"rgb{colour_of(value)}"
 
 

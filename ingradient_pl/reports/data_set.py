@@ -13,6 +13,7 @@ from ingradient_pl.images.frame import Frame
 from ingradient_pl.reports.charts import Curve, Scores, draw_curves, draw_points, draw_scores, label_colour
 from ingradient_pl.reports.images import thumbnail
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
+from ingradient_pl.reports.unlike_cases import ALIKE, find_unlike
 from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
 from ingradient_pl.store.statistics import STEPS, Statistics
 
@@ -31,11 +32,6 @@ BINS = 160
 SAMPLED = 400
 """Cases whose intensities are read, at most."""
 
-FAR = 2.0
-"""A voxel size or extent so many times the median's, or less than the median by that, is odd."""
-
-ALIKE = 1.01
-"""Ratios of voxel sides that differ by less are one."""
 
 MILLILITRE = 1000.0
 """Cubic millimetres of it."""
@@ -240,28 +236,6 @@ def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     return [Items([*lines[:LISTED], *more])]
 
 
-def find_unlike(cases: Sequence[StoredCase]) -> list[str]:
-    """Say which cases have voxels or an extent unlike the others', along any axis.
-
-    Args:
-        cases: All of them.
-    """
-    lines = []
-    for title, unit, rows in (
-        ("voxels", "mm", [case.grid.spacing for case in cases]),
-        ("an extent", "mm", [np.multiply(case.native_shape, case.grid.spacing) for case in cases]),
-    ):
-        table = np.array(rows, dtype=float)
-        median = np.median(table, axis=0)
-        apart = np.maximum(table / median, median / table).max(1)
-        for index in np.flatnonzero(apart > FAR).tolist():
-            own, usual = (" × ".join(f"{one:.4g}" for one in row) for row in (table[index], median))
-            lines.append(
-                f"{cases[index].name}: {title} of {own} {unit} (z, y, x), where the median is {usual}"
-            )
-    return lines
-
-
 def _look(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     pictures, faults = [], []
     for case in spread(cases, THUMBNAILS):
@@ -278,7 +252,11 @@ def _look(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
 
 
 def label_legend(store: CaseStore) -> Legend:
-    """Give names and colours of a store's labels."""
+    """Give names and colours of a store's labels.
+
+    Args:
+        store: Whose task names the labels.
+    """
     names = [(value, name) for name, values in store.task.foreground.items() for value in values]
     if store.task.has_regions:  # voxels hold the parts that regions are made of
         parts = sorted({value for value, _ in names})
@@ -288,6 +266,10 @@ def label_legend(store: CaseStore) -> Legend:
 
 def spread(cases: Sequence[StoredCase], most: int) -> list[StoredCase]:
     """Choose at most so many cases, evenly.
+
+    Args:
+        cases: In the order in which they are shown.
+        most: At least 1.
 
     >>> spread(list(range(10)), 4)
     [0, 3, 6, 9]

@@ -74,7 +74,12 @@ def describe_evaluation(summary: Summary, images: Path | None = None, worst: int
 
 
 def order_cases(summary: Summary, score: str) -> list[str]:
-    """Give the cases, the lowest mean of their labels first; those without any score come last."""
+    """Give the cases, the lowest mean of their labels first; those without any score come last.
+
+    Args:
+        summary: The scores.
+        score: Name of the score, such as ``Dice``.
+    """
     means = {
         name: _mean([scores.get(score, math.nan) for scores in labels.values()])
         for name, labels in summary.cases.items()

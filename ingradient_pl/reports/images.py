@@ -118,14 +118,22 @@ def choose_slices(labelled: NDArray[np.bool_]) -> list[int]:
 
 
 def to_data(picture: NDArray[np.uint8]) -> str:
-    """Give a picture, grey (y, x) or coloured (y, x, 3), as a JPEG that stands in the page."""
+    """Give a picture, grey (y, x) or coloured (y, x, 3), as a JPEG that stands in the page.
+
+    Args:
+        picture: 0 to 255.
+    """
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def png_data(content: bytes) -> str:
-    """Give the content of a PNG file as it stands in the page."""
+    """Give the content of a PNG file as it stands in the page.
+
+    Args:
+        content: The whole file.
+    """
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 

@@ -54,23 +54,39 @@ def describe_run(run: Path) -> list[Section]:
 
 
 def store_of_run(run: Path) -> Path | None:
-    """Give the store that a run trained on, where it is still there; None where it trained on several."""
+    """Give the store that a run trained on, where it is still there; None where it trained on several.
+
+    Args:
+        run: Its folder.
+    """
     path = _part(read_record(run), "store").get("path")
     return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run's."""
+    """Whether a folder is a run's.
+
+    Args:
+        path: It need not exist.
+    """
     return (path / RECORD).is_file() or (path / CONFIG).is_file()
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a folder is a sweep's, or a file its table."""
+    """Whether a folder is a sweep's, or a file its table.
+
+    Args:
+        path: It need not exist.
+    """
     return (path / SWEEP_TABLE).is_file() or (path.is_file() and path.name == SWEEP_TABLE)
 
 
 def find_pictures(run: Path) -> list[Picture]:
-    """Give the pictures of the last validation that has some."""
+    """Give the pictures of the last validation that has some.
+
+    Args:
+        run: Its folder.
+    """
     files = sorted(
         (run / "images").glob("val_*_epoch*.png"), key=lambda file: file.stem.rpartition("_epoch")[2]
     )

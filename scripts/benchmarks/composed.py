@@ -7,7 +7,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 
-from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.plan_overrides import with_plans
 
 
 def composed(overrides: Sequence[str], work: Path) -> Any:

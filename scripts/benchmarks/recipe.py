@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 import ingradient_pl as ip
-from ingradient_pl.cli.overrides import with_plans
+from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint

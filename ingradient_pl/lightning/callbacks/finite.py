@@ -77,7 +77,11 @@ class StopAtNaN(pl.Callback):
 
 
 def weights_are_finite(module: torch.nn.Module) -> bool:
-    """Whether no weight of a network is infinite or not a number."""
+    """Whether no weight of a network is infinite or not a number.
+
+    Args:
+        module: With its weights on one device.
+    """
     weights = [weight.detach() for weight in module.parameters() if weight.is_floating_point()]
     norms = torch._foreach_norm(weights) if weights else []
     return not norms or bool(torch.isfinite(torch.stack([norm.float() for norm in norms])).all())

@@ -33,7 +33,11 @@ class RunConfig(pl.Callback):
 
 
 def keep_config(told: Path) -> None:
-    """Put a waiting config in its place; of the overrides, the earlier ones stay as well."""
+    """Put a waiting config in its place; of the overrides, the earlier ones stay as well.
+
+    Args:
+        told: Folder of the waiting config, inside the folder that it replaces.
+    """
     before = _overrides(told.parent / OVERRIDES.name)
     for file in told.iterdir():
         file.replace(told.parent / file.name)

@@ -90,7 +90,12 @@ class RunRecord(pl.Callback):
 
 
 def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
-    """Give what there is to know of a run before its first step, as plain values."""
+    """Give what there is to know of a run before its first step, as plain values.
+
+    Args:
+        trainer: About to fit.
+        module: With its data attached.
+    """
     seed = os.environ.get("PL_GLOBAL_SEED")
     steps = trainer.estimated_stepping_batches
     known = {

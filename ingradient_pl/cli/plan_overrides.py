@@ -1,0 +1,111 @@
+"""Plans named by their files on the command line: copied to where Hydra finds them as options."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.cli.overrides import find, parse_texts, parse_trust, quote, read_paths, without
+from ingradient_pl.cli.retired_keys import refuse_retired
+from ingradient_pl.spec import TRUSTED
+
+SEARCHED = "hydra.searchpath"
+
+
+ENDINGS = (".yaml", ".yml")
+
+
+def with_plans(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Name plans as :func:`name_plans` does, and let Hydra find the copies in ``folder``.
+
+    Args:
+        overrides: As typed.
+        folder: Where copies of plans are put.
+    """
+    named = name_plans(overrides, folder)
+    return with_searched(named, folder) if (folder / "plan").is_dir() else named
+
+
+def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Make each ``plan=FILE.yaml[,FILE.yaml]`` an option of the config group ``plan``.
+
+    Plans are copied into ``folder``, for Hydra's search path: so any key of a plan can be overridden or
+    swept, and child processes of the run find it too.
+
+    Args:
+        overrides: As typed.
+        folder: Where the copies go; it has to be there as long as somebody composes the config.
+
+    Raises:
+        FileNotFoundError: If a plan does not exist.
+        ValueError: If one is not a plan.
+        UsageError: If a key is overridden that has another name now.
+    """
+    refuse_retired(overrides)
+    files = [Path(name) for name in _plans(overrides)]
+    if not files:
+        return list(overrides)
+    (folder / "plan").mkdir(parents=True, exist_ok=True)
+    names = list[str]()
+    for i, file in enumerate(files):
+        name = _option(file.stem)
+        names.append(name if name not in names else f"{name}_{i}")
+        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
+    return [*without(overrides, "plan"), f"plan={','.join(names)}"]
+
+
+def _plans(overrides: Sequence[str]) -> list[str]:
+    """Give the files that were named as plans; none where options of a group were."""
+    found = find(overrides, "plan")
+    names = [] if found in (None, "", "null") else read_paths(str(found), swept=True)
+    return names if all(Path(name).suffix in ENDINGS for name in names) else []
+
+
+def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
+    """Write what a plan holds as a config of plain values, or say what is wrong with it.
+
+    Args:
+        file: The plan.
+        copy: The config to write.
+        trusted: Packages whose normalisers it may name.
+    """
+    from ingradient_pl.planning.plan_yaml import (
+        as_config,
+        read_plan,
+    )  # it brings torch along, which takes seconds
+
+    if not file.exists():
+        raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
+    copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
+
+
+def _option(stem: str) -> str:
+    """Make a name that Hydra takes for an option of a group.
+
+    >>> _option("2d"), _option("mein Plan"), _option("null")
+    ('plan_2d', 'mein_Plan', 'plan_null')
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
+    return name if re.match("[A-Za-z_](?!ull$|rue$|alse$|nf$|an$)", name) else f"plan_{name}"
+
+
+def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Let Hydra look for configs in ``folder`` first, and then where it was told to.
+
+    Args:
+        overrides: As typed.
+        folder: To look into first.
+    """
+    own = f"file://{folder.absolute()}"
+    places = [own, *(place for place in searched_places(overrides) if place != own)]
+    written = ",".join(quote(place) for place in places)
+    return [*without(overrides, SEARCHED), f"{SEARCHED}=[{written}]"]
+
+
+def searched_places(overrides: Sequence[str]) -> list[str]:
+    """Give the places where Hydra was told to look for configs.
+
+    Args:
+        overrides: As typed.
+    """
+    told = find(overrides, SEARCHED)
+    return [] if told is None else (parse_texts(told) or told.strip("[]").split(","))
