@@ -8,10 +8,12 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from runs import composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import MARK
+from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +46,12 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
     with next(tmp_path.glob("csv/*/metrics.csv")).open() as file:
         columns = set(next(csv.reader(file)))
     assert {"train/loss", "val/loss", "val/dice", "val/dice/organ", "val/dice/lesion"} <= columns
-    assert {file.name[:5] for file in (tmp_path / "images").glob("*.png")} == {"train", "val_e"}
-    assert list((tmp_path / "tensorboard").glob("**/events*"))
+    stages = {file.name.partition("_epoch")[0] for file in (tmp_path / "images").glob("*.png")}
+    assert stages - {"val_2"} == {"train", "val_1", "val_worst"}
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert {PATCHES, WAITING, MEMORY} <= set(events.Tags()["scalars"]) & columns
+    assert {"train/levels", "val/levels/1", "val/levels/worst"} <= set(events.Tags()["images"])
 
 
 def test_a_network_without_deep_supervision_is_shown_too(quick, tmp_path):
