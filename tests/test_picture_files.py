@@ -125,6 +125,14 @@ def test_a_spacing_that_cannot_be_used_is_told(tmp_path, text):
         read_volume([saved(tmp_path / "case_0000.png", GREY)])
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG"])
+def test_a_jpeg_holds_no_labels(tmp_path, ending):
+    Image.fromarray(LABEL).save(tmp_path / f"a{ending}")
+    assert read_volume([tmp_path / f"a{ending}"]).voxels.size == LABEL.size
+    with pytest.raises(ImageError, match=r"does not keep the numbers.*as \.png"):
+        read_label(tmp_path / f"a{ending}")
+
+
 def test_pictures_are_bounded(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", np.zeros((2000, 2000), np.uint8))
     monkeypatch.setattr(bounded_files, "memory", lambda: 2**20)

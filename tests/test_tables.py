@@ -201,3 +201,22 @@ def test_a_spacing_that_a_file_tells_otherwise_is_refused(raw):
     summary = build_store(source, raw.parent / "odd", progress=False)
     assert len(summary.faults) == 3
     assert "the table says (9.0, 9.0, 9.0)" in str(summary)
+
+
+SPLITS = {
+    "folds and words": (("0", "1", "train"), "folds .0, 1. and 'train': the two cannot be meant together"),
+    "a patient tested and trained": (("train", "val", "test"), "1 patients are in the test cases"),
+    "no word of one": (("train", "val", ""), "1 cases have no split while others have one: .*c 2"),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_split_column_that_leaves_something_open_is_told(raw, tmp_path, name):
+    said, words = SPLITS[name]
+    changed = [{**row, "split": split} for row, split in zip(rows(raw), said, strict=True)]
+    if "test" in said:
+        changed[2]["group"] = "p0"
+    summary = build_store(read_source(written(raw, changed)), tmp_path / "store", progress=False)
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(" ".join(summary.warnings))
+    assert len(summary.warnings) == 1

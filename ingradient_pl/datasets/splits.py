@@ -160,12 +160,19 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
         One split; or one for each fold number; None where the table says nothing.
 
     Raises:
-        ValueError: If a patient would be on both sides, or one side is empty.
+        ValueError: If a patient would be on both sides, one side is empty, or numbers of folds stand beside
+            ``train`` and ``val``.
     """
     said = {name: str(entry).strip().lower() for name, entry in splits.items() if entry not in (None, "")}
     if not said:
         return None
     numbers = sorted({int(entry) for entry in said.values() if entry.isdigit()})
+    words = sorted({entry for entry in said.values() if entry in (*TRAIN, *VALIDATION)})
+    if numbers and words:
+        raise ValueError(
+            f"The split column holds folds ({_some([str(number) for number in numbers])}) and '{words[0]}': "
+            "the two cannot be meant together. Write train and val, or the number of a fold for each case."
+        )
     if numbers:
         inside = [name for name, entry in said.items() if entry.isdigit()]
         cut = [[name for name in inside if int(said[name]) == number] for number in numbers]
@@ -177,17 +184,32 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
 
 
 def describe_column_faults(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> list[str]:
-    """Say what training would refuse about the division that a table gives; nothing where it would take it.
+    """Say what training would refuse about the division that a table gives, and what it leaves out.
 
     Args:
         splits: What the table says about each case.
         groups: The patient of each case.
     """
     try:
-        from_column(splits, groups)
+        made = from_column(splits, groups)
     except ValueError as error:
         return [str(error)]
-    return []
+    used = {name for split in made or () for side in split for name in side}
+    tested = {groups[name] for name, entry in splits.items() if is_test(entry)}
+    both = sorted({groups[name] for name in used} & tested)
+    silent = sorted(name for name in splits if name not in used and not is_test(splits[name]))
+    told = []
+    if both:
+        told.append(
+            f"{len(both)} patients are in the test cases and in those to train or validate on, so the test "
+            f"would flatter: {_some(both)}. Move all cases of a patient to one side."
+        )
+    if used and silent:
+        told.append(
+            f"{len(silent)} cases have no split while others have one: they neither train nor validate: "
+            f"{_some(silent)}."
+        )
+    return told
 
 
 def is_test(split: str | None) -> bool:

@@ -47,6 +47,10 @@ STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
 
 
+LOSSY = (".jpg", ".jpeg")
+"""Formats that hold no labels."""
+
+
 class Header(NamedTuple):
     """What is needed to write on the source's own grid; opaque to others.
 
@@ -147,6 +151,11 @@ def read_label(
         ImageError: If the file cannot be read or holds anything but integers from 0 to 65535.
     """
     path = Path(path)
+    if path.name.lower().endswith(LOSSY):
+        raise ImageError(
+            f"{path}: a JPEG does not keep the numbers that were written, so it cannot hold labels. Save "
+            "them as .png from where they were drawn."
+        )
     raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None, spacing)
     voxels, remarks = as_integers(path, raw.voxels)
     return _reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)

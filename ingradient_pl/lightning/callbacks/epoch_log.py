@@ -77,11 +77,7 @@ class EpochLog(pl.Callback):
             write_epochs(Path(trainer.default_root_dir), self.epochs)
         weights = sum(weight.numel() for weight in pl_module.parameters())
         data = trainer.datamodule  # type: ignore[attr-defined]
-        cases = (
-            f"; {len(data.split.train)} cases train, {len(data.split.validation)} validate"
-            if (isinstance(data, SegmentationData))
-            else ""
-        )
+        cases = _count_cases(data) if isinstance(data, SegmentationData) else ""
         tell(
             f"Training {weights:,} weights on {pl_module.device.type} ({trainer.precision}), "
             f"{_count(trainer.max_epochs)} epochs of {trainer.num_training_batches} batches{cases}. "
@@ -222,6 +218,14 @@ def _describe_speed(record: Mapping[str, Any]) -> str:
     if "memory" in record:
         parts.append(f"{record['memory']:.1f} GB")
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _count_cases(data: SegmentationData) -> str:
+    """Say how many cases do what."""
+    idle = {name for name, case in data.store.cases.items() if case.labelled}
+    idle -= {*data.split.train, *data.split.validation}
+    told = f"; {len(data.split.train)} cases train, {len(data.split.validation)} validate"
+    return f"{told}, {len(idle)} with a label do neither" if idle else told
 
 
 def _count(epochs: int | None) -> str:
