@@ -190,6 +190,21 @@ def test_a_checkpoint_of_nnunet_is_a_source_alone_and_in_its_folder(tmp_path):
     assert mapped(source).share == 1
 
 
+def test_folds_tell_who_trained_where_their_division_lies_beside_them(tmp_path):
+    folder = saved("nnunet plain", tmp_path, folds=2)
+    assert read_weights(folder).trained == ()
+    splits = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
+    (folder / "splits_final.json").write_text(json.dumps(splits))
+    first, second, both = read_weights(folder), read_weights(folder / "fold_1"), read_weights(folder, "mean")
+    assert [entry.cases for entry in first.trained] == [("a", "b")]
+    assert (second.split.train, second.split.validation) == (("b", "c"), ("a",))
+    assert [entry.cases for entry in both.trained] == [("a", "b"), ("b", "c")]
+    assert both.split is None
+    (folder / "splits_final.json").write_text(json.dumps(splits[:1]))
+    with pytest.raises(CheckpointError, match=r"splits_final\.json does not tell who trained fold_1"):
+        read_weights(folder / "fold_1")
+
+
 def renamed(plan=PLAIN):
     """Weights of which no name tells what it is, in the order of ours."""
     return {

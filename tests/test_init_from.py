@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from runs import outcome
 from weight_sources import unet
 
 import ingradient_pl as ip
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.finetuning.trained_cases import TrainedOn, check_unseen
 from ingradient_pl.inference.checkpoint import Model, write
@@ -20,6 +22,7 @@ from ingradient_pl.lightning.callbacks.freeze import Freeze, FreezeShared, find_
 from ingradient_pl.messages import UsageError
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
 STILL = ["module.optimizer.lr=0", "module.optimizer.weight_decay=0"]
@@ -180,6 +183,43 @@ def test_cases_that_were_trained_on_do_not_validate(train):
     # weights remember all that they were ever trained on
     everybody = read_weights(kept).trained
     assert [set(entry.cases) for entry in everybody] == [set(trained), set(trained)]
+
+
+def test_cases_are_known_by_their_images_under_other_names(train, raw_phantoms, tmp_path):
+    first, code, _, err = train("first", "data.split.count=3", "data.split.number=0")
+    assert code == 0, err
+    raw = tmp_path / "raw"
+    shutil.copytree(raw_phantoms, raw)
+    for file in [*(raw / "imagesTr").iterdir(), *(raw / "labelsTr").iterdir()]:
+        file.rename(file.with_name(f"again_{file.name}"))
+    described = json.loads((raw / "dataset.json").read_text())
+    (raw / "dataset.json").write_text(json.dumps({**described, "name": "Dataset999_again"}))
+    build_store(read_source(raw), tmp_path / "again")
+    told = (f"store={tmp_path / 'again'}", f"init_from={first}", "data.split.count=3", "data.split.number=1")
+    _, code, _, err = train("leak", *told)
+    assert code == 1
+    assert re.search(
+        r"validation cases, or their patients, trained .*: again_.*again_\S+ was phantom", err
+    ), err
+    kept, code, _, err = train("kept", *told, "init_split=source")
+    assert code == 0, err
+    names = json.loads((first / "run.json").read_text())["split"]["train"]
+    assert json.loads((kept / "run.json").read_text())["split"]["train"] == [
+        f"again_{name}" for name in names
+    ]
+
+
+def test_a_renamed_case_stands_for_its_patient():
+    known = TrainedOn(("old",), "one", images=("aa",))
+    validation, patients = TrainedOn(("b2", "c1"), "two"), {"b1": "b", "b2": "b", "c1": "c"}
+    images = {"b1": "aa", "b2": "bb", "c1": "cc"}
+    with pytest.raises(ValueError, match=r"1 validation cases, .*: b2 \(by their images: b1 was old\)"):
+        check_unseen("x.ckpt", [known], validation, patients, images)
+    assert check_unseen("x.ckpt", [known], validation, patients, {**images, "b1": "dd"}) == []
+    named = known._replace(cases=("b2",))  # another image of the same name: not the same case
+    assert check_unseen("x.ckpt", [named], validation, patients, {**images, "b1": "dd"}) == []
+    (told,) = check_unseen("x.ckpt", [named._replace(images=())], validation, patients, images)
+    assert "have names of cases that trained" in told
 
 
 def test_a_patient_whose_other_case_was_trained_on_does_not_validate():

@@ -125,7 +125,7 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
     run = told.get("run", {})
     split = _split(run.get("split"))
     earlier = [TrainedOn.from_plain(entry) for entry in run.get("init", {}).get("trained", ())]
-    own = () if split is None else tuple(_trained_on(split.train, model.task.name, run.get("store", {})))
+    own = () if split is None else tuple(_trained_on(split.train, model.task.name, run))
     return Source(
         network=model.networks[0],
         weights=model.networks[0].state_dict() if folds == "first" else _mean(model.networks),
@@ -134,19 +134,19 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
         inputs=(*model.task.channels, *(f"previous stage: {value}" for value in before)),
         split=split,
         trained=(*own, *earlier),
+        images=run.get("images", {}),
         plan=SourcePlan.of(model.plan),
     )
 
 
-def _trained_on(train: Sequence[str], data: str, store: Mapping[str, Any]) -> Iterator[TrainedOn]:
+def _trained_on(train: Sequence[str], data: str, run: Mapping[str, Any]) -> Iterator[TrainedOn]:
     """Say what a run was trained on, one entry for each of its stores."""
-    parts = store.get("parts")
-    if not parts:
-        yield TrainedOn.from_plain({"data": data, **store, "cases": train})
-    for part in parts or ():
-        ending = f"@{part['name']}"  # as several stores name their cases
-        cases = [name.removesuffix(ending) for name in train if name.endswith(ending)]
-        yield TrainedOn.from_plain({**part, "cases": cases})
+    store, images = run.get("store", {}), run.get("images", {})
+    for part in store.get("parts") or [{"data": data, **store}]:
+        ending = f"@{part['name']}" if "parts" in store else ""  # as several stores name their cases
+        cases = [name for name in train if name.endswith(ending)]
+        told = {"cases": [name.removesuffix(ending) for name in cases]}
+        yield TrainedOn.from_plain({**part, **told, "images": [images.get(name, "") for name in cases]})
 
 
 def _split(told: Mapping[str, Sequence[str]] | None) -> Split | None:

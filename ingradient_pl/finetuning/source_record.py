@@ -70,6 +70,7 @@ class Source(NamedTuple):
         split: Who trained and who validated; None where the file does not tell.
         trained: The cases that it was trained on, one entry a data set, its own source's included; empty
             where the file does not tell.
+        images: Check sum of the image of each case of the split, by name; empty where the file does not tell.
         plan: How it saw its cases; None where the file does not tell.
         missing: Why a tensor that the new network has is not there.
         warnings: What the file says that may be meant otherwise.
@@ -83,6 +84,7 @@ class Source(NamedTuple):
     inputs: tuple[str, ...]
     split: Split | None = None
     trained: tuple[TrainedOn, ...] = ()
+    images: Mapping[str, str] = {}
     plan: SourcePlan | None = None
     missing: str = "the source has no such stage or block"
     warnings: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 
 from ingradient_pl.datasets.resumed_split import resume_split
+from ingradient_pl.datasets.splits import Split
 from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import Folds, read_weights
@@ -19,7 +20,9 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.store_parts import divide_by_store
+from ingradient_pl.store.store_union import locate_case
 
 TABLE = "init.csv"
 """The whole mapping, in the run's folder."""
@@ -115,10 +118,29 @@ class InitWeights:
                 f"init_split=source, but {source.origin} does not tell who trained and who validated. Divide "
                 "with data.split.file=splits_final.json, or leave init_split out."
             )
-        resumed = resume_split(source.split, data.split, data.store.cases)
+        renamed = find_renamed(source, data)
+        before = Split(*(tuple(renamed.get(name, name) for name in side) for side in source.split))
+        resumed = resume_split(before, data.split, data.store.cases)
         data.split = resumed.split
         for line in resumed.describe_changes():
             tell(line)
+
+
+def find_renamed(source: Source, data: SegmentationData) -> dict[str, str]:
+    """Find cases that the source knew under another name, by their images: old names to new ones.
+
+    Args:
+        source: The weights.
+        data: The cases there are.
+    """
+    before = {image: name for name, image in source.images.items() if image}
+    found = {}
+    for name in data.store.cases if before else ():
+        folder, case, _ = locate_case(data.store, name)
+        old = before.get(read_image_sums(folder, [case]).get(case, ""), name)
+        if old != name and old not in data.store.cases:
+            found[old] = name
+    return found
 
 
 def check_cases(source: Source, data: SegmentationData) -> tuple[TrainedOn, ...]:
@@ -137,7 +159,9 @@ def check_cases(source: Source, data: SegmentationData) -> tuple[TrainedOn, ...]
     told = dict[str, None]()
     for part in divide_by_store(data.store, data.split.kept):
         validation = TrainedOn(part.cases, part.data, part.path, part.sha256)
-        told |= dict.fromkeys(check_unseen(source.origin, source.trained, validation, part.patients))
+        known = any(any(entry.images) for entry in source.trained)
+        images = read_image_sums(Path(part.path), part.patients) if known else {}
+        told |= dict.fromkeys(check_unseen(source.origin, source.trained, validation, part.patients, images))
     for warning in told:
         rank_zero_warn(warning)
     return source.trained

@@ -16,7 +16,9 @@ from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec
+from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.store_parts import StorePart, divide_by_store
+from ingradient_pl.store.store_union import locate_case
 
 HISTORY = "before"
 """What was recorded of the run until it was resumed."""
@@ -121,6 +123,7 @@ def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, A
         known |= {
             "store": _describe_store(data),
             "split": {name: list(cases) for name, cases in data.split._asdict().items()},
+            "images": _sum_images(data),
             "plan": to_spec(data.plan),
         }
     return known
@@ -135,9 +138,18 @@ def _describe_store(data: SegmentationData) -> dict[str, Any]:
     return {"path": [part.path for part in parts], "sha256": data.store.check_sum(), "parts": told}
 
 
+def _sum_images(data: SegmentationData) -> dict[str, str]:
+    """Tell each case by its image: who trained must not validate what starts here, under no other name."""
+    found = {}
+    for name in {*data.split.train, *data.split.validation}:
+        folder, case, _ = locate_case(data.store, name)
+        found[name] = read_image_sums(folder, [case]).get(case, "")
+    return dict(sorted(found.items()))
+
+
 def _shorten(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out of what is past what is long and stays as it was."""
-    return {key: value for key, value in entry.items() if key not in ("plan", "split", HISTORY)}
+    return {key: value for key, value in entry.items() if key not in ("plan", "split", "images", HISTORY)}
 
 
 def _now() -> str:
