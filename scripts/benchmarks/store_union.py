@@ -16,7 +16,7 @@ from figure import Figure
 
 import ingradient_pl as ip
 
-STEPS, CASES, HELD_OUT, SEEDS = 120, 8, 8, (0, 1, 2)
+STEPS, CASES, HELD_OUT, SEEDS = 360, 8, 8, (0, 1, 2)
 BELOW = 0.02
 KEPT = {"organ": [0, 1, 0], "lesion": [0, 0, 1]}
 SETTINGS = {
