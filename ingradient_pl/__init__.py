@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ingradient_pl.commands.prepare import prepare as prepare
     from ingradient_pl.commands.report import report as report
     from ingradient_pl.commands.show import show as show
+    from ingradient_pl.datasets.split_records import Split as Split
     from ingradient_pl.datasets.splits import Fold as Fold
-    from ingradient_pl.datasets.splits import Split as Split
     from ingradient_pl.draws.affine import RandomAffine as RandomAffine
     from ingradient_pl.draws.elastic import RandomElasticDeformation as RandomElasticDeformation
     from ingradient_pl.draws.planned import draws as draws
@@ -97,7 +97,7 @@ __all__, __getattr__, __dir__ = attach(
         "RandomElasticDeformation": "draws.elastic",
         "SegmentationData": "lightning.datamodule",
         "SegmentationModule": "lightning.module",
-        "Split": "datasets.splits",
+        "Split": "datasets.split_records",
         "Task": "task",
         "TrainingDraws": "draws.training",
         "UNet": "networks.unet",

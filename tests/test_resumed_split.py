@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ingradient_pl.datasets.resumed_split import assume_split, resume_split
-from ingradient_pl.datasets.splits import Fold, Split
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import Fold
 
 
 def cases(groups):

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ingradient_pl.datasets.groups import GroupError, describe_groups, group_cases
-from ingradient_pl.datasets.splits import Split, folds, from_column, from_file
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import folds, from_column, from_file
 
 
 def own(count):

@@ -18,8 +18,8 @@ ONE_PROGRAM = {
     "kernels/norm_backward_triton.py: _backward_sums": "one pass over the features, in registers",
 }
 PREDICATES_AND_VIEWS = {
-    "datasets/splits.py: Divisible.labelled",
-    "datasets/splits.py: Split.kept",
+    "datasets/split_records.py: Divisible.labelled",
+    "datasets/split_records.py: Split.kept",
     "draws/oversampling.py: Oversampling.forced",
     "geometry/__init__.py: Box.clipped",
     "geometry/__init__.py: Box.moved",

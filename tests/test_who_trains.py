@@ -9,7 +9,8 @@ from tiny_models import TASK, network, plan
 from torch.utils.data import DataLoader, random_split
 
 from ingradient_pl.datasets.records import label_values
-from ingradient_pl.datasets.splits import Fold, Split
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.datamodule import SegmentationData

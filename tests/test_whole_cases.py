@@ -15,7 +15,7 @@ from runs import composed
 
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
-from ingradient_pl.datasets.splits import Split
+from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.images import read_label, write_label
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError

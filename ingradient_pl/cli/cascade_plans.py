@@ -7,7 +7,8 @@ from typing import Any
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.commands.plan import plan as make_plan
-from ingradient_pl.datasets.splits import Split, folds
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import folds
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.case_store import CaseStore

@@ -14,7 +14,8 @@ from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_pat
 from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value
 from ingradient_pl.cli.run_folders import compose_config, hold_folder, near
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_store
-from ingradient_pl.datasets.splits import Fold, Split
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.files import replace_file
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference import checkpoint as checkpoints

@@ -22,7 +22,8 @@ from ingradient_pl.cli.sweep_table import REASON
 from ingradient_pl.cli.train import prepare_arguments
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
 from ingradient_pl.commands.predict import VALIDATION, predict
-from ingradient_pl.datasets.splits import Fold, Split
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST

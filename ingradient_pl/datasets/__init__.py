@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ingradient_pl.datasets.records import SourceError as SourceError
     from ingradient_pl.datasets.sources import images_only as images_only
     from ingradient_pl.datasets.sources import read_source as read_source
+    from ingradient_pl.datasets.split_records import Split as Split
     from ingradient_pl.datasets.splits import Fold as Fold
-    from ingradient_pl.datasets.splits import Split as Split
     from ingradient_pl.datasets.splits import folds as folds
 
 __all__, __getattr__, __dir__ = attach(
@@ -27,7 +27,7 @@ __all__, __getattr__, __dir__ = attach(
         "GroupError": "datasets.groups",
         "Source": "datasets.records",
         "SourceError": "datasets.records",
-        "Split": "datasets.splits",
+        "Split": "datasets.split_records",
         "folds": "datasets.splits",
         "group_cases": "datasets.groups",
         "images_only": "datasets.sources",

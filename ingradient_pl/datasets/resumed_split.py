@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ingradient_pl.datasets.splits import Divisible, Split
+from ingradient_pl.datasets.split_records import Divisible, Split
 
 SHOWN = 5
 

@@ -3,52 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ingradient_pl.datasets.split_records import Divisible, Split
 from ingradient_pl.plain_values import read_json
-from ingradient_pl.short_repr import short_repr
 
 TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
 SHOWN = 5
-
-
-class Split(NamedTuple):
-    """One fold.
-
-    Args:
-        train: Names of the cases to train on, sorted.
-        validation: Names of the cases to validate on, sorted.
-    """
-
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return short_repr(self)
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """Held-out cases: those that validate and do not train."""
-        return tuple(name for name in self.validation if name not in set(self.train))
-
-
-@runtime_checkable
-class Divisible(Protocol):
-    """What a division into folds asks of a case."""
-
-    @property
-    def labelled(self) -> bool:
-        """Whether there is a label."""
-
-    @property
-    def group(self) -> str:
-        """The patient."""
-
-    @property
-    def split(self) -> str | None:
-        """What the source's table says, e.g. ``train``; None or empty where it says nothing."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ingradient_pl.datasets.splits import Split, read_splits
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import read_splits
 from ingradient_pl.finetuning.encoder import ADAPTATION, EMBEDDED, read_encoder
 from ingradient_pl.finetuning.plain_weights import SAFETENSORS, read_plain_weights
 from ingradient_pl.finetuning.source_record import Source, SourcePlan

@@ -8,7 +8,8 @@ import torch
 from typing_extensions import override
 
 from ingradient_pl.datasets.resumed_split import resume_split
-from ingradient_pl.datasets.splits import Fold, Split
+from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.data_agreement import check_agreement, number_classes
 from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes

@@ -10,7 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 
 from ingradient_pl.datasets.resumed_split import resume_split
-from ingradient_pl.datasets.splits import Split
+from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import Folds, read_weights
