@@ -113,10 +113,12 @@ def test_killed_at_any_moment_it_ends_with_the_same_summary(undisturbed, phantom
     line += [f"plan=[{','.join(map(json.dumps, map(str, plans)))}]", f"output={folder}", *TOLD]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        wanted = random_moment.randint(1, 25)
-        wait_for(lambda: _files(folder) >= wanted or process.poll() is not None, f"file number {wanted}")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        wanted = random_moment.randint(1, 12)
+        try:
+            wait_for(lambda: _files(folder) >= wanted or process.poll() is not None, f"file number {wanted}")
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
     found = cross_validate(None, phantom_store, folder, None, plans, None, TOLD)
     assert read_state(folder)["summary"] == read_state(undisturbed.folder)["summary"]
     ours, theirs = (checkpoint.read_content(one.checkpoint)["state_dict"] for one in (found, undisturbed))
@@ -220,7 +222,7 @@ def test_keys_are_sorted_into_those_of_the_command_and_those_of_the_runs(tmp_pat
         None,
         ["epochs=2"],
     )
-    for wrong in ("folds=[a]", "ensembles=perhaps", "-m", "store"):
+    for wrong in ("folds=[a]", "ensembles=perhaps", "-m", "store", "store=[a,b]"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             read_keys([wrong])
 

@@ -10,6 +10,11 @@ from runs import outcome
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli import train as train_entry
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.planning.settings import PlannerSettings
+from ingradient_pl.store.case_store import CaseStore
 
 
 def config_of(store, plan, folder):
@@ -69,6 +74,54 @@ def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
     (written,) = tmp_path.glob("**/*.ckpt")
     assert torch.load(written, weights_only=True)["global_step"] == 2
     assert checkpoint.read(written).plan.patch == (16, 16, 16)
+
+
+def test_fit_without_a_config_plans_and_trains_by_the_fast_recipe(
+    monkeypatch, capsys, tmp_path, phantom_store
+):
+    """What is printed is a config that runs, and says nothing that the plan decides."""
+    monkeypatch.chdir(tmp_path)
+    line = [
+        "--data.store",
+        phantom_store,
+        "--data.planner.spacing",
+        "[2,2,2]",
+        "--trainer.accelerator",
+        "cpu",
+    ]
+    code, printed, err = outcome(monkeypatch, capsys, "fit", *line, "--print_config")
+    assert code == 0, err
+    config = yaml.safe_load(printed)
+    assert config["model"]["optimizer"]["class_path"].endswith("Muon")
+    assert config["data"]["draws"]["affine"]["mirror"] == [False] * 3
+    assert config["trainer"]["max_epochs"] == 4
+    assert (config["model"]["network"], config["model"]["loss"], config["data"]["plan"]) == (None, None, None)
+    assert "plan" not in config["model"]
+    config["trainer"] |= {
+        "max_epochs": 1,
+        "limit_val_batches": 1,
+        "logger": False,
+    }
+    config["trainer"]["callbacks"] = [
+        one for one in config["trainer"]["callbacks"] if "Monitor" not in one["class_path"]
+    ]
+    config["data"] |= {"batches_per_epoch": 1, "workers": 0}
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
+    code, said, err = outcome(monkeypatch, capsys, "fit", "--config", "fit.yaml")
+    assert code == 0, err
+    assert "No plan was named: planned for" in said
+    plan = checkpoint.read(tmp_path / "fit_run/checkpoints/last.ckpt").plan
+    assert plan == read_plan(tmp_path / "fit_run/plan.yaml")
+    assert plan.spacing == (2, 2, 2)
+
+
+def test_a_planner_beside_a_plan_is_refused(phantom_store, phantom_plan):
+    with pytest.raises(ValueError, match="one of the two"):
+        SegmentationData(str(phantom_store), read_plan(phantom_plan), planner=PlannerSettings(memory_gb=4))
+    with pytest.raises(ValueError, match=r"plan=data\.plan"):
+        SegmentationModule()
+    with pytest.raises(ValueError, match="no such number"):
+        PlannerSettings("nnunet", quantile=0.5).plan(CaseStore(phantom_store))
 
 
 class Harmful:

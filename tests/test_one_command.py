@@ -114,3 +114,43 @@ def test_fit_does_not_write_over_a_run(monkeypatch, capsys, tmp_path, quick, pha
     assert "holds a run already" in err
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == b"a model"
     assert sys.argv[1] == "fit"
+
+
+@pytest.mark.parametrize(
+    ("told", "epochs"),
+    [
+        ([], None),
+        (["recipe=fast"], "4"),
+        (["recipe=finetune", "batches_per_epoch=100"], "10"),
+        (["recipe=fast", "epochs=7"], "7"),
+        (["recipe=nnunet"], None),
+        (["recipe=open"], None),
+        (["recipe=fast", "experiment=demo"], None),
+        (["recipe=fast", "debug=overfit"], None),
+        (["recipe=fast", "trainer.max_time=1"], None),
+        (["recipe=fast", "batches_per_epoch=null"], None),
+    ],
+    ids=str,
+)
+def test_a_length_is_proposed_where_nobody_tells_one(
+    told, epochs, phantom_store, phantom_plan, tmp_path, capsys
+):
+    line = with_data([f"store={phantom_store}", f"plan={phantom_plan}", *told], tmp_path)
+    assert find(line, "epochs") == epochs
+    assert ("proposed for 5 training cases" in capsys.readouterr().out) == (epochs in ("4", "10"))
+
+
+def test_more_cases_are_proposed_more_steps(phantom_store, phantom_plan, tmp_path, monkeypatch):
+    from ingradient_pl.store.case_store import CaseStore
+
+    case = next(iter(CaseStore(phantom_store).cases.values()))
+    cases = {str(number): case for number in range(1000)} | {"test": case._replace(split="test")}
+    monkeypatch.setattr(CaseStore, "__init__", lambda self, path: setattr(self, "cases", cases))
+    line = with_data([f"store={phantom_store}", f"plan={phantom_plan}", "recipe=fast"], tmp_path)
+    assert find(line, "epochs") == "20"  # 800 train: five times the 160 of the study, and its 1,000 steps
+
+
+@pytest.mark.parametrize(("recipe", "length"), [("fast", (4, 250)), ("nnunet", (1000, 250))])
+def test_a_recipe_has_a_length_of_its_own(phantom_store, phantom_plan, tmp_path, recipe, length):
+    config = composed([f"store={phantom_store}", f"plan={phantom_plan}", f"recipe={recipe}"], tmp_path)
+    assert (config.epochs, config.batches_per_epoch) == length

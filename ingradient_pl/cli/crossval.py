@@ -85,15 +85,21 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     if odd:
         raise UsageError(f"'{odd[0]}' is not KEY=VALUE. ingradient crossval --help shows the keys.")
     given = {key: find(told, key) for key in KEYS}
-    own: dict[str, Any] = {
-        key: None if given[key] is None else read_paths(str(given[key]))[0]
-        for key in ("source", "store", "output")
-    }
+    own: dict[str, Any] = {key: _read_path(key, given[key]) for key in ("source", "store", "output")}
     own["plan"] = None if given["plan"] is None else read_paths(given["plan"], swept=True)
     own["configurations"] = _read_list("configurations", given["configurations"], str)
     own["folds"] = _read_list("folds", given["folds"], int)
     own["ensembles"] = _read_switch(given["ensembles"])
     return own, without(told, *KEYS)
+
+
+def _read_path(key: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    found = read_paths(value)
+    if len(found) != 1:
+        raise UsageError(f"{key} takes one folder here; got {len(found)}: {value}.")
+    return found[0]
 
 
 def _read_list(key: str, value: str | None, kind: type) -> list[Any] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
+from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.commands.plan import plan as make_plan
 from ingradient_pl.lightning.data_agreement import check_agreement
 from ingradient_pl.messages import UsageError
@@ -86,9 +87,7 @@ def _all_plans(store: CaseStore, planner: Mapping[str, Any]) -> dict[str, Plan]:
     for name in AUTO:
         try:
             chosen[name] = _plan(store, name, planner)
-        except UsageError:
-            raise
-        except ValueError as error:  # it has no such configuration
+        except NoConfigurationError as error:
             reason = error
     if not chosen:
         raise ValueError(f"Nothing can be planned for {store.path}: {reason}") from reason

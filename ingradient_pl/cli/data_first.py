@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_paths, without
+from ingradient_pl.datasets.splits import is_test
 from ingradient_pl.messages import UsageError, say
 
 if TYPE_CHECKING:  # torch comes along
@@ -17,10 +18,18 @@ PLANNER = "data.planner"
 STORES = "stores"
 """Where stores are made, below the folder that the command is called in, if ``store=`` names none."""
 REGIONS = "loss@module.loss"
+LENGTHS = ("epochs", "experiment", "debug", "trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+"""Keys that say how long a run is, or choose configs that do."""
+PROPOSED = ("fast", "finetune")
+"""Recipes whose length is proposed."""
+BATCHES = 250
+"""Of an epoch, as the config has it."""
+TRAINED = 0.8
+"""Share of the labelled cases that train in a fold of five."""
 
 
 def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) -> list[str]:
-    """Prepare what ``source=`` names and plan where no plan is named; give the overrides of a run.
+    """Prepare what ``source=`` names, plan where no plan is named, propose a length where none is told.
 
     Args:
         overrides: As typed, paths quoted.
@@ -37,9 +46,11 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
         raise UsageError(f"{PLANNER} makes a plan, and plan= names one: give one of the two.")
     together = len(stores) == 1 or is_list(find(rest, "store") or "")
     here = together and all((Path(store) / "dataset.json").is_file() for store in stores)
-    if not here or find(rest, "plan") is not None or find(rest, "resume") not in (None, "null", "auto"):
+    if not here or find(rest, "resume") not in (None, "null", "auto"):
         return rest
-    return _with_plan(rest, stores, options, folder / "planned" / "plan.yaml")
+    if find(rest, "plan") is None:
+        rest = _with_plan(rest, stores, options, folder / "planned" / "plan.yaml")
+    return with_length(rest, stores)
 
 
 def with_store(overrides: Sequence[str]) -> list[str]:
@@ -87,16 +98,16 @@ def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any],
     """Plan for a store, say so in three lines, and name the plan."""
     from ingradient_pl.commands.plan import plan
     from ingradient_pl.planning.plan_yaml import write_plan
+    from ingradient_pl.planning.settings import describe_plan
 
     try:
         made = plan(list(stores), **options)
     except TypeError as error:
         raise UsageError(f"{PLANNER}: {error}. Its options are those of `ingradient plan --help`.") from error
     write_plan(file, made)
-    spacing = ", ".join("as it comes" if edge is None else f"{edge:g}" for edge in made.spacing)
     say(f"No plan was named: planned for {', '.join(stores)} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
-    say(f"  spacing {spacing} mm (z, y, x); patches of {'x'.join(map(str, made.patch))} voxels")
-    say(f"  batches of {made.batch_size}; {len(made.widths)} stages. The plan lies in the run's folder.")
+    for line in describe_plan(made):
+        say(line)
     return [*with_loss(overrides, made), f"plan={quote(str(file))}"]
 
 
@@ -109,3 +120,30 @@ def with_loss(overrides: Sequence[str], plan: "Plan") -> list[str]:
     """
     fits = plan.regions is None or find(overrides, REGIONS) is not None
     return [*overrides] if fits else [*overrides, f"{REGIONS}=regions"]
+
+
+def with_length(overrides: Sequence[str], stores: Sequence[str]) -> list[str]:
+    """Tell a run its number of epochs where nobody did, by the number of cases, and say so.
+
+    The proposal is the same for all folds: it is for four fifths of the labelled cases.
+
+    Args:
+        overrides: As typed.
+        stores: Folders of the cases.
+    """
+    told = any(find(overrides, key) not in (None, "null") for key in LENGTHS)
+    batches = find(overrides, "batches_per_epoch") or str(BATCHES)
+    if told or find(overrides, "recipe") not in PROPOSED or not batches.isdigit() or not int(batches):
+        return [*overrides]
+    from ingradient_pl.planning.length import propose_steps
+    from ingradient_pl.store.case_store import CaseStore
+
+    found = [case for store in stores for case in CaseStore(Path(store)).cases.values()]
+    labelled = [case for case in found if case.labelled and not is_test(case.split)]
+    cases = round(TRAINED * len(labelled))
+    epochs = -(-propose_steps(cases) // int(batches))
+    say(
+        f"No length was told: {epochs} epochs of {batches} steps, proposed for {cases} training cases. "
+        "Another: epochs=N; nnU-Net's: recipe=nnunet."
+    )
+    return [*overrides, f"epochs={epochs}"]

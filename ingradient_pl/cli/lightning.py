@@ -1,16 +1,49 @@
 """``ingradient fit | validate | test``: the same classes under LightningCLI."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
 
 from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.lightning_config import default_config
 from ingradient_pl.lightning.command_line import run_lightning_cli
+
+OWN = ("--config", "-c", "-h", "--help", "--model.help", "--data.help")
+"""Options with which defaults have nothing to do."""
+FOLDER = "--trainer.default_root_dir"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one of LightningCLI's subcommands, which reads the line itself; ``--help`` is its own.
+    """Run one of LightningCLI's subcommands; ``fit`` without a config trains by the fast recipe.
 
     Args:
-        arguments: The subcommand and its options, without the program's name.
+        arguments: The subcommand, and what is typed behind it.
     """
-    with plain_errors(f"ingradient {arguments[0]}"):
-        run_lightning_cli()
+    with plain_errors(f"ingradient {arguments[0]}"), TemporaryDirectory() as folder:
+        run_lightning_cli(with_defaults(arguments, Path(folder)))
+
+
+def with_defaults(arguments: Sequence[str], folder: Path) -> list[str]:
+    """Have ``fit`` start from the config of the fast recipe, where none is named.
+
+    Args:
+        arguments: The subcommand, and what is typed behind it.
+        folder: For the config.
+    """
+    command, *rest = arguments
+    if command != "fit" or any(entry.partition("=")[0] in OWN for entry in rest):
+        return list(arguments)
+    file = folder / "fit.yaml"
+    file.write_text(yaml.safe_dump(default_config(_run_dir(rest)), sort_keys=False), encoding="utf-8")
+    return [command, "--config", str(file), *rest]
+
+
+def _run_dir(options: Sequence[str]) -> str:
+    """Give the run's folder as it was typed, else that of lightning-config."""
+    for option, after in zip(options, [*options[1:], ""], strict=True):
+        name, given, value = option.partition("=")
+        if name == FOLDER:
+            return value if given else after
+    return "fit_run"

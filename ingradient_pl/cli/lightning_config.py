@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
@@ -42,6 +42,17 @@ def convert_config(
         set_network_inputs(config)
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)
+    written = write_plain(plain)
+    Path(output).write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+    print(f"Written to {output}. Train: ingradient fit --config {output}")
+
+
+def write_plain(plain: dict[str, Any]) -> dict[str, Any]:
+    """Say what a composed config holds in LightningCLI's words.
+
+    Args:
+        plain: A config as plain values, references resolved.
+    """
     trainer = {
         # what Hydra works out by a function is plain by now: LightningCLI would ask for a class
         key: instantiate(entry) if isinstance(entry, dict) else entry
@@ -60,8 +71,7 @@ def convert_config(
     }
     if plain["resume"] is not None:
         written["ckpt_path"] = plain["resume"]
-    Path(output).write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
-    print(f"Written to {output}. Train: ingradient fit --config {output}")
+    return written
 
 
 def _fields(node: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +92,24 @@ def _classes(node: Any) -> Any:
     if "_target_" in node:
         return {"class_path": node["_target_"], "init_args": _fields(node)}
     return {name: _classes(entry) for name, entry in node.items()}
+
+
+def default_config(run_dir: str) -> dict[str, Any]:
+    """Give what `ingradient fit` runs where no config is named: the fast recipe, without what a plan decides.
+
+    Args:
+        run_dir: Folder for checkpoints, logs and pictures.
+    """
+    with initialize_config_module("ingradient_pl.conf", version_base="1.3"):
+        config = compose("train", ["recipe=fast"])
+    OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
+    with open_dict(config):
+        for group, planned in (("data", ("store", "plan")), ("module", ("network", "loss"))):
+            for name in planned:
+                del config[group][name]
+        del config["store"]
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return write_plain(plain)
 
 
 def main(arguments: Sequence[str]) -> None:

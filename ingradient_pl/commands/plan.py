@@ -19,16 +19,13 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
-from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
+from ingradient_pl.planning.settings import PLANNERS, choose_configuration, make_rule
+from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
+from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
-PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
-
-
-class NoConfigurationError(ValueError):
-    """A configuration that is not planned for a data set; the message says which are, and why."""
 
 
 def plan(  # noqa: PLR0913 - one argument an option
@@ -104,12 +101,7 @@ def plan(  # noqa: PLR0913 - one argument an option
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
     plans = maker.plans(Fingerprint.of_store(case_store), axes)
-    if configuration not in plans:
-        raise NoConfigurationError(
-            f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}: "
-            "a coarser one is only planned where a patch would see too little of a case."
-        )
-    result = plans[configuration]
+    result = choose_configuration(plans, configuration)
     if like is not None:
         result = _plan_like(maker, result, Path(like), take, case_store)
     if other is not None:
@@ -164,16 +156,4 @@ def _rule(planner: str | SpacingRule, spacing: list[float] | None, numbers: dict
             raise UsageError(f"{planner} is not {NO_RULE}: it has no method target(grids).")
         own: SpacingRule = rule
         return own
-    kind = PLANNERS[planner] if spacing is None else FixedSpacing
-    unknown = [name for name in numbers if name not in {field.name for field in dataclasses.fields(kind)}]
-    if unknown:
-        wanted = "a spacing chosen by hand" if spacing is not None else f"the planner {planner}"
-        raise UsageError(f"--{', --'.join(unknown)}: {wanted} has no such number.")
-    try:
-        if spacing is None:
-            built: SpacingRule = PLANNERS[planner](**numbers)
-            return built
-        z, y, x = spacing
-        return FixedSpacing((z, y, x), **numbers)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return make_rule(str(planner), None if spacing is None else tuple(spacing), numbers)

@@ -1,14 +1,17 @@
 """LightningCLI over this package's module and data: fit, validate and test by one config file."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import check_address, load
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.planning.plan import Plan
 
 KEYWORDS = ("best", "last", "hpc")
 """What Lightning takes for a checkpoint of the run itself."""
@@ -16,6 +19,11 @@ KEYWORDS = ("best", "last", "hpc")
 
 class PlainCheckpoints(LightningCLI):
     """LightningCLI that opens checkpoints from files only, and never runs what they hold."""
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        # so that no config repeats a plan's fields, and none goes against the data's plan
+        parser.link_arguments("data", "model.plan", compute_fn=_plan_of, apply_on="instantiate")
 
     @override
     def _parse_ckpt_path(self) -> None:
@@ -50,12 +58,23 @@ class PlainCheckpoints(LightningCLI):
         return {**told, "weights_only": True} if "weights_only" in told else told
 
 
-def run_lightning_cli() -> None:
-    """Run what the process's own command line says: a subcommand of LightningCLI and its options."""
+def _plan_of(data: SegmentationData) -> Plan:
+    return data.plan
+
+
+def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
+    """Run a subcommand of LightningCLI.
+
+    Args:
+        arguments: Its name and options; None takes the process's own command line.
+    """
+    # It would take the line of the process, and ranks of a run are started by that: both are said on purpose
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     PlainCheckpoints(
         SegmentationModule,
         SegmentationData,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         auto_configure_optimizers=False,
+        args=None if arguments is None else list(arguments),
     )

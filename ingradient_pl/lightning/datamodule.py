@@ -13,6 +13,7 @@ from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.data_agreement import check_agreement, number_classes
 from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
+from ingradient_pl.lightning.own_plan import keep_plan, plan_store
 from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.whole_cases import SPLIT, WholeCase, WholeCaseData
@@ -20,11 +21,12 @@ from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.settings import PlannerSettings
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.store_parts import check_division, read_shares
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.task import Task
-from ingradient_pl.transforms.augment import Augment
+from ingradient_pl.transforms.augment import NNUNET, Augment
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch
@@ -35,6 +37,7 @@ from ingradient_pl.transforms.resident_cases import ResidentCases
 CHECKED = 2
 """Patches whose preparation on an accelerator is compared with the host's when a run starts."""
 FIRST_FOLD, NNUNET_PREVIOUS = Fold(), PreviousStageAugment()
+PLAIN_DRAWS, NO_SETTINGS = TrainingDraws(), PlannerSettings()
 
 
 class SegmentationData(WholeCaseData):
@@ -42,9 +45,9 @@ class SegmentationData(WholeCaseData):
 
     Args:
         store: Folder written by ``ingradient prepare``, or several whose cases train one network.
-        plan: Spacing, patch, batch size and normalisation.
+        plan: Spacing, patch, batch size and normalisation; None plans for the store.
         draws: How training patches are chosen; the plan's batch size counts over all ranks.
-        augment: Random intensity changes of a training batch.
+        augment: Random intensity changes of a training batch; None takes nnU-Net's, with the draws' seed.
         split: Which cases train and which validate.
         iterations: Batches of each patient and epoch, where ``batches_per_epoch`` is None.
         batches_per_epoch: Length of an epoch, whatever the number of cases.
@@ -60,6 +63,7 @@ class SegmentationData(WholeCaseData):
         previous_augment: How these are changed at random in training; None leaves them.
         shares: Of the training patches by store, in the order of the stores or by their names; None: each
             case as often as any other.
+        planner: What the planner is told where there is no plan.
 
     Raises:
         ValueError: If ``resident`` is none of these, the share is no share, the plan is for another store, or
@@ -69,9 +73,9 @@ class SegmentationData(WholeCaseData):
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
         store: str | Sequence[str],
-        plan: Plan,
-        draws: TrainingDraws,
-        augment: Augment,
+        plan: Plan | None = None,
+        draws: TrainingDraws = PLAIN_DRAWS,
+        augment: Augment | None = None,
         split: Fold = FIRST_FOLD,
         iterations: int = 2,
         batches_per_epoch: int | None = None,
@@ -83,8 +87,13 @@ class SegmentationData(WholeCaseData):
         previous: str | None = None,
         previous_augment: PreviousStageAugment | None = NNUNET_PREVIOUS,
         shares: Mapping[str, float] | Sequence[float] | None = None,
+        planner: PlannerSettings = NO_SETTINGS,
     ) -> None:
         super().__init__()
+        if plan is not None and planner != NO_SETTINGS:
+            raise ValueError("data.planner makes a plan, and data.plan gives one: give one of the two.")
+        self.planned = plan is None
+        plan = plan_store(store, planner) if plan is None else plan
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
             raise ValueError(
                 "data.resident is auto, true or false, and data.resident_share lies in [0, 1]; got "
@@ -95,7 +104,7 @@ class SegmentationData(WholeCaseData):
         self.store, self.plan, self.fold = open_stores(store, plan.transpose), plan, split
         self.task: Task = self.store.task
         self.split = split.split(self.store.cases)
-        self.augment = augment
+        self.augment = Augment(NNUNET, draws.seed) if augment is None else augment
         masked = [normaliser.masked for normaliser in plan.normalisation]
         self.prepare = Prepare(plan.patch, masked, label_order)
         self.iterations, self.batches_per_epoch, self.workers = iterations, batches_per_epoch, workers
@@ -108,6 +117,11 @@ class SegmentationData(WholeCaseData):
         self.further: FurtherVolumes | None = found.open(self.store, plan, names)
         check_division(self.store, self.split.train)
         self.draws = replace(self.draws, shares=read_shares(shares, self.store))
+
+    @override
+    def setup(self, stage: str) -> None:
+        if self.planned and stage == "fit":
+            keep_plan(self.trainer, self.plan)
 
     @override
     def __repr__(self) -> str:

@@ -27,12 +27,14 @@ from ingradient_pl.lightning.further_volumes import takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
+from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
 from ingradient_pl.lightning.step_values import as_pyramid, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters, scale_rates
 from ingradient_pl.optimizers.step_graph import GraphError, StepGraph
+from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.patch import Batch
 
@@ -41,8 +43,9 @@ class SegmentationModule(WholeCaseModule):
     """Fit a network whose output is a pyramid of logits, finest first.
 
     Args:
-        network: Image ``(batch, channel, z, y, x)`` to logits of each supervised level.
-        loss: Pyramid and label ``(batch, z, y, x)`` to a scalar.
+        network: Image ``(batch, channel, z, y, x)`` to logits of each supervised level; None takes
+            the plan's.
+        loss: Pyramid and label ``(batch, z, y, x)`` to a scalar; None takes the plan's.
         optimizer: Makes the optimiser from the network's parameters.
         scheduler: Makes the learning-rate schedule from the optimiser.
         interval: What the schedule counts: optimiser steps or epochs.
@@ -57,12 +60,13 @@ class SegmentationModule(WholeCaseModule):
         freeze_epochs: After how many epochs they train as well; None: never.
         layer_decay: Factor in (0, 1] by which a stage of the network learns more slowly than the one after
             it, from the heads back to the first convolution; 1: all alike.
+        plan: What network and loss are made of where they are not given; LightningCLI takes the data's.
     """
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
-        network: nn.Module,
-        loss: nn.Module,
+        network: nn.Module | None = None,
+        loss: nn.Module | None = None,
         optimizer: OptimizerCallable = torch.optim.SGD,
         scheduler: LRSchedulerCallable = torch.optim.lr_scheduler.ConstantLR,
         interval: Literal["step", "epoch"] = "step",
@@ -73,8 +77,10 @@ class SegmentationModule(WholeCaseModule):
         freeze: Sequence[str] = (),
         freeze_epochs: int | None = None,
         layer_decay: float = 1.0,
+        plan: Plan | None = None,
     ) -> None:
         super().__init__()
+        network, loss = make_parts(network, loss, plan)
         self.freeze_patterns, self.freeze_epochs = tuple(freeze), freeze_epochs
         self.layer_decay = layer_decay
         self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record

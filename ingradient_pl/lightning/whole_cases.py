@@ -226,10 +226,10 @@ class WholeCaseModule(pl.LightningModule):
             CheckpointError: If it is not a checkpoint of ours, or holds several networks.
         """
         model = checkpoints.read(Path(checkpoint_path), (*TRUSTED, *trust))
-        if len(model.networks) > 1 or model.previous is not None:
+        if len(model.networks) > 1 or model.previous is not None or model.others:
             raise CheckpointError(
-                f"{checkpoint_path} holds {len(model.networks)} networks of several folds or stages; a "
-                "module has one. Use it with ingradient_pl.load(CHECKPOINT)."
+                f"{checkpoint_path} holds {len(model.networks)} networks of several folds, stages or plans; "
+                "a module has one. Use it with ingradient_pl.load(CHECKPOINT)."
             )
         made = cls(**{"network": model.networks[0], "loss": constructors.loss(model.plan), **settings})
         if "network" in settings:

@@ -28,7 +28,7 @@ PAUSE = 30.0
 """Seconds from one drawing of the figure to the next; the last one is always drawn."""
 SETTLING, MEASURED = 3, 10
 """Steps that are left out of the first estimate, and steps it is made of."""
-DAY = 86400
+HOUR, DAY = 3600, 86400
 DICE = "val/dice"
 KNOWN = {"val": "val/loss", "dice": DICE, "patches": PATCHES, "waiting": WAITING, "memory": MEMORY}
 """What the record of an epoch takes from what was logged."""
@@ -172,8 +172,11 @@ class EpochLog(pl.Callback):
         steps = trainer.estimated_stepping_batches - trainer.global_step
         if batch + 1 == SETTLING + MEASURED and steps != float("inf"):
             seconds = (time.monotonic() - self.settled) / MEASURED * steps
-            slow = seconds > DAY and trainer.strategy.root_device.type == "cpu"
-            cure = " This machine trains on its CPU: fewer epochs=N and a smaller plan are the way, or a GPU."
+            slow = seconds > HOUR and trainer.strategy.root_device.type == "cpu"
+            cure = (
+                " It trains on the CPU. Quicker: recipe=fast with epochs=1 for a first look, a smaller plan "
+                "(data.planner.memory_gb=1), or a machine with a GPU."
+            )
             tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
 
     def _close(self) -> None:
