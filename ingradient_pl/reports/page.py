@@ -86,8 +86,8 @@ def _anchor(title: str) -> str:
 def _cell(value: str | float | None) -> str:
     """Give an entry of a table as text.
 
-    >>> [_cell(value) for value in (None, 3, 0.12345, "a", float("nan"))]
-    ['–', '3', '0.1234', 'a', '–']
+    >>> [_cell(value) for value in (None, 3, 0.12346, "a", float("nan"))]
+    ['–', '3', '0.1235', 'a', '–']
     """
     if value is None or value != value:
         return "–"
