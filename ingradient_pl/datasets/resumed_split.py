@@ -1,9 +1,11 @@
 """Who trains and who validates in a run that is resumed: as before, whatever joined the data set since."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.split_records import Divisible, Split
+from ingradient_pl.datasets.splits import Fold
 
 SHOWN = 5
 
@@ -37,6 +39,33 @@ class Resumed(NamedTuple):
                 f"{_some(self.gone)}."
             )
         return told
+
+
+def restore_split(
+    before: Mapping[str, Any], fold: Fold, fresh: Split, cases: Mapping[str, Divisible]
+) -> Resumed:
+    """Leave everybody on the side where a run had them, as :func:`resume_split` does.
+
+    Args:
+        before: What the run's checkpoint says: ``train``, ``validation``, and the settings ``fold``.
+        fold: How the config divides now.
+        fresh: What that comes to.
+        cases: All cases there are, by name.
+
+    Raises:
+        ValueError: If the config divides the cases in another way than the run did.
+    """
+    told = asdict(fold)
+    changed = [key for key, value in before["fold"].items() if key in told and told[key] != value]
+    if changed:
+        was = " ".join(f"data.split.{key}={before['fold'][key]}" for key in changed)
+        raise ValueError(
+            f"The run was trained with {was.replace('None', 'null')}, and a resumed run keeps its "
+            "split: else it would validate on cases that it was trained on. Say the same, or start a "
+            "new run."
+        )
+    side = Split(tuple(before["train"]), tuple(before["validation"]))
+    return resume_split(side, fresh, cases)
 
 
 def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) -> Resumed:

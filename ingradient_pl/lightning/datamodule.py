@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from ingradient_pl.datasets.resumed_split import resume_split
-from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.resumed_split import restore_split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.data_agreement import check_agreement, number_classes
@@ -197,28 +196,10 @@ class SegmentationData(WholeCaseData):
         # The loader has an own state, which Lightning 2.6 forgets where the length of the run was asked for
         self.resume_position = {key: value for key, value in state_dict.items() if key != SPLIT}
         if SPLIT in state_dict:
-            self._keep_split(state_dict[SPLIT])
-
-    def _keep_split(self, before: Mapping[str, Any]) -> None:
-        """Leave everybody on the side where the run had them.
-
-        Raises:
-            ValueError: If the config divides the cases in another way than the run did.
-        """
-        told = asdict(self.fold)
-        changed = [key for key, value in before["fold"].items() if key in told and told[key] != value]
-        if changed:
-            was = " ".join(f"data.split.{key}={before['fold'][key]}" for key in changed)
-            raise ValueError(
-                f"The run was trained with {was.replace('None', 'null')}, and a resumed run keeps its "
-                "split: else it would validate on cases that it was trained on. Say the same, or start a "
-                "new run."
-            )
-        side = Split(tuple(before["train"]), tuple(before["validation"]))
-        resumed = resume_split(side, self.split, self.store.cases)
-        self.split = resumed.split
-        for line in resumed.describe_changes():
-            tell(line)
+            resumed = restore_split(state_dict[SPLIT], self.fold, self.split, self.store.cases)
+            self.split = resumed.split
+            for line in resumed.describe_changes():
+                tell(line)
 
     @override
     def on_after_batch_transfer(
