@@ -48,7 +48,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: If the disk does not take it; nothing is left of it then.
     """
-    temporary = _unfinished_path(folder)
+    temporary = unfinished_path(folder)
     try:
         temporary.mkdir()
         for name, content in files.items():
@@ -80,7 +80,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     if is_special(path) or path.is_dir():
         raise OSError(errno.EINVAL, "it is not a plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _unfinished_path(path)
+    temporary = unfinished_path(path)
     try:
         yield temporary
         if sync:
@@ -131,7 +131,7 @@ def remove_folder(folder: Path) -> None:
     Args:
         folder: A folder or a link to one; nothing happens where it does not exist.
     """
-    aside = _unfinished_path(folder.with_name(f"old-{folder.name}"))
+    aside = unfinished_path(folder.with_name(f"old-{folder.name}"))
     try:
         folder.rename(aside)
     except FileNotFoundError:  # there is none, or another run was quicker
@@ -154,12 +154,25 @@ def _on_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unfinished_path(path: Path) -> Path:
-    """Name what is not finished yet: by machine, process and target, no longer than a file system takes."""
+def unfinished_path(path: Path) -> Path:
+    """Name what is not finished yet: by machine, process and target, no longer than a file system takes.
+
+    Args:
+        path: Of what it will be.
+    """
     name = path.name
     if len(os.fsencode(name)) > LONG:
         name = f"{zlib.crc32(os.fsencode(name)):08x}{name[-ENDING:]}"
     return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
+
+
+def is_left_over(entry: Path) -> bool:
+    """Whether what is unfinished stays so: another process began it and is gone.
+
+    Args:
+        entry: Named by :func:`unfinished_path`.
+    """
+    return entry.name.split("@", 3)[2] != str(os.getpid()) and not _alive(entry)
 
 
 def _alive(entry: Path) -> bool:

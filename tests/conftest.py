@@ -84,27 +84,9 @@ def phantom_store(raw_phantoms) -> Path:
 @pytest.fixture(scope="session")
 def phantom_plan(phantom_store) -> Path:
     """A plan for the phantoms whose network trains in no time."""
-    import dataclasses
+    from tiny_runs import write_tiny_plan
 
-    from ingradient_pl.planning.fingerprint import Fingerprint
-    from ingradient_pl.planning.plan_yaml import write_plan
-    from ingradient_pl.planning.planner import Planner
-    from ingradient_pl.store.case_store import CaseStore
-
-    plan = Planner().plans(Fingerprint.of_store(CaseStore(phantom_store)))["3d_fullres"]
-    small = dataclasses.replace(
-        plan,
-        patch=(16, 16, 16),
-        batch_size=2,
-        widths=(4, 6, 8),
-        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)),
-        kernels=((3, 3, 3),) * 3,
-        blocks=(1, 1, 1),
-        decoder_blocks=(1, 1),
-    )
-    file = phantom_store.parent / "plan.yaml"
-    write_plan(file, small)
-    return file
+    return write_tiny_plan(phantom_store)
 
 
 @pytest.fixture(scope="session")

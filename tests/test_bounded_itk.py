@@ -53,6 +53,17 @@ def test_more_than_memory_is_refused(tmp_path, monkeypatch):
         read_volume([path])
 
 
+@pytest.mark.parametrize("ending", [".mha", ".mhd"])
+@pytest.mark.parametrize("told", ["-1", "0", "11", f"-{10**30}", str(2**63), "3e9", ""])
+def test_a_number_of_dimensions_that_ends_the_process_is_refused(tmp_path, ending, told):
+    path = saved(tmp_path / f"a{ending}")
+    content = path.read_bytes()
+    assert b"NDims = 3" in content
+    path.write_bytes(content.replace(b"NDims = 3", f"NDims = {told}".encode()))
+    with pytest.raises(ImageError, match=rf"a\{ending}: .*dimensions"):
+        read_volume([path])
+
+
 @pytest.mark.parametrize("ending", [".nhdr", ".mhd"])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "missing", "empty", "/dev/zero"])
 def test_data_that_are_no_file_are_not_waited_for(tmp_path, ending, kind):

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
     {"messages", "lazy", "short_repr", "plain_values", "pickle_bounds"},
     {"geometry", "spec", "files", "machine", "task", "provenance"},
+    {"scratch"},
     {"kernels", "workers"},
     {"images"},
     {"datasets"},

@@ -1,6 +1,5 @@
 """Every fold of a plan trained by one sweep of Hydra, and asked about the cases it was not trained on."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 
@@ -138,16 +138,16 @@ def cross_fit(
     divided = divide(case_store, overrides)
     held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
     check_held_out(held_out)
-    with hold_folder(place), tempfile.TemporaryDirectory() as temporary:
+    with hold_folder(place), scratch_folder() as temporary:
         for number in held_out:
             (place / f"fold_{number}" / REASON).unlink(missing_ok=True)
-        write_plan(Path(temporary) / PLAN, decided)
-        line = [f"store={case_store.path}", f"plan={Path(temporary) / PLAN}", *with_loss(overrides, decided)]
+        write_plan(temporary / PLAN, decided)
+        line = [f"store={case_store.path}", f"plan={temporary / PLAN}", *with_loss(overrides, decided)]
         line = [f"{NUMBER}={','.join(map(str, held_out))}", *line, f"hydra.sweep.subdir={SUBFOLDER}"]
         line += [f"hydra.sweep.dir={quote(str(place))}", "-m"]
         job = FoldJob(place / PREDICTIONS, probabilities)
         try:
-            sweep(line, job, Path(temporary))
+            sweep(line, job, temporary)
         except Exception:
             if not any((place / f"fold_{number}" / REASON).is_file() for number in held_out):
                 raise  # no job's fault

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -14,6 +13,7 @@ from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
 from ingradient_pl.cli.overrides import quote_paths
 from ingradient_pl.cli.plan_overrides import with_plans
+from ingradient_pl.scratch import scratch_folder
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
 FIELDS_ONLY = ("plan", "draws", "split", "affine")
@@ -37,8 +37,8 @@ def convert_config(
         overrides: What ingradient-train would be told, such as [epochs=10,trainer=cpu].
     """
     told = quote_paths([f"store={store}", f"plan={plan}", *(overrides or ()), f"hydra.run.dir={run_dir}"])
-    with TemporaryDirectory() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
-        config = compose("train", with_plans(told, Path(folder)))
+    with scratch_folder() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
+        config = compose("train", with_plans(told, folder))
         set_network_inputs(config)
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)

@@ -1,6 +1,5 @@
 """``ip.train``: what ``ingradient-train`` does, called from Python without a config in sight."""
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.store_union import StoreUnion, store_paths
@@ -81,8 +81,8 @@ def train(
         FileNotFoundError: If a file is not there.
         Stopped: If the run was interrupted; the message says how to go on.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return run_line(_write_arguments(store, plan, output, overrides, Path(folder)))
+    with scratch_folder(until_training=True) as folder:
+        return run_line(_write_arguments(store, plan, output, overrides, folder))
 
 
 def run_line(line: Sequence[str]) -> Run:
@@ -97,8 +97,8 @@ def run_line(line: Sequence[str]) -> Run:
         FileNotFoundError: If a file is not there.
         Stopped: If the run was interrupted; the message says how to go on.
     """
-    with tempfile.TemporaryDirectory() as folder, errors_as_raised():
-        return _run(prepare_arguments(list(line), Path(folder)))
+    with scratch_folder(until_training=True) as folder, errors_as_raised():
+        return _run(prepare_arguments(list(line), folder))
 
 
 def _write_arguments(

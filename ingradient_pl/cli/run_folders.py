@@ -20,11 +20,12 @@ from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths,
 from ingradient_pl.cli.plan_overrides import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.sweep_files import write_sweep
-from ingradient_pl.lightning.run_files import LAST, TOLD
+from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints
 from ingradient_pl.messages import UsageError
 
 CONF, ROOT = "ingradient_pl.conf", "train"
-MODELS = ("*.ckpt", "checkpoints/*.ckpt")
+MODELS = (".", "checkpoints")
+"""Folders of a run that hold its checkpoints."""
 OWN = ".hydra"
 """Below a run or a sweep: its config, and copies of its plans."""
 BY_TIME = "${now:"
@@ -175,7 +176,7 @@ def models(folder: Path) -> list[Path]:
     Args:
         folder: Of a run; it need not exist.
     """
-    return sorted(file for pattern in MODELS for file in folder.glob(pattern))
+    return sorted(file for place in MODELS for file in find_checkpoints(folder / place))
 
 
 def refuse_models(folder: Path) -> None:

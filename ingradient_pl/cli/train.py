@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -37,6 +36,7 @@ from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.scratch import scratch_folder
 
 COMMAND = "ingradient-train"
 TERMINATED, INTERRUPTED = 143, 130
@@ -61,11 +61,11 @@ def main() -> None:
     join_working_directory()
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    with tempfile.TemporaryDirectory() as folder, plain_errors(COMMAND), _errors_as_they_are():
+    with scratch_folder(until_training=True) as folder, plain_errors(COMMAND), _errors_as_they_are():
         sweep = None
         sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
         try:
-            sys.argv[1:] = prepare_arguments(sys.argv[1:], Path(folder))
+            sys.argv[1:] = prepare_arguments(sys.argv[1:], folder)
             sweep = sweep_folder(sys.argv[1:])
             with _hold_target(sys.argv[1:]):
                 _job()

@@ -11,7 +11,7 @@ import yaml
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, read_content
-from ingradient_pl.lightning.run_files import CONFIG, RECORD, read_record
+from ingradient_pl.lightning.run_files import CONFIG, RECORD, find_checkpoints, read_record
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
@@ -116,7 +116,7 @@ def _of_plan(path: Path) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     """Give the record of a run, and its checkpoints."""
     record = read_record(path)
-    files = sorted((path / "checkpoints").glob("*.ckpt"))
+    files = find_checkpoints(path / "checkpoints")
     checkpoints = {
         file.name: {"path": str(file.absolute()), "size_bytes": file.stat().st_size} for file in files
     }

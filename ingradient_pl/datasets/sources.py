@@ -185,6 +185,8 @@ def task_of(described: Mapping[str, Any], folder: Path) -> Task:
         SourceError: If something is missing or wrong in it; all of it at once.
     """
     where, wrong = folder / DESCRIPTION, []
+    if not isinstance(described, Mapping):
+        raise SourceError(f"{where}: it must hold an object with 'channel_names' and 'labels'.")
     channels = described.get("channel_names", described.get("modality"))
     labels = described.get("labels")
     if not isinstance(channels, Mapping) or not channels:

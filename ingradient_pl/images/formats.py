@@ -266,7 +266,11 @@ def _reorient(raw: RawImage, orientation: str) -> Volume:
     turn = Reorientation.to(orientation, raw.frame)
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
     voxels = np.require(turn.apply(raw.voxels), requirements=["C", "W"])
-    return Volume(voxels, turn.frame(raw.frame, (z, y, x)), header, raw.remarks)
+    try:
+        frame = turn.frame(raw.frame, (z, y, x))
+    except ValueError as error:  # numbers so large that the other end of an axis has none
+        raise ImageError(f"{raw.path}: {error} Repair its header.") from error
+    return Volume(voxels, frame, header, raw.remarks)
 
 
 def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:

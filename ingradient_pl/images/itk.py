@@ -25,6 +25,10 @@ DETACHED = (*METAIMAGE, *NRRD)
 PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
 LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
 DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
+DIMENSIONS = re.compile(rb"^NDims[ \t]*=([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+MOST_DIMENSIONS = 10
+"""Of a MetaImage."""
+
 _LOCALE = threading.Lock()
 
 
@@ -135,6 +139,8 @@ def open_file(path: Path) -> object:
 
 def _check_size(path: Path) -> None:
     """Hold what the header promises against the files' size and the memory, before voxels are read."""
+    if path.suffix.lower() in METAIMAGE:
+        _check_dimensions(path)
     there = sum(_size_of(path, file) for file in data_files(path))
     file_reader: Any = simpleitk().ImageFileReader
     reader = file_reader()
@@ -154,6 +160,17 @@ def _check_size(path: Path) -> None:
     check_memory(path, needed)
     if path.suffix.lower() in METAIMAGE:
         _check_unpacked(path, needed)
+
+
+def _check_dimensions(path: Path) -> None:
+    """Refuse a MetaImage of a number of dimensions that ends the process which reads it."""
+    with path.open("rb") as file:
+        told = [found[1].strip() for found in DIMENSIONS.finditer(file.read(HEADER))]
+    odd = [text for text in told if not text.isdigit() or not 1 <= int(text[:4]) <= MOST_DIMENSIONS]
+    if odd:
+        raise ImageError(
+            f"{path}: its header promises {odd[0][:40].decode('latin1')!r} dimensions. Copy or save it again."
+        )
 
 
 def _size_of(path: Path, data: Path) -> int:

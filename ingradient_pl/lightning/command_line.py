@@ -11,6 +11,7 @@ from typing_extensions import override
 from ingradient_pl.inference.checkpoint_file import check_address, load
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.run_files import find_checkpoints
 from ingradient_pl.planning.plan import Plan
 
 KEYWORDS = ("best", "last", "hpc")
@@ -42,7 +43,7 @@ class PlainCheckpoints(LightningCLI):
         told = self.config["fit"].get("ckpt_path")
         for callback in self.trainer.checkpoint_callbacks:
             folder = getattr(callback, "dirpath", None)
-            found = sorted(Path(folder).glob("*.ckpt")) if folder else []
+            found = find_checkpoints(Path(folder)) if folder else []
             inside = told and (
                 told in KEYWORDS or Path(told).absolute().is_relative_to(Path(folder or "").absolute())
             )

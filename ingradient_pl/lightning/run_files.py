@@ -24,6 +24,15 @@ SWEEP_TABLE = "runs.csv"
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Give the finished checkpoints in a folder, sorted, without what a kill left of one.
+
+    Args:
+        folder: It need not be there.
+    """
+    return sorted(file for file in folder.glob("*.ckpt") if not file.name.startswith("."))
+
+
 def read_record(run: Path) -> dict[str, Any]:
     """Read what a run says of itself; empty where it says nothing.
 

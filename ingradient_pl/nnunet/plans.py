@@ -59,7 +59,7 @@ def read_nnunet_plans(path: Path, task: Task, names: Sequence[str] | None = None
             plans[name] = _plan(name, entries, whole, task)
         except KeyError as error:
             raise ValueError(f"{path}: configuration '{name}' has no entry {error}.") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path}: configuration '{name}': {error}") from error
     return plans
 
@@ -77,13 +77,13 @@ def _inherit(configurations: Mapping[str, Any], name: str, seen: tuple[str, ...]
 
 def _plan(name: str, entries: Mapping[str, Any], whole: Mapping[str, Any], task: Task) -> Plan:
     network = read_architecture(entries)
-    edges = tuple(map(int, entries["patch_size"]))
+    edges = _counts(entries["patch_size"])
     shape = Topology(edges, _rows(network["strides"]), _rows(network["kernel_sizes"])).within(AXES)
     kept = [None] * (AXES - len(edges))
     return Plan(
         channels=len(task.channels),
         outputs=task.outputs,
-        spacing=tuple(kept + [float(mm) for mm in entries["spacing"]]),  # type: ignore[arg-type]
+        spacing=tuple(kept + [_length(mm) for mm in entries["spacing"]]),  # type: ignore[arg-type]
         patch=shape.patch,  # type: ignore[arg-type]
         batch_size=entries["batch_size"],
         widths=tuple(network["features_per_stage"]),
@@ -196,4 +196,18 @@ def _check_resampling(entries: Mapping[str, Any]) -> None:
 
 
 def _rows(entries: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(map(int, entry)) for entry in entries)
+    return tuple(map(_counts, entries))
+
+
+def _counts(entries: Sequence[int]) -> tuple[int, ...]:
+    """Give whole numbers; a text or a fraction is not taken for the number next to it."""
+    odd = [one for one in entries if isinstance(one, (bool, str)) or one != int(one)]
+    if odd:
+        raise ValueError(f"whole numbers are wanted, got {str(odd[0])[:60]!r}.")
+    return tuple(map(int, entries))
+
+
+def _length(mm: float) -> float:
+    if isinstance(mm, (bool, str)):
+        raise ValueError(f"'spacing' needs numbers in mm, got {str(mm)[:60]!r}.")  # noqa: TRY004 (of a file)
+    return float(mm)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, OVERRIDES, TOLD
+from ingradient_pl.scratch import clear_scratch
 
 REQUEUED = "hpc_ckpt_*.ckpt"
 """What Lightning saves where a cluster stops a run, and prefers to any other checkpoint ever after."""
@@ -19,6 +20,7 @@ class RunConfig(pl.Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        clear_scratch()  # the other ranks have composed their config by now
         told = Path(trainer.default_root_dir) / TOLD
         if trainer.is_global_zero and told.is_dir():
             keep_config(told)

@@ -1,0 +1,53 @@
+"""Temporary folders: gone on leaving, gone once a run trains, and gone at the next start after a kill."""
+
+import os
+import tempfile
+
+import pytest
+
+from ingradient_pl.lightning.run_files import find_checkpoints
+from ingradient_pl.scratch import clear_scratch, scratch_folder
+
+GONE = 2**22 + 1
+"""A number that no process has."""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_folder_is_there_while_it_is_wanted(place):
+    with scratch_folder() as outer, scratch_folder(until_training=True) as inner:
+        (inner / "plan").mkdir()
+        assert sorted(place.iterdir()) == sorted([outer, inner])
+        clear_scratch()
+        assert list(place.iterdir()) == [outer]
+    assert not list(place.iterdir())
+    clear_scratch()
+
+
+def test_what_killed_processes_left_goes_and_nothing_else(place):
+    host = os.uname().nodename
+    lost = place / f".unfinished@{host}@{GONE}@scratch-abc"
+    kept = [place / f".unfinished@{host}@{os.getppid()}@scratch-abc", place / "scratch", place / "tmpabc"]
+    kept += [
+        place / f".unfinished@elsewhere@{GONE}@scratch-abc",
+        place / f".unfinished@{host}@{GONE}@plan.yaml",
+    ]
+    for folder in (lost, *kept):
+        (folder / "plan").mkdir(parents=True)
+    (place / "victim").mkdir()
+    (place / f".unfinished@{host}@{GONE}@scratch-link").symlink_to(place / "victim")
+    with scratch_folder():
+        assert not lost.exists()
+        assert all((folder / "plan").is_dir() for folder in kept)
+        assert (place / "victim").is_dir()
+
+
+def test_a_checkpoint_that_was_being_written_is_none(tmp_path):
+    for name in ("last.ckpt", "best.ckpt", f".unfinished@host@{GONE}@last.ckpt"):
+        (tmp_path / name).touch()
+    assert [file.name for file in find_checkpoints(tmp_path)] == ["best.ckpt", "last.ckpt"]
+    assert not find_checkpoints(tmp_path / "nowhere")
