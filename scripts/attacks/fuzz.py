@@ -21,6 +21,12 @@ PATIENCE = 3 * LONGEST
 SHOWN = 10
 
 
+STARTING = 600
+"""Seconds that it may take to begin: it imports torch, on a machine that may be busy."""
+
+READY = "ready"
+
+
 def main() -> None:
     """Parse the command line, and run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,13 +77,16 @@ def _run(kind: str, begin: int, end: int, seed: int) -> list[Verdict]:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_hand_on, args=(process, lines), daemon=True).start()
     found: list[Verdict] = []
-    outcome = CRASH
+    outcome, patience = CRASH, STARTING
     while True:
         try:
-            said = lines.get(timeout=PATIENCE)
+            said = lines.get(timeout=patience)
         except queue.Empty:
             outcome, said = HANG, ""
             process.kill()
+        patience = PATIENCE
+        if said.strip() == READY:
+            continue
         if not said:
             break
         found.append(Verdict(*json.loads(said)))
@@ -97,6 +106,7 @@ def _hand_on(process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> Non
 def _read(kind: str, numbers: range, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(kind, Path(folder) / "files", seed)
+        print(READY, flush=True)
         for number in numbers:
             print(json.dumps(fuzzer.judge(number)), flush=True)
 

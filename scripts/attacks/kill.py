@@ -65,7 +65,8 @@ def _report(kinds: list[str], times: int, draws: random.Random, here: Path, ther
                 left -= 1
             ends[name] += chain.finish(KINDS[name].line) or differences(chain.run, references[trainer])
         number += 1
-        print(f"{times - left} of {times} moments; {sum(map(len, ends.values()))} ends wrong", flush=True)
+        wrong = [*ends[name], *(fault for moment in rows[name] for fault in moment.faults)]
+        print(f"{times - left} of {times} moments: {name}: {' | '.join(wrong) or 'as promised'}", flush=True)
     return _table(rows, ends)
 
 
