@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from ingradient_pl.lightning.run_files import find_checkpoints
+from ingradient_pl.lightning.run_files import find_checkpoints, find_state
 from ingradient_pl.scratch import clear_scratch, scratch_folder
 
 GONE = 2**22 + 1
@@ -51,3 +51,12 @@ def test_a_checkpoint_that_was_being_written_is_none(tmp_path):
         (tmp_path / name).touch()
     assert [file.name for file in find_checkpoints(tmp_path)] == ["best.ckpt", "last.ckpt"]
     assert not find_checkpoints(tmp_path / "nowhere")
+
+
+def test_a_run_killed_between_its_first_best_and_its_first_last_state_goes_on_from_the_best(tmp_path):
+    assert find_state(tmp_path) is None
+    (tmp_path / "checkpoints").mkdir()
+    for name in (f".unfinished@host@{GONE}@last.ckpt", "best.ckpt", "last.ckpt"):
+        (tmp_path / "checkpoints" / name).touch()
+        state = find_state(tmp_path)
+        assert (None if state is None else state.name) == (None if name.startswith(".") else name)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from ingradient_pl.cli.overrides import AUTO, find, parse_trust, quote, read_paths, without
 from ingradient_pl.cli.run_folders import compose_config
 from ingradient_pl.cli.sweep_files import SWEEP, is_sweep_folder, read_sweep
-from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD
+from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, find_state
 from ingradient_pl.messages import UsageError
 
 SWAPPED = ("trainer", "logger", "callbacks")
@@ -108,7 +108,7 @@ def with_run(overrides: Sequence[str], folder: Path) -> tuple[list[str], list[st
     place = _checked_copy(run, overrides, groups, folder / "resumed")
     rest = without(overrides, "resume", *groups)
     there = [f"hydra.run.dir={quote(str(run))}", f"hydra.output_subdir={TOLD.as_posix()}"]
-    rest += [f"resume={quote(str(run / LAST))}", *there, "hydra/job_logging=stdout", TABLE]
+    rest += [f"resume={quote(str(find_state(run)))}", *there, "hydra/job_logging=stdout", TABLE]
     return rest, ["--config-path", str(place.parent), "--config-name", place.stem]
 
 
@@ -117,7 +117,7 @@ def _check_run(run: Path) -> None:
         raise FileNotFoundError(
             f"{run} cannot be resumed: it has no {CONFIG}. Name the folder of a run, or of a sweep."
         )
-    if not (run / LAST).is_file():
+    if find_state(run) is None:
         raise FileNotFoundError(
             f"{run} cannot be resumed: it has no {LAST}. It ended before its first epoch was over, "
             "so there is nothing to go on with; start it again."

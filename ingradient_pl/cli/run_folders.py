@@ -20,7 +20,7 @@ from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths,
 from ingradient_pl.cli.plan_overrides import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.sweep_files import write_sweep
-from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints
+from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
 from ingradient_pl.messages import UsageError
 
 CONF, ROOT = "ingradient_pl.conf", "train"
@@ -154,7 +154,7 @@ def take_folder(folder: Path, overrides: Sequence[str], config: DictConfig) -> l
         FileExistsError: If a new run would write over the model of another one.
     """
     told = find(overrides, "resume")
-    last, found = folder / LAST, models(folder)
+    last, found = find_state(folder) or folder / LAST, models(folder)
     goes_on = told == AUTO or (told in (None, "null") and is_requeued())
     if found and told not in (None, "null", AUTO):
         file = Path(read_paths(str(told))[0]).absolute()

@@ -34,7 +34,7 @@ from ingradient_pl.cli.run_folders import hold_folder, is_first_rank, is_requeue
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.cli.working_directory import join_working_directory
-from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.lightning.run_files import find_state
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.scratch import scratch_folder
 
@@ -119,8 +119,8 @@ def _of_rank(overrides: list[str], folder: Path) -> list[str]:
     chosen = find(overrides, "hydra.run.dir") or quote(str(folder / "rank"))
     rest = without(overrides, "hydra.run.dir", "hydra.output_subdir")
     if find(rest, "resume") == AUTO or is_requeued():
-        last = Path(read_paths(chosen)[0]).absolute() / LAST
-        rest = [*without(rest, "resume"), f"resume={quote(str(last)) if last.is_file() else 'null'}"]
+        last = find_state(Path(read_paths(chosen)[0]).absolute())
+        rest = [*without(rest, "resume"), f"resume={'null' if last is None else quote(str(last))}"]
     return [*rest, f"hydra.run.dir={chosen}", "hydra.output_subdir=null"]
 
 

@@ -33,6 +33,18 @@ def find_checkpoints(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.ckpt") if not file.name.startswith("."))
 
 
+def find_state(run: Path) -> Path | None:
+    """Give what a run goes on from: its last state, or where a kill came before the first, the newest.
+
+    Args:
+        run: Its folder.
+    """
+    last = run / LAST
+    if last.is_file():
+        return last
+    return max(find_checkpoints(last.parent), key=lambda file: file.stat().st_mtime, default=None)
+
+
 def read_record(run: Path) -> dict[str, Any]:
     """Read what a run says of itself; empty where it says nothing.
 

@@ -199,15 +199,19 @@ def _rows(entries: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(_counts, entries))
 
 
-def _counts(entries: Sequence[int]) -> tuple[int, ...]:
+def _counts(entries: Any) -> tuple[int, ...]:
     """Give whole numbers; a text or a fraction is not taken for the number next to it."""
-    odd = [one for one in entries if isinstance(one, (bool, str)) or one != int(one)]
+    odd = [
+        one
+        for one in entries
+        if isinstance(one, bool) or not isinstance(one, (int, float)) or one != int(one)
+    ]
     if odd:
         raise ValueError(f"whole numbers are wanted, got {str(odd[0])[:60]!r}.")
     return tuple(map(int, entries))
 
 
-def _length(mm: float) -> float:
-    if isinstance(mm, (bool, str)):
+def _length(mm: Any) -> float:
+    if isinstance(mm, bool) or not isinstance(mm, (int, float)):
         raise ValueError(f"'spacing' needs numbers in mm, got {str(mm)[:60]!r}.")  # noqa: TRY004 (of a file)
     return float(mm)
