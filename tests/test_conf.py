@@ -58,7 +58,7 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
 
 
 def test_the_heavier_recipe_has_motions_of_its_own(quick, tmp_path):
-    affine = instantiate(composed([*quick, "draws@data.draws=heavy"], tmp_path).data).draws.affine
+    affine = instantiate(composed([*quick, "recipe=nnunet", "draws@data.draws=heavy"], tmp_path).data).draws.affine
     heavier = {"rotation_p": 0.4, "rotation_axis_p": 0.5, "scaling": (0.7, 1.43), "synchronised_p": 0.0}
     assert affine == RandomAffine(**heavier)
 
@@ -90,7 +90,7 @@ def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_pat
 
 
 def test_the_shipped_margin_is_the_codes(quick, tmp_path):
-    draws = instantiate(composed(quick, tmp_path).data).draws
+    draws = instantiate(composed([*quick, "recipe=nnunet"], tmp_path).data).draws
     assert draws.margin == TrainingDraws().margin
     assert draws.affine == RandomAffine()
 
@@ -105,7 +105,7 @@ def test_what_is_set_to_null_is_off(quick, tmp_path):
 
 @pytest.mark.parametrize(("override", "axes"), [("mirror_p=0.5", (0, 1, 2)), ("mirror_p=0", ())])
 def test_prediction_mirrors_what_training_did(quick, tmp_path, override, axes):
-    config = composed([*quick, f"data.draws.affine.{override}"], tmp_path)
+    config = composed([*quick, "recipe=nnunet", f"data.draws.affine.{override}"], tmp_path)
     assert instantiate(config.data).mirrored == axes
 
 

@@ -119,7 +119,7 @@ def test_fit_does_not_write_over_a_run(monkeypatch, capsys, tmp_path, quick, pha
 @pytest.mark.parametrize(
     ("told", "epochs"),
     [
-        ([], None),
+        ([], "4"),
         (["recipe=fast"], "4"),
         (["recipe=finetune", "batches_per_epoch=100"], "10"),
         (["recipe=fast", "epochs=7"], "7"),

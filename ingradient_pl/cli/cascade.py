@@ -20,7 +20,7 @@ ingradient cascade: train a coarse first stage, let a fold that was not trained 
 and train a second stage at full resolution that sees these segmentations. One checkpoint holds both.
 
   ingradient cascade source=DATASET                          everything, in cascades/DATASET
-  ingradient cascade store=DIR output=DIR recipe=fast        keys of ingradient-train go to both stages
+  ingradient cascade store=DIR output=DIR recipe=nnunet      keys of ingradient-train go to both stages
   ingradient cascade store=DIR first.epochs=50 second.epochs=200
   ingradient predict --checkpoint OUTPUT/second --source IMAGES --output SEGMENTATIONS
 
@@ -33,7 +33,7 @@ Its own keys:
   first_plan      plans of yours instead, YAML files: of the first stage,
   second_plan     and of the second
 
-All other keys are those of ingradient-train and of its planner: recipe=fast, epochs=50, trainer=gpu,
+All other keys are those of ingradient-train and of its planner: recipe=nnunet, epochs=50, trainer=gpu,
 data.split.number=1, data.planner.memory_gb=24, hydra/launcher=joblib (ingradient-train --help). With first.
 or second. before it a key is for one stage. The same line again goes on with what was killed.
 """

@@ -22,7 +22,7 @@ ingradient crossval: train all folds of one or several configurations, choose th
 pairs by nnU-Net's rule, learn its post-processing, and write one model that predicts with all of it.
 
   ingradient crossval source=DATASET                        everything, in crossvals/DATASET
-  ingradient crossval store=DIR output=DIR recipe=fast      keys of ingradient-train go to every run
+  ingradient crossval store=DIR output=DIR recipe=nnunet    keys of ingradient-train go to every run
   ingradient crossval store=DIR configurations=[3d_fullres,3d_fullres:resenc_m]
   ingradient predict --checkpoint OUTPUT --source IMAGES --output SEGMENTATIONS
 
@@ -36,7 +36,7 @@ Its own keys:
   folds           list of numbers from 0; all five, or those of data.split.*, if not given
   ensembles       whether pairs are averaged and compared, too: true or false; true if not given
 
-All other keys are those of ingradient-train and of its planner: recipe=fast, epochs=50, trainer=gpu,
+All other keys are those of ingradient-train and of its planner: recipe=nnunet, epochs=50, trainer=gpu,
 data.planner.memory_gb=24, data.split.count=3, hydra/launcher=joblib (ingradient-train --help).
 The same line again goes on with what was killed, and tries folds that failed again.
 """

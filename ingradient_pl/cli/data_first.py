@@ -20,8 +20,8 @@ STORES = "stores"
 REGIONS = "loss@module.loss"
 LENGTHS = ("epochs", "experiment", "debug", "trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 """Keys that say how long a run is, or choose configs that do."""
-PROPOSED = ("fast", "finetune")
-"""Recipes whose length is proposed."""
+PROPOSED = (None, "fast", "finetune")
+"""Recipes whose length is proposed; None is where nobody names one, which is the fast one."""
 BATCHES = 250
 """Of an epoch, as the config has it."""
 TRAINED = 0.8

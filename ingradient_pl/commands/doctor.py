@@ -163,7 +163,7 @@ def _of_gpus(facts: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             SLOW,
             "There is no GPU: predicting takes minutes a case, training hours to days.",
-            "recipe=fast with few epochs, a small plan (plan --memory_gb 2), or another machine to train on",
+            "few epochs, a small plan (plan --memory_gb 2), or another machine to train on",
         )
     if len(names) > 1:
         yield Problem(
