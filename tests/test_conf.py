@@ -58,7 +58,9 @@ def test_every_variant_composes_and_instantiates(variant, quick, tmp_path):
 
 
 def test_the_heavier_recipe_has_motions_of_its_own(quick, tmp_path):
-    affine = instantiate(composed([*quick, "recipe=nnunet", "draws@data.draws=heavy"], tmp_path).data).draws.affine
+    affine = instantiate(
+        composed([*quick, "recipe=nnunet", "draws@data.draws=heavy"], tmp_path).data
+    ).draws.affine
     heavier = {"rotation_p": 0.4, "rotation_axis_p": 0.5, "scaling": (0.7, 1.43), "synchronised_p": 0.0}
     assert affine == RandomAffine(**heavier)
 
