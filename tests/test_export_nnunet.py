@@ -110,8 +110,9 @@ def test_a_network_of_another_package_and_a_used_folder_are_refused(tmp_path):
 
 def test_where_nnunet_would_see_other_axes_the_command_says_so(tmp_path, capsys):
     turned = model(replace(SPACE, orientation="LPS"))
-    write(tmp_path / "model.ckpt", turned.networks, turned.plan, turned.task, turned.mirror)
-    folder = ip.export_nnunet(tmp_path / "model.ckpt", tmp_path / "out")
+    run = tmp_path / "run"  # a run's folder stands for its last checkpoint
+    write(run / "checkpoints" / "last.ckpt", turned.networks, turned.plan, turned.task, turned.mirror)
+    folder = ip.export_nnunet(run, tmp_path / "out")
     said = capsys.readouterr()
     assert "turned to LPS" in said.out + said.err
     assert (folder / "fold_0" / "checkpoint_final.pth").is_file()

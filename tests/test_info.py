@@ -6,10 +6,12 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from runs import composed, outcome
+from tiny_models import TASK, network, plan
 
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
-from ingradient_pl.inference.checkpoint_file import write_content
+from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.checkpoint_file import PREVIOUS, read_content, write_content
 from ingradient_pl.messages import UsageError
 
 
@@ -118,3 +120,11 @@ def test_a_plan_of_a_stranger_is_told_and_not_worked_out(tmp_path, phantom_plan)
     text = phantom_plan.read_text() + "\nremark: ${oc.env:HOME}\n"
     (tmp_path / "plan.yaml").write_text(text)
     assert ip.info(tmp_path / "plan.yaml")["plan"]["remark"] == "${oc.env:HOME}"
+
+
+def test_a_cascade_names_its_first_stage(tmp_path):
+    checkpoint.write(tmp_path / "first.ckpt", network(), plan(spacing=(4.0, 2.0, 2.0)), TASK)
+    content = dict(read_content(tmp_path / "first.ckpt"))
+    write_content(tmp_path / "both.ckpt", {**content, PREVIOUS: content})
+    assert ip.info(tmp_path / "both.ckpt")["previous"]["plan"]["spacing"] == [4.0, 2.0, 2.0]
+    assert "previous" not in ip.info(tmp_path / "first.ckpt")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import export as nnunet_export
@@ -15,7 +16,7 @@ def export_nnunet(
     """Write a trained model as nnU-Net 2 keeps its own, for every tool that takes models of nnU-Net.
 
     Args:
-        checkpoint: Checkpoint, or several whose answers nnU-Net shall average: each becomes a fold.
+        checkpoint: File, or a run's folder; several, whose answers nnU-Net shall average, become a fold each.
         output: Folder to make, with plans.json, dataset.json and fold_0 and so on.
         trust: Further packages whose classes the checkpoint may name.
 
@@ -25,8 +26,7 @@ def export_nnunet(
     Raises:
         ValueError: If nnU-Net has no network, normalisation or resampling that gives the same answer.
     """
-    files = checkpoint if isinstance(checkpoint, list) else [checkpoint]
-    model = checkpoints.read([Path(file) for file in files], (*TRUSTED, *(trust or ())))
+    model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     folder = Path(output)
     remarks = nnunet_export.export_nnunet(model, folder)
     for remark in remarks:

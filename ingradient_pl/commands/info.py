@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, read_content
+from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
 from ingradient_pl.lightning.run_files import CONFIG, RECORD, find_checkpoints, read_record
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
@@ -135,6 +135,7 @@ def _of_checkpoint(path: Path) -> dict[str, Any]:
         "resumable": "optimizer_states" in content,
         "weights": sum(value.numel() for value in weights.values()),
         **own,
+        **({"previous": content[PREVIOUS][OURS]} if PREVIOUS in content else {}),
         **({"others": [other[OURS] for other in content[OTHERS]]} if OTHERS in content else {}),
         "kind": "checkpoint",
     }
