@@ -84,9 +84,12 @@ def _name_of(restore: Callable[..., None], trainer: pl.Trainer) -> Callable[...,
         except Exception as error:
             if trainer.ckpt_path is None:
                 raise
+            reason = "it does not fit what is configured, or was changed"
+            if "loading state_dict" in str(error):
+                reason = "it is of another network than the configured one"
             raise CheckpointError(
-                f"{trainer.ckpt_path} cannot be gone on with: it does not fit what is configured, or was "
-                f"changed ({type(error).__name__}: {first_lines(error)})."
+                f"{trainer.ckpt_path} cannot be gone on with: {reason} ({type(error).__name__}: "
+                f"{first_lines(error)})."
             ) from error
 
     return run
