@@ -62,7 +62,9 @@ def test_two_ranks_end_with_the_weights_of_one(quick, sweep, tmp_path, recipe):
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_weights_thaw_on_two_ranks_as_on_one(quick, tmp_path):
-    told = [*quick, "module.freeze=[encoder.*]", "module.freeze_epochs=1", "module.layer_decay=0.7"]
+    # SGD: AdamW makes a step of rounding where a bias before a norm has no gradient
+    told = [*quick, "recipe=nnunet", "module.freeze=[encoder.*]", "module.freeze_epochs=1"]
+    told += ["module.layer_decay=0.7"]
     one = train_alone(tmp_path / "one", told)
     line = [sys.executable, "-m", "ingradient_pl.cli.train", *told, "trainer=ddp_cpu"]
     call([*line, f"hydra.run.dir={tmp_path / 'two'}"], tmp_path)

@@ -78,7 +78,7 @@ def test_a_package_without_such_a_name_says_what_it_has():
 
 
 def test_what_a_plan_becomes_is_what_the_config_makes(quick, tmp_path):
-    config = composed([*quick, "data.draws.cases_per_batch=1"], tmp_path)  # the recipe's own
+    config = composed([*quick, "recipe=nnunet", "data.draws.cases_per_batch=1"], tmp_path)
     module, data = instantiate(config.module), instantiate(config.data)
     assert ip.unet(data.plan).spec == module.network.spec
     assert ip.draws(data.plan) == data.draws

@@ -45,9 +45,9 @@ def train(monkeypatch, capsys, tmp_path, quick):
 
     def call(name, *overrides):
         run = tmp_path / name
-        return run, *outcome(
-            monkeypatch, capsys, "train", *quick, "epochs=1", *overrides, f"hydra.run.dir={run}"
-        )
+        recipe = [] if any(one.startswith("recipe=") for one in overrides) else ["recipe=nnunet"]
+        line = [*quick, *recipe, "epochs=1", *overrides, f"hydra.run.dir={run}"]
+        return run, *outcome(monkeypatch, capsys, "train", *line)
 
     return call
 
@@ -246,7 +246,13 @@ def test_names_of_another_data_set_are_told_and_unknown_cases_too():
 
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_python_does_as_the_command(source, phantom_store, phantom_plan, tmp_path):
-    quick = {"trainer": "cpu", "batches_per_epoch": 2, "data__workers": 0, "trainer.log_every_n_steps": 1}
+    quick = {
+        "recipe": "nnunet",
+        "trainer": "cpu",
+        "batches_per_epoch": 2,
+        "data__workers": 0,
+        "trainer.log_every_n_steps": 1,
+    }
     still = {"module.optimizer.lr": 0.0, "module.optimizer.weight_decay": 0.0}
     run = ip.train(
         phantom_store, phantom_plan, tmp_path / "run", epochs=1, init_from=source, **quick, **still

@@ -124,7 +124,7 @@ def test_a_run_that_is_resumed_as_it_was_is_not_touched(quick, first, tmp_path, 
 @pytest.mark.slow
 def test_changed_settings_of_the_optimiser_hold(quick, tmp_path):
     changed = {"momentum": 0.5, "weight_decay": 0.25, "nesterov": False}
-    constant = ["scheduler@module.scheduler=constant", "module.length_argument=null"]
+    constant = ["scheduler@module.scheduler=constant", "module.length_argument=null", "recipe=nnunet"]
     run(quick, tmp_path / "first", *constant, "epochs=1")
     told = [f"module.optimizer.{key}={str(value).lower()}" for key, value in {**changed, "lr": 1e-3}.items()]
     run(quick, tmp_path / "rest", *constant, *told, f"resume={tmp_path}/first/checkpoints/last.ckpt")

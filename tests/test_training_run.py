@@ -35,7 +35,7 @@ def weights(file):
 
 
 def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
-    score = train(composed(quick, tmp_path))
+    score = train(composed([*quick, "recipe=nnunet"], tmp_path))
     assert 0 <= score <= 1
     for name in ("best", "last"):
         model = checkpoint.read(tmp_path / "checkpoints" / f"{name}.ckpt")
