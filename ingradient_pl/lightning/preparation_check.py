@@ -11,7 +11,7 @@ from ingradient_pl.transforms.prepare_batch import Prepare
 
 INTENSITY = 1e-2
 """Largest difference of a normalised intensity over the largest intensity."""
-LABELS = 1e-3
+LABELS = 1e-2
 """Largest share of voxels with another label: where two labels weigh the same, rounding decides."""
 
 
