@@ -1,19 +1,13 @@
 """``ingradient cascade KEY=VALUE ...``: read what is typed and hand it on; help comes without torch."""
 
-import shlex
-import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ingradient_pl.cli.failures import plain_errors
-from ingradient_pl.cli.overrides import find, read_arguments, read_paths, without
-from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.cli.overrides import find, read_paths, without
+from ingradient_pl.cli.several_runs import read_pairs, run_command
 from ingradient_pl.messages import UsageError
 
 COMMAND = "ingradient cascade"
-TERMINATED, INTERRUPTED = 143, 130
 PATHS, NUMBERS = ("source", "store", "output", "first_plan", "second_plan"), ("folds", "coarser")
 HELP = """\
 ingradient cascade: train a coarse first stage, let a fold that was not trained on a case segment it,
@@ -45,22 +39,14 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The command's name, and what is typed behind it.
     """
-    if any(argument in ("-h", "--help") for argument in arguments[1:]):
-        print(HELP, end="")
-        return
-    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
-    with plain_errors(COMMAND):
-        own, overrides = read_keys(arguments[1:])
-        from ingradient_pl.cli.cascade_training import train_cascade  # torch comes along
+    run_command(COMMAND, HELP, arguments, _train)
 
-        try:
-            train_cascade(**own, overrides=overrides)
-        except Stopped as stopped:
-            again = shlex.join(["ingradient", *arguments])
-            print(f"{COMMAND}: it was stopped. The same line goes on with it: {again}", file=sys.stderr)
-            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+
+def _train(arguments: Sequence[str]) -> None:
+    own, overrides = read_keys(arguments)
+    from ingradient_pl.cli.cascade_training import train_cascade  # torch comes along
+
+    train_cascade(**own, overrides=overrides)
 
 
 def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -75,10 +61,7 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     Raises:
         UsageError: If a value is not what a key takes, or something is not ``KEY=VALUE``.
     """
-    told, flags = read_arguments(list(arguments))
-    odd = [*flags, *(entry for entry in told if "=" not in entry)]
-    if odd:
-        raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {COMMAND} --help shows the keys.")
+    told = read_pairs(COMMAND, arguments)
     given = {key: find(told, key) for key in (*PATHS, *NUMBERS)}
     own: dict[str, Any] = {key: _read_path(key, given[key]) for key in PATHS}
     for key, kind in zip(NUMBERS, (int, float), strict=True):

@@ -1,21 +1,17 @@
 """``ingradient crossval KEY=VALUE ...``: read what is typed and hand it on; help comes without torch."""
 
-import shlex
 import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ingradient_pl.cli.failures import plain_errors
-from ingradient_pl.cli.overrides import find, read_arguments, read_paths, without
-from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.cli.failures import FAILED
+from ingradient_pl.cli.overrides import find, read_paths, without
+from ingradient_pl.cli.several_runs import read_pairs, run_command
 from ingradient_pl.messages import UsageError
 
 COMMAND = "ingradient crossval"
-TERMINATED, INTERRUPTED = 143, 130
 KEYS = ("source", "store", "output", "configurations", "plan", "folds", "ensembles")
 HELP = """\
 ingradient crossval: train all folds of one or several configurations, choose the best of them or of their
@@ -48,24 +44,15 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The command's name, and what is typed behind it.
     """
-    if any(argument in ("-h", "--help") for argument in arguments[1:]):
-        print(HELP, end="")
-        return
-    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
-    with plain_errors(COMMAND):
-        own, overrides = read_keys(arguments[1:])
-        from ingradient_pl.cli.cross_validation import cross_validate  # torch comes along
+    run_command(COMMAND, HELP, arguments, _cross_validate)
 
-        try:
-            found = cross_validate(**own, overrides=overrides)
-        except Stopped as stopped:
-            again = shlex.join(["ingradient", *arguments])
-            print(f"{COMMAND}: it was stopped. The same line goes on with it: {again}", file=sys.stderr)
-            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
-        if found.failures:
-            sys.exit(1)
+
+def _cross_validate(arguments: Sequence[str]) -> None:
+    own, overrides = read_keys(arguments)
+    from ingradient_pl.cli.cross_validation import cross_validate  # torch comes along
+
+    if cross_validate(**own, overrides=overrides).failures:
+        sys.exit(FAILED)
 
 
 def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -80,10 +67,7 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     Raises:
         UsageError: If a value is not what a key takes, or something is not ``KEY=VALUE``.
     """
-    told, flags = read_arguments(arguments)
-    odd = [*flags, *(entry for entry in told if "=" not in entry)]
-    if odd:
-        raise UsageError(f"'{odd[0]}' is not KEY=VALUE. ingradient crossval --help shows the keys.")
+    told = read_pairs(COMMAND, arguments)
     given = {key: find(told, key) for key in KEYS}
     own: dict[str, Any] = {key: _read_path(key, given[key]) for key in ("source", "store", "output")}
     own["plan"] = None if given["plan"] is None else read_paths(given["plan"], swept=True)

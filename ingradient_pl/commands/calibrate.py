@@ -1,6 +1,5 @@
 """``ingradient calibrate``: a checkpoint and labelled cases -> the checkpoint, its confidence corrected."""
 
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.predict_cases import read_truth
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.probabilities import scratch_maps
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics.agreement import count_agreement
@@ -129,9 +129,7 @@ def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArr
     """Give the probabilities and the label of a case; the former lie in a file without a name."""
     model = predictor.model
     volume = read_case(case, model.task, model.plan.orientation)
-    with tempfile.TemporaryFile() as file:
-        shape = (model.plan.outputs, *volume.voxels.shape[1:])
-        shares = np.memmap(file, np.float32, "w+", shape=shape)
+    shares = scratch_maps((model.plan.outputs, *volume.voxels.shape[1:]), dtype=np.float32)
     predictor.predict(volume.voxels, volume.frame.spacing, shares)
     return shares, read_truth(case, volume, model.plan.orientation)
 

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -30,15 +31,18 @@ def unfinished_maps(folder: Path, outputs: int, volume: Volume) -> NDArray[np.fl
     return scratch_maps((outputs, *volume.voxels.shape[1:]), folder)
 
 
-def scratch_maps(shape: Sequence[int], folder: Path | None = None) -> NDArray[np.float16]:
+def scratch_maps(
+    shape: Sequence[int], folder: Path | None = None, dtype: type[np.floating[Any]] = np.float16
+) -> NDArray[Any]:
     """Give maps (output, z, y, x) that lie on a disk, in a file without a name.
 
     Args:
         shape: Of the maps.
         folder: Where there is room; None takes the system's place for temporary files.
+        dtype: Of the maps.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.float16, "w+", shape=tuple(shape))
+        return np.memmap(file, dtype, "w+", shape=tuple(shape))
 
 
 def write_maps(path: Path, maps: Float[np.ndarray, "output z y x"], volume: Volume) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ingradient_pl.geometry import Box
+from ingradient_pl.inference.average import EVEN
 from ingradient_pl.short_repr import say_count
 
 FULL = 100
@@ -24,8 +25,6 @@ SMALLEST = 0.5
 """Voxels of a label below which no Dice is estimated."""
 LEAST = 1e-7
 """Probability below which none is told from another: half precision has no smaller ones."""
-EVEN = 0.5
-"""Probability above which a region is there."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""Commands of several runs, told as KEY=VALUE: help without torch, and how a stopped one goes on."""
+
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.overrides import read_arguments
+from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.messages import UsageError
+
+TERMINATED, INTERRUPTED = 143, 130
+
+
+def run_command(
+    command: str, help_text: str, arguments: Sequence[str], work: Callable[[Sequence[str]], None]
+) -> None:
+    """Run a command that may be stopped and called again.
+
+    Args:
+        command: As users call it, such as ``ingradient crossval``.
+        help_text: Printed where it is asked for.
+        arguments: The command's name, and what is typed behind it.
+        work: Called with what is typed behind the name.
+    """
+    if any(argument in ("-h", "--help") for argument in arguments[1:]):
+        print(help_text, end="")
+        return
+    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
+    with plain_errors(command):
+        try:
+            work(arguments[1:])
+        except Stopped as stopped:
+            again = shlex.join(["ingradient", *arguments])
+            print(f"{command}: it was stopped. The same line goes on with it: {again}", file=sys.stderr)
+            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+
+
+def read_pairs(command: str, arguments: Sequence[str]) -> list[str]:
+    """Give what is typed as ``KEY=VALUE``.
+
+    Args:
+        command: As users call it.
+        arguments: As typed.
+
+    Raises:
+        UsageError: If something is not ``KEY=VALUE``.
+    """
+    told, flags = read_arguments(list(arguments))
+    odd = [*flags, *(entry for entry in told if "=" not in entry)]
+    if odd:
+        raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {command} --help shows the keys.")
+    return list(told)
