@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.transforms.pack_batch import Packing
-from ingradient_pl.transforms.packed_batch import PatchList
+from ingradient_pl.transforms.packed_batch import BatchArrays, PatchList
 from ingradient_pl.transforms.prepare_batch import Prepare
 from ingradient_pl.transforms.sampling_matrices import Rule
 
@@ -210,3 +210,18 @@ def test_intensities_far_from_zero_lose_no_digits():
     shift = torch.tensor([2.0**20, 2.0**20, 2.0**20, 0.0])
     moved = [p._replace(image=p.image + 2.0**20, terms=p.terms + shift) for p in patches]
     check(moved, SHAPE)
+
+
+@pytest.mark.parametrize("cut", [0, 64])
+def test_an_array_is_viewed_where_it_was_laid(cut):
+    """Also where the memory is part of a larger one, as that which a worker sends."""
+    packed = Packing(SHAPE)(some(NATIVE, SHAPE, (1.5, 1.5, 1.5), AFFINES["mixed"]))
+    own = torch.empty(cut + len(packed.buffer), dtype=torch.uint8)
+    own[cut:] = packed.buffer
+    arrays = BatchArrays(packed._replace(buffer=own[cut:]))
+    assert arrays.get("nothing of the kind") is None
+    for group in (None, *packed.groups):
+        for name, field in (packed if group is None else group).fields.items():
+            found = arrays.get(name, group)
+            assert_close(found, field.view(own[cut:]), atol=0, rtol=0, equal_nan=True)
+            assert found.untyped_storage().data_ptr() == own.untyped_storage().data_ptr()

@@ -163,7 +163,7 @@ class Predictor:
         plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
         before = self._before(image, spacing)
         with torch.inference_mode():
-            case = preprocess(image, spacing, plan, before)
+            case = preprocess(image, spacing, plan, before, torch.device(self.device))
             label = np.zeros(image.shape[1:], dtype=decoder.dtype)
             inside = label.transpose(plan.transpose)[case.box.slices]
             outputs = plan.outputs + (uncertainty is not None)
@@ -177,7 +177,7 @@ class Predictor:
             resampler = NativeResampler(ways, decoder, target, keep, self.model.calibration.temperature)
             further = None if doubt is None else NativeMap(ways, doubt.disagreement, to_disagreement)
             forward = self._forward if doubt is None else self._forward_in_passes
-            for rows in slabs.logits(case.image.to(self.device), forward):
+            for rows in slabs.logits(case.image, forward):
                 if further is not None:
                     further.feed(divergence(rows, regions=decoder.regions))
                 resampler.feed(rows[: plan.outputs])

@@ -1,4 +1,8 @@
-"""Preprocess a whole case: crop, normalise and resample it to the network grid."""
+"""Preprocess a whole case: crop, normalise and resample it to the network grid, some slices at a time.
+
+Where networks are on a device, slices go there as they were read, and the case is made there: the host only
+finds the box that is not zero and, where a normaliser asks, the body.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,13 +14,14 @@ from jaxtyping import Bool, Float, Num, UInt
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Box, Grid
+from ingradient_pl.inference.measure_channel import measure_channel
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.measure_case import find_content
-from ingradient_pl.store.statistics import ChannelStatistics, Statistics
 from ingradient_pl.task import BACKGROUND
 from ingradient_pl.transforms.labels import label_along_axes
+from ingradient_pl.transforms.matrix_products import exact_products
 from ingradient_pl.transforms.normalise import clip_, limits, normalise
-from ingradient_pl.transforms.patch import Axis
+from ingradient_pl.transforms.patch import Axis, Crop, NearestVoxels
 from ingradient_pl.transforms.resample import along_axes, along_axis
 from ingradient_pl.transforms.sampling_matrices import (
     Axes,
@@ -33,6 +38,10 @@ IMAGE_BLOCK_VOXELS = 1 << 25
 FEWEST_LINES = 64
 LABEL_BLOCK_VOXELS = 1 << 22
 """Of a label, which needs no margins."""
+
+SENT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))
+"""Types of which every number is the same as a 32 bit float on the host and on a device."""
+CPU = torch.device("cpu")
 
 OUTSIDE = 1 << 16
 """Stands for what lies outside the body while a label is resampled; no label is as large."""
@@ -60,6 +69,7 @@ def preprocess(
     spacing: Sequence[float],
     plan: Plan,
     before: UInt[np.ndarray, "z y x"] | None = None,
+    device: torch.device = CPU,
 ) -> Preprocessed:
     """Bring a whole case to the network: order axes, cut off what is zero, normalise, resample.
 
@@ -68,6 +78,7 @@ def preprocess(
         spacing: Size of a voxel in mm along its axes.
         plan: What the network expects.
         before: In a cascade, what the stage before made of the case, on the voxels of ``image``.
+        device: Where the answer is wanted, and made.
     """
     turned = image.transpose(0, *(1 + axis for axis in plan.transpose))
     whole = Grid.of(image.shape[1:], spacing).transposed(plan.transpose)
@@ -84,16 +95,33 @@ def preprocess(
     mask = None if inside is None else torch.from_numpy(inside)
     pairs = zip(voxels, plan.normalisation, strict=True)
     terms = torch.tensor(
-        [normaliser.terms(measure_channel(channel, inside)) for channel, normaliser in pairs]
+        [normaliser.terms(measure_channel(channel, inside, device)) for channel, normaliser in pairs],
+        device=device,
     )
-    made = torch.empty(len(voxels) + (label is not None), *network.shape)
+    made = torch.empty(len(voxels) + (label is not None), *network.shape, device=device)
     rule = plan.rule
     way = _Way.between(native, network, rule)
-    for number, channel in enumerate(voxels):
-        way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)
+    with exact_products():
+        for number, channel in enumerate(voxels):
+            way.fill(made[number], channel, terms[number : number + 1], mask if masked[number] else None)
     if label is not None:
         way._replace(axes=to_network_label_axes(native, network, rule)).fill_label(made[-1], label, mask)
     return Preprocessed(made, native, network, box)
+
+
+def _send(voxels: Num[np.ndarray, "_ _ _"], device: torch.device) -> Num[Tensor, "_ _ _"]:
+    """Bring native voxels to a device as they are, where it knows their type; else as 32 bit floats."""
+    known = device.type != "cpu" and voxels.dtype in SENT
+    return torch.from_numpy(np.ascontiguousarray(voxels, None if known else np.float32)).to(device)
+
+
+def _way_on(device: torch.device, axis: Axis) -> Axis:
+    """Give the way along an axis where the voxels are."""
+    if isinstance(axis, Crop) or device.type == "cpu":
+        return axis
+    if isinstance(axis, NearestVoxels):
+        return NearestVoxels(axis.nearest.to(device))
+    return axis._replace(image=axis.image.to(device), positions=axis.positions.to(device))
 
 
 class _Way(NamedTuple):
@@ -126,8 +154,9 @@ class _Way(NamedTuple):
         lines = max(FEWEST_LINES, IMAGE_BLOCK_VOXELS * channel.shape[self.along] // channel.size)
         margin = PAD + 1 + math.ceil(channel.shape[self.along] / out.shape[self.along])
         for target, cut, axes in self._blocks(out, channel.shape, lines, margin):
-            read = torch.from_numpy(np.ascontiguousarray(channel[cut], dtype=np.float32))
-            clean = normalise(read[None], terms, None if mask is None else mask[cut])
+            read = _send(channel[cut], out.device)
+            inside = None if mask is None else mask[cut].to(out.device)
+            clean = normalise(read[None], terms, inside)
             low, high = self._limits(clean, terms, axes[self.along])
             clip_(target.copy_(along_axes(clean, axes)[0]), low, high)
 
@@ -140,9 +169,9 @@ class _Way(NamedTuple):
         """Resample a label into ``out``. As nnU-Net's, what lies outside the mask has a vote of its own."""
         lines = max(1, LABEL_BLOCK_VOXELS * label.shape[self.along] // label.size)
         for target, cut, axes in self._blocks(out, label.shape, lines, margin=1):
-            read = torch.from_numpy(label[cut].astype(np.int32))
+            read = torch.from_numpy(label[cut].astype(np.int32)).to(out.device)
             if mask is not None:
-                read.masked_fill_(~mask[cut], OUTSIDE)
+                read.masked_fill_(~mask[cut].to(out.device), OUTSIDE)
             taken = label_along_axes(read, axes)
             target.copy_(taken.masked_fill(taken == OUTSIDE, BACKGROUND))
 
@@ -162,7 +191,8 @@ class _Way(NamedTuple):
         for start in range(0, wanted, some):
             stop = min(start + some, wanted)
             block, first, last = crop_axis(self.axes[self.along], start, stop, margin)
-            z, y, x = (block if axis == self.along else way for axis, way in enumerate(self.axes))
+            ways = (block if axis == self.along else way for axis, way in enumerate(self.axes))
+            z, y, x = (_way_on(out.device, way) for way in ways)
             cut = (slice(None),) * self.along + (slice(first, last),)
             yield out.narrow(self.along, start, stop - start), cut, (z, y, x)
 
@@ -179,33 +209,20 @@ class _Way(NamedTuple):
 def nonzero_box(image: Num[np.ndarray, "channel z y x"]) -> Box:
     """Give the smallest box that holds every voxel of any channel that is not zero; all where none is.
 
+    Slices are looked at from the faces on until one holds something: where all do, that is six of them.
+
     Source: nnU-Net v2, https://github.com/MIC-DKFZ/nnUNet
 
     Args:
         image: On its native grid.
     """
-    found = image[0] != 0
-    for channel in image[1:]:
-        found |= channel != 0
-    rows = found.any(axis=2)
-    lines = [rows.any(axis=1), rows.any(axis=0), found.any(axis=(0, 1))]
-    if not lines[0].any():
-        return Box.between((0, 0, 0), found.shape)
-    start = [int(line.argmax()) for line in lines]
-    stop = [line.size - int(line[::-1].argmax()) for line in lines]
+    start, stop = [0] * AXES, list(image.shape[1:])
+    for axis in range(AXES):
+        planes = np.moveaxis(image, 1 + axis, 0)
+        first = next((plane for plane in range(len(planes)) if planes[plane].any()), None)
+        if first is None:
+            return Box.between((0, 0, 0), image.shape[1:])
+        start[axis] = first
+        stop[axis] = next(plane for plane in range(len(planes), 0, -1) if planes[plane - 1].any())
+        image = np.moveaxis(planes[first : stop[axis]], 0, 1 + axis)
     return Box.between(start, stop)
-
-
-def measure_channel(
-    channel: Num[np.ndarray, "z y x"], inside: Bool[np.ndarray, "z y x"] | None
-) -> ChannelStatistics:
-    """Measure a channel as the store's builder does.
-
-    Args:
-        channel: Native intensities after the crop.
-        inside: True inside the patient; None where that is every voxel.
-    """
-    whole = Statistics.of(channel)
-    assert whole is not None  # a box is never empty
-    within = None if inside is None else Statistics.of(channel[inside])
-    return ChannelStatistics(whole, within or whole, None)

@@ -82,6 +82,10 @@ class LabelDecoder:
                 best = pool.copy("best", logits) if best is None else torch.maximum(best, logits, out=best)
         assert ranks is not None
         written = np.array([BACKGROUND, *self.integers] if self.regions else self.integers, self.dtype)
+        if ranks.device.type != "cpu" and self.dtype is np.uint8:  # a byte a voxel comes to the host, no more
+            on_device = torch.from_numpy(written).to(ranks.device)[ranks.to(torch.int32)]
+            labels: NDArray[np.uint8] = on_device.cpu().numpy()
+            return labels
         chosen: NDArray[np.unsignedinteger[Any]] = written[ranks.to(torch.int32).cpu().numpy()]
         return chosen
 

@@ -29,7 +29,7 @@ from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
-from ingradient_pl.lightning.step_values import as_pyramid, step_inputs
+from ingradient_pl.lightning.step_values import as_pyramid, is_logged, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
 from ingradient_pl.optimizers.parameters import Parameters, scale_rates
@@ -158,7 +158,9 @@ class SegmentationModule(WholeCaseModule):
         else:
             pyramid = as_pyramid(self.network(batch.image))
             loss = self._loss(pyramid, batch)
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch.cases))
+        if is_logged(self.trainer, batch_idx):
+            told: dict[str, Any] = {"prog_bar": True, "on_step": True, "on_epoch": False}
+            self.log("train/loss", loss, batch_size=len(batch.cases), **told)
         if not self._is_looked_at(batch_idx):
             return {"loss": loss}  # logits that nobody looks at would stay until the next step
         return {"loss": loss, "pyramid": [level.detach() for level in pyramid]}

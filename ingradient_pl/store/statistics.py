@@ -57,7 +57,17 @@ class Statistics(NamedTuple):
         counts = np.zeros(high - low + 1, dtype=np.int64)
         for part in _parts(flat):
             counts += np.bincount(part.astype(np.int64) - low, minlength=counts.size)
-        values, size = np.arange(low, high + 1, dtype=np.float64), int(counts.sum())
+        return cls.of_counts(counts, low)
+
+    @classmethod
+    def of_counts(cls, counts: NDArray[np.int64], low: int) -> "Statistics":
+        """Measure integers from how often each occurs.
+
+        Args:
+            counts: Of each integer from ``low`` on, shape ``(integers,)``; the first and last are above zero.
+            low: The least integer.
+        """
+        values, size = np.arange(low, low + counts.size, dtype=np.float64), int(counts.sum())
         mean = float(counts @ values) / size
         std = float(np.sqrt(counts @ np.square(values - mean) / size))
         ranks = np.linspace(0, 1, STEPS + 1) * (size - 1)

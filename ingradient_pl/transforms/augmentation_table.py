@@ -67,16 +67,22 @@ def pack(
     """
     sizes = [size for drawn in draws for size in drawn.values.shape]
     head = np.array([patches, channels, *shape, len(draws), *sizes], np.int64)
-    whole = np.concatenate([head, *(drawn.rows for drawn in draws)]).astype(np.int64)
-    parts = [_fill_up(whole.view(np.int32))]
-    parts += [_fill_up(np.ascontiguousarray(drawn.values).view(np.int32).reshape(-1)) for drawn in draws]
-    return np.concatenate(parts)
+    whole = np.concatenate([head, *(drawn.rows for drawn in draws)]).astype(np.int64).view(np.int32)
+    starts = [0]
+    for size in (len(whole), *(drawn.values.size for drawn in draws)):
+        starts.append(_align(starts[-1] + size))
+    words = np.zeros(starts[-1], np.int32)
+    words[: len(whole)] = whole
+    numbers = words.view(np.float32)
+    for drawn, start in zip(draws, starts[1:], strict=False):
+        numbers[start : start + drawn.values.size] = drawn.values.reshape(-1)
+    return words
 
 
 def unpack(
     table: AugmentationTable, image: Float[Tensor, "batch channel z y x"], changes: int
-) -> list[tuple[Drawn, DrawnOnDevice]]:
-    """Give views of the draws of each of ``changes``, on the host and on the device.
+) -> list[tuple[Drawn, DrawnOnDevice] | None]:
+    """Give views of the draws of each of ``changes``, on the host and on the device; None where nobody drew.
 
     Args:
         table: As :func:`send` gave it.
@@ -96,22 +102,21 @@ def unpack(
     sizes = host[HEAD : HEAD + 2 * changes].reshape(changes, 2).tolist()
     row = HEAD + 2 * changes
     word = _align((row + sum(rows for rows, _ in sizes)) * WORDS_OF_INT64)
-    found = []
+    integers, numbers = table.device[:word].view(torch.int64), table.device.view(torch.float32)
+    first, start = integers.storage_offset(), numbers.storage_offset()
+    found: list[tuple[Drawn, DrawnOnDevice] | None] = []
     for rows, values in sizes:
-        ours = slice(row * WORDS_OF_INT64, (row + rows) * WORDS_OF_INT64)
-        theirs = slice(word, word + rows * values)
-        found.append(
-            (
-                Drawn(table.host[ours].view(np.int64), table.host[theirs].view(np.float32).reshape(rows, -1))
-                if rows
-                else Drawn(host[:0], np.zeros((0, values), np.float32)),
-                DrawnOnDevice(
-                    table.device[ours].view(torch.int64),
-                    table.device[theirs].view(torch.float32).view(rows, values),
-                ),
-            )
+        size = rows * values
+        if not rows:
+            found.append(None)
+            continue
+        drawn = table.host[word : word + size].view(np.float32).reshape(rows, values)
+        sent = DrawnOnDevice(
+            integers.as_strided((rows,), (1,), first + row),
+            numbers.as_strided((rows, values), (values, 1), start + word),
         )
-        row, word = row + rows, _align(word + rows * values)
+        found.append((Drawn(host[row : row + rows], drawn), sent))
+        row, word = row + rows, _align(word + size)
     return found
 
 
@@ -129,7 +134,3 @@ def send(words: Int32[np.ndarray, " word"], image: Tensor) -> AugmentationTable:
 
 def _align(word: int) -> int:
     return -(-word // ALIGNED) * ALIGNED
-
-
-def _fill_up(words: Int32[np.ndarray, " word"]) -> Int32[np.ndarray, " _"]:
-    return np.pad(words, (0, _align(len(words)) - len(words)))

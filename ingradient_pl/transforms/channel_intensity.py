@@ -221,11 +221,9 @@ class Stage:
 
         Args:
             flat: All channels of the batch.
-            drawn: Which of them are changed, and how.
+            drawn: Which of them are changed, at least one, and how.
             sent: The same where ``flat`` is.
         """
-        if not len(drawn.rows):
-            return
         if one_by_one(flat):
             for at, row in enumerate(drawn.rows.tolist()):
                 self._apply_to_one(flat[row : row + 1], drawn.values[at], sent.values[at : at + 1])
@@ -273,18 +271,20 @@ def merge(stages: Sequence[Stage], draws: Sequence[Drawn]) -> list[Drawn]:
 
 
 def apply_stages(
-    image: Images, stages: Sequence[Stage], draws: Sequence[tuple[Drawn, DrawnOnDevice]]
+    image: Images, stages: Sequence[Stage], draws: Sequence[tuple[Drawn, DrawnOnDevice] | None]
 ) -> None:
     """Change ``image`` in place, however it lies in memory.
 
     Args:
         image: Normalised patches.
         stages: In the order in which they are to be applied.
-        draws: One for each stage, on the host and on the device.
+        draws: One for each stage, on the host and on the device; None where no channel drew it.
     """
     whole = image.contiguous()
+    flat = whole.view(-1, *whole.shape[2:])
     with exact_products():
-        for stage, (drawn, sent) in zip(stages, draws, strict=True):
-            stage.apply(whole.view(-1, *whole.shape[2:]), drawn, sent)
+        for stage, found in zip(stages, draws, strict=True):
+            if found is not None:
+                stage.apply(flat, *found)
     if whole is not image:
         image.copy_(whole)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingradient_pl.transforms.matrix_products import multiply_patches
-from ingradient_pl.transforms.packed_batch import PackedBatch, PatchGroup
+from ingradient_pl.transforms.packed_batch import BatchArrays, PatchGroup
 from ingradient_pl.transforms.resident_cases import ResidentCases, cut
 
 NAMES = ("z", "y", "x")
@@ -22,12 +22,13 @@ class GroupArrays:
     """One group of a batch on its device.
 
     Args:
-        packed: The batch.
+        arrays: Of the batch.
         group: Patches of it that go the same way.
     """
 
-    def __init__(self, packed: PackedBatch, group: PatchGroup) -> None:
-        self.packed, self.group, self.shape = packed, group, packed.shape
+    def __init__(self, arrays: BatchArrays, group: PatchGroup) -> None:
+        self.arrays, self.packed, self.group = arrays, arrays.packed, group
+        self.shape = self.packed.shape
 
     def prepare(self) -> Prepared:
         """Bring the patches to the network's grid, in the types of the batch."""
@@ -44,10 +45,9 @@ class GroupArrays:
         Args:
             name: As the packer called it; the answer has the shape that was packed.
         """
-        resident = self.packed.resident
-        if resident is not None and name in VOXELS:
-            return self._cut(resident, name)
-        return self.packed.array(name, self.group)
+        if name in VOXELS and self.packed.resident is not None:
+            return self._cut(self.packed.resident, name)
+        return self.arrays.get(name, self.group)
 
     def _cut(self, resident: ResidentCases, name: str) -> Tensor | None:
         """Cut voxels of all patches out of the cases on the device."""
@@ -103,7 +103,7 @@ class GroupArrays:
 
     def _image_mask(self, body: Tensor) -> Tensor:
         """Give the mask by which images are multiplied: the body's, but for channels that ask for none."""
-        free = self.packed.array("free")
+        free = self.arrays.get("free")
         return body[:, None] if free is None else body[:, None] | free[:, None, None, None]
 
     def _multiply(self, volume: Tensor, prefix: str, order: Sequence[int]) -> Tensor:

@@ -1,5 +1,6 @@
 """``PackedBatch``: all patches of a batch, and all numbers they need, in one piece of memory."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,12 @@ from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.resident_cases import ResidentCases
 
+DTYPES = {
+    np.dtype(name): getattr(torch, name)
+    for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
+}
+"""Torch's name of each type of numbers that a batch holds."""
+
 ALIGNED = 64
 """Bytes that an array's place is a multiple of: what processors and devices copy fastest."""
 
@@ -26,12 +33,14 @@ class Field(NamedTuple):
         stop: The byte after the last.
         shape: Of the array.
         dtype: Of its numbers.
+        strides: Numbers from an entry to the next along each axis.
     """
 
     start: int
     stop: int
     shape: tuple[int, ...]
     dtype: torch.dtype
+    strides: tuple[int, ...]
 
     def view(self, memory: UInt8[Tensor, " bytes"]) -> Tensor:
         """Give the array as it lies in ``memory``.
@@ -59,8 +68,9 @@ class Layout:
         """
         kind = np.dtype(dtype)
         start = -(-self.size // ALIGNED) * ALIGNED
-        stop = start + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-        field = Field(start, stop, tuple(shape), torch.from_numpy(np.empty(0, kind)).dtype)
+        stop = start + math.prod(shape) * kind.itemsize
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+        field = Field(start, stop, tuple(shape), DTYPES[kind], strides)
         self.size = stop
         self.writers.append((field, write))
         return field
@@ -131,16 +141,6 @@ class PackedBatch(NamedTuple):
     resident: ResidentCases | None = None
     extra_dtype: torch.dtype | None = None
 
-    def array(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
-        """Give an array of a group, or of the batch, by name; None where there is none.
-
-        Args:
-            name: As the packer called it; the answer has the shape that was packed.
-            group: None takes an array of the whole batch.
-        """
-        field = (self.fields if group is None else group.fields).get(name)
-        return None if field is None else field.view(self.buffer)
-
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "PackedBatch":
         """Give the batch on a device: one copy, which the kernels that use it wait for.
 
@@ -167,6 +167,41 @@ class PackedBatch(NamedTuple):
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(stream)
         return self._replace(buffer=buffer, copied=copied)
+
+
+class BatchArrays:
+    """The arrays of a packed batch by name, as views of its memory.
+
+    Each is one call of torch, where cutting, casting and shaping are three: a batch has some thirty arrays.
+
+    Args:
+        packed: On any device.
+    """
+
+    def __init__(self, packed: PackedBatch) -> None:
+        self.packed = packed
+        self.typed: dict[torch.dtype, tuple[Tensor, int, int]] = {}
+
+    def get(self, name: str, group: PatchGroup | None = None) -> Tensor | None:
+        """Give an array of a group, or of the batch, by name; None where there is none.
+
+        Args:
+            name: As the packer called it; the answer has the shape that was packed.
+            group: None takes an array of the whole batch.
+        """
+        field = (self.packed.fields if group is None else group.fields).get(name)
+        if field is None:
+            return None
+        found = self.typed.get(field.dtype)
+        typed, size, first = self._cast(field.dtype) if found is None else found
+        return typed.as_strided(field.shape, field.strides, first + field.start // size)
+
+    def _cast(self, dtype: torch.dtype) -> tuple[Tensor, int, int]:
+        """View the memory as numbers of a type; give their size, and how far into its storage it begins."""
+        buffer, size = self.packed.buffer, dtype.itemsize
+        typed = buffer[: len(buffer) // size * size].view(dtype)
+        self.typed[dtype] = typed, size, int(typed.storage_offset())
+        return self.typed[dtype]
 
 
 class PatchList(list[Patch]):

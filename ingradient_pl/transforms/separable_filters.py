@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
@@ -62,12 +63,11 @@ def apply_matrices(
         values: Matrices that :func:`side_by_side` laid.
         axes: Which of (z, y, x) they are for, ascending.
     """
-    matrices, start = {}, 0
-    for axis in axes:
-        voxels = volumes.shape[axis + 1]
-        own = values[:, start : start + voxels**2].to(volumes.dtype)
-        matrices[axis] = own.view(len(own), voxels, voxels)
-        start += voxels**2
+    sizes = [volumes.shape[axis + 1] for axis in axes]
+    parts = torch.split(values.to(volumes.dtype), [voxels**2 for voxels in sizes], dim=1)
+    matrices = {
+        axis: part.view(-1, voxels, voxels) for axis, part, voxels in zip(axes, parts, sizes, strict=True)
+    }
     if one_by_one(volumes):
         return multiply_slices(volumes, [_unless_identity(matrices.get(axis)) for axis in range(3)])
     return _rotate_through(volumes, matrices)

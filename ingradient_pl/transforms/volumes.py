@@ -3,6 +3,8 @@
 All answers have the shape (row, 1, 1, 1).
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,7 +25,7 @@ def one_by_one(volumes: Volumes) -> bool:
     Args:
         volumes: All of one shape.
     """
-    return on_host(volumes) and volumes[0].numel() >= LARGE
+    return on_host(volumes) and math.prod(volumes.shape[1:]) >= LARGE
 
 
 def means(volumes: Volumes) -> Numbers:

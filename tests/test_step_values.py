@@ -1,0 +1,41 @@
+"""What of a training step is logged, and when."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ingradient_pl.lightning.step_values import is_logged
+
+
+def trainer(step, every=10, refresh=0, batches=50, **others):
+    bar = SimpleNamespace(refresh_rate=refresh, is_enabled=refresh > 0)
+    told = {"should_stop": False, "fast_dev_run": False, "is_last_batch": False, **others}
+    return SimpleNamespace(
+        global_step=step,
+        log_every_n_steps=every,
+        progress_bar_callback=bar,
+        num_training_batches=batches,
+        **told,
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "batch", "given", "logged"),
+    [
+        (0, 0, {}, True),
+        (1, 1, {}, False),
+        (9, 9, {}, True),  # what Lightning hands to loggers is that of every tenth step
+        (109, 9, {}, True),
+        (110, 10, {}, False),
+        (149, 49, {"every": 1000}, True),  # the epoch's last
+        (104, 4, {"refresh": 5}, True),
+        (105, 5, {"refresh": 5}, False),
+        (101, 1, {"every": 1}, True),
+        (101, 1, {"every": 0}, False),
+        (101, 1, {"should_stop": True}, True),
+        (101, 1, {"fast_dev_run": True}, True),
+        (101, 1, {"is_last_batch": True, "batches": float("inf")}, True),
+    ],
+)
+def test_a_loss_is_logged_where_somebody_sees_it(step, batch, given, logged):
+    assert is_logged(trainer(step, **given), batch) is logged
