@@ -65,7 +65,10 @@ def check_work(content: bytes, largest: int = LARGEST) -> None:
         for number, (code, argument, _) in enumerate(pickletools.genops(content)):
             work += _weigh(code, argument, stack, memo)
             if number > MOST_OPERATIONS or work > MOST_WORK:
-                raise PickleError("the pickle asks for far more work than plain values need; it was not run")
+                raise PickleError(
+                    f"the pickle asks for far more work than plain values need ({number} operations so far, "
+                    f"{work} bytes copied); it was not run"
+                )
     except PickleError:
         raise
     except Exception as error:  # a stack that is empty, a number that is text, bytes that are missing
@@ -107,7 +110,7 @@ def _take(code: Any, stack: list[_Value]) -> list[_Value]:
     for _ in range(count):
         top = stack.pop()
         if top is _MARK:
-            raise PickleError("the pickle is damaged (a mark was taken for a value)")
+            raise PickleError(f"the pickle is damaged (a mark was taken for a value by {code.name})")
         taken.append(top)
     return taken
 

@@ -97,7 +97,7 @@ def parse_json(text: str) -> Any:
     except PlainValueError:
         raise
     except RecursionError as error:
-        raise PlainValueError("it nests lists and mappings too deep") from error
+        raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep") from error
     except ValueError as error:
         raise PlainValueError(str(error)) from error
     _check_depth(value)
@@ -171,7 +171,7 @@ def _measure(value: Any, known: dict[int, tuple[int, int] | None], depth: int) -
         )
     measured = known[id(value)]
     if measured is None:
-        raise PlainValueError("a part of it contains itself")
+        raise PlainValueError(f"a {type(value).__name__} in it contains itself")
     if depth + measured[1] > DEEPEST + 1:
         raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
     return measured
@@ -254,7 +254,7 @@ def read_text(path: Path, largest: int, encoding: str = "utf-8") -> str:
     """
     path = Path(path)
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise PlainValueError("it is a folder, a pipe or a device and no file")
+        raise PlainValueError(f"'{path.name}' is a folder, a pipe or a device and no file")
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:

@@ -6,13 +6,14 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
-
 from ingradient_pl.planning.plan_yaml import COMMENTS
 
 ROOT = Path(__file__).parents[1]
 CONF, DOCS = ROOT / "conf", ROOT / "docs"
+BELOW = 20 * " "
+CHANGES_OTHERS = "# @package _global_"
 KEY = re.compile(r"^(\s*)(?:- )?([\w@/]+):(.*)$")
+COMMENT = re.compile(r"(?:^|\s+)#\s+")
 ORDER = ["data", "draws", "augment", "module", "network", "loss", "optimizer", "scheduler", "trainer"]
 ROOMS = ["geometry", "images", "datasets", "store", "draws", "transforms", "networks", "losses", "metrics"]
 ROOMS += ["optimizers", "planning", "loading", "inference", "nnunet", "lightning", "lightning.callbacks"]
@@ -39,9 +40,8 @@ def config_page():
 def file_section(file, title):
     """A heading, what the file is for, and a table of its keys."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    plain = yaml.safe_load("\n".join(lines)) or {}
     about = [line.lstrip("# ") for line in lines[: head_length(lines)] if not line.startswith(("# @", "#  "))]
-    rows = [row for row in keys(lines, plain) if row[0].split(".")[0] not in ("defaults", "hydra")]
+    rows = [row for row in keys(lines) if row[0].split(".")[0] not in ("defaults", "hydra")]
     table = ["| key | default | meaning |", "|---|---|---|"] if rows else []
     table += [f"| `{key}` | {f'`{value}`' if value else ''} | {meaning} |" for key, value, meaning in rows]
     return [f"### {title}\n", " ".join(about) + "\n", *table, ""]
@@ -51,19 +51,20 @@ def head_length(lines):
     return next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
 
 
-def keys(lines, plain):
-    """Path, default and meaning of each key of a YAML text, in order."""
+def keys(lines):
+    """Path, default and meaning of each key of a YAML text, in order.
+
+    What changes keys of other files says why: that comes behind what the key means.
+    """
     path, found, known = [], [], {}
-    for line in lines:
+    changes_others = lines[0] == CHANGES_OTHERS
+    for line in in_one_line(lines):
         match = KEY.match(line)
         if match is None or line.lstrip().startswith("#"):
             continue
         indent, name, rest = len(match[1]) + (2 if line.lstrip().startswith("- ") else 0), match[2], match[3]
         path = [(depth, part) for depth, part in path if depth < indent] + [(indent, name)]
-        value, _, comment = rest.strip().partition("  #")
-        value, comment = value.strip(), comment.strip()
-        if value.startswith("#"):
-            value, comment = "", value.lstrip("# ")
+        value, comment = (*COMMENT.split(rest.strip(), maxsplit=1), "")[:2]
         parent = ".".join(part for _, part in path[:-1])
         if name == "_target_":
             known[parent] = arguments(value)
@@ -72,10 +73,25 @@ def keys(lines, plain):
             continue
         key = ".".join(part for _, part in path)
         meaning = comment or known.get(parent, {}).get(name, "") or recall(key)
-        MEANINGS.setdefault(key, meaning)
+        if changes_others and comment and recall(key):
+            meaning = f"{recall(key)}. Here: {comment}"
+        if meaning:
+            MEANINGS.setdefault(key, meaning)
         if value or meaning:
-            found.append((".".join(part for _, part in path), cell(value), cell(meaning)))
+            found.append((key, cell(value), cell(meaning)))
     return found
+
+
+def in_one_line(lines):
+    """Lines of YAML, with a comment that goes on below put behind its key."""
+    joined = []
+    for line in lines:
+        goes_on = line.startswith(BELOW) and line.lstrip().startswith("#") and joined
+        if goes_on and COMMENT.search(joined[-1]):
+            joined[-1] += " " + line.lstrip().lstrip("# ")
+        else:
+            joined.append(line)
+    return joined
 
 
 MEANINGS = {f"plan.{name}": comment for name, comment in COMMENTS.items()}

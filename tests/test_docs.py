@@ -60,11 +60,25 @@ def generated():
 GENERATED = generated()
 
 
-def test_every_config_key_has_a_meaning_or_a_name_that_is_one():
-    rows = re.findall(r"^\| `([\w.@]+)` \| (.*?) \| (.*) \|$", GENERATED["config.md"](), re.MULTILINE)
-    assert len(rows) > 150
-    assert sum(bool(meaning) for _, _, meaning in rows) / len(rows) > 0.8
-    assert ("seed", "`0`", "makes weights, patches and augmentation") in rows
+KEYS = re.findall(r"^\| `([\w.@]+)` \| (.*?) \| (.*) \|$", GENERATED["config.md"](), re.MULTILINE)
+IN_UNITS = re.compile(
+    r"in [\[(]|\b(from|above|below) [-\d]|multiple of|voxels|patches|boxes|\bmm\b|degrees|batches|epochs?"
+    r"|steps|processes|validations?|in units of|devices|their number|feature maps|of each (encoder )?stage"
+    r"|exponent|convolutions"
+    r"|norm of|share of|axes|integer|weight|polynomial"
+)
+
+
+def test_every_config_key_has_a_meaning():
+    assert len(KEYS) > 350
+    assert not [key for key, _, meaning in KEYS if not meaning]
+    assert ("seed", "`0`", "makes weights, patches and augmentation; an integer from 0") in KEYS
+
+
+def test_every_number_in_the_config_has_a_unit_or_a_range():
+    numbers = [row for row in KEYS if re.search(r"`[-[\d]", row[1]) and re.search(r"\d", row[1])]
+    assert len(numbers) > 150
+    assert not [row for row in numbers if not IN_UNITS.search(row[2])]
 
 
 def test_every_exported_name_is_in_the_reference():

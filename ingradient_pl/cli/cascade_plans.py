@@ -42,7 +42,8 @@ def choose_stages(
     if (first is None) != (second is None) or (first is not None and (planner or coarser is not None)):
         raise UsageError(
             "first_plan= and second_plan= name the plans of both stages; coarser= and data.planner make "
-            "them. Give two plans, or none."
+            f"them. Give two plans, or none; got first_plan={first}, second_plan={second}, coarser={coarser} "
+            f"and data.planner={dict(planner or {})}."
         )
     if first is not None and second is not None:
         one, two = open_plan(first), open_plan(second)

@@ -40,7 +40,8 @@ def choose_plans(
     if plans is not None:
         if configurations is not None or planner:
             raise UsageError(
-                "plan= names plans, configurations= and data.planner make them: give one of them."
+                "plan= names plans, configurations= and data.planner make them: give one of them; got "
+                f"plan={plans}, configurations={configurations} and data.planner={dict(planner or {})}."
             )
         chosen = _named_plans([plans] if isinstance(plans, (str, Path, Plan)) else list(plans))
     elif configurations is not None:

@@ -81,7 +81,8 @@ def plan(  # noqa: PLR0913 - one argument an option
     """
     if like is not None and (nnunet_plans is not None or network != "unet"):
         raise UsageError(
-            "--like takes over a UNet's plan: it goes neither with --nnunet-plans nor --network."
+            "--like takes over a UNet's plan: it goes neither with --nnunet-plans nor --network; got "
+            f"--nnunet-plans {nnunet_plans} and --network {network}."
         )
     case_store = open_cases(store)
     _say_split_faults(case_store)
@@ -91,7 +92,7 @@ def plan(  # noqa: PLR0913 - one argument an option
         if spacing is not None or numbers:
             raise UsageError(
                 "--nnunet-plans takes the spacing of that plan; change it in its file, or in training "
-                "by plan.spacing=[3,1,1], instead of with --spacing or a planner's numbers."
+                f"by plan.spacing=[3,1,1]; got --spacing {spacing} and a planner's {numbers}."
             )
         plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
         return _save_plan(plans[configuration], output, case_store)

@@ -261,7 +261,7 @@ def _check_dicom(pictures: AnyPath | None, *, dicom: bool) -> None:
     if dicom:
         dicom_seg.check_installed()
     if dicom and pictures is not None:
-        raise UsageError("Pictures are made of NIfTI answers: leave out --dicom, or --pictures.")
+        raise UsageError(f"Pictures are made of NIfTI answers: leave out --dicom, or --pictures {pictures}.")
 
 
 def _select_cases(

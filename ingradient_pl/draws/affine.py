@@ -27,11 +27,11 @@ class RandomAffine:
 
     Args:
         rotation: Largest angle in degrees either way, or (smallest, largest), about each axis.
-        rotation_p: Probability of a rotation.
+        rotation_p: Probability of a rotation, in [0, 1].
         rotation_axis_p: Probability of each axis, where there is a rotation.
         flat_rotation: The same range for flat patches; None takes 180, or 15 for long single slices.
         scaling: Range of the factor; above 1 the patch covers more space and things in it look smaller.
-        scaling_p: Probability of a scaling.
+        scaling_p: Probability of a scaling, in [0, 1].
         synchronised_p: Probability that all axes share one factor.
         mirror: Which of (z, y, x) may be mirrored.
         mirror_p: Probability of each.

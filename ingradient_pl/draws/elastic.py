@@ -20,7 +20,7 @@ class RandomElasticDeformation:
     Args:
         magnitude: Range that the largest displacement is drawn from, in mm.
         segments: Pieces along each axis; more bend on a smaller scale.
-        p: Probability of a bend.
+        p: Probability of a bend, in [0, 1].
 
     Raises:
         ValueError: If the range descends or is negative, or there is no segment.

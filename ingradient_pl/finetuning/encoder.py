@@ -210,7 +210,10 @@ def _read_plan(entries: Mapping[str, Any], topology: Mapping[str, Any], channels
     found = next(iter((whole.get("configurations") or {"": {}}).values()))
     patch = entries.get("recommended_downstream_patchsize") or found.get("patch_size")
     if not patch:
-        raise ValueError("it names no patch: recommended_downstream_patchsize")
+        raise ValueError(
+            "it names no patch, which recommended_downstream_patchsize tells; it has "
+            f"{', '.join(sorted(map(str, entries)))}"
+        )
     spacing = None if found.get("spacing_style") == "noresample" else found.get("spacing")
     kept = [None] * (AXES - len(patch))
     transpose = tuple(int(axis) for axis in whole.get("transpose_forward") or range(AXES))

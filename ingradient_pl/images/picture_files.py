@@ -132,7 +132,7 @@ def _spacing(path: Path) -> tuple[float, float, float]:
     try:
         told = read_json(file)
         if not isinstance(told, dict):
-            raise ValueError("it holds no object")  # noqa: TRY004 - told with the others below
+            raise ValueError(f"it holds {type(told).__name__} and no object")  # noqa: TRY004 - told below
         numbers = [float(number) for number in told["spacing"]] if "spacing" in told else [1.0] * AXES
         z, y, x = numbers if len(numbers) == AXES else (1.0, *numbers)
         return Frame.of((z, y, x), (0.0, 0.0, 0.0), IDENTITY).spacing

@@ -100,7 +100,7 @@ class _Machine:
         """Make a tuple of the topmost entries."""
         entries = tuple(self.stack[len(self.stack) - count :])
         if len(entries) != count:
-            raise PickleError("the pickle is damaged (stack too short)")
+            raise PickleError(f"the pickle is damaged (a tuple of {count} from {len(entries)} values)")
         del self.stack[len(self.stack) - count :]
         self.stack.append(entries)
 
@@ -126,7 +126,8 @@ class _Machine:
         arguments, called = self.stack.pop(), self.stack.pop()
         if not isinstance(called, _Name) or not isinstance(arguments, tuple):
             raise PickleError(
-                "the pickle wants to call something that is not a name of NumPy's; it was not run"
+                f"the pickle wants to call a {type(called).__name__}, which is not a name of NumPy's, with "
+                f"a {type(arguments).__name__}; it was not run"
             )
         module, name = called.split(" ")
         self.stack.append(CALLS[module, name](*arguments))
@@ -140,7 +141,9 @@ class _Machine:
             _, shape, kind, fortran, data = state
             target.value = _array_from_bytes(data, kind, shape, "F" if fortran else "C")
         else:
-            raise PickleError("the pickle wants to set the state of an object; only NumPy's arrays are read")
+            raise PickleError(
+                f"the pickle sets the state of a {type(target).__name__}; only NumPy's arrays are read"
+            )
 
     def _top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
@@ -150,7 +153,10 @@ class _Machine:
 
 def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
     if not isinstance(kind, _Type) or not isinstance(data, (bytes, bytearray, str)):
-        raise PickleError("the pickle holds an array of objects; only numbers are read")
+        raise PickleError(
+            f"the pickle holds an array of objects (its bytes are a {type(data).__name__}, its type a "
+            f"{type(kind).__name__}); only numbers are read"
+        )
     content = data.encode("latin1") if isinstance(data, str) else bytes(data)
     flat = np.frombuffer(content, kind.dtype)
     counts = [int(count) for count in (shape if isinstance(shape, tuple) else (shape,))]
@@ -177,7 +183,9 @@ def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
 
 def _type(code: Any, *_: Any) -> _Type:
     if not isinstance(code, str):
-        raise PickleError("the pickle holds an array of a structured type; only numbers are read")
+        raise PickleError(
+            f"the pickle holds an array of a structured type (a {type(code).__name__}); only numbers are read"
+        )
     return _Type(code)
 
 
@@ -279,7 +287,7 @@ def _resolve(value: Any, known: dict[int, Any], depth: int) -> Any:
     if id(value) in known:
         return known[id(value)]
     if isinstance(value, (_Name, _Type, _Mark)):
-        raise PickleError("the pickle holds a name of NumPy's where a value is expected")
+        raise PickleError(f"the pickle holds '{value}' of NumPy's where a value is expected")
     made = value
     if isinstance(value, _Array):
         made = value.value

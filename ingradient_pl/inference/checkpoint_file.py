@@ -251,7 +251,7 @@ def _crc(file: IO[bytes], begin: int, end: int, found: int) -> int:
     while left > 0:
         part = file.read(min(left, AT_ONCE))
         if not part:
-            raise ValueError("it ends before its directory says")
+            raise ValueError(f"it ends {left} bytes before its directory says")
         found, left = zlib.crc32(part, found), left - len(part)
     return found
 

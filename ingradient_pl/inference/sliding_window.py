@@ -138,8 +138,9 @@ class SlidingWindow:
                 ends = torch.stack([end for row in rows for end in torch.aminmax(row)])
                 if not torch.isfinite(ends).all():
                     raise ArithmeticError(
-                        "The network's logits are not finite (NaN or infinite). Did its training diverge, or "
-                        "is the image of another kind than those it was trained on?"
+                        f"The network's logits are not finite: they reach from {ends.min():g} to "
+                        f"{ends.max():g}. Did its training diverge, or is the image of another kind than "
+                        "those it was trained on?"
                     )
                 yield rows
             _shift(held, slab.final - slab.first, slab.stop - slab.final)

@@ -90,7 +90,9 @@ class SegmentationData(WholeCaseData):
     ) -> None:
         super().__init__()
         if plan is not None and planner != NO_SETTINGS:
-            raise ValueError("data.planner makes a plan, and data.plan gives one: give one of the two.")
+            raise ValueError(
+                f"data.planner makes a plan, and data.plan gives one: give one of the two; got {planner}."
+            )
         self.planned = plan is None
         plan = plan_store(store, planner) if plan is None else plan
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:

@@ -60,7 +60,8 @@ def make_parts(
     if plan is None and (network is None or loss is None):
         raise ValueError(
             "SegmentationModule needs a network and a loss, or the plan that they are made of: "
-            "plan=data.plan. In a config of LightningCLI leave both out: they are made of the data's plan."
+            "plan=data.plan. In a config of LightningCLI leave both out: they are made of the data's plan. "
+            f"Got network={type(network).__name__} and loss={type(loss).__name__}."
         )
     if plan is None:
         assert network is not None  # for types

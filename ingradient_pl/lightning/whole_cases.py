@@ -187,8 +187,9 @@ class WholeCaseModule(pl.LightningModule):
             )
         if data.plan.previous_stage is not None:
             raise ValueError(
-                "The plan is the second stage of a cascade, whose cases come with the first stage's answer: "
-                "trainer.predict does not make it. Predict with ingradient predict, both stages together."
+                "The plan is the second stage of a cascade, whose cases come with the first stage's answer "
+                f"({data.plan.previous_stage}): trainer.predict does not make it. Predict with ingradient "
+                "predict, both stages together."
             )
         network = cast(nn.Module, self.network)
         model = Model([network], data.plan, data.store.task, "this module", data.mirrored)

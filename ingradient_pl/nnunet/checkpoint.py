@@ -233,11 +233,13 @@ def _tensor(
     storage: _Storage, offset: int, size: Sequence[int], stride: Sequence[int], *_: object
 ) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("it builds a tensor from something that is not a storage")
+        raise pickle.UnpicklingError(f"it builds a tensor from a {type(storage).__name__}, not a storage")
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
     too_large = reach > storage.numbers or math.prod(size) > storage.numbers
     if min([offset, *size, *stride]) < 0 or (0 not in size and too_large):
-        raise pickle.UnpicklingError("it builds a tensor that is larger than its storage")
+        raise pickle.UnpicklingError(
+            f"it builds a tensor of {list(size)} that is larger than its storage of {storage.numbers}"
+        )
     return _Tensor(storage, offset, tuple(size), tuple(stride))
 
 

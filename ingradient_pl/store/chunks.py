@@ -148,8 +148,11 @@ class Chunks:
         found = self._there()
         file = (found.st_ino, found.st_mtime_ns)
         if file != self._seal.file:
-            if _file_sum(self._path) != int(self._seal.sums[-1]):
-                raise OSError("its header or index is damaged")
+            got, wanted = _file_sum(self._path), int(self._seal.sums[-1])
+            if got != wanted:
+                raise OSError(
+                    f"its header or index is damaged (their sum is {got:08x} instead of {wanted:08x})"
+                )
             self._seal.begin(file)
         return found
 

@@ -121,8 +121,10 @@ def decode(content: bytes) -> dict[str, Any]:
         ValueError: If it is not one, or its check sum differs.
     """
     plain = parse_json(content.decode())
-    if not isinstance(plain, dict) or not _agrees(plain):
-        raise ValueError("its check sum differs")
+    if not isinstance(plain, dict):
+        raise ValueError(f"its check sum differs: it holds a {type(plain).__name__} and no object")  # noqa: TRY004
+    if not _agrees(plain):
+        raise ValueError(f"its check sum differs: it says {plain.get(SUM)!r} and has {sum_plain(plain)}")
     described: dict[str, Any] = plain
     return described
 

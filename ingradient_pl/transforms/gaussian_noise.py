@@ -27,7 +27,7 @@ class GaussianNoise(Additive):
 
     Args:
         sigma: Range of its standard deviation (nnU-Net calls it variance and uses it as this).
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     sigma: Range = (0.0, 0.1)

@@ -39,9 +39,9 @@ class GaussianBlur(ChannelIntensity):
 
     Args:
         sigma: Range of the width in voxels.
-        channel_p: Probability of each channel, where the patch is changed.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
         together: Whether all axes of a channel share one width.
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     sigma: Range = (0.5, 1.0)
@@ -66,9 +66,9 @@ class Brightness(ChannelIntensity):
     """Multiply each channel by a factor.
 
     Args:
-        factor: Range of the factor; as often below 1 as above.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        factor: Range of the factor, above 0; as often below 1 as above.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     factor: Range = (0.75, 1.25)
@@ -97,10 +97,10 @@ class Contrast(ChannelIntensity):
     """Stretch each channel about its mean.
 
     Args:
-        factor: Range of the factor; as often below 1 as above.
-        channel_p: Probability of each channel, where the patch is changed.
+        factor: Range of the factor, above 0; as often below 1 as above.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
         keep_range: Whether to clip to the darkest and brightest voxel there were.
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     factor: Range = (0.75, 1.25)
@@ -136,9 +136,9 @@ class LowResolution(ChannelIntensity):
 
     Args:
         factor: Range of the share of voxels left along each axis.
-        channel_p: Probability of each channel, where the patch is changed.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
         flat: Whether z keeps its voxels; None decides by the shape, as motions do.
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     factor: Range = (0.5, 1.0)
@@ -169,11 +169,11 @@ class Gamma(ChannelIntensity):
     """Bend the grey scale by a power; mean and deviation are restored.
 
     Args:
-        gamma: Range of the exponent; as often below 1 as above.
+        gamma: Range of the exponent, above 0; as often below 1 as above.
         inverted: Whether the power acts on the inverted image.
-        channel_p: Probability of each channel, where the patch is changed.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
         keep_moments: Whether to restore mean and standard deviation.
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     gamma: Range = (0.7, 1.5)

@@ -35,8 +35,8 @@ class AdditiveBrightness(ChannelIntensity):
 
     Args:
         sigma: Standard deviation of that number.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     sigma: float = 0.5
@@ -63,9 +63,9 @@ class Sharpening(ChannelIntensity):
     """Sharpen: add what each voxel differs by from its six neighbours.
 
     Args:
-        strength: Range of the factor of that difference.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        strength: Range of the factor of that difference, from 0.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     strength: Range = (0.1, 1.0)
@@ -93,9 +93,9 @@ class BlankRectangles(ChannelIntensity):
 
     Args:
         share: Range of the length of a box's edges, as a share of the patch's.
-        count: (fewest, most) boxes.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        count: (fewest, most) boxes, from 0.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     share: Range = (0.1, 1 / 3)
@@ -146,8 +146,8 @@ class BrightnessGradient(Additive):
     Args:
         strength: Range of the bump's height, up or down.
         centre: Range of where it lies along each axis, as a share of the patch's length.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     strength: Range = (1.0, 5.0)
@@ -178,8 +178,8 @@ class LocalGamma(ChannelIntensity):
         darker: Range of the exponent in one half of the draws, above 1.
         brighter: Range of the exponent in the other half, below 1.
         centre: Range of where the bump lies along each axis, as a share of the patch's length.
-        channel_p: Probability of each channel, where the patch is changed.
-        p: Probability of each patch.
+        channel_p: Probability of each channel, in [0, 1], where the patch is changed.
+        p: Probability of each patch, in [0, 1].
     """
 
     darker: Range = (1.5, 4.0)

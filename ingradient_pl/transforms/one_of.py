@@ -17,7 +17,7 @@ class OneOf(BatchedIntensity):
 
     Args:
         changes: To choose from.
-        p: Probability of each patch.
+        p: Probability of each patch, in [0, 1].
     """
 
     changes: Sequence[Intensity]

@@ -173,7 +173,8 @@ def append_one_hot(batch: Batch, values: Sequence[int]) -> Batch:
         ValueError: If the batch brings no such volume.
     """
     if batch.extra is None or batch.extra.dtype.is_floating_point:
-        raise ValueError("A cascade needs the previous stage's labels beside each patch; got none.")
+        got = "none" if batch.extra is None else f"numbers of {batch.extra.dtype}"
+        raise ValueError(f"A cascade needs the previous stage's labels beside each patch; got {got}.")
     wanted = send_numbers(values, batch.extra.dtype, batch.extra)
     channels = batch.extra[:, None] == wanted[:, None, None, None]
     return batch._replace(image=torch.cat([batch.image, channels.to(batch.image.dtype)], 1))

@@ -142,7 +142,9 @@ def _schedule(trainer: pl.Trainer) -> OpenEnded:
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, OpenEnded):
             return config.scheduler
+    found = [type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs]
     raise ValueError(
         "Cooldown ends runs whose schedule is open-ended: take scheduler@module.scheduler=open_ended and "
-        "module.length_argument=null (recipe=open does), or leave the callback out."
+        "module.length_argument=null (recipe=open does), or leave the callback out; got "
+        f"{', '.join(found) or 'no schedule'}."
     )
