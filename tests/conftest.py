@@ -1,8 +1,11 @@
 """While tests run, every call into the core is held to its shape annotations."""
 
 import locale
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -25,7 +28,27 @@ CORE = [
     "pictures",
 ]
 
+# Without bytecode on disk each process of the suite compiles the package anew, with its checks for 10 seconds
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 install_import_hook([f"ingradient_pl.{unit}" for unit in CORE], "shapes.check")
+
+
+def _no_curves(*_: object) -> Any:
+    import numpy as np
+
+    return np.zeros((8, 8, 3), np.uint8)
+
+
+def _no_levels(*_: object) -> Any:
+    import torch
+
+    return torch.zeros(3, 8, 8, dtype=torch.uint8)
+
+
+BLANK = {("epoch_log", "draw_progress"): _no_curves, ("layer_images", "draw_levels"): _no_levels}
+DRAWING: dict[str, Any] = {}
+"""What draws the pictures of a run, by name."""
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -35,6 +58,15 @@ def _shared(name: str) -> Path:
     if not found.is_dir():
         pytest.skip(f"no real data: {name} is not beside the checkout")
     return found
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let runs leave blank pictures, as a third of a tiny run is drawing, but for tests marked ``pictures``."""
+    for (module, name), blank in BLANK.items():
+        callback = sys.modules.get(f"ingradient_pl.lightning.callbacks.{module}")
+        if callback is not None:
+            draw = DRAWING.setdefault(name, getattr(callback, name))
+            setattr(callback, name, draw if item.get_closest_marker("pictures") else blank)
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,15 @@
 """Each fused kernel beside its twin in 64 bits, in a process where Triton's interpreter runs the kernels.
 
-    TRITON_INTERPRET=1 python interpreted_kernels.py NAME
+    TRITON_INTERPRET=1 python interpreted_kernels.py
 
-prints a line of JSON for each case: its name, and by quantity the largest difference over the largest value.
+prints a line of JSON for each case: the kernel, the case, and by quantity the largest difference over the
+largest value.
 """
 
 import itertools
 import json
 import sys
+from contextvars import ContextVar
 
 import torch
 from torch import nn
@@ -20,6 +22,7 @@ from ingradient_pl.optimizers.muon import Muon, muon_groups
 from ingradient_pl.optimizers.orthogonal import orthogonal, orthogonal_flat
 
 LAST = torch.channels_last_3d
+KERNEL = ContextVar("KERNEL")
 SHAPES = [(2, 5, 3, 4, 6), (1, 1, 2, 3, 4), (2, 32, 6, 8, 5), (3, 80, 2, 3, 2), (2, 4, 1, 1, 1)]
 
 
@@ -29,7 +32,7 @@ def apart(found, expected):
 
 
 def tell(case, **differences):
-    sys.stdout.write(json.dumps([case, differences]) + "\n")
+    sys.stdout.write(json.dumps([KERNEL.get(), case, differences]) + "\n")
 
 
 def leaves(*tensors):
@@ -199,5 +202,10 @@ def noises():
         tell(f"{shape} {dtype}".replace("torch.", ""), value=apart(found, expected))
 
 
+KERNELS = {"noise": noises, "norm": norms, "dice_ce": losses, "matrices": products, "muon": muon}
+"""In this order: Muon's takes the kernels for all matrices from then on."""
+
 if __name__ == "__main__":
-    {"noise": noises, "norm": norms, "dice_ce": losses, "matrices": products, "muon": muon}[sys.argv[1]]()
+    for name, compare in KERNELS.items():
+        KERNEL.set(name)
+        compare()

@@ -129,6 +129,7 @@ class Bare(nn.Module):
         return self.layer(image)
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("value", ["false", "true"])
 def test_a_network_that_gives_bare_logits_trains_and_is_scored(quick, tmp_path, recorders, value):
     config = composed([*quick, f"module.graph={value}", "callbacks.images.every_n_epochs=1"], tmp_path)

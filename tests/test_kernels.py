@@ -23,11 +23,12 @@ needs_triton = pytest.mark.skipif(availability.triton_problem() is not None, rea
 ROUNDING = {"float32": 5e-6, "bfloat16": 1e-2, "float16": 2e-3}
 
 
-def interpreted(name):
-    """What tests/interpreted_kernels.py says of a kernel."""
+@pytest.fixture(scope="module")
+def interpreted():
+    """What tests/interpreted_kernels.py says of each kernel."""
     folder = Path(__file__).parent
     told = subprocess.run(
-        [sys.executable, str(folder / "interpreted_kernels.py"), name],
+        [sys.executable, str(folder / "interpreted_kernels.py")],
         env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(folder.parent)},
         capture_output=True,
         text=True,
@@ -35,7 +36,11 @@ def interpreted(name):
         check=False,
     )
     assert told.returncode == 0, told.stderr
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    found = {}
+    for line in told.stdout.splitlines():
+        kernel, case, differences = json.loads(line)
+        found.setdefault(kernel, []).append((case, differences))
+    return found
 
 
 @needs_triton
@@ -44,8 +49,8 @@ def interpreted(name):
     ("name", "least", "most"),
     [("noise", 6, 2e-6), ("norm", 27, 2e-5), ("dice_ce", 30, 2e-6), ("matrices", 3, 5e-5), ("muon", 3, 5e-4)],
 )
-def test_kernels_are_their_twins(name, least, most):
-    found = interpreted(name)
+def test_kernels_are_their_twins(interpreted, name, least, most):
+    found = interpreted[name]
     assert len(found) >= least
     for case, differences in found:
         bound = next((bound for dtype, bound in ROUNDING.items() if dtype in case), most)
