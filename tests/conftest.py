@@ -61,7 +61,7 @@ def _shared(name: str) -> Path:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let runs leave blank pictures, as a third of a tiny run is drawing, but for tests marked ``pictures``."""
+    """Let runs leave blank pictures (drawing is a third of a tiny run), but for tests marked ``pictures``."""
     for (module, name), blank in BLANK.items():
         callback = sys.modules.get(f"ingradient_pl.lightning.callbacks.{module}")
         if callback is not None:
