@@ -31,7 +31,8 @@ def attach(
         raise AttributeError(_explain(package, name, list(modules), former), name=name)
 
     def list_names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *modules})
+        own = {name for name in vars(sys.modules[package]) if name.startswith("__")}
+        return sorted({*own, *modules})
 
     return sorted(modules), get_attribute, list_names
 

@@ -4,8 +4,10 @@ What is done goes to standard output, what failed to standard error. A program t
 ``logging.getLogger("ingradient_pl").setLevel("ERROR")``.
 """
 
+import difflib
 import logging
 import sys
+from collections.abc import Iterable
 
 from typing_extensions import override
 
@@ -41,6 +43,20 @@ def say_failure(text: object) -> None:
         text: What, why and what to do; it goes to the log at level ERROR.
     """
     LOGGER.error("%s", text)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Give ``Did you mean X?`` with a space before it, or nothing where no name is near.
+
+    Args:
+        name: As typed.
+        names: Those that exist.
+
+    >>> nearest("recipee", ["recipe", "seed"])
+    ' Did you mean recipe?'
+    """
+    found = difflib.get_close_matches(name, list(names), 1, 0.6)
+    return f" Did you mean {found[0]}?" if found else ""
 
 
 class FailureCounter(logging.Filter):

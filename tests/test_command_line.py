@@ -1,6 +1,8 @@
 """What the commands print, and with which code they end."""
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,7 +45,57 @@ def test_help_lists_the_commands(monkeypatch, capsys):
 def test_an_unknown_command_ends_with_2(monkeypatch, capsys):
     code, _, err = outcome(monkeypatch, capsys, "prepair")
     assert code == 2
-    assert "no command 'prepair'" in err
+    assert "no command 'prepair'. Did you mean prepare?" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "said"),
+    [
+        ("plan", ["--store", "x", "--sapcing", "1,1,1"], "Did you mean --spacing?"),
+        ("predict", ["--chekpoint=x"], "Did you mean --checkpoint?"),
+        ("evaluate", ["--suface"], "Did you mean --surface?"),
+        ("predict", ["--save-probabilites"], "Did you mean --save_probabilities?"),
+        ("prepare", ["--sauce", "x"], "There is no option --sauce."),
+        ("predict", ["a b.ckpt", "--output", "y"], "such as --checkpoint 'a b.ckpt'"),
+    ],
+)
+def test_an_option_that_is_not_there_is_told_with_the_nearest(monkeypatch, capsys, command, typed, said):
+    code, _, err = outcome(monkeypatch, capsys, command, *typed)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("folder", ["a b", "[1], (x)", "it's", "ü=ö"])
+def test_a_line_that_is_proposed_can_be_pasted(monkeypatch, capsys, tmp_path, phantom_store, folder):
+    place = tmp_path / folder
+    store, raw = place / "store", place / "raw"
+    shutil.copytree(phantom_store, store)
+    _, out, _ = outcome(monkeypatch, capsys, "plan", store, "--output", place / "plan.yaml")
+    line = shlex.split(out.splitlines()[-1].split("Train: ")[1])
+    assert line == ["ingradient-train", f"store={store}", f"plan={place / 'plan.yaml'}"]
+    _, out, _ = outcome(monkeypatch, capsys, "phantoms", "--output", raw, "--cases", "1")
+    line = shlex.split(out.splitlines()[-1].split("Next: ")[1])
+    assert line == ["ingradient", "prepare", "--source", str(raw), "--store", "store"]
+    _, out, _ = outcome(monkeypatch, capsys, "info", store)
+    assert folder in out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ([], "No store was given"),
+        (["plan=x.yaml", "epochs=1"], "No plan at x.yaml"),
+        (["store=nowhere"], "nowhere is not a case store"),
+        (["store=nowhere", "epochs=0"], "nowhere is not a case store"),
+    ],
+)
+def test_a_run_that_cannot_start_is_told_in_one_line(monkeypatch, capsys, tmp_path, line, said):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = outcome(monkeypatch, capsys, "train", *line)
+    assert code in (1, 2)
+    assert said in err
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def sweep(quick, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "trainer=ddp_cpu"]
     line += [f"recipe={','.join(RECIPES)}", f"hydra.sweep.dir={folder / 'sweep'}"]
-    call(line, folder)
+    (folder / "said.txt").write_text(call(line, folder), encoding="utf-8")
     return folder
 
 
@@ -30,6 +30,7 @@ def call(line, folder):
         line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=folder
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr
 
 
 def last(run):
@@ -97,3 +98,10 @@ def test_every_job_of_a_sweep_starts_its_own_ranks_in_its_own_folder(sweep):
     wanted = [[str(number), f"recipe={recipe}"] for number, recipe in enumerate(RECIPES)]
     assert sorted(row.split(",")[:2] for row in table[1:]) == wanted
     assert [path.name for path in sweep.iterdir()] == ["sweep"]
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_several_ranks_hear_no_advice_that_they_cannot_follow(sweep):
+    said = (sweep / "said.txt").read_text(encoding="utf-8")
+    assert "recommended" not in said, said

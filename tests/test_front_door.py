@@ -69,6 +69,10 @@ def test_an_unknown_name_gives_the_nearest_or_the_new_word(name, said):
         getattr(ip, name)
 
 
+def test_tab_completion_offers_what_there_is_to_use():
+    assert [name for name in dir(ip) if not name.startswith("__")] == ip.__all__
+
+
 def test_a_package_without_such_a_name_says_what_it_has():
     _, get, names = attach("ingradient_pl", {"UNet": "networks.unet"}, {"Net": "UNet"})
     assert get("UNet") is ip.UNet

@@ -100,6 +100,20 @@ def test_an_image_of_other_channels_is_refused_by_name():
         predictor(two, task).predict(np.ones((1, 8, 8, 8), np.float32), (1.0, 1.0, 1.0))
 
 
+@pytest.mark.parametrize("give", [torch.from_numpy, np.ndarray.tolist, np.asfortranarray])
+def test_an_image_may_be_a_tensor_or_lists(give):
+    image = np.random.default_rng(0).random((1, 12, 16, 16), dtype=np.float32)
+    asked = predictor()
+    expected = asked.predict(image, (1.0, 1.0, 1.0))
+    np.testing.assert_array_equal(asked.predict(give(image), (1.0, 1.0, 1.0)), expected)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 8), (1, 1, 8, 8, 8)])
+def test_an_image_of_other_axes_is_refused_by_its_shape(shape):
+    with pytest.raises(ValueError, match=r"\(channel, z, y, x\); got an array of shape"):
+        predictor().predict(np.ones(shape, np.float32), (1.0, 1.0, 1.0))
+
+
 def test_a_spacing_that_is_no_size_is_refused():
     with pytest.raises(ValueError, match=r"got \[1.0, 0.0, 1.0\]"):
         predictor().predict(np.ones((1, 8, 8, 8), np.float32), (1.0, 0.0, 1.0))

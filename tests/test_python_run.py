@@ -36,6 +36,14 @@ def test_a_run_from_python_is_the_commands_to_the_weight(
     assert len(repr(run)) < 200
     image = np.random.default_rng(0).normal(size=(1, 20, 20, 20)).astype(np.float32)
     assert run.load(device="cpu").predict(image, (1.5, 1.0, 1.0)).shape == (20, 20, 20)
+    # a run and a store stand for their folders wherever a path is taken
+    assert ip.load(run, device="cpu").model.plan == run.load(device="cpu").model.plan
+    assert [ip.info(one)["kind"] for one in (run, store)] == ["run", "store"]
+    ip.predict(run, store, tmp_path / "found", only=next(iter(store.cases)), mirror=False, device="cpu")
+    assert len(ip.evaluate(tmp_path / "found", store).cases) == 1
+    assert (
+        ip.SegmentationData(store, plan, workers=0).split == ip.SegmentationData(str(store.path), plan).split
+    )
 
 
 @pytest.mark.slow
@@ -63,7 +71,7 @@ def test_a_setting_that_does_not_exist_is_refused(tmp_path, phantom_store, phant
     assert not GlobalHydra.instance().is_initialized()
 
 
-def test_a_store_or_plan_that_does_not_fit_is_refused(tmp_path, phantom_store, phantom_plan):
+def test_a_store_or_plan_that_does_not_fit_is_refused(tmp_path, capsys, phantom_store, phantom_plan):
     with pytest.raises(FileNotFoundError, match="No plan at"):
         ip.train(phantom_store, tmp_path / "no.yaml")
     with pytest.raises(ValueError, match="case store"):

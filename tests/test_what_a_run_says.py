@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -14,6 +15,7 @@ from runs import composed
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
+from ingradient_pl.lightning.progress_figure import draw_progress
 from ingradient_pl.lightning.run_files import EPOCHS, is_finished, read_epochs, read_record
 
 
@@ -100,6 +102,26 @@ def test_the_curves_are_drawn(told):
 
 
 @pytest.mark.slow
+def epochs_of(labels, *numbers):
+    """Records of epochs that measured these labels."""
+    scores = {f"label {label}": 0.5 + label / 500 for label in range(labels)}
+    shown = {"train": 0.5, "val": 0.4, "dice": 0.6, "lr": 0.01, "seconds": 3.0}
+    return [{"epoch": number, "labels": scores, **shown} for number in numbers]
+
+
+def test_the_curve_of_a_single_epoch_is_seen():
+    lowest = draw_progress(epochs_of(0, 1))[760:990]  # the plot of seconds, which has no legend
+    assert np.ptp(lowest, axis=-1).max() > 100
+
+
+def test_the_names_of_many_labels_leave_room_for_their_curves():
+    few, many = (draw_progress(epochs_of(labels, 1, 2)) for labels in (3, 117))
+    assert np.ptp(few, axis=-1).any()
+    ink = [(picture[260:495].mean(axis=-1) < 200).mean() for picture in (few, many)]  # the plot of Dice
+    assert ink[1] < ink[0] + 0.4
+    assert np.ptp(many[260:495, 85:600], axis=-1).max() > 50
+
+
 def test_loggers_know_the_settings(told):
     run, _, _ = told
     for file in (run / "tensorboard" / "hparams.yaml", run / "csv" / "version_0" / "hparams.yaml"):

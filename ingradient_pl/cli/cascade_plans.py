@@ -1,6 +1,7 @@
 """The plans of a cascade's two stages, and on which cases the folds of the first are trained."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,8 +66,9 @@ def _by_rule(store: CaseStore, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
         return _plan(store, FIRST, planner), _plan(store, SECOND, planner)
     except NoConfigurationError as error:
         raise ValueError(
-            f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train store="
-            f"{store.path}), or force one with a first stage of larger voxels: coarser=2"
+            f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train "
+            f"{shlex.quote(f'store={store.path}')}), or force one with a first stage of larger voxels: "
+            "coarser=2"
         ) from error
 
 

@@ -36,7 +36,9 @@ def with_defaults(arguments: Sequence[str], folder: Path) -> list[str]:
     if command != "fit" or any(entry.partition("=")[0] in OWN for entry in rest):
         return list(arguments)
     file = folder / "fit.yaml"
-    file.write_text(yaml.safe_dump(default_config(_run_dir(rest)), sort_keys=False), encoding="utf-8")
+    file.write_text(
+        yaml.safe_dump(default_config(_run_dir(rest)), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     return [command, "--config", str(file), *rest]
 
 

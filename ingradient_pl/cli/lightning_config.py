@@ -1,5 +1,6 @@
 """``ingradient lightning-config``: the config of a Hydra run as a file for ``ingradient fit``."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def convert_config(
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)
     written = write_plain(plain)
-    Path(output).write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
-    print(f"Written to {output}. Train: ingradient fit --config {output}")
+    Path(output).write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    print(f"Written to {output}. Train: ingradient fit --config {shlex.quote(str(output))}")
 
 
 def write_plain(plain: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ingradient_pl import __version__
 from ingradient_pl.cli.failures import MISUSED
 from ingradient_pl.cli.working_directory import join_working_directory
+from ingradient_pl.messages import nearest
 
 COMMANDS = {
     "phantoms": "nothing -> a data set of synthetic patients, to try the other commands on",
@@ -51,7 +52,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
 DEFAULTS |= {"info": {"json": False}, "doctor": {"json": False}}
 """Files that a command writes, and text that it prints, where the function, called in Python, does not."""
 
-FIRST = {"info": "--path", "doctor": "--path", "show": "--store", "report": "--path"}
+FIRST = {"info": "--path", "doctor": "--path", "show": "--store", "plan": "--store", "report": "--path"}
 """Options whose name may be left out where they come first."""
 
 
@@ -71,7 +72,8 @@ def main() -> None:
         return
     command = arguments[0]
     if command not in COMMANDS:
-        print(f"ingradient: there is no command '{command}'.\n\n{_overview()}", file=sys.stderr)
+        near = nearest(command, COMMANDS)
+        print(f"ingradient: there is no command '{command}'.{near}\n\n{_overview()}", file=sys.stderr)
         sys.exit(MISUSED)
     if command == "train":
         _train(arguments[1:])

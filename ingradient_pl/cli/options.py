@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 from jsonargparse import auto_cli
 
 from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors
-from ingradient_pl.messages import LOGGER, FailureCounter
+from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
 PLAIN = (str, int, float, bool, type(None))
+PARSER = ("config", "print_config", "help")
+"""Options that every command has."""
 
 
 def run(
@@ -34,6 +37,7 @@ def run(
     LOGGER.addFilter(counter)
     with plain_errors(command):
         try:
+            _check_names(function, arguments[1:], command)
             result = auto_cli(
                 plain_function(function, defaults or {}), args=given, as_positional=False, prog=command
             )
@@ -132,6 +136,24 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
         else:
             out += ([name] if name else []) + values
     return out
+
+
+def _check_names(function: Callable[..., Any], arguments: Sequence[str], command: str) -> None:
+    """Refuse an option that the command does not have, with the nearest that it has."""
+    known = [*inspect.signature(function).parameters, *PARSER]
+    for name, values in _options(arguments):
+        if name == "" and values:
+            option = next(iter(known))
+            raise UsageError(
+                f"{' '.join(values)!r} stands before any option. Say what it is, such as --{option} "
+                f"{shlex.join(values)} ({command} --help)."
+            )
+        plain = name.removeprefix("--").removesuffix("+").split(".")[0]
+        if name.startswith("--") and plain and not any(option.startswith(plain) for option in known):
+            raise UsageError(
+                f"There is no option {name}.{nearest(name, [f'--{option}' for option in known])} "
+                f"({command} --help lists them.)"
+            )
 
 
 def _options(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

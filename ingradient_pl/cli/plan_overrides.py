@@ -1,6 +1,7 @@
 """Plans named by their files on the command line: copied to where Hydra finds them as options."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
     )  # it brings torch along, which takes seconds
 
     if not file.exists():
-        raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {file}")
+        typed = shlex.quote(str(file))
+        raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {typed}")
     copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
 
 

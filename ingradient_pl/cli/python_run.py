@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
-from ingradient_pl.cli.train import prepare_arguments
+from ingradient_pl.cli.train import prepare_arguments, without_job_line
 from ingradient_pl.cli.train_config import train as train_config
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import load
@@ -41,6 +41,9 @@ class Run(NamedTuple):
 
     def __repr__(self) -> str:
         return short_repr(self)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     @property
     def checkpoint(self) -> Path:
@@ -188,7 +191,7 @@ def errors_as_raised() -> Iterator[None]:
     """Raise what a setting did wrong, and not what Hydra wraps it in; leave a Hydra around us as it was."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_job_line():
         # Lightning 2.6 on torch >= 2.12: nothing a user can act on
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         try:

@@ -1,10 +1,9 @@
 """What Hydra refuses, said with the nearest right name: keys, options, classes and their arguments."""
 
-import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.errors import HydraException
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.retired_keys import OPTIONS as RENAMED_OPTIONS
 from ingradient_pl.cli.retired_keys import renamed_key, renamed_target
+from ingradient_pl.messages import nearest
 
 UNKNOWN_KEY = re.compile(r"Could not override '([^'@]+)'|Key '([^']+)' is not in struct")
 UNKNOWN_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
@@ -31,20 +31,6 @@ NESTED = {
     "augment": "data.augment",
 }
 """Groups that stand inside another group, and where."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Give ``Did you mean X?`` with a space before it, or nothing where no name is near.
-
-    Args:
-        name: As typed.
-        names: Those that exist.
-
-    >>> nearest("recipee", ["recipe", "seed"])
-    ' Did you mean recipe?'
-    """
-    found = difflib.get_close_matches(name, list(names), 1, 0.6)
-    return f" Did you mean {found[0]}?" if found else ""
 
 
 def explain_override(error: Exception) -> str:

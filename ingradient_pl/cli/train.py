@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -151,12 +153,30 @@ def _errors_as_they_are() -> Iterator[None]:
     before = os.environ.get(FULL_ERRORS)
     os.environ[FULL_ERRORS] = "1"
     try:
-        yield
+        with without_job_line():
+            yield
     finally:
         if before is None:
             del os.environ[FULL_ERRORS]
         else:
             os.environ[FULL_ERRORS] = before
+
+
+@contextmanager
+def without_job_line() -> Iterator[None]:
+    """Keep Hydra from writing ``Error executing job with overrides``: the reason itself is told after it."""
+    before: Any = vars(JobReturn)["return_value"]
+
+    def give(job: JobReturn) -> Any:
+        if job.status == JobStatus.FAILED:
+            raise job._return_value
+        return before.fget(job)
+
+    setattr(JobReturn, "return_value", property(give, before.fset))  # noqa: B010 - a property of Hydra's own
+    try:
+        yield
+    finally:
+        setattr(JobReturn, "return_value", before)  # noqa: B010 - as above
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.case_store import CaseStore
 
 
 def train(config: DictConfig) -> float:
@@ -29,9 +30,15 @@ def train(config: DictConfig) -> float:
         config: Composed, and no reference in it missing.
 
     Raises:
-        UsageError: If no plan was given.
+        UsageError: If no store or no plan was given.
     """
+    if OmegaConf.is_missing(config, "store"):
+        raise UsageError(
+            "No store was given. Name the one that `ingradient prepare` wrote, store=DIR, or a data set, "
+            "which is prepared first: source=DATASET"
+        )
     if "plan" not in config:
+        _check_stores(config)
         raise UsageError(
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
@@ -54,6 +61,15 @@ def train(config: DictConfig) -> float:
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=make_loggers(config.logger))
     keep_settings(trainer, config)
     return fit(trainer, module, data, config.resume, config.maximise)
+
+
+def _check_stores(config: DictConfig) -> None:
+    """Refuse what is not a case store: it is why there is no plan, which is made from one."""
+    for store in [config.store] if isinstance(config.store, str) else config.store:
+        try:
+            CaseStore(Path(store))
+        except (ValueError, OSError) as error:
+            raise UsageError(str(error)) from error
 
 
 def _report_finished(run: Path, config: DictConfig) -> float:

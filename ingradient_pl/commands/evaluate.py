@@ -59,7 +59,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     Args:
         predictions: Folder of segmentations, CASE.nii.gz each.
         labels: Reference labels with the same names: a folder of files, a raw data set, npz + pkl pairs, a
-            table, or a case store.
+            table, or a case store (its folder or the store itself).
         output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case. None writes
             none.
         dataset: dataset.json or store that tells what the integers mean, and which labels were annotated in

@@ -1,5 +1,6 @@
 """``ingradient import-nnunet``: a model folder of nnU-Net -> a checkpoint."""
 
+import shlex
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
@@ -7,6 +8,7 @@ from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import model as nnunet_model
 from ingradient_pl.nnunet.model import FINAL
+from ingradient_pl.short_repr import say_count
 
 
 def import_nnunet(
@@ -39,14 +41,19 @@ def import_nnunet(
         *(Path(model), Path(output), _names(folds)), checkpoint, first, _names(previous_folds)
     )
     if imported.previous is not None:
-        say(f"First stage: {len(imported.previous.networks)} network(s) of {imported.previous.origin}")
+        say(f"First stage: {_count(imported.previous)} of {imported.previous.origin}")
     labels = ", ".join(imported.task.foreground)
     say(
-        f"{len(imported.networks)} network(s) for channels {', '.join(imported.task.channels)} and "
+        f"{_count(imported)} for channels {', '.join(imported.task.channels)} and "
         f"labels {labels}.\n"
-        f"Written to {output}. Predict: ingradient predict --checkpoint {output} --source DIR --output DIR"
+        f"Written to {output}. Predict: ingradient predict --checkpoint {shlex.quote(str(output))} "
+        "--source DIR --output DIR"
     )
     return imported
+
+
+def _count(model: Model) -> str:
+    return say_count(len(model.networks), "network")
 
 
 def _names(folds: list[int | str] | int | str | None) -> list[str] | None:

@@ -31,6 +31,9 @@ UNITS = {
 }
 """Of the keys that are given, wherever they stand."""
 
+IMAGES = "images"
+"""Of a run's record: case to check sum."""
+
 YAML = (".yaml", ".yml")
 
 
@@ -56,7 +59,9 @@ def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FB
     if json:
         say(json_format.dumps(found, indent=1, allow_nan=False))
     elif json is not None:
-        say(yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=110).rstrip())
+        shown = _without_sums(found)
+        text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        say(text.rstrip())
     return found
 
 
@@ -139,6 +144,13 @@ def _of_checkpoint(path: Path) -> dict[str, Any]:
         **({"others": [other[OURS] for other in content[OTHERS]]} if OTHERS in content else {}),
         "kind": "checkpoint",
     }
+
+
+def _without_sums(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the check sum of each image, which a run's record holds: lines for programs alone."""
+    shown = {key: value for key, value in found.items() if key != IMAGES}
+    record = shown.get("run")
+    return shown if not isinstance(record, Mapping) else {**shown, "run": _without_sums(record)}
 
 
 def _plain(value: Any) -> Any:

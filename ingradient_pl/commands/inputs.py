@@ -1,6 +1,7 @@
 """Arguments that may be files or objects: a store or its folder, a plan or its YAML file, paths."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from ingradient_pl.messages import UsageError
@@ -9,7 +10,8 @@ from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.store_union import AnyCases, StoreUnion, open_stores
 
-AnyPath = str | Path
+AnyPath = str | Path | PathLike[str]
+"""A store and a run are the path of their folder, too."""
 AnyStore = str | Path | CaseStore
 AnyStores = str | list[str | Path] | Path | CaseStore | StoreUnion
 AnyPlan = str | Path | Plan
@@ -64,4 +66,4 @@ def to_paths(files: AnyPath | Sequence[AnyPath]) -> list[Path]:
     >>> [path.name for path in to_paths("a.ckpt")]
     ['a.ckpt']
     """
-    return [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]
+    return [Path(files)] if isinstance(files, (str, PathLike)) else [Path(file) for file in files]

@@ -1,5 +1,6 @@
 """Open a checkpoint as a :class:`Predictor` that segments arrays."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,8 +81,8 @@ def _of_folder(folder: Path) -> Path:
             return file
     if (folder / "plans.json").is_file():
         raise checkpoints.CheckpointError(
-            f"{folder} is a model folder of nnU-Net's: make a checkpoint of it with 'ingradient "
-            f"import-nnunet --model {folder} --output model.ckpt'."
+            f"{folder} is a model folder of nnU-Net's: make a checkpoint of it: ingradient import-nnunet "
+            f"--model {shlex.quote(str(folder))} --output model.ckpt"
         )
     raise checkpoints.CheckpointError(
         f"{folder} is a folder without {LAST}: give a checkpoint's file, or the folder of a run or of "

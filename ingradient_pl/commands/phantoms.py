@@ -1,5 +1,6 @@
 """``ingradient phantoms``: synthetic patients with known truth, to try everything on."""
 
+import shlex
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
@@ -33,5 +34,6 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
             f"{output} holds a data set ({held}), which would be written over. Name another folder."
         )
     write_phantoms(Path(output), cases, (28, 40, 40), (1.5, 1.0, 1.0), seed, channels)
-    say(f"{cases} phantoms in {output}. Next: ingradient prepare --source {output} --store store")
+    typed = shlex.quote(str(output))
+    say(f"{cases} phantoms in {output}. Next: ingradient prepare --source {typed} --store store")
     return Path(output)

@@ -1,6 +1,7 @@
 """``ingradient plan``: a case store -> plan.yaml."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -145,7 +146,8 @@ def _save_plan(plan: Plan, output: AnyPath | None, store: AnyCases, network: str
     loss = "" if plan.regions is None else " loss@module.loss=regions"
     listed = ",".join(map(str, folders))
     told = listed if len(folders) == 1 else f"[{listed}]"
-    say(f"Written to {output}. Train: ingradient-train store={told} plan={output}{loss}{network}")
+    typed = shlex.join([f"store={told}", f"plan={output}"])
+    say(f"Written to {output}. Train: ingradient-train {typed}{loss}{network}")
     return plan
 
 

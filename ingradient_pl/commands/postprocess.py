@@ -1,5 +1,6 @@
 """``ingradient postprocess``: segmentations -> without stray pieces and holes, by a learned list."""
 
+import shlex
 from pathlib import Path
 
 from ingradient_pl.commands.evaluate import DESCRIPTION, check_one_meaning, task_beside
@@ -72,5 +73,5 @@ def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | N
     learned = postprocess_folder.learn(predictions, labels, task)
     say("\n".join(map(str, learned.trials)))
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])
-    say(f"Written to {output}. Use it: ingradient predict ... --postprocess {output}")
+    say(f"Written to {output}. Use it: ingradient predict ... --postprocess {shlex.quote(str(output))}")
     return learned.steps

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class ModelOptions(NamedTuple):
         window_batch: int | None,
         mirror: bool,  # noqa: FBT001
         trust: Sequence[str] | None,
-        postprocess: str | Path | None,
+        postprocess: str | PathLike[str] | None,
         image_formats: Sequence[str] | None,
     ) -> "ModelOptions":
         """Take the options of ``ingradient predict``, by paths that hold on every machine.

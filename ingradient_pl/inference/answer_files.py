@@ -1,6 +1,7 @@
 """The files that answers are written to, none of which may be an input or another answer."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from ingradient_pl.datasets.case_names import check_cases
@@ -81,7 +82,7 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"{target} is not a plain file: nothing is written there. Name another folder.")
 
 
-def check_report(report: str | Path | None, inputs: Sequence[Path]) -> None:
+def check_report(report: str | PathLike[str] | None, inputs: Sequence[Path]) -> None:
     """Refuse to write a report or a plan over a file that is read, an image or a data set's description.
 
     Args:

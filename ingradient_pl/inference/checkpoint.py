@@ -1,6 +1,7 @@
 """Checkpoints: all that prediction needs in one file, which nothing it contains can turn into a program."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     Raises:
         CheckpointError: If a file is not a checkpoint of this version, or the files do not fit together.
     """
-    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
     if not files:
         raise CheckpointError("No checkpoint was given: name at least one file.")
     return join_folds([_model(read_content(Path(file)), str(file), trusted) for file in files])

@@ -7,6 +7,7 @@ comment. So each byte is covered, and a save reads none of its weights twice.
 
 import os
 import pickle
+import shlex
 import struct
 import zipfile
 import zlib
@@ -278,7 +279,7 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     if b"network_weights" in pickled and b"trainer_name" in pickled:
         return (
             f"{path} is a checkpoint of nnU-Net. Bring the model along first: "
-            f"ingradient import-nnunet --model {path.parent.parent} --output model.ckpt"
+            f"ingradient import-nnunet --model {shlex.quote(str(path.parent.parent))} --output model.ckpt"
         )
     return (
         f"{path} holds more than tensors and plain values, and opening it could run a program it brings "

@@ -187,7 +187,9 @@ def write_steps(path: Path, steps: Steps, remarks: Sequence[str] = ()) -> None:
         steps: What to write.
         remarks: Lines that stand above them, as comments.
     """
-    text = yaml.safe_dump(to_spec(steps.steps), sort_keys=False, default_flow_style=None, width=110)
+    text = yaml.safe_dump(
+        to_spec(steps.steps), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+    )
     above = HEAD + "".join(f"# {line}\n" for line in remarks)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     replace_file(Path(path), (above + text).encode())

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 from jaxtyping import Float, Num, UInt
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ingradient_pl.geometry import AXES, Box
@@ -29,7 +30,7 @@ from ingradient_pl.inference.uncertainty import (
     divergence,
     to_disagreement,
 )
-from ingradient_pl.short_repr import describe
+from ingradient_pl.short_repr import describe, say_count
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
 
 VIEWS = {"cpu": 2}
@@ -108,7 +109,7 @@ class Predictor:
 
     def predict(
         self,
-        image: Num[np.ndarray, "channel z y x"],
+        image: ArrayLike,
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None = None,
         uncertainty: Uncertainty | None = None,
@@ -116,7 +117,8 @@ class Predictor:
         """Segment a case.
 
         Args:
-            image: Channels in the task's order, on the axes that the plan's orientation names.
+            image: An array or tensor (channel, z, y, x): channels in the task's order, on the axes that the
+                plan's orientation names.
             spacing: Size of a voxel in mm along (z, y, x).
             probabilities: Filled in where it is given: one map for each output on the voxels of ``image``
                 (shares of one, or for regions a probability each). An ``np.memmap`` keeps it out of memory.
@@ -129,9 +131,10 @@ class Predictor:
             ValueError: If the image has other channels or axes than the model, or the spacing is not a size.
             ArithmeticError: If the network's answer is not finite.
         """
-        self._check(image, spacing)
+        voxels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+        self._check(voxels, spacing)
         way = self._average if self.model.others else self._predict
-        label = way(image, spacing, probabilities, uncertainty)
+        label = way(voxels, spacing, probabilities, uncertainty)
         return self.model.postprocess(label, spacing)
 
     def _average(
@@ -249,12 +252,16 @@ class Predictor:
         """Give with the logits of each pass what tells, averaged, how far passes lie apart."""
         return [add_partition(one, regions=self.model.task.has_regions) for one in self._forward(views)]
 
-    def _check(self, image: Num[np.ndarray, "channel z y x"], spacing: Sequence[float]) -> None:
+    def _check(self, image: Num[np.ndarray, "..."], spacing: Sequence[float]) -> None:
         names = self.model.task.channels
+        if image.ndim != 1 + AXES:
+            raise ValueError(
+                f"An image has the axes (channel, z, y, x); got an array of shape {image.shape}."
+            )
         if len(image) != len(names):
             raise ValueError(
-                f"The model was trained on {len(names)} channels ({', '.join(names)}), this image has "
-                f"{len(image)}. Give one file for each, in this order."
+                f"The model sees {say_count(len(names), 'channel')} ({', '.join(names)}), this image has "
+                f"{len(image)}. Give each of them once, in this order."
             )
         if len(spacing) != AXES or not min(spacing) > 0:
             raise ValueError(f"spacing needs three sizes in mm, ordered (z, y, x); got {list(spacing)}.")

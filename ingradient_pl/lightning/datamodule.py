@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from os import PathLike
 from typing import Any
 
 import torch
@@ -43,7 +44,8 @@ class SegmentationData(WholeCaseData):
     """Patches of a store's cases, drawn on the host, made into network input on the device.
 
     Args:
-        store: Folder written by ``ingradient prepare``, or several whose cases train one network.
+        store: Folder written by ``ingradient prepare``, an open store, or several folders whose cases
+            train one network.
         plan: Spacing, patch, batch size and normalisation; None plans for the store.
         draws: How training patches are chosen; the plan's batch size counts over all ranks.
         augment: Random intensity changes of a training batch; None takes nnU-Net's, with the draws' seed.
@@ -71,7 +73,7 @@ class SegmentationData(WholeCaseData):
 
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
-        store: str | Sequence[str],
+        store: str | PathLike[str] | Sequence[str],
         plan: Plan | None = None,
         draws: TrainingDraws = PLAIN_DRAWS,
         augment: Augment | None = None,

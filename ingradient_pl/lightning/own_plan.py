@@ -1,6 +1,7 @@
 """What a data module plans itself, and what a module makes of a plan: no YAML repeats a plan's fields."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -11,20 +12,21 @@ from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.planning.settings import PlannerSettings, describe_plan
-from ingradient_pl.store.store_union import open_stores
+from ingradient_pl.store.store_union import open_stores, store_paths
 
 FILE = "plan.yaml"
 
 
-def plan_store(store: str | Sequence[str], planner: PlannerSettings) -> Plan:
+def plan_store(store: str | PathLike[str] | Sequence[str], planner: PlannerSettings) -> Plan:
     """Plan for a store, and say so in three lines.
 
     Args:
-        store: Folder written by ``ingradient prepare``, or several.
+        store: Folder written by ``ingradient prepare``, an open one, or several folders.
         planner: What the planner is told.
     """
-    made = planner.plan(open_stores(store))
-    named = store if isinstance(store, str) else ", ".join(store)
+    opened = open_stores(store)
+    made = planner.plan(opened)
+    named = ", ".join(map(str, store_paths(opened)))
     tell(f"No plan was named: planned for {named} (others: data.planner, or data.plan).")
     for line in describe_plan(made):
         tell(line)

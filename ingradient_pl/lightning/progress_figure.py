@@ -16,6 +16,8 @@ SIZE = (10, 13)
 MARGINS = {"left": 0.1, "right": 0.98, "top": 0.99, "bottom": 0.045, "hspace": 0.06}
 """As shares of the picture, and of a plot's height."""
 MEAN = "dice"
+DOTTED, NAMED = 20, 12
+"""Most epochs that are drawn with a dot each, and most labels that the legend names."""
 AVERAGED = 0.9
 """Share of the moving average of Dice that each epoch keeps, as nnU-Net's has."""
 
@@ -51,21 +53,25 @@ def write_picture(file: Path, picture: NDArray[np.uint8]) -> None:
 
 def _plot(figure: Any, epochs: Epochs) -> None:
     loss, dice, rate, seconds = figure.subplots(4, 1, sharex=True)
+    dots = {"marker": "."} if len(epochs) <= DOTTED else {}  # a line through one point is not seen
     for key, label in (("train", "training"), ("val", "validation")):
-        loss.plot(*_curve(epochs, key), label=label)
+        loss.plot(*_curve(epochs, key), label=label, **dots)
     loss.set_ylabel("loss")
     numbers, mean = _curve(epochs, MEAN)
-    dice.plot(numbers, mean, label="mean", color="black")
+    dice.plot(numbers, mean, label="mean", color="black", **dots)
     dice.plot(numbers, _average(mean), label="mean, moving average", color="black", linestyle=":")
-    for name in sorted({name for epoch in epochs for name in epoch.get("labels", {})}):
+    names = sorted({name for epoch in epochs for name in epoch.get("labels", {})})
+    for name in names:
         found = [(e["epoch"], e["labels"][name]) for e in epochs if name in e.get("labels", {})]
-        dice.plot(*zip(*found, strict=True), label=name, linewidth=0.8)
+        named = {"label": name} if len(names) <= NAMED else {}  # more would hide the curves
+        dice.plot(*zip(*found, strict=True), linewidth=0.8, **named, **dots)
     dice.set_ylabel("Dice of validation patches")
-    rate.plot(*_curve(epochs, "lr"))
+    rate.plot(*_curve(epochs, "lr"), **dots)
     rate.set_ylabel("learning rate")
     numbers, lengths = _curve(epochs, "seconds")
-    seconds.plot(numbers, lengths)
+    seconds.plot(numbers, lengths, **dots)
     seconds.set(ylabel="seconds an epoch", xlabel="epoch", ylim=(0, 1.1 * max(lengths, default=1)))
+    seconds.xaxis.get_major_locator().set_params(integer=True)
     for axes in (loss, dice):
         axes.legend(loc="best", fontsize="small")
     for axes in (loss, dice, rate, seconds):

@@ -14,7 +14,7 @@ ADVICE = (
     ".*The dirpath has changed from.*",  # a run that was moved
     ".*does not have many workers.*",
     ".*is smaller than the logging interval.*",
-    ".*recommended to use `self.log.*sync_dist=True`.*",
+    ".*recommended to use `self.log.*sync_dist=True.*",
     ".*grad.sizes\\(\\) = .*strides\\(\\).*",
     ".*LeafSpec.*",
     ".*Trying to infer the `batch_size`.*",

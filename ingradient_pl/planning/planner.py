@@ -163,7 +163,7 @@ class Planner:
         sizes = [plan.grid(grid.transposed(plan.transpose)).shape for grid in fingerprint.grids]
         total = float(np.prod(np.median(sizes, axis=0))) * len(sizes)
         most = round(total * self.preset.data_share / math.prod(plan.patch))
-        notes = {"patches_that_fit": patches, "patches_for_share_of_data": most}
+        notes = {"patches_that_fit": round(patches, 2), "patches_for_share_of_data": most}
         return dataclasses.replace(
             plan, batch_size=max(min(round(patches), most), SMALLEST_BATCH), notes={**plan.notes, **notes}
         )
@@ -237,7 +237,7 @@ class Planner:
         notes = {
             "median_shape_at_spacing": list(dataset.shape),
             "memory_gb": self.gigabytes,
-            "patches_that_fit": patches,
+            "patches_that_fit": round(patches, 2),
             "patches_for_share_of_data": most,
             **self.judge.notes(architecture),
         }

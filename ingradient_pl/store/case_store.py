@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class CaseStore:
             raise StoreError(
                 f"{self.path} was written by an earlier version (store format {described['store_format']}, "
                 f"now {metadata.FORMAT}). Prepare the data set again: "
-                f"ingradient prepare --source DATASET --store {self.path}"
+                f"ingradient prepare --source DATASET --store {shlex.quote(str(self.path))}"
             )
         self.task, self.orientation = (
             metadata.read_task(described["task"], self.path),
@@ -84,6 +85,9 @@ class CaseStore:
             text += f", median {join_times(shape)} voxels of {join_times(spacing)} mm"
         path = str(self.path)
         return f"CaseStore({path if len(path) < NAMED else '...' + path[-NAMED:]!r}: {text})"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}

@@ -4,6 +4,7 @@ import errno
 import inspect
 import json
 import os
+import shlex
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -233,6 +234,7 @@ def read_task(plain: dict[str, Any], path: Path) -> Task:
     if task.consecutive() is not task:
         raise StoreError(
             f"{path} was written by an earlier version, which kept labels as their files numbered them. "
-            f"Prepare the data set again: ingradient prepare --source DATASET --store {path}"
+            "Prepare the data set again: ingradient prepare --source DATASET --store "
+            f"{shlex.quote(str(path))}"
         )
     return task

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -186,18 +187,20 @@ AnyCases = CaseStore | StoreUnion
 
 
 def open_stores(
-    paths: str | Path | Sequence[str | Path], transpose: Sequence[int] = (0, 1, 2)
+    paths: str | PathLike[str] | Sequence[str | Path], transpose: Sequence[int] = (0, 1, 2)
 ) -> CaseStore | StoreUnion:
     """Open one store, or several as one.
 
     Args:
-        paths: Folder of a store, or a list of folders.
+        paths: Folder of a store, an open one, or a list of folders.
         transpose: As for :class:`CaseStore`.
 
     Raises:
         StoreError: If there is none, or the stores do not go together; every one that is missing is named.
     """
-    if isinstance(paths, (str, Path)):
+    if isinstance(paths, CaseStore):
+        return CaseStore(paths.path, transpose, list(paths.cases))
+    if isinstance(paths, (str, PathLike)):
         return CaseStore(Path(paths), transpose)
     opened, faults = [], []
     for number, path in enumerate(paths, 1):

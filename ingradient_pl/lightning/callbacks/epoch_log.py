@@ -64,7 +64,7 @@ class EpochLog(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         if self.file is not None:
-            write_down(self.file, f"{type(exception).__name__}: {exception}")
+            write_down(self.file, ": ".join(filter(None, (type(exception).__name__, str(exception)))))
             if self.epochs:
                 self._draw(trainer)
         self._close()
@@ -80,7 +80,8 @@ class EpochLog(pl.Callback):
         cases = _count_cases(data) if isinstance(data, SegmentationData) else ""
         tell(
             f"Training {weights:,} weights on {pl_module.device.type} ({trainer.precision}), "
-            f"{_count(trainer.max_epochs)} epochs of {trainer.num_training_batches} batches{cases}. "
+            f"{_count(trainer.max_epochs)} epoch{'' if trainer.max_epochs == 1 else 's'} of "
+            f"{trainer.num_training_batches} batches{cases}. "
             f"Folder: {trainer.default_root_dir}"
         )
 
