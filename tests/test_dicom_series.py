@@ -167,11 +167,57 @@ def test_localizers_of_a_series_are_left_out_with_a_remark(tmp_path):
         ({"PixelSpacing": None, "ImagerPixelSpacing": SPACING}, "ImagerPixelSpacing"),
         ({"ImagesInAcquisition": 12}, "tells of 12 slices, 8 are there"),
         ({"NumberOfSlices": 9}, "tells of 9 slices, 8 are there"),
+        ({"sop": CT}, "a CT without RescaleSlope"),
+        (
+            {"sop": CT, "RescaleType": "US", "RescaleSlope": 1, "RescaleIntercept": 0},
+            "a CT in US, not in Hounsfield units",
+        ),
+        ({"sop": PET, "Units": "CNTS"}, "a PET in CNTS"),
+        ({"LossyImageCompression": "01"}, "compressed with loss"),
+        ({"SpacingBetweenSlices": 1}, "lie 2 mm apart, its header says 1 .*only one in 2 there"),
+        ({"SpacingBetweenSlices": "-0.5"}, "only one in 4 there"),
+        ({"InstanceNumber": list(range(1, 16, 2)), "SliceThickness": 1}, "go up by 2 .*only one in 2 there"),
     ],
 )
 def test_what_is_odd_of_an_even_stack_is_told(tmp_path, given, words):
     (remark,) = check_places(save(tmp_path / "scan", shuffled(stack(**given)))).remarks
-    assert words in remark
+    assert re.search(words, remark)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sop": CT, "RescaleType": "HU", "RescaleSlope": 1, "RescaleIntercept": 0},
+        {"sop": PET, "Units": "BQML"},
+        {"LossyImageCompression": "00"},
+        {"SpacingBetweenSlices": 2},
+        {"SpacingBetweenSlices": 0.4, "SliceThickness": 1.6},  # some write the gap
+        {"InstanceNumber": list(range(1, 16, 2)), "SliceThickness": 2},
+    ],
+    ids=str,
+)
+def test_what_is_usual_needs_no_word(tmp_path, given):
+    assert not read_volume([save(tmp_path / "scan", stack(**given))]).remarks
+
+
+def other_object(kind):
+    """A segmentation or a structure set of the series."""
+    sop = {"SEG": "66.4", "RTSTRUCT": "481.3"}[kind]
+    made = made_dicom.plane(TRUTH[:3].astype(np.uint8), None, 9, sop=f"1.2.840.10008.5.1.4.1.1.{sop}")
+    made.Modality, made.NumberOfFrames = kind, 3
+    if kind == "RTSTRUCT":
+        for name in ("Rows", "Columns", "PixelData", "NumberOfFrames"):
+            delattr(made, name)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+def test_objects_that_are_no_slices_are_left_out_with_a_remark(tmp_path, kind):
+    (remark,) = check_places(save(tmp_path / "scan", [*stack(), other_object(kind)])).remarks
+    assert "1 DICOM object(s) without slices were left out: IM0008.dcm." in remark
+    for path in (save(tmp_path / "alone", [other_object(kind)]), tmp_path / "alone" / "IM0000.dcm"):
+        with pytest.raises(ImageError, match="structure sets are not read"):
+            read_volume([path])
 
 
 def test_a_file_that_is_not_dicom_is_told(tmp_path):
@@ -325,7 +371,16 @@ REFUSED = {
         "do not lie in one line",
     ),
     "tilted by 40 degrees": (lambda: stack(at=tilted(40)), "sheared.*rectangular"),
-    "slope of zero": (lambda: stack(RescaleSlope=0, RescaleIntercept=0), "RescaleSlope"),
+    "slope of zero": (lambda: stack(RescaleSlope=0, RescaleIntercept=0), "IM0000.dcm has the RescaleSlope 0"),
+    "a table of values": (
+        lambda: stack(ModalityLUTSequence=made_dicom.Sequence([made_dicom.item(LUTDescriptor=[4, 0, 16])])),
+        "table .ModalityLUTSequence. makes values",
+    ),
+    "single bits": (
+        lambda: stack(BitsAllocated=1, BitsStored=1, HighBit=0, PixelRepresentation=0),
+        "no integers of 8 bits",
+    ),
+    "no stored bits": (lambda: stack(BitsStored=None), "BitsStored None.*Convert it to NIfTI"),
     "two series": (
         lambda: [*stack(), *stack(at=places(origin=(0, 0, 90)), series=f"{ROOT}.3", SeriesDescription="T2")],
         r"found 2: .*T2 \(8 slices\).*Keep one series",
@@ -375,6 +430,11 @@ REFUSED = {
             "Units": ("BQML", "CNTS"),
             "RescaleType": ("HU", "US"),
             "PatientID": ("A", "B"),
+            "ProtocolName": ("T1", "T2"),
+            "ContrastBolusAgent": ("none", "Gd"),
+            "PatientPosition": ("HFS", "FFS"),
+            "ReconstructionDiameter": ("300", "400"),
+            "EffectiveEchoTime": (10.0, 20.0),
             "StudyInstanceUID": (f"{ROOT}.1", f"{ROOT}.11"),
         }.items()
         for how, make in {
@@ -431,9 +491,24 @@ def test_frames_are_ordered_by_their_places(tmp_path, name, given):
     check_places(folder if given == "folder" else folder / "IM0000.dcm", **wanted)
 
 
+def of_two_kinds(keyword):
+    """A multi-frame object whose frames tell of two kinds of image."""
+    made = enhanced(TRUTH, places(), list(range(8)))
+    for number, frame in enumerate(made.PerFrameFunctionalGroupsSequence):
+        kind = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE" if number < 4 else "ENERGY_PROP_WT"]
+        setattr(frame, keyword, made_dicom.Sequence([made_dicom.item(FrameType=kind)]))
+    return made
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (partial(of_two_kinds, "CTImageFrameTypeSequence"), "ImageType .*NONE and .*ENERGY_PROP_WT"),
+        (partial(of_two_kinds, "MRImageFrameTypeSequence"), "Keep one echo, time point and kind of image"),
+        (
+            lambda: enhanced(TRUTH, places(), list(range(8)), EffectiveEchoTime=[10.0] * 4 + [20.0] * 4),
+            "EffectiveEchoTime 10.0 and 20.0",
+        ),
         (lambda: enhanced(TRUTH, None, list(range(8))), "8 of 8 slices have no ImagePosition"),
         (lambda: enhanced(TRUTH, [places()[0]] * 8, list(range(8))), "two slices lie at one place"),
         (lambda: enhanced(TRUTH, places(), [0, 1, 2, 5, 6, 7]), "not evenly spaced"),

@@ -1,9 +1,12 @@
 """What Hydra refuses, said with the nearest right name: keys, options, classes and their arguments."""
 
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
@@ -21,6 +24,7 @@ UNKNOWN_TARGET = re.compile(r"Error (?:locating target|loading) '([^']+)'")
 UNKNOWN_ARGUMENT = re.compile(
     r"Error in call to target '([^']+)'.*unexpected keyword argument '([^']+)'", re.DOTALL
 )
+TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)", re.MULTILINE)
 MANY = 400
 NESTED = {
     "network": "module.network",
@@ -71,9 +75,29 @@ def explain_instantiation(error: Exception) -> str:
     if target and renamed_target(target[1]) is not None:
         return f"There is no {target[1]}: it is now {renamed_target(target[1])}."
     if target:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        return f"There is no {target[1]}.{nearest(target[1], _siblings(target[1]))}{cause}"
+        return f"There is no {target[1]}.{_nearest_target(target[1], error)}"
     return " ".join(str(error.__cause__ or error).split())[:MANY]
+
+
+def _nearest_target(target: str, error: Exception) -> str:
+    """Say which class may have been meant, or which package is missing."""
+    near = nearest(target, _siblings(target))
+    if near:
+        return near
+    first, _, rest = target.partition(".")
+    shipped = [name for name in _shipped_targets() if name.rpartition(".")[2] == target.rpartition(".")[2]]
+    if shipped:
+        return f" Did you mean {shipped[0]}?"
+    if rest and importlib.util.find_spec(first) is None:
+        return f" The package '{first}' is not installed, nor does it lie where the command is started."
+    cause = " ".join(str(error.__cause__ or "").split())
+    return f" ({cause[:MANY]})" if cause else " Write it with its module: my_package.my_module.MyClass"
+
+
+def _shipped_targets() -> list[str]:
+    """Give the classes that our options name."""
+    files = Path(str(resources.files("ingradient_pl.conf"))).rglob("*.yaml")
+    return sorted({name for file in files for name in TARGET.findall(file.read_text(encoding="utf-8"))})
 
 
 def _nearest_key(name: str) -> str:

@@ -1,5 +1,6 @@
 """``ingradient-train``: one run, or ``-m`` for a sweep, composed by Hydra; help comes without torch."""
 
+import math
 import os
 import shlex
 import sys
@@ -47,6 +48,10 @@ RUNS = ("-m", "--multirun", "-r", "--run")
 """Flags with which something is trained; all others only show something."""
 
 
+_failures: list[Exception] = []
+"""What ended a single run, on its way past Hydra."""
+
+
 @hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")
 def _job(config: DictConfig) -> float:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -55,7 +60,11 @@ def _job(config: DictConfig) -> float:
         return train_job(config)
     from ingradient_pl.cli.train_config import train
 
-    return train(config)
+    try:
+        return train(config)
+    except Exception as error:  # noqa: BLE001 - raised again, without Hydra's line about overrides nobody typed
+        _failures.append(error)
+        return math.nan
 
 
 def main() -> None:
@@ -71,6 +80,8 @@ def main() -> None:
             sweep = sweep_folder(sys.argv[1:])
             with _hold_target(sys.argv[1:]):
                 _job()
+            if _failures:
+                raise _failures.pop()
         except Stopped as stopped:
             print(f"{COMMAND}: {stopped}", file=sys.stderr)
             if sweep is not None:

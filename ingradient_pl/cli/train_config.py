@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,14 @@ from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.case_store import CaseStore
+
+COUNTS = {
+    "seed": (0, 2**32 - 1, False),
+    "epochs": (1, sys.maxsize, False),
+    "batches_per_epoch": (1, sys.maxsize, True),
+    "data.workers": (0, sys.maxsize, True),
+}
+"""Keys that count something: the least and the most, and whether null leaves it open."""
 
 
 def train(config: DictConfig) -> float:
@@ -159,7 +168,7 @@ def instantiate_group(group: DictConfig | None) -> list[Any]:
 
 
 def _check_objects(config: DictConfig) -> None:
-    """Refuse a text in the place of an object: it was meant to choose an option of a group."""
+    """Refuse a text, or null, in the place of an object: it was meant to choose an option of a group."""
     inside = {place: f"{group}@{place}" for group, place in NESTED.items()}
     for place in (*inside, "data", "module", "trainer", "callbacks", "logger", "plan"):
         found = OmegaConf.select(config, place)
@@ -167,6 +176,16 @@ def _check_objects(config: DictConfig) -> None:
             raise UsageError(
                 f"{place}={found} puts a text where the config describes an object. To choose an option: "
                 f"{inside.get(place, place)}={found}"
+            )
+
+    for group, place in NESTED.items():
+        where, _, name = place.rpartition(".")
+        above = OmegaConf.select(config, where)
+        if isinstance(above, DictConfig) and name in above and above[name] is None:
+            off = ": none switches it off" if group == "augment" else ""
+            raise UsageError(
+                f"{place}=null would not switch it off, but leave it to what the code takes by itself. To "
+                f"choose an option: {group}@{place}=NAME{off}"
             )
 
 
@@ -182,8 +201,14 @@ def config_values(config: DictConfig) -> dict[str, Any]:
 
 def _check_counts(config: DictConfig) -> None:
     """Refuse what does not count anything before anything is built of it."""
-    for name in ("seed", "epochs", "batches_per_epoch"):
-        found = config[name]
-        none = name == "batches_per_epoch" and found is None
-        if not none and (not isinstance(found, int) or (found == 0 and name != "seed")):
-            raise UsageError(f"{name} must be a whole number and not 0, got {found!r}.")
+    for name, (least, most, none) in COUNTS.items():
+        found = OmegaConf.select(config, name)
+        whole = isinstance(found, int) and not isinstance(found, bool)
+        if (found is None and none) or (
+            whole and (least <= found <= most or (found, name) == (-1, "epochs"))
+        ):
+            continue
+        upwards = f"from {least}" if most == sys.maxsize else f"from {least} to {most}"
+        raise UsageError(
+            f"{name} must be a whole number {upwards}{' or null' if none else ''}, got {found!r}."
+        )

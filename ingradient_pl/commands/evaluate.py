@@ -17,6 +17,7 @@ from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
+from ingradient_pl.metrics.evaluation_oddities import describe_copied
 from ingradient_pl.metrics.evaluation_report import HEADLINE, table, write_csv, write_summary
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.patients import describe_patients, store_groups
@@ -155,7 +156,7 @@ def _say_scores(evaluation: Evaluation, seed: int, estimates: Estimates) -> None
     say(describe_patients(evaluation.patients))
     if estimates:
         say(describe_estimates(evaluation, estimates))
-    for remark in evaluation.remarks[:NOTES]:
+    for remark in [*describe_copied(evaluation.scored), *evaluation.remarks[:NOTES]]:
         say(f"Note: {remark}")
     if len(evaluation.remarks) > NOTES:
         say(f"... and {len(evaluation.remarks) - NOTES} more notes; --output FILE keeps them all.")
@@ -171,10 +172,9 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
 
     Raises:
         FileNotFoundError: If a folder or the description is not there.
+        UsageError: If ``predictions`` is a file.
     """
-    for path in (predictions, labels):
-        if not path.exists():
-            raise FileNotFoundError(f"There is no folder {path}: check the path.")
+    _check_folders(predictions, labels)
     if isinstance(dataset, (CaseStore, Task)):
         return (dataset.task if isinstance(dataset, CaseStore) else dataset).in_files
     if dataset is not None and Path(dataset).is_dir():
@@ -191,6 +191,14 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
             f"mean with --dataset FILE."
         )
     return read_task(found)
+
+
+def _check_folders(predictions: Path, labels: Path) -> None:
+    for path in (predictions, labels):
+        if not path.exists():
+            raise FileNotFoundError(f"There is no folder {path}: check the path.")
+    if predictions.is_file():
+        raise UsageError(f"{predictions} is a file. Name the folder of segmentations that it is in.")
 
 
 def check_one_meaning(predictions: Path, labels: Path) -> None:

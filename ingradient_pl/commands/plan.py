@@ -24,6 +24,7 @@ from ingradient_pl.planning.settings import PLANNERS, choose_configuration, make
 from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
 from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
+from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
 NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
@@ -86,7 +87,7 @@ def plan(  # noqa: PLR0913 - one argument an option
             f"--nnunet-plans {nnunet_plans} and --network {network}."
         )
     case_store = open_cases(store)
-    _say_split_faults(case_store)
+    _say_odd_cases(case_store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
     numbers = {name: value for name, value in given.items() if value is not None}
     if nnunet_plans is not None:
@@ -127,8 +128,10 @@ def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key
     return made
 
 
-def _say_split_faults(store: AnyCases) -> None:
-    """Say now what training would refuse: a patient on both sides of the division that a table gave."""
+def _say_odd_cases(store: AnyCases) -> None:
+    """Say now what training would refuse (a patient on both sides of a table's division), or suffer from."""
+    for text in describe_copies(store):
+        say(f"Note: {text}")
     cases = store.cases.values()
     divided = {case.name: case.split for case in cases}
     for fault in describe_column_faults(divided, {case.name: case.group for case in cases}):

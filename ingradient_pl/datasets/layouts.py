@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_names import describe_twins, is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
+from ingradient_pl.datasets.near_names import NearNames
 from ingradient_pl.datasets.pair_layout import holds_pairs, pairs_layout
 from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
 from ingradient_pl.images import dicom
@@ -17,8 +19,8 @@ from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.task import Task
 
 DESCRIPTION = "dataset.json"
-CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
-FIRST_CHANNEL = re.compile(r"_0000$")
+CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})\Z", re.DOTALL)
+FIRST_CHANNEL = re.compile(r"_0000\Z")
 
 Named = list[tuple[str, Path]]
 """Files by what their names say without ending; two may say the same."""
@@ -39,7 +41,7 @@ def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout
         raise SourceError(
             f"{'; '.join(wrong)}. nnU-Net's raw layout has imagesTr, labelsTr and dataset.json."
         )
-    suffix = str(described.get("file_ending", ""))
+    suffix = _suffix(folder, described)
     labels: dict[str, list[Path]] = {}
     for name, file in find_images(folder / "labelsTr", suffix):
         labels.setdefault(name, []).append(file)
@@ -49,17 +51,40 @@ def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout
     faults = list(layout.faults)
     named = {case.name for case in layout.cases}
     faulty = {fault.case for fault in faults}
+    used = [labels[name][0] for name in named & set(labels)]
+    near = NearNames(folder / "labelsTr", used)
     for name in sorted(named - set(labels)):
-        reason = "its label is missing. Add it, or move the image to imagesTs."
+        reason = f"its label is missing. Add it, or move the image to imagesTs.{near.hint(name)}"
         faults.append(Fault(name, folder / "labelsTr" / f"{name}{task.file_ending}", reason))
+    near = NearNames(
+        folder / "imagesTr", [file for case in layout.cases for file in case.images if case.name in labels]
+    )
     for name in sorted(set(labels) - named - faulty):
-        reason = "a label without an image. Add the image or remove the label."
+        reason = f"a label without an image. Add the image or remove the label.{near.hint(name)}"
         faults.append(Fault(name, labels[name][0], reason))
     for name, files in labels.items():
         faults += describe_twins(name, files) if len(files) > 1 else []
     cases = [case._replace(label=labels[case.name][0]) for case in layout.cases if case.name in labels]
     twins = {name for name, files in labels.items() if len(files) > 1}
     return Layout([case for case in cases if case.name not in twins], tuple(faults), layout.remarks)
+
+
+def _suffix(folder: Path, described: Mapping[str, Any]) -> str:
+    """Give the ending of the data set's files, with its dot.
+
+    Raises:
+        SourceError: If it is none that is read.
+    """
+    told = described.get("file_ending") or ""
+    suffix = f".{told}" if isinstance(told, str) and told and not told.startswith(".") else told
+    if isinstance(suffix, str) and (not suffix or ending(Path(f"x{suffix}")) == suffix.lower()):
+        return suffix
+    place = folder / "imagesTr"
+    there = Counter(ending(entry) for entry in place.iterdir() if ending(entry))
+    said = "".join(f" {count} files in {place} end in '{one}'." for one, count in there.most_common(1))
+    raise SourceError(
+        f"{folder / DESCRIPTION}: 'file_ending' is {told!r}, of no image format.{said} Correct it."
+    )
 
 
 def channel_files(found: Named, channels: int, folder: Path, labelled: Collection[str] = ()) -> Layout:

@@ -35,7 +35,8 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         reason = self.reason.removeprefix(f"{self.file}: ")
         case = self.case if self.case.isprintable() else repr(self.case)
-        return f"{case}: {self.file}: {reason}"
+        file = str(self.file) if str(self.file).isprintable() else repr(str(self.file))
+        return f"{case}: {file}: {reason}"
 
 
 class CaseFiles(NamedTuple):
@@ -154,7 +155,8 @@ class Source(NamedTuple):
         try:
             self.task.check_meaning()
         except ValueError as error:
-            raise SourceError(f"{self.path}: {error}") from error
+            described = self.path / "dataset.json"
+            raise SourceError(f"{described if described.is_file() else self.path}: {error}") from error
 
 
 def label_values(labels: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:

@@ -43,6 +43,11 @@ def read_rows(path: Path) -> tuple[list[Row], Mapping[str, Any], tuple[str, ...]
             rows, own = _read_csv(path, text), {}
     except SourceError:
         raise
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path}: it is not text in UTF-8 (byte {error.start} is {error.object[error.start]:#x}). "
+            "Save it as 'CSV UTF-8', or as text in UTF-8."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise SourceError(
             f"{path}: it is not a table of cases ({type(error).__name__}: {error}). A table is a .csv with "

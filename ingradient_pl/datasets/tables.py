@@ -140,6 +140,8 @@ def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = (
 
 def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
     named_columns = list(dict.fromkeys(key for row in rows for key in row))
+    if not rows:
+        raise SourceError(f"{path}: there is no row in it below its heading. Name a case a line.")
     columns = [key for key in named_columns if key == IMAGE or key.startswith(f"{IMAGE}_")]
     if not columns and not any("images" in row for row in rows):
         raise SourceError(

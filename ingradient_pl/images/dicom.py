@@ -16,6 +16,9 @@ from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.simpleitk import simpleitk
 
+DIRECTORY = "DICOMDIR"
+"""The table of contents of a medium, which lists files and holds no image."""
+
 LARGEST_VALUE = 8
 """Bytes of a voxel at most."""
 
@@ -83,7 +86,8 @@ def _find(path: Path) -> Stack:
     slices, left_out = _series(path) if path.is_dir() else (read_slices(path), ())
     if not slices:
         raise ImageError(
-            f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices."
+            f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices. "
+            "Segmentations (SEG) and structure sets are not read: convert them to NIfTI."
         )
     found = stack(path, slices, _same)
     return found._replace(remarks=(*left_out, *found.remarks))
@@ -93,11 +97,14 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
     """Give the slices of the one series in a folder, and what to say of files that are none."""
     found: dict[str, list[Slice]] = {}
     strange = [file.name for file in _files(folder) if not is_dicom_file(file)]
+    others = []
     for file in _files(folder):
         try:
             slices = read_slices(file)
         except ImageError as error:
             raise ImageError(f"{folder}: {file.name}{str(error).removeprefix(str(file))}") from error
+        if not slices and file.name not in strange and file.name.upper() != DIRECTORY:
+            others.append(file.name)
         for one in slices:
             found.setdefault(one.series[0], []).append(one)
     if len(found) != 1:
@@ -105,9 +112,17 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
         raise ImageError(
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
             f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."
+            f"{f' {describe_some(others)}: segmentations and structure sets are not read.' if others else ''}"
         )
-    told = f"{len(strange)} file(s) that are not DICOM were left out: {describe_some(strange)}."
-    return next(iter(found.values())), (told,) if strange else ()
+    told = [
+        f"{len(names)} {what} were left out: {describe_some(names)}."
+        for what, names in (
+            ("file(s) that are not DICOM", strange),
+            ("DICOM object(s) without slices", others),
+        )
+        if names
+    ]
+    return next(iter(found.values())), tuple(told)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -19,6 +19,12 @@ NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
 PALETTE = "PALETTE COLOR"
 
+SEGMENTATION = "Segmentation Storage"
+"""What the names of classes of segmentations end in: their frames are masks, not slices."""
+
+FRAME_TYPES = tuple(f"{kind}FrameTypeSequence" for kind in ("MRImage", "CTImage", "PET", "XRay3D"))
+"""Where multi-frame objects tell the kind of each frame."""
+
 IDENTITIES = ("PatientID", "StudyInstanceUID")
 """What differs between volumes and is not written into messages: it names people."""
 
@@ -26,6 +32,7 @@ TELLING = (
     *("EchoTime", "EchoNumbers", "TemporalPositionIdentifier", "TemporalPositionIndex"),
     *("DiffusionBValue", "InversionTime", "FlipAngle", "ComplexImageComponent", "FrameOfReferenceUID"),
     *("ConvolutionKernel", "KVP", "Modality", "Units", "RescaleType", "PhotometricInterpretation"),
+    *("EffectiveEchoTime", "ContrastBolusAgent", "ProtocolName", "PatientPosition", "ReconstructionDiameter"),
     *IDENTITIES,
 )
 """What differs between volumes that are not one volume; places in two frames cannot be compared."""
@@ -44,7 +51,7 @@ TAGS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "AcquisitionNumber"),
     *("ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
     *("GridFrameOffsetVector", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("ImagesInAcquisition", "NumberOfSlices"),
+    *("ImagesInAcquisition", "NumberOfSlices", "ModalityLUTSequence", "LossyImageCompression"),
     *TELLING,
 ]
 
@@ -69,6 +76,9 @@ class Slice(NamedTuple):
         acquisition: ``AcquisitionNumber``; empty where there is none.
         at_detector: Whether the spacing is that of the detector, as no other is told.
         promised: How many slices the header says that there are; None where it says nothing.
+        between: ``SpacingBetweenSlices`` in mm; None where the header says nothing.
+        number: ``InstanceNumber``; None where there is none.
+        lossy: Whether its pixels were compressed with loss.
     """
 
     file: Path
@@ -87,6 +97,9 @@ class Slice(NamedTuple):
     acquisition: str
     at_detector: bool
     promised: int | None
+    between: float | None
+    number: int | None
+    lossy: bool
 
     @property
     def name(self) -> str:
@@ -116,6 +129,8 @@ def read_slices(file: Path) -> list[Slice]:
     try:
         if header is None or not header.get("Rows"):
             _check_class(file, header)
+            return []
+        if _class_of(header).endswith(SEGMENTATION):
             return []
         _check_pixels(file, header, size - begin)
         frames = header.get("PerFrameFunctionalGroupsSequence")
@@ -154,12 +169,18 @@ def _check_class(file: Path, header: Any) -> None:
     """Refuse a file without rows that is an image, or DICOM that says not what: nobody would miss it."""
     if header is None:
         return
-    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
-    if not kind or pydicom().uid.UID(kind).name.endswith(IMAGE_CLASS):
+    kind = _class_of(header)
+    if not kind or kind.endswith(IMAGE_CLASS):
         raise ImageError(
             f"{file}: it is damaged: its header says not how many rows of pixels it has. Copy or export it "
             "again, or take it away."
         )
+
+
+def _class_of(header: Any) -> str:
+    """Give the name of the class of an object; its UID where that is a private one."""
+    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
+    return str(pydicom().uid.UID(kind).name)
 
 
 def _check_pixels(file: Path, header: Any, size: int) -> None:
@@ -168,6 +189,17 @@ def _check_pixels(file: Path, header: Any, size: int) -> None:
         raise ImageError(
             f"{file}: its pixels are colours ({header.get('PhotometricInterpretation')}). Save each channel, "
             "or their mean, as a grey image."
+        )
+    if not header.get("BitsStored") or int(header.get("BitsAllocated") or 0) < 8:  # noqa: PLR2004
+        raise ImageError(
+            f"{file}: its pixels are no integers of 8 bits or more (BitsAllocated "
+            f"{header.get('BitsAllocated')}, BitsStored {header.get('BitsStored')}): a mask or a map. "
+            "Convert it to NIfTI."
+        )
+    if header.get("ModalityLUTSequence"):
+        raise ImageError(
+            f"{file}: a table (ModalityLUTSequence) makes values of its pixels, which is not read. Convert "
+            "the series to NIfTI with a program that applies it."
         )
     high, stored = header.get("HighBit"), int(header.BitsStored)
     if high is not None and int(high) != stored - 1:
@@ -221,6 +253,7 @@ def _slice(file: Path, frame: int, header: Any, groups: Sequence[Any]) -> Slice:
     slope, intercept = find("RescaleSlope", scaling), find("RescaleIntercept", scaling)
     telling = ((name, find(name, *content)) for name in TELLING)
     spacing = _numbers(find("PixelSpacing", measures), 2)
+    between, number = _numbers(find("SpacingBetweenSlices", measures)), header.get("InstanceNumber")
     promised = header.get("NumberOfSlices") or header.get("ImagesInAcquisition")
     return Slice(
         file=file,
@@ -234,11 +267,16 @@ def _slice(file: Path, frame: int, header: Any, groups: Sequence[Any]) -> Slice:
         stored=(int(header.BitsAllocated), int(header.BitsStored), int(header.PixelRepresentation)),
         scale=(1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
         scaled=slope is not None,
-        kind=tuple(str(word) for word in _several(header.get("ImageType"))),
+        kind=tuple(
+            str(word) for word in _several(find("FrameType", *FRAME_TYPES) or header.get("ImageType"))
+        ),
         telling=tuple((name, str(value)) for name, value in telling if value not in (None, "")),
         acquisition=str(header.get("AcquisitionNumber") or ""),
         at_detector=spacing is None,
         promised=int(promised) if promised and not groups else None,
+        between=between[0] if between else None,
+        number=None if groups or not number else int(number),
+        lossy=str(header.get("LossyImageCompression") or "") == "01",
     )
 
 

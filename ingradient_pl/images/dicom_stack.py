@@ -101,8 +101,12 @@ def _check_alike(where: Path, slices: Sequence[Slice]) -> None:
             f"{where}: {slices[0].name} is a mosaic of slices whose places it does not tell. Convert it to "
             "NIfTI with a program that knows the scanner's own notes, such as dcm2niix."
         )
-    if any(one.scale[0] == 0 or not np.isfinite(one.scale).all() for one in slices):
-        raise ImageError(f"{where}: a RescaleSlope of it is zero or no number. Export it again.")
+    odd = [one for one in slices if one.scale[0] == 0 or not np.isfinite(one.scale).all()]
+    if odd:
+        raise ImageError(
+            f"{where}: {odd[0].name} has the RescaleSlope {odd[0].scale[0]:g} and intercept "
+            f"{odd[0].scale[1]:g}: nothing is left of its values. Export it again."
+        )
 
 
 def _check_places(where: Path, slices: Sequence[Slice]) -> None:

@@ -2,13 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
+
+import numpy as np
 
 from ingradient_pl.images.dicom_slices import IDENTITIES, Slice
 from ingradient_pl.images.raw_image import ImageError
 
 INVERTED = "MONOCHROME1"
+HOUNSFIELD, ACTIVITY = "HU", ("BQML", "GML", "SUV")
+"""Units of a CT, and those of a PET in which bodies can be compared, once dose and weight are known."""
+
+FEWEST, FEW_TIMES, MANY_TIMES = 3, 1.5, 4.5
+"""Slices, and how many times farther apart than told they lie where some are missing; more is no distance."""
+
 THICKER = 0.1
 """Share by which the thickness of slices may differ without a remark."""
 
@@ -81,12 +89,52 @@ def describe_oddities(ordered: Sequence[Slice]) -> tuple[str, ...]:
         )
     if dict(ordered[0].telling).get("PhotometricInterpretation") == INVERTED:
         remarks.append("its pixels are MONOCHROME1 (bright is low); they were inverted, as SimpleITK does.")
+    remarks += [*_describe_values(ordered), *_describe_gaps(ordered)]
     promised = max((one.promised or 0 for one in ordered), default=0)
     if promised > len(ordered):
         remarks.append(
             f"its header tells of {promised} slices, {len(ordered)} are there: are some missing at an end?"
         )
     return tuple(remarks)
+
+
+def _describe_values(ordered: Sequence[Slice]) -> list[str]:
+    """Say why values of slices may not be what is expected of their kind of image."""
+    first, told = dict(ordered[0].telling), []
+    kind, units = first.get("Modality"), first.get("Units", "")
+    if kind == "CT" and not ordered[0].scaled:
+        told.append("it is a CT without RescaleSlope: its values may not be Hounsfield units.")
+    elif kind == "CT" and first.get("RescaleType", HOUNSFIELD) != HOUNSFIELD:
+        told.append(f"it is a CT in {first['RescaleType']}, not in Hounsfield units (RescaleType).")
+    if kind == "PT" and units and units not in ACTIVITY:
+        told.append(f"it is a PET in {units} (Units), neither activity nor SUV: patients cannot be compared.")
+    if any(one.lossy for one in ordered):
+        told.append("its pixels were compressed with loss.")
+    return told
+
+
+def _describe_gaps(ordered: Sequence[Slice]) -> list[str]:
+    """Say that slices may be missing though those left are even: every second one, say."""
+    places = [np.array(one.position) for one in ordered if one.position is not None]
+    if len(places) < len(ordered) or len(ordered) < FEWEST:
+        return []
+    step = float(np.linalg.norm(places[-1] - places[0])) / (len(places) - 1)
+    between = abs(ordered[0].between or 0.0)
+    times = step / between if between else 0.0
+    if FEW_TIMES < times < MANY_TIMES and abs(times - round(times)) < THICKER:
+        return [
+            f"its slices lie {step:.4g} mm apart, its header says {between:g} (SpacingBetweenSlices): is "
+            f"only one in {round(times)} there?"
+        ]
+    numbers = sorted(one.number for one in ordered if one.number is not None)
+    apart = {other - one for one, other in pairwise(numbers)}
+    thick = ordered[0].thickness or step
+    if len(numbers) == len(ordered) and len(apart) == 1 and min(apart) > 1 and step > FEW_TIMES * thick:
+        return [
+            f"its instance numbers go up by {min(apart)} and its slices of {thick:g} mm lie {step:.4g} mm "
+            f"apart: is only one in {min(apart)} there?"
+        ]
+    return []
 
 
 def describe_slices(first: Slice, other: Slice) -> str:

@@ -47,6 +47,10 @@ STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
 
 
+SMALLEST, LARGEST = 1e-5, 5e3
+"""Sides of voxels in mm that are believed."""
+
+
 LOSSY = (".jpg", ".jpeg")
 """Formats that hold no labels."""
 
@@ -216,8 +220,16 @@ def _read_raw(path: Path, channels: int | None, spacing: Sequence[float] | None)
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
             "boxes. Resample it to a rectangular grid."
         )
-    remarks = tuple(f"{path}: {remark}" for remark in raw.remarks)
+    remarks = tuple(f"{path}: {remark}" for remark in (*raw.remarks, *_describe_size(raw.frame)))
     return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
+
+
+def _describe_size(frame: Frame) -> list[str]:
+    """Say that voxels are of a size that no scanner or microscope gives."""
+    if all(SMALLEST <= side <= LARGEST for side in frame.spacing):
+        return []
+    told = " x ".join(f"{side:.4g}" for side in frame.spacing)
+    return [f"its voxels are {told} mm (z, y, x). Is its header, or the unit of it, wrong?"]
 
 
 def _with_spacing(path: Path, frame: Frame, spacing: Sequence[float]) -> Frame:

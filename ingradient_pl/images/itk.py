@@ -19,6 +19,7 @@ from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, 
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.itk_headers import HEADER, METAIMAGE, NRRD, read_notes
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.reader_messages import Messages, hold_back_messages
 from ingradient_pl.images.simpleitk import simpleitk
 
 DETACHED = (*METAIMAGE, *NRRD)
@@ -26,6 +27,9 @@ PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
 LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
 DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
 DIMENSIONS = re.compile(rb"^NDims[ \t]*=([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+GIPL_HEADER = 256
+"""Bytes before the voxels of a GIPL, which ITK reads as if none were missing where it is cut."""
+
 MOST_DIMENSIONS = 10
 """Of a MetaImage."""
 
@@ -105,12 +109,12 @@ def _frame(path: Path, image: Any, factor: float) -> Frame:
 
 
 @contextmanager
-def keep_locale() -> Iterator[None]:
-    """Undo what the DICOM reader does to the process: the locale becomes C, and Python's files ASCII."""
-    with _LOCALE:  # the locale is the process's: of two readers the second would keep what the first broke
+def keep_locale() -> Iterator[Messages]:
+    """Undo what readers do to the process: they set its locale to C, Python's files to ASCII, and print."""
+    with _LOCALE, hold_back_messages() as messages:  # a second reader would keep what the first one broke
         before = locale.setlocale(locale.LC_ALL)
         try:
-            yield
+            yield messages
         finally:
             locale.setlocale(locale.LC_ALL, before)
 
@@ -125,11 +129,12 @@ def open_file(path: Path) -> object:
         ImageError: If it cannot be read.
     """
     _check_size(path)
+    messages = Messages()
     try:
-        with keep_locale():
+        with keep_locale() as messages:
             return simpleitk().ReadImage(str(path))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
+        reason = messages.cause or str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         beside = ", ".join(file.name for file in data_files(path)[:3] if file != path)
         where = f"it, or {beside} with its voxels," if beside else "it"
         raise ImageError(
@@ -152,7 +157,8 @@ def _check_size(path: Path) -> None:
         return  # what is wrong is told where the voxels are read
     size = voxel_bytes().get(reader.GetPixelID(), max(voxel_bytes().values()))
     needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * size
-    if needed > STEEPEST * there + SURPLUS:
+    whole = needed + GIPL_HEADER
+    if needed > STEEPEST * there + SURPLUS or (path.suffix.lower() == ".gipl" and there < whole):
         raise ImageError(
             f"{path}: it is truncated: its header promises {needed} bytes of voxels, more than {there} "
             "stored ones can hold. Copy or save it again."
@@ -160,6 +166,10 @@ def _check_size(path: Path) -> None:
     check_memory(path, needed)
     if path.suffix.lower() in METAIMAGE:
         _check_unpacked(path, needed)
+    elif path.name.lower().endswith(".gipl.gz") and _unpack(path, 0, whole) != (whole, True):
+        raise ImageError(
+            f"{path}: it does not unpack to the {whole} bytes that its header promises. Copy it again."
+        )
 
 
 def _check_dimensions(path: Path) -> None:
@@ -191,24 +201,26 @@ def _check_unpacked(path: Path, needed: int) -> None:
         return
     (data,) = data_files(path)
     local = LOCAL.search(header)
-    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
     try:
-        with data.open("rb") as file:
-            file.seek(local.end() if local and data == path else 0)
-            while (
-                not unpacker.eof
-                and found <= needed
-                and (fed := unpacker.unconsumed_tail or file.read(HEADER))
-            ):
-                found += len(unpacker.decompress(fed, 16 * HEADER))
+        found, ended = _unpack(data, local.end() if local and data == path else 0, needed)
     except zlib.error as error:
         raise ImageError(f"{path}: its voxels are damaged ({error}). Copy or save it again.") from error
-    if found != needed or not unpacker.eof:
+    if found != needed or not ended:
         told = "more" if found > needed else "fewer"
         raise ImageError(
             f"{path}: its voxels unpack to {told} than the {needed} bytes that its header promises. Copy or "
             "save it again."
         )
+
+
+def _unpack(file: Path, start: int, most: int) -> tuple[int, bool]:
+    """Count the bytes that a file unpacks to, and tell whether it ended; little more than ``most``."""
+    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
+    with file.open("rb") as opened:
+        opened.seek(start)
+        while not unpacker.eof and found <= most and (fed := unpacker.unconsumed_tail or opened.read(HEADER)):
+            found += len(unpacker.decompress(fed, 16 * HEADER))
+    return found, unpacker.eof
 
 
 def all_files(path: Path) -> list[Path]:

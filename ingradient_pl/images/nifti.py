@@ -193,7 +193,8 @@ def _channels_first(path: Path, voxels: NDArray[Any], channels: int | None) -> N
     if channels is None:
         raise ImageError(
             f"{path}: it is {len(shape)}D, shape {shape}, where a 3D image is promised. "
-            "Save each volume as a file of its own (CASE_0000, CASE_0001, ...)."
+            "Save each volume as a file of its own (CASE_0000, CASE_0001, ...); a label as one "
+            "volume with an integer for each structure."
         )
     raise ImageError(
         f"{path}: {channels} channels are promised along the fourth axis; its shape is {shape}. Name as many "

@@ -64,9 +64,13 @@ def frame_of(header: Any) -> tuple[Frame, tuple[str, ...]]:
         ValueError: If no transform of it can be used; the message ends with the cure.
     """
     zooms = _finite(header["pixdim"][1 : AXES + 1])
+    unknown = [axis + 1 for axis in range(min(int(header["dim"][0]), AXES)) if zooms[axis] == 0]
     zooms[zooms == 0] = 1.0
     unit, factor = UNITS.get(int(header["xyzt_units"]) & 7, ("millimetres", 1.0))
     remarks = [] if factor == 1 else [f"its header counts in {unit}; they were converted to millimetres."]
+    if unknown:
+        named = ", ".join(map(str, unknown))
+        remarks.append(f"its 'pixdim' gives no size along axis {named}; 1 was taken, as ITK does.")
     if (zooms < 0).any():
         remarks.append("a negative 'pixdim' was taken to turn that axis round, as ITK does.")
     signs = np.sign(zooms)

@@ -117,7 +117,9 @@ def _read_indexed(path: Path) -> NDArray[Any] | None:
     """Read what is stored of an indexed picture, where colours would be given that the numbers stand for."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter(
+                "ignore"
+            )  # of large pictures and odd tags: the reader that follows looks at both
             with Image.open(path) as picture:
                 pages = getattr(picture, "n_frames", 1)
                 return np.array(picture) if picture.mode in STORED and pages == 1 else None

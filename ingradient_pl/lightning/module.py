@@ -80,6 +80,11 @@ class SegmentationModule(WholeCaseModule):
         plan: Plan | None = None,
     ) -> None:
         super().__init__()
+        if graph not in (True, False, "auto") or interval not in ("step", "epoch"):
+            raise ValueError(
+                f"module.graph is auto, true or false, and module.interval step or epoch; got {graph} and "
+                f"{interval}."
+            )
         network, loss = make_parts(network, loss, plan)
         self.freeze_patterns, self.freeze_epochs = tuple(freeze), freeze_epochs
         self.layer_decay = layer_decay
@@ -212,16 +217,17 @@ class SegmentationModule(WholeCaseModule):
             "lr_scheduler": LRSchedulerConfigType(scheduler=scheduler, interval=self.interval),
         }
 
-    def make_scheduler(self, optimizer: Optimizer) -> Any:
+    def make_scheduler(self, optimizer: Optimizer, steps: int | None = None) -> Any:
         """Make the schedule of the whole run, at its first step.
 
         Args:
             optimizer: Whose rates it sets.
+            steps: Of the whole run, where the schedule counts steps; None: as the trainer reckons them.
 
         Raises:
             ValueError: If the schedule has a length and the run has none.
         """
-        length = {} if self.length_argument is None else {self.length_argument: self._length()}
+        length = {} if self.length_argument is None else {self.length_argument: self._length(steps)}
         return self.scheduler(optimizer, **length)
 
     def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
@@ -276,9 +282,10 @@ class SegmentationModule(WholeCaseModule):
         known = [getattr(one, "looks_at", None) for one in self.trainer.callbacks]  # type: ignore[attr-defined]
         return any(looks is not None and looks(self.trainer, batch_idx) for looks in known)
 
-    def _length(self) -> int:
+    def _length(self, told: int | None) -> int:
         """Give the length of the whole run in what the schedule counts."""
-        steps, epochs = self.trainer.estimated_stepping_batches, self.trainer.max_epochs
+        steps = self.trainer.estimated_stepping_batches if told is None else told
+        epochs = self.trainer.max_epochs
         length = steps if self.interval == "step" else epochs
         if length is None or not 0 < length < float("inf"):
             raise ValueError(

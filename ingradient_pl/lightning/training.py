@@ -65,7 +65,13 @@ def fit(
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
     last = Path(trainer.default_root_dir) / LAST
     if trainer.is_global_zero and last.is_file():
-        _print(f"Trained, {metric} {float(found):.4f}. The model: {last}; its scores:")
+        reached = f"Trained, {metric} {float(found):.4f}."
+        if metric not in trainer.callback_metrics:
+            others = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+            reached = (
+                f"Trained; {metric} was never measured ({others or 'nothing was: there was no validation'})."
+            )
+        _print(f"{reached} The model: {last}; its scores:")
         _print(f"  {scoring_command(last, data)}")
     return float(found)
 

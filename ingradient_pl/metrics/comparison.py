@@ -11,25 +11,21 @@ from jaxtyping import Float, Integer
 from scipy import stats
 
 from ingradient_pl.datasets.groups import PATTERN, group_cases
-from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.metrics.comparison_files import (
+    ComparisonError,
+    Scores,
+    check_same,
+    describe_references,
+    number_or_nan,
+    read_summary,
+)
 from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
 from ingradient_pl.metrics.evaluation_report import columns
 from ingradient_pl.metrics.patients import describe_patients, number_groups, unite_groups
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.spec import check_types
 
 MEAN = "mean of labels"
-"""Stands for the mean of each case's labels."""
-
-FEW = 5
-
-Scores = dict[str, dict[str, dict[str, float]]]
-"""By case, by label, by name of the score."""
-
-
-class ComparisonError(ValueError):
-    """Two evaluations that cannot be compared; the message says why."""
+"""Stands for the mean of each case's labels that have a score in both runs."""
 
 
 class Difference(NamedTuple):
@@ -68,12 +64,14 @@ class Comparison(NamedTuple):
         rows: One for each label, and one for the mean of each case's labels.
         cases: How many cases the two files hold.
         groups: Patient of each case.
+        remarks: What makes the differences mean less than they seem.
     """
 
     score: str
     rows: list[Difference]
     cases: int
     groups: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -100,16 +98,18 @@ def compare(
         GroupError: If the pattern is not a regular expression with a group.
         ComparisonError: If a file is no such summary, or cases, labels or the score are not the same in both.
     """
-    read = [_read(Path(file)) for file in (first, second)]
+    read = [read_summary(Path(file)) for file in (first, second)]
     runs, told = [scores for scores, _ in read], [groups for _, groups in read if groups]
-    _check_same("cases", [set(run) for run in runs], (first, second))
+    check_same("cases", [set(run) for run in runs], (first, second))
     labels = [[label for case in run.values() for label in case] for run in runs]
-    _check_same("labels", [set(names) for names in labels], (first, second))
+    check_same("labels", [set(names) for names in labels], (first, second))
     order = list(dict.fromkeys(labels[0]))
-    tables = [
-        _table(run, sorted(runs[0]), order, score, file)
-        for run, file in zip(runs, (first, second), strict=True)
-    ]
+    tables = _with_means(
+        [
+            _table(run, sorted(runs[0]), order, score, file)
+            for run, file in zip(runs, (first, second), strict=True)
+        ]
+    )
     cases = sorted(runs[0])
     if group_pattern is not None or not told:
         groups = group_cases(cases, PATTERN if group_pattern is None else group_pattern)
@@ -123,7 +123,7 @@ def compare(
         )
         for column, name in enumerate([*order, MEAN])
     ]
-    return Comparison(score, rows, len(runs[0]), groups)
+    return Comparison(score, rows, len(runs[0]), groups, tuple(describe_references(runs)))
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -154,7 +154,7 @@ def comparison_table(comparison: Comparison) -> str:
     short = [row for row in comparison.rows if row.cases < comparison.cases]
     if short:
         text += f"\n\nOf {comparison.cases} cases, those without a finite score in both runs are left out."
-    return text
+    return "\n".join([text, *(f"\nNote: {remark}" for remark in comparison.remarks)])
 
 
 def describe_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -168,78 +168,38 @@ def describe_comparison(comparison: Comparison) -> dict[str, Any]:
         "cases": comparison.cases,
         "patients": len(set(comparison.groups.values())),
         "level": LEVEL,
+        **({"remarks": list(comparison.remarks)} if comparison.remarks else {}),
         "labels": {
             row.label: {k: v for k, v in row._asdict().items() if k != "label"} for row in comparison.rows
         },
     }
 
 
-class _Case:
-    """Types of what a summary says of a case, for :func:`check_types`."""
-
-    def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
-
-
-def _read(path: Path) -> tuple[Scores, dict[str, str]]:
-    """Read the scores of a summary, and the patients it tells (nnU-Net's tells none)."""
-    try:
-        plain = read_json(path)
-        entries = [
-            (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
-        ]
-        groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
-        for _, metrics in entries:
-            check_types(_Case, {"metrics": metrics})
-    except OSError as error:
-        raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ComparisonError(
-            f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
-            "JSON file that ingradient evaluate or nnU-Net wrote."
-        ) from error
-    if not entries or len(dict(entries)) < len(entries):
-        raise ComparisonError(
-            f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
-        )
-    return dict(entries), groups
-
-
-def _check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> None:
-    faults = [
-        f"only in {file}: {_few(sorted(mine - other))} ({len(mine - other)})"
-        for file, mine, other in zip(files, found, found[::-1], strict=True)
-        if mine - other
-    ]
-    if faults:
-        raise ComparisonError(
-            f"The two runs do not have the same {what}, so they cannot be compared in pairs: "
-            f"{'; '.join(faults)}. Evaluate both on the same {what}."
-        )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
-
-
 def _table(
     run: Scores, cases: Sequence[str], labels: Sequence[str], score: str, file: Path
-) -> Float[np.ndarray, "case column"]:
-    """One row a case, one column a label and a last one for their mean; NaN where a score does not exist."""
+) -> Float[np.ndarray, "case label"]:
+    """One row a case, one column a label; NaN where a score does not exist."""
     known: Mapping[str, float] = next(iter(run[cases[0]].values()), {})
     if score not in known:
         raise ComparisonError(f"{file} has no score '{score}'; it has {', '.join(known) or 'none'}.")
-    values = np.array(
-        [[_number(run[case].get(label, {}).get(score)) for label in labels] for case in cases],
+    return np.array(
+        [[number_or_nan(run[case].get(label, {}).get(score)) for label in labels] for case in cases],
         dtype=np.float64,
     )
-    count = (~np.isnan(values)).sum(axis=1)
-    mean = np.full(len(values), math.nan)
-    np.divide(np.nansum(values, axis=1), count, out=mean, where=count > 0)
-    return np.concatenate([values, mean[:, None]], axis=1)
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _with_means(
+    tables: Sequence[Float[np.ndarray, "case label"]],
+) -> list[Float[np.ndarray, "case column"]]:
+    """Add the mean of each case's labels, of those that have a score in both runs."""
+    both = ~np.isnan(tables[0]) & ~np.isnan(tables[1])
+    count = both.sum(axis=1)
+    made = []
+    for values in tables:
+        mean = np.full(len(values), math.nan)
+        np.divide(np.where(both, values, 0.0).sum(axis=1), count, out=mean, where=count > 0)
+        made.append(np.concatenate([values, mean[:, None]], axis=1))
+    return made
 
 
 def _difference(

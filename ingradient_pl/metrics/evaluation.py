@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from ingradient_pl.datasets.near_names import find_near
 from ingradient_pl.images import formats
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
+from ingradient_pl.metrics.evaluation_oddities import Scored, describe_empty, describe_prediction
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, unnamed_values
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.metrics.patients import label_groups
@@ -89,10 +91,19 @@ class Evaluation(NamedTuple):
         return {case.name: self.groups.get(case.name, case.name) for case in self.cases}
 
     @property
+    def scored(self) -> list[Scored]:
+        """Name, prediction, reference and scores of each case."""
+        return [(case.name, case.prediction, case.reference, case.scores) for case in self.cases]
+
+    @property
     def remarks(self) -> list[str]:
-        """What makes the scores mean less than they seem: unnamed integers, labels that were rounded."""
+        """What makes the scores mean less than they seem: unnamed integers, empty or mirrored predictions."""
         unnamed = describe_unnamed([(case.name, case.unnamed) for case in self.cases])
-        return [*unnamed, *(remark for case in self.cases for remark in case.remarks)]
+        return [
+            *unnamed,
+            *describe_empty(self.scored),
+            *(remark for case in self.cases for remark in case.remarks),
+        ]
 
 
 def evaluate(
@@ -177,7 +188,7 @@ def _pairs(
         raise EvaluationError(str(error)) from error
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
-    faults = [f"{ours[name]} has no label in {labels}." for name in missing]
+    faults = [f"{ours[name]} has no label in {labels}.{find_near(name, skipped)}" for name in missing]
     if complete:
         faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
     if faults:
@@ -222,7 +233,8 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
             for measure in rules.measures:
                 scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
     scores = leave_unannotated(scores, rules.labels, meaning.translate_annotated(files[2].annotated))
-    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks)))
+    odd = describe_prediction(prediction, found, truth, ignore)
+    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks, *odd)))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
 
 

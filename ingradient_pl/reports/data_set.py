@@ -15,6 +15,7 @@ from ingradient_pl.reports.images import thumbnail
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
 from ingradient_pl.reports.unlike_cases import ALIKE, find_unlike
 from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
+from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.statistics import STEPS, Statistics
 
 THUMBNAILS = 96
@@ -225,7 +226,7 @@ def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     for case in cases:
         described: dict[str, Any] = store.describe(case.name)
         lines += [f"{case.name}: {text}" for text in described.get("warnings", ())]
-    lines += find_unlike(cases)
+    lines += [*describe_copies(store), *find_unlike(cases)]
     unlabelled = [case.name for case in cases if not case.labelled]
     if unlabelled:
         some = ", ".join(unlabelled[:NAMED]) + (", ..." if len(unlabelled) > NAMED else "")

@@ -18,6 +18,8 @@ from ingradient_pl.images.frame import check_orientation
 from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.machine import available_cores
 from ingradient_pl.store import metadata
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.summary import CaseRecord, Summary
@@ -93,7 +95,8 @@ def build_store(
     known = {case.name for case in source.cases}
     kept = sorted({fault.case for fault in faults} & set(held))
     strangers = [name for name in held if name not in known and name not in kept]
-    return Summary.of(source, sorted(records), sorted(faults), strangers, kept)
+    odd = describe_copies(CaseStore(store))
+    return Summary.of(source, sorted(records), sorted(faults), strangers, kept, odd)
 
 
 def _describe(source: Source, settings: _Settings) -> None:

@@ -1,4 +1,4 @@
-"""A check sum of each case's image: it tells a case by its voxels, whatever it is called."""
+"""A check sum of each case's image or label: it tells a case by its voxels, whatever it is called."""
 
 import hashlib
 import zipfile
@@ -10,7 +10,7 @@ import numpy as np
 
 from ingradient_pl.store.metadata import CASES, NUMBERS
 
-ENTRY = "image_sums"
+IMAGE, LABEL = "image_sums", "label_sums"
 DIGITS = 16
 
 
@@ -24,11 +24,25 @@ def read_image_sums(store: Path, names: Iterable[str]) -> dict[str, str]:
         store: Folder of a case store.
         names: Of its cases, as the store names them.
     """
+    return _read_sums(store, names, IMAGE)
+
+
+def read_label_sums(store: Path, names: Iterable[str]) -> dict[str, str]:
+    """Give a check sum of the label of each case that has one, as :func:`read_image_sums` does of images.
+
+    Args:
+        store: Folder of a case store.
+        names: Of its cases, as the store names them.
+    """
+    return _read_sums(store, names, LABEL)
+
+
+def _read_sums(store: Path, names: Iterable[str], entry: str) -> dict[str, str]:
     found = {}
     for name in names:
         try:
             with np.load(store / CASES / name / NUMBERS, allow_pickle=False) as numbers:
-                sums = np.asarray(numbers[ENTRY])
+                sums = np.asarray(numbers[entry])
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             continue  # who reads the case says what is wrong with it
         found[name] = hashlib.sha256(sums.tobytes()).hexdigest()[:DIGITS]

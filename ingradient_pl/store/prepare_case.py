@@ -13,6 +13,7 @@ from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.store import measure_case as content
 from ingradient_pl.store.chunks import pack
 from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
+from ingradient_pl.store.odd_voxels import describe_voxels
 from ingradient_pl.task import Task
 
 SHOWN = 8
@@ -46,7 +47,7 @@ def prepare_case(case: CaseFiles, task: Task, orientation: str) -> PreparedCase:
     found = content.find_content(volume.voxels)
     if found is None:
         raise ImageError(f"{case.images[0]}: every voxel is zero. Is it the right file?")
-    warnings += _describe_voxels(case, volume.voxels, label)
+    warnings += describe_voxels(case, volume.voxels, label, task.channels, volume.frame.spacing)
     image = np.ascontiguousarray(volume.voxels[(slice(None), *found.box.slices)])
     inside = None if label is None else np.ascontiguousarray(label[found.box.slices])
     foreground = content.Foreground({}, {})
@@ -123,21 +124,6 @@ def _renumber(label: NDArray[Any], task: Task) -> NDArray[Any]:
     numbers[list(task.integers)] = np.arange(len(task.integers))
     numbered: NDArray[Any] = numbers[label]
     return numbered
-
-
-def _describe_voxels(case: CaseFiles, voxels: NDArray[Any], label: NDArray[Any] | None) -> list[str]:
-    """Say what makes an image useless: a channel of one value, an image that is its own label."""
-    warnings = [
-        f"{case.images[min(number, len(case.images) - 1)]}: every voxel of channel {number} is "
-        f"{one.flat[0]}. Is it the right file?"
-        for number, one in enumerate(voxels)
-        if one.min() == one.max()
-    ]
-    if label is not None and label.any() and np.array_equal(voxels[0], label):
-        warnings.append(
-            f"{case.label}: it holds the voxels of the image {case.images[0]}. Is it the right file?"
-        )
-    return warnings
 
 
 def _list_lost(

@@ -11,10 +11,9 @@ from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.task import BACKGROUND, Task
+from ingradient_pl.store.odd_cases import describe_lost_spacing, describe_patients_alike, describe_task
 
 SHOWN = 20
-MEANING = {"background": "what is none of the labels", "ignore": "voxels that nobody annotated"}
 FEW = 3
 """Warnings of a kind that come before the rest."""
 
@@ -84,6 +83,7 @@ class Summary(NamedTuple):
         faults: Sequence[Fault],
         strangers: Sequence[str] = (),
         kept: Sequence[str] = (),
+        odd: Sequence[str] = (),
     ) -> "Summary":
         """Put together what was found.
 
@@ -93,8 +93,12 @@ class Summary(NamedTuple):
             faults: What is wrong with the others.
             strangers: Cases in the store that the source does not have.
             kept: Faulty cases that the store holds as they were prepared before.
+            odd: What is odd about several cases together, a sentence each.
         """
-        warnings = [*source.remarks, *(f"{case.name}: {text}" for case in cases for text in case.warnings)]
+        warnings = [*source.remarks, *odd, *describe_task(source.task)]
+        warnings += describe_patients_alike({case.name: case.group for case in source.cases})
+        warnings += describe_lost_spacing({case.name: case.spacing for case in cases})
+        warnings += [f"{case.name}: {text}" for case in cases for text in case.warnings]
         warnings += splits.describe_column_faults(
             {case.name: case.split for case in source.cases}, {case.name: case.group for case in source.cases}
         )
@@ -117,7 +121,7 @@ class Summary(NamedTuple):
                 sum(count > 0 for count in counts),
                 sum(counts),
             )
-        warnings += _describe_labels(source.task, classes, labelled=sum(case.labelled for case in cases))
+        warnings += _describe_absent(classes, labelled=sum(case.labelled for case in cases))
         return cls(source.task.name, tuple(cases), tuple(faults), tuple(warnings), classes, tuple(kept))
 
     @property
@@ -179,24 +183,13 @@ class Summary(NamedTuple):
         return rows
 
 
-def _describe_labels(
-    task: Task, classes: Mapping[str, tuple[tuple[int, ...], int, int]], *, labelled: int
-) -> list[str]:
-    """Say which labels no case has, and which names are all but those that mean something."""
-    told = []
-    for name in task.labels:
-        meant = name.strip().lower()
-        if meant in MEANING and name not in MEANING and task.labels[name] != BACKGROUND:
-            told.append(
-                f"the label '{name}' is learnt like any other: write '{meant}' for "
-                f"{MEANING[meant]}, or give it another name."
-            )
-    told += [
+def _describe_absent(classes: Mapping[str, tuple[tuple[int, ...], int, int]], *, labelled: int) -> list[str]:
+    """Say which labels no case has."""
+    return [
         f"no case has the label '{name}' ({', '.join(map(str, integers))}): it cannot be learnt."
         for name, (integers, cases, _) in classes.items()
         if labelled and not cases
     ]
-    return told
 
 
 def _range(rows: Iterable[Sequence[float]], unit: str, form: str) -> str:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from ingradient_pl.lightning.counted_steps import count_steps, steps_per_epoch
 from ingradient_pl.lightning.run_log import tell
 
 RATES = ("lr", "initial_lr")
@@ -55,6 +56,7 @@ class ChangedSettings(pl.Callback):
             ],
             "scheduler": _describe_schedule(getattr(pl_module, "scheduler", None)),
             "length": _length(trainer, pl_module),
+            "counted": {"steps": 0, "epochs": 0.0, "per_epoch": steps_per_epoch(trainer)},
         }
         for old, new in zip(self.before.get("optimizers", ()), self.now["optimizers"], strict=False):
             if old["class"] != new["class"]:
@@ -80,12 +82,14 @@ class ChangedSettings(pl.Callback):
             trainer.optimizers, self.before["optimizers"], self.now["optimizers"], strict=False
         ):
             rescaled |= _apply(optimizer, old["groups"], new["groups"])
+        steps = count_steps(trainer, self.before, self.now)
         schedule = ("scheduler", "length")
         changed = [key for key in schedule if self.before.get(key) != self.now[key]]
+        if changed or steps is not None:
+            self._follow(trainer, pl_module, steps)
         if changed:
-            self._follow(trainer, pl_module)
             tell(f"The schedule is followed anew: {', '.join(changed)} changed.")
-        elif rescaled:
+        elif rescaled and steps is None:
             self._scale(trainer)
 
     @override
@@ -96,7 +100,7 @@ class ChangedSettings(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.before = dict(state_dict)
 
-    def _follow(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _follow(self, trainer: pl.Trainer, module: pl.LightningModule, steps: int | None) -> None:
         """Put each schedule where it would be, had its settings held from the first step."""
         make = getattr(module, "make_scheduler", None)
         if make is None:
@@ -105,7 +109,7 @@ class ChangedSettings(pl.Callback):
             old = config.scheduler
             for group, configured in zip(old.optimizer.param_groups, new["groups"], strict=True):
                 group["lr"] = group["initial_lr"] = configured["lr"]
-            config.scheduler = _make_advanced(make, old.optimizer, old.last_epoch)
+            config.scheduler = _make_advanced(partial(make, steps=steps), old.optimizer, old.last_epoch)
 
     def _scale(self, trainer: pl.Trainer) -> None:
         """Scale what a schedule remembers of its rates with the groups' own."""

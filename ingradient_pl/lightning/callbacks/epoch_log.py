@@ -102,7 +102,7 @@ class EpochLog(pl.Callback):
     ) -> None:
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if loss is not None and self.loss is not None:
-            self.loss += loss.detach()
+            self.loss += loss.detach() * trainer.accumulate_grad_batches  # Lightning divides it by them
             self.batches += 1
         if trainer.current_epoch == self.first_epoch and trainer.is_global_zero:
             self._estimate(trainer, batch_idx)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import OURS
@@ -16,6 +17,7 @@ from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec
+from ingradient_pl.store.copies import describe_leaks
 from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.store_parts import StorePart, divide_by_store
 from ingradient_pl.store.store_union import locate_case
@@ -49,6 +51,11 @@ class RunRecord(pl.Callback):
                 f"The store {known['store']['path']} is not as it was when the run was saved "
                 f"({self.store['path']}): cases, labels or their files have changed. It is trained on."
             )
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, SegmentationData):
+            for text in describe_leaks(data.store, *data.split):
+                tell(text)
+        _tell_threads(before, known)
         if history:
             known[HISTORY] = [_shorten(entry) for entry in history]
         self.record = json.loads(json.dumps(known))  # plain values: checkpoints hold no others
@@ -91,6 +98,16 @@ class RunRecord(pl.Callback):
             write_record(Path(trainer.default_root_dir), self.record)
 
 
+def _tell_threads(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Say that a CPU adds up in another order than before: each thread rounds a sum of its own."""
+    old, new = (one.get("device", {}) for one in (before, now))
+    if new["type"] == "cpu" == old.get("type") and old.get("threads", new["threads"]) != new["threads"]:
+        tell(
+            f"The run goes on with {new['threads']} threads (it had {old['threads']}): weights may differ "
+            "from those of an undisturbed run by rounding. OMP_NUM_THREADS sets their number."
+        )
+
+
 def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
     """Give what there is to know of a run before its first step, as plain values.
 
@@ -107,6 +124,7 @@ def describe_run(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, A
             "name": device_name(module.device),
             "type": module.device.type,
             "processes": trainer.world_size,
+            "threads": torch.get_num_threads(),
             "precision": str(trainer.precision),
         },
         "seed": None if seed is None else int(seed),

@@ -1,0 +1,118 @@
+"""Summaries of evaluations as files, read for a comparison; and whether two of them go together."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.plain_values import read_json
+from ingradient_pl.spec import check_types
+
+REFERENCE = "n_ref"
+"""Voxels of a reference."""
+
+FEW = 5
+
+Scores = dict[str, dict[str, dict[str, float]]]
+"""By case, by label, by name of the score."""
+
+
+class ComparisonError(ValueError):
+    """Two evaluations that cannot be compared; the message says why."""
+
+
+class _Case:
+    """Types of what a summary says of a case, for :func:`check_types`."""
+
+    def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
+
+
+def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
+    """Read the scores of a summary, and the patients it tells (nnU-Net's tells none).
+
+    Args:
+        path: A JSON file that ``ingradient evaluate`` or nnU-Net wrote.
+
+    Raises:
+        ComparisonError: If it is not one, or holds a case twice.
+    """
+    try:
+        plain = read_json(path)
+        entries = [
+            (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
+        ]
+        groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
+        for _, metrics in entries:
+            check_types(_Case, {"metrics": metrics})
+    except OSError as error:
+        raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ComparisonError(
+            f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
+            "JSON file that ingradient evaluate or nnU-Net wrote."
+        ) from error
+    if not entries or len(dict(entries)) < len(entries):
+        raise ComparisonError(
+            f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
+        )
+    return dict(entries), groups
+
+
+def describe_references(runs: Sequence[Scores]) -> list[str]:
+    """Say which cases were scored against another reference in one run than in the other.
+
+    Args:
+        runs: Scores of two runs on the same cases and labels.
+    """
+    one, two = runs
+    other = [
+        case
+        for case, labels in sorted(one.items())
+        if any(
+            number_or_nan(scores.get(REFERENCE)) != number_or_nan(two[case][label].get(REFERENCE))
+            for label, scores in labels.items()
+            if REFERENCE in scores and REFERENCE in two[case].get(label, {})
+        )
+    ]
+    if not other:
+        return []
+    return [
+        f"The references of {len(other)} of {len(one)} cases hold another number of voxels in the second run "
+        f"({_few(other)}): the two were not scored against the same labels."
+    ]
+
+
+def check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> None:
+    """Refuse two runs that do not have the same cases or labels.
+
+    Args:
+        what: ``cases`` or ``labels``, for the message.
+        found: Those of each run.
+        files: Of each run.
+
+    Raises:
+        ComparisonError: If one run has some that the other lacks.
+    """
+    faults = [
+        f"only in {file}: {_few(sorted(mine - other))} ({len(mine - other)})"
+        for file, mine, other in zip(files, found, found[::-1], strict=True)
+        if mine - other
+    ]
+    if faults:
+        raise ComparisonError(
+            f"The two runs do not have the same {what}, so they cannot be compared in pairs: "
+            f"{'; '.join(faults)}. Evaluate both on the same {what}."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+
+
+def number_or_nan(value: float | None) -> float:
+    """Give a score as a number; NaN where the file holds none.
+
+    Args:
+        value: As the file has it.
+    """
+    return math.nan if value is None else float(value)

@@ -1,0 +1,100 @@
+"""What is odd about a data set as a whole: names that mean something else than they seem, lost spacings."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from unicodedata import normalize
+
+import numpy as np
+
+from ingradient_pl.geometry import Millimetres
+from ingradient_pl.store.odd_voxels import HOUNSFIELD
+from ingradient_pl.task import BACKGROUND, Task
+
+NOTHING = re.compile(
+    r"back ?ground|bg|none|nothing|other|outside|air|clear|clear label|un-?label.*|void|0|", re.IGNORECASE
+)
+"""Names that say of the integer 0 what it means: no label."""
+
+LIKE_CT = re.compile(r"\bct\b|ct$|^ct|cbct|tomography|hounsfield|\bhu\b", re.IGNORECASE)
+
+MEANING = {"background": "what is none of the labels", "ignore": "voxels that nobody annotated"}
+
+LOST = (1.0, 1.0, 1.0)
+"""Spacing in mm of a file that tells none."""
+
+UNLIKE = 1.5
+"""Ratio of voxel sides to the others' from which 1 mm is not believed."""
+
+FEWEST = 3
+
+
+def describe_task(task: Task) -> list[str]:
+    """Say which names of labels and channels mean something else than they seem to.
+
+    Args:
+        task: Numbered as the store's voxels are.
+    """
+    told = []
+    for name, value in task.labels.items():
+        meant = re.sub(r"\s+", " ", name.strip().lower())
+        if value == BACKGROUND and not NOTHING.fullmatch(meant):
+            told.append(
+                f"the label '{name}' is 0, which is the background: it is neither learnt nor scored. Number "
+                "structures from 1."
+            )
+        elif meant in MEANING and name not in MEANING and value != BACKGROUND:
+            told.append(
+                f"the label '{name}' is learnt like any other: write '{meant}' for {MEANING[meant]}, or give "
+                "it another name."
+            )
+    told += [
+        f"the channel '{name}' is normalised by each case's own mean and deviation, since only the name 'CT' "
+        "means Hounsfield units. Write CT if it holds them."
+        for name in task.channels
+        if LIKE_CT.search(name) and name.strip().lower() != HOUNSFIELD
+    ]
+    told += [f"the labels {names} differ in blanks or capitals alone." for names in _near_twins(task.labels)]
+    return told
+
+
+def describe_patients_alike(groups: Mapping[str, str]) -> list[str]:
+    """Say which patients may be one, written in several ways.
+
+    Args:
+        groups: The patient of each case.
+    """
+    told = {case: group for case, group in groups.items() if group != case}
+    return [
+        f"the patients {names} differ in blanks or capitals alone and count as several: one may train and "
+        "another validate. Write one name if they are one."
+        for names in _near_twins(dict.fromkeys(told.values()))
+    ]
+
+
+def _near_twins(names: Mapping[str, object]) -> Iterator[str]:
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(re.sub(r"\s+", "", normalize("NFC", name)).casefold(), []).append(name)
+    for several in alike.values():
+        if len(several) > 1:
+            yield ", ".join(map(repr, several))
+
+
+def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
+    """Say which cases have voxels of just 1 mm where others have not: what a lost header leaves.
+
+    Args:
+        spacings: Size of the voxels of each case in mm (z, y, x).
+    """
+    if len(spacings) < FEWEST:
+        return []
+    usual: Millimetres = tuple(np.median(np.array(list(spacings.values())), axis=0).tolist())
+    apart = max(max(one, 1 / one) for one in usual)
+    lost = [name for name, spacing in spacings.items() if tuple(spacing) == LOST]
+    if not lost or apart < UNLIKE:
+        return []
+    some = ", ".join(lost[:FEWEST]) + (", ..." if len(lost) > FEWEST else "")
+    return [
+        f"{len(lost)} of {len(spacings)} cases have voxels of exactly 1 x 1 x 1 mm ({some}), where the "
+        f"median is {' x '.join(f'{one:.4g}' for one in usual)}: is their spacing lost?"
+    ]
