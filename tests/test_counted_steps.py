@@ -82,18 +82,15 @@ def test_a_schedule_without_a_length_is_left_alone():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changed", ["+trainer.accumulate_grad_batches=2", "+trainer.limit_train_batches=1", "batches_per_epoch=4"]
-)
-def test_a_resumed_run_trains_at_a_rate_that_falls_to_its_end(quick, tmp_path, changed):
+def test_a_resumed_run_that_accumulates_trains_at_a_rate_that_falls_to_its_end(quick, tmp_path):
     told = [*quick, "logger=none", "~callbacks.images", "recipe=nnunet", "epochs=2", "batches_per_epoch=2"]
     train(composed(told, tmp_path))
-    train(composed([*told, "epochs=4", changed, f"resume='{tmp_path / LAST}'"], tmp_path))
+    changed = ["epochs=4", "+trainer.accumulate_grad_batches=2", f"resume='{tmp_path / LAST}'"]
+    train(composed([*told, *changed], tmp_path))
     lines = [line for line in (tmp_path / "train.log").read_text().splitlines() if "Epoch " in line]
     rates = [float(line.split(" lr ")[1].split(",")[0]) for line in lines]
     assert len(rates) == 4
-    assert rates == sorted(rates, reverse=True)
-    assert rates[-1] > 0
+    assert rates[-1] == pytest.approx(0.01 * (1 / 6) ** 0.9, rel=1e-3)  # 4 steps, then one an epoch
     losses = [float(line.split(" loss ")[1].split(",")[0]) for line in lines]
-    assert max(losses) < 1.5 * min(losses)  # the sum over accumulated batches would be twice as much, or half
+    assert max(losses) < 1.5 * min(losses)  # Lightning halves those of two batches
     assert read_record(tmp_path)["epochs_done"] == 4

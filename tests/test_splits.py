@@ -62,6 +62,9 @@ def test_a_file_of_splits_is_checked_against_the_cases(tmp_path):
         read({"train": ["b"], "val": ["c"]}, {"train": ["a_1", "b"], "val": ["a_2"]})
     with pytest.raises(ValueError, match="both sides; got 1 to train on, 0"):
         read({"train": ["b"], "val": []})
+    for side in ({"train": ["b", "b"], "val": ["c"]}, {"train": ["b"], "val": ["c", "a_1", "c"]}):
+        with pytest.raises(ValueError, match=r"fold 0: it names 1 cases twice on one side.*Name each once"):
+            read(side)
     with pytest.raises(ValueError, match="no fold"):
         read()
     path.write_text("{")

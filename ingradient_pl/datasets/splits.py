@@ -1,5 +1,6 @@
 """Which cases train and which validate, in which fold: no patient on both sides."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,12 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
             raise ValueError(
                 f"{where}, fold {number}: {len(unknown)} of its cases are not in the data set: "
                 f"{_some(unknown)}. Is it the split of another data set, or are cases missing?"
+            )
+        twice = sorted({name for side in split for name, times in Counter(side).items() if times > 1})
+        if twice:
+            raise ValueError(
+                f"{where}, fold {number}: it names {len(twice)} cases twice on one side, where they would "
+                f"count double: {_some(twice)}. Name each once."
             )
         if not split.train or not split.validation:
             raise ValueError(f"{where}, fold {number}: it needs cases on both sides; got {_counts(split)}.")

@@ -64,7 +64,8 @@ def _turns(found: Voxels) -> Iterator[tuple[str, Voxels]]:
     for flips in product((False, True), repeat=AXES):
         axes = [axis for axis, flip in enumerate(flips) if flip]
         if axes:
-            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), np.flip(found, axes)
+            cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), found[cut]
     for order in list(permutations(range(AXES)))[1:]:
         yield "with its axes in the order " + ", ".join("zyx"[axis] for axis in order), found.transpose(order)
 

@@ -56,8 +56,7 @@ def describe_voxels(
                 f"{file}: {len(blank)} slice(s) of channel {number} between others hold one value only "
                 f"(slice {some}, from 0). Are they lost?"
             )
-        if channels[number].strip().lower() == HOUNSFIELD:
-            told += [f"{file}: {text}" for text in _describe_hounsfield(float(low), float(high))]
+        told += [f"{file}: {text}" for text in describe_hounsfield(channels[number], float(low), float(high))]
     told += _describe_equal(case, voxels)
     if label is not None and label.any() and np.array_equal(voxels[0], label):
         told.append(f"{case.label}: it holds the voxels of the image {case.images[0]}. Is it the right file?")
@@ -71,8 +70,16 @@ def _blank_inside(blank: NDArray[np.bool_]) -> list[int]:
     return [int(plane) for gap in gaps if len(gap) <= MOST_BLANK for plane in gap]
 
 
-def _describe_hounsfield(low: float, high: float) -> list[str]:
-    """Say why the values of a CT cannot be Hounsfield units, where air is -1000 and water 0."""
+def describe_hounsfield(channel: str, low: float, high: float) -> list[str]:
+    """Say why the values of a CT cannot be Hounsfield units, where air is -1000 and water 0.
+
+    Args:
+        channel: Name of the channel; one that is not ``CT`` may hold anything.
+        low: The smallest value.
+        high: The largest.
+    """
+    if channel.strip().lower() != HOUNSFIELD:
+        return []
     if high - low < NARROW:
         return [
             f"its values run from {low:g} to {high:g}, so they are not Hounsfield units. Was it scaled? Name "

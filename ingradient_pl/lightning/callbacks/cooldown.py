@@ -1,5 +1,6 @@
 """The end of a run without a fixed length: when validation flattens, when asked, or at the last epoch."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
+from ingradient_pl.lightning.counted_steps import steps_per_epoch
 from ingradient_pl.optimizers.schedules import OpenEnded
 
 ASKED = "finish"
@@ -88,6 +90,9 @@ class Cooldown(pl.Callback):
             rank_zero_warn(f"{self.monitor} is not logged: the run ends when asked, or at its last epoch.")
             return
         found = float(trainer.callback_metrics[self.monitor])
+        if math.isnan(found):
+            rank_zero_warn(f"{self.monitor} is not a number: none of the labels is in what validates.")
+            return
         sign = 1 if self.mode == "max" else -1
         if self.best is None or sign * (found - self.best) > self.smallest_gain:
             self.best, self.waited = found, 0
@@ -131,7 +136,7 @@ class Cooldown(pl.Callback):
         self.waited = 0  # whoever goes on from there wants to see it flatten again
         trainer.save_checkpoint(self.run / "checkpoints" / "before_decay.ckpt", weights_only=False)
         every = trainer.lr_scheduler_configs[0]
-        steps = 1 if every.interval == "epoch" else trainer.global_step // done
+        steps = 1 if every.interval == "epoch" else steps_per_epoch(trainer) or trainer.global_step // done
         _schedule(trainer).finish(epochs * steps)
         self.last_epoch = trainer.fit_loop.max_epochs = done + epochs
         if trainer.is_global_zero:
