@@ -38,6 +38,7 @@ def after_epochs(cooldown, scores):
     return cooldown.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore:val/dice is not a number")
 @pytest.mark.parametrize(
     ("scores", "best", "waited"),
     [

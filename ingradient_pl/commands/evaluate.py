@@ -156,7 +156,7 @@ def _say_scores(evaluation: Evaluation, seed: int, estimates: Estimates) -> None
     say(describe_patients(evaluation.patients))
     if estimates:
         say(describe_estimates(evaluation, estimates))
-    for remark in [*describe_copied(evaluation.scored), *evaluation.remarks[:NOTES]]:
+    for remark in [*describe_copied(evaluation.entries), *evaluation.remarks[:NOTES]]:
         say(f"Note: {remark}")
     if len(evaluation.remarks) > NOTES:
         say(f"... and {len(evaluation.remarks) - NOTES} more notes; --output FILE keeps them all.")

@@ -42,8 +42,9 @@ def count_steps(trainer: pl.Trainer, before: Mapping[str, Any], now: dict[str, A
     now["counted"] = counted
     if now["length"] != trainer.estimated_stepping_batches or not counted["steps"]:
         return None  # the schedule has no length or counts epochs, or all epochs were alike
-    steps = counted["steps"] + max(1, round(((trainer.max_epochs or 0) - counted["epochs"]) * per_epoch))
+    to_come = max(1, round(((trainer.max_epochs or 0) - counted["epochs"]) * per_epoch))
+    steps: int = counted["steps"] + to_come
     if trainer.max_steps > 0:
-        steps = min(steps, trainer.max_steps)
+        steps = min(steps, int(trainer.max_steps))
     now["length"] = steps
     return steps

@@ -91,7 +91,7 @@ class Evaluation(NamedTuple):
         return {case.name: self.groups.get(case.name, case.name) for case in self.cases}
 
     @property
-    def scored(self) -> list[Scored]:
+    def entries(self) -> list[Scored]:
         """Name, prediction, reference and scores of each case."""
         return [(case.name, case.prediction, case.reference, case.scores) for case in self.cases]
 
@@ -101,7 +101,7 @@ class Evaluation(NamedTuple):
         unnamed = describe_unnamed([(case.name, case.unnamed) for case in self.cases])
         return [
             *unnamed,
-            *describe_empty(self.scored),
+            *describe_empty(self.entries),
             *(remark for case in self.cases for remark in case.remarks),
         ]
 
