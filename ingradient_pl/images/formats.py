@@ -47,7 +47,7 @@ STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
 
 
-SMALLEST, LARGEST = 1e-5, 5e3
+SMALLEST, LARGEST = 1e-7, 5e3
 """Sides of voxels in mm that are believed."""
 
 

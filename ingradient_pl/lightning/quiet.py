@@ -19,6 +19,7 @@ ADVICE = (
     ".*LeafSpec.*",
     ".*Trying to infer the `batch_size`.*",
     ".*litlogger.*",
+    ".*callbacks used to create the checkpoint need to be provided.*",  # a resumed run may change its own
 )
 
 

@@ -93,6 +93,15 @@ class ChangedSettings(pl.Callback):
             self._scale(trainer)
 
     @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        known = checkpoint.get("callbacks", {})
+        for one in trainer.checkpoint_callbacks:
+            if isinstance(one, ModelCheckpoint) and one.monitor is not None and one.state_key not in known:
+                tell(f"{one.filename}.ckpt is chosen anew, by {one.monitor} ({one.mode}): it was not before.")
+
+    @override
     def state_dict(self) -> dict[str, Any]:
         return self.now
 
