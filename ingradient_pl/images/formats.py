@@ -47,8 +47,10 @@ STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
 
 
-SMALLEST, LARGEST = 1e-7, 5e3
-"""Sides of voxels in mm that are believed."""
+SMALLEST, LARGEST = 1e-7, 500.0
+"""Sides of voxels in mm that are believed, unless a unit was converted and told."""
+
+CONVERTED = "converted to millimetres"
 
 
 LOSSY = (".jpg", ".jpeg")
@@ -220,7 +222,8 @@ def _read_raw(path: Path, channels: int | None, spacing: Sequence[float] | None)
             f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
             "boxes. Resample it to a rectangular grid."
         )
-    remarks = tuple(f"{path}: {remark}" for remark in (*raw.remarks, *_describe_size(raw.frame)))
+    odd = () if any(CONVERTED in remark for remark in raw.remarks) else _describe_size(raw.frame)
+    remarks = tuple(f"{path}: {remark}" for remark in (*raw.remarks, *odd))
     return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
 
 
