@@ -79,12 +79,7 @@ def milliseconds(call: Callable[[], object], times: int = 30, warm: int = 8) -> 
 def train(name: str, setting: Setting, keep: Callable[..., None]) -> None:
     """Measure a step through Lightning as shipped, a batch alone, and the bare step of the same network."""
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [
-            "epochs=1",
-            f"batches_per_epoch={STEPS}",
-            "trainer.limit_val_batches=0",
-            "data.workers=2",
-        ]
+        overrides = ["epochs=1", f"batches_per_epoch={STEPS}", "trainer.limit_val_batches=0"]
         config = make_config(Path(folder) / "run", setting, overrides)
         clock = Clock()
         callbacks = [*instantiate_group(config.callbacks), clock]
@@ -154,10 +149,35 @@ def large(keep: Callable[..., None]) -> None:
     train("large", SETTINGS["2 x 128 cubed, resampled"] if CUDA else TINY, keep)
 
 
+def selftest(keep: Callable[..., None]) -> None:
+    """Hold convolutions, fused kernels and preparation against the host at the size of Hippocampus."""
+    from ingradient_pl.lightning.device_check import check_device
+
+    setting = SETTINGS["hippocampus 7 x 40x56x40"] if CUDA else TINY
+    with tempfile.TemporaryDirectory() as folder:
+        config = make_config(Path(folder) / "run", setting, ["data.workers=0"])
+        build_data(config).check_preparation(DEVICE)
+        image, _ = random_input(setting.plan, DEVICE)
+        network = instantiate(config.module).to(DEVICE).network
+        began = time.perf_counter()
+        faults = check_device(network, image, torch.bfloat16 if CUDA else None)
+        keep("selftest_seconds", time.perf_counter() - began)
+    for fault in faults:
+        print(f"OFF: {fault}", flush=True)
+    keep("selftest_faults", len(faults))
+
+
 def predict(keep: Callable[..., None]) -> None:
-    """Measure a CT of 512 x 512 x 300 from array to label, beside its windows through the bare network."""
+    """Measure a CT from array to label, as it is and resampled, beside its windows in the bare network."""
+    for name, native in (("predict", 1.0), ("predict_resampled", 1.25)):
+        _predict(name, native, keep)
+
+
+def _predict(name: str, native: float, keep: Callable[..., None]) -> None:
+    """Measure a CT of 512 x 512 x 300 on the network's grid, its own voxels ``native`` times as large."""
     from ingradient_pl.inference.checkpoint import Model
     from ingradient_pl.inference.predictor import Predictor
+    from ingradient_pl.inference.preprocess import preprocess
     from ingradient_pl.inference.windows import windows
     from ingradient_pl.planning.constructors import unet
     from ingradient_pl.task import Task
@@ -168,7 +188,8 @@ def predict(keep: Callable[..., None]) -> None:
     network = unet(plan).to(DEVICE).eval()
     task = Task(("CT",), {"background": 0, "organ": 1, "lesion": 2})
     predictor = Predictor(Model([network], plan, task, (), ()), device=DEVICE.type)
-    image = np.random.default_rng(0).integers(-1000, 1000, (1, *CT)).astype(np.int16)
+    shape, own = [round(count / native) for count in CT], tuple(mm * native for mm in spacing)
+    image = np.random.default_rng(0).integers(-1000, 1000, (1, *shape)).astype(np.int16)
     batch = predictor.views  # as many windows at once as the predictor takes
     boxes = windows(CT, WINDOW)
     inputs = torch.randn(batch, 1, *WINDOW, device=DEVICE)
@@ -179,16 +200,18 @@ def predict(keep: Callable[..., None]) -> None:
             for _ in range(-(-len(boxes) // batch)):
                 network(inputs, 1)
 
-    whole = milliseconds(lambda: predictor.predict(image, spacing), times=2, warm=1) / 1e3
+    prepared = milliseconds(lambda: preprocess(image, own, plan, device=DEVICE), times=2, warm=1) / 1e3
+    whole = milliseconds(lambda: predictor.predict(image, own), times=2, warm=1) / 1e3
     alone = milliseconds(bare, times=2, warm=1) / 1e3
-    keep("predict_seconds", whole)
-    keep("predict_bare_windows_seconds", alone)
-    keep("predict_windows", len(boxes))
-    keep("predict_ratio", whole / alone)
+    keep(f"{name}_preprocess_seconds", prepared)
+    keep(f"{name}_seconds", whole)
+    keep(f"{name}_bare_windows_seconds", alone)
+    keep(f"{name}_windows", len(boxes))
+    keep(f"{name}_ratio", whole / alone)
 
 
 def theirs(keep: Callable[..., None]) -> None:
-    """Measure a step of nnU-Net's network, compiled as its trainer does, with SGD and a plain loss."""
+    """Measure a step of nnU-Net's network and loss, compiled as its trainer does, with its SGD."""
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
     for name, setting in (
@@ -209,19 +232,46 @@ def theirs(keep: Callable[..., None]) -> None:
 def _their_step(network: torch.nn.Module, plan: Any) -> Callable[[], None]:
     optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.99, nesterov=True)
     image, label = random_input(plan, DEVICE)
-    forward = torch.compile(network) if CUDA else network
+    forward, loss = torch.compile(network) if CUDA else network, _their_loss(len(plan.widths) - 1)
+    with torch.no_grad():
+        levels = [level.shape[2:] for level in network(image)]
+    whole = label[:, None].float()
+    targets = [torch.nn.functional.interpolate(whole, tuple(shape)) for shape in levels]
+    scaler = torch.amp.GradScaler(DEVICE.type, enabled=CUDA)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(DEVICE.type, torch.float16) if CUDA else nullcontext():
-            finest, *others = forward(image)
-            loss = torch.nn.functional.cross_entropy(finest, label.long())
-            loss = loss + sum(level.mean() for level in others)
-        loss.backward()
+            value = loss(list(forward(image)), targets)
+        scaler.scale(value).backward()
+        scaler.unscale_(optimiser)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
 
     return step
+
+
+def _their_loss(levels: int) -> Callable[..., torch.Tensor]:
+    """Make nnU-Net's loss where its package can be imported; else a plain one, and say so."""
+    weights = [1 / 2**level for level in range(levels - 1)] + [0.0] * (levels > 1)
+    weights = [weight / sum(weights) for weight in weights] if levels > 1 else [1.0]
+    try:
+        from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+        from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+        from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+    except ImportError as error:
+        print(f"nnunetv2 cannot be imported ({error}): its network is measured with a plain loss", flush=True)
+        entropy = torch.nn.functional.cross_entropy
+        return lambda given, wanted: sum(
+            weight * entropy(level, target[:, 0].long())
+            for weight, level, target in zip(weights, given, wanted, strict=True)
+        )
+    dice = {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False}
+    wrapped: Callable[..., torch.Tensor] = DeepSupervisionWrapper(
+        DC_and_CE_loss(dice, {}, dice_class=MemoryEfficientSoftDiceLoss), weights
+    )
+    return wrapped
 
 
 def main() -> None:
@@ -233,7 +283,8 @@ def main() -> None:
         file.write_text(json.dumps(values))
         print(f"{name} {value:.4g}", flush=True)
 
-    {"hippocampus": hippocampus, "large": large, "predict": predict, "theirs": theirs}[part](keep)
+    parts = [selftest, hippocampus, large, predict, theirs]
+    {one.__name__: one for one in parts}[part](keep)
 
 
 if __name__ == "__main__":
