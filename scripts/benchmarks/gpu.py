@@ -2,8 +2,8 @@
 
 The first is a self-test: kernels, convolutions and preparation against the host; it tells what is off, and
 the rest runs all the same. It needs no SimpleITK and no data: phantoms are made here. Where nnU-Net can be
-imported, a step of its network, loss and optimiser, compiled as its trainer does, stands beside ours; where its
-networks alone can (dynamic_network_architectures), with a plain loss. No CUDA device: no figures;
+imported, a step of its network, loss and optimiser, compiled as its trainer does, stands beside ours; where
+its networks alone can (dynamic_network_architectures), with a plain loss. No CUDA device: no figures;
 INGRADIENT_REHEARSE=1 tries all parts on a CPU at a small size.
 """
 
