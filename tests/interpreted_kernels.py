@@ -109,6 +109,36 @@ def losses():
         tell(case, value=apart(found, expected), logits=apart(ours.grad, exact.grad))
         if not pooled:
             _sums(logits, label, ignore)
+    _partly_annotated()
+
+
+def _partly_annotated():
+    """Labels of cases in which some classes were not annotated; the background may be far below them."""
+    for shape, pooled, first, far in [
+        ((3, 3, 2, 5, 4), False, 1, False),
+        ((3, 3, 2, 5, 4), True, 1, False),
+        ((5, 6, 3, 3, 4), False, 0, False),
+        ((5, 6, 3, 3, 4), True, 0, True),
+        ((2, 20, 2, 3, 4), False, 1, True),
+    ]:
+        generator = torch.Generator().manual_seed(2)
+        logits = 3 * torch.randn(shape, generator=generator)
+        if far:
+            logits[:, 0] -= 120
+        known = torch.rand(shape[:2], generator=generator) < 0.5
+        known[:, 0], known[0], known[1, 1:] = True, True, False
+        told = known[:, :, None, None, None] & (torch.rand(shape, generator=generator) < 0.3)
+        label = told.to(torch.uint8).argmax(1).to(torch.uint8)
+        (ours,), (exact,) = leaves(logits), leaves(logits.double())
+        ignore = shape[1] - 1 if pooled else None
+        settings = dice_ce.Settings(ignore, pooled, first, 1e-5, 0.7, 1.3)
+        found = dice_ce.dice_ce(ours, label, None, settings, known)
+        options = {"cross_entropy": 0.7, "dice": 1.3, "background": first == 0}
+        expected = DiceCE(batch_dice=pooled, ignore=ignore, **options).double()(exact, label, known)
+        for one in (found, expected):
+            (3 * one).backward()
+        case = f"partly {shape} pooled={pooled} first={first} far={far}"
+        tell(case, value=apart(found, expected), logits=apart(ours.grad, exact.grad))
 
 
 def _sums(logits, label, ignore):

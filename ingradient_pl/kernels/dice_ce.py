@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from typing_extensions import override
 
@@ -51,6 +51,7 @@ def dice_ce(
     label: Integer[Tensor, "batch z y x"],
     weights: Float[Tensor, " class"] | None,
     settings: Settings,
+    known: Bool[Tensor, "batch class"] | None = None,
 ) -> Float[Tensor, ""]:
     """Cross entropy minus soft Dice of a level, each with its weight: two kernels there, one back.
 
@@ -59,8 +60,11 @@ def dice_ce(
         label: Integers of classes, or ``settings.ignore``; any strides.
         weights: Of a voxel in the cross entropy by its class; None weighs all alike.
         settings: Of both.
+        known: Which classes each image's label tells apart. The others are one with the background, as
+            ``losses.known_outputs.merge_unknown`` has it, and no Dice counts them; None where all are told.
     """
-    loss: Tensor = _DiceCE.apply(logits, label, weights, settings)  # type: ignore[no-untyped-call]
+    told = None if known is None else known.contiguous().view(torch.uint8)
+    loss: Tensor = _DiceCE.apply(logits, label, weights, settings, told)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -82,13 +86,17 @@ class _DiceCE(torch.autograd.Function):
     @override
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, label: Tensor, weights: Tensor | None, settings: Settings
+        ctx: Any,
+        logits: Tensor,
+        label: Tensor,
+        weights: Tensor | None,
+        settings: Settings,
+        known: Tensor | None,
     ) -> Tensor:
-        sums = torch.ops.ingradient.class_sums(logits, label, settings.ignore)
-        loss, slopes = torch.ops.ingradient.dice_ce_finish(
-            sums, weights, settings.pooled, settings.first, settings.smooth, settings.entropy, settings.dice
-        )
-        ctx.save_for_backward(logits, label, slopes)
+        sums = torch.ops.ingradient.class_sums(logits, label, known, settings.ignore)
+        numbers = settings.pooled, settings.first, settings.smooth, settings.entropy, settings.dice
+        loss, slopes = torch.ops.ingradient.dice_ce_finish(sums, weights, known, *numbers)
+        ctx.save_for_backward(logits, label, known, slopes)
         ctx.ignore = settings.ignore
         answer: Tensor = loss
         return answer
@@ -96,10 +104,10 @@ class _DiceCE(torch.autograd.Function):
     @override
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        logits, label, slopes = ctx.saved_tensors
+        logits, label, known, slopes = ctx.saved_tensors
         slopes = slopes.expand(len(logits), -1, -1)
-        by_logits = torch.ops.ingradient.class_sums_backward(logits, label, slopes, gradients[0], ctx.ignore)
-        return by_logits, None, None, None
+        given = logits, label, known, slopes, gradients[0], ctx.ignore
+        return torch.ops.ingradient.class_sums_backward(*given), None, None, None, None
 
 
 class _ClassSums(torch.autograd.Function):
@@ -108,7 +116,7 @@ class _ClassSums(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
         ctx.save_for_backward(logits, label)
         ctx.ignore = ignore
-        sums: Tensor = torch.ops.ingradient.class_sums(logits, label, ignore).sum(1)
+        sums: Tensor = torch.ops.ingradient.class_sums(logits, label, None, ignore).sum(1)
         return sums
 
     @override
@@ -116,8 +124,8 @@ class _ClassSums(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         logits, label = ctx.saved_tensors
         slopes = gradients[0][:, (0, 1, 3)].contiguous()
-        by_logits = torch.ops.ingradient.class_sums_backward(logits, label, slopes, None, ctx.ignore)
-        return by_logits, None, None
+        given = logits, label, None, slopes, None, ctx.ignore
+        return torch.ops.ingradient.class_sums_backward(*given), None, None
 
 
 def _voxels_as_one(logits: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
@@ -133,24 +141,25 @@ def _voxels_as_one(logits: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
     return logits, (logits.stride(0), step, logits.stride(1))
 
 
-def _sums(logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
+def _sums(logits: Tensor, label: Tensor, known: Tensor | None, ignore: int | None) -> Tensor:
     from ingradient_pl.kernels import dice_ce_triton
 
     images, classes = logits.shape[:2]
     parts = dice_ce_triton.parts_of(images, label.shape[1:].numel(), classes)
     out = logits.new_empty((images, parts, 4, classes), dtype=torch.float32)
     with on_device_of(logits):
-        dice_ce_triton.sums(_voxels_as_one(logits), label, ignore, out)
+        dice_ce_triton.sums(_voxels_as_one(logits), label, known, ignore, out)
     return out
 
 
-def _sums_meta(logits: Tensor, label: Tensor, ignore: int | None) -> Tensor:
+def _sums_meta(logits: Tensor, *_: object) -> Tensor:
     return logits.new_empty((logits.shape[0], PARTS, 4, logits.shape[1]), dtype=torch.float32)
 
 
 def _finish(
     sums: Tensor,
     weights: Tensor | None,
+    known: Tensor | None,
     pooled: bool,  # noqa: FBT001
     first: int,
     smooth: float,
@@ -159,26 +168,38 @@ def _finish(
 ) -> tuple[Tensor, Tensor]:
     from ingradient_pl.kernels import dice_ce_finish_triton
 
-    out = _finish_meta(sums, weights, pooled)
+    out = _finish_meta(sums, weights, known, pooled)
+    numbers = first, smooth, SMALLEST, entropy, dice
     with on_device_of(sums):
-        dice_ce_finish_triton.finish(sums, weights, (first, smooth, SMALLEST, entropy, dice), pooled, out)
+        dice_ce_finish_triton.finish(sums, weights, known, numbers, pooled, out)
     return out
 
 
-def _finish_meta(sums: Tensor, weights: Tensor | None, pooled: bool, *_: object) -> tuple[Tensor, Tensor]:  # noqa: FBT001
+def _finish_meta(
+    sums: Tensor,
+    weights: Tensor | None,
+    known: Tensor | None,
+    pooled: bool,  # noqa: FBT001
+    *_: object,
+) -> tuple[Tensor, Tensor]:
     slopes = sums.new_empty((1 if pooled else sums.shape[0], 3, sums.shape[3]))
     return sums.new_empty(()), slopes
 
 
 def _backward(
-    logits: Tensor, label: Tensor, slopes: Tensor, factor: Tensor | None, ignore: int | None
+    logits: Tensor,
+    label: Tensor,
+    known: Tensor | None,
+    slopes: Tensor,
+    factor: Tensor | None,
+    ignore: int | None,
 ) -> Tensor:
     from ingradient_pl.kernels import dice_ce_triton
 
     logits, strides = _voxels_as_one(logits)
     out = torch.empty_strided(logits.shape, logits.stride(), dtype=logits.dtype, device=logits.device)
     with on_device_of(logits):
-        dice_ce_triton.backward((logits, strides), label, ignore, (slopes, factor), out)
+        dice_ce_triton.backward((logits, strides), label, known, ignore, (slopes, factor), out)
     return out
 
 
@@ -186,15 +207,16 @@ def _backward_meta(logits: Tensor, *_: object) -> Tensor:
     return torch.empty_like(logits)
 
 
-define("class_sums(Tensor logits, Tensor label, int? ignore) -> Tensor", _sums, _sums_meta)
+define("class_sums(Tensor logits, Tensor label, Tensor? known, int? ignore) -> Tensor", _sums, _sums_meta)
 define(
-    "dice_ce_finish(Tensor sums, Tensor? weights, bool pooled, int first, float smooth, float entropy, "
-    "float dice) -> (Tensor, Tensor)",
+    "dice_ce_finish(Tensor sums, Tensor? weights, Tensor? known, bool pooled, int first, float smooth, "
+    "float entropy, float dice) -> (Tensor, Tensor)",
     _finish,
     _finish_meta,
 )
 define(
-    "class_sums_backward(Tensor logits, Tensor label, Tensor slopes, Tensor? factor, int? ignore) -> Tensor",
+    "class_sums_backward(Tensor logits, Tensor label, Tensor? known, Tensor slopes, Tensor? factor, "
+    "int? ignore) -> Tensor",
     _backward,
     _backward_meta,
 )

@@ -13,6 +13,7 @@ FEW_CLASSES = 16
 def _finish(
     sums,
     weights,
+    known,
     loss,
     slopes,
     images,
@@ -28,6 +29,7 @@ def _finish(
     COMBINED: tl.constexpr,
     POOLED: tl.constexpr,
     WEIGHED: tl.constexpr,
+    KNOWS: tl.constexpr,
 ):
     # One program: few numbers are left. Slopes are those of the loss, (image or one for all, 3, class)
     column = tl.arange(0, CLASSES)
@@ -43,6 +45,19 @@ def _finish(
     all_logs = tl.zeros((CLASSES,), tl.float32)
     scores = tl.zeros((CLASSES,), tl.float32)
     share = dice_weight / (classes - first)
+    told = tl.where(scored, 1.0, 0.0)
+    if not POOLED:
+        share = share / images
+    if KNOWS:
+        told = tl.zeros((CLASSES,), tl.float32)
+        for begin in range(0, images, IMAGES):
+            image = begin + index
+            there = (image < images)[:, None] & scored[None, :]
+            one = tl.load(known + image[:, None] * classes + column[None, :], mask=there, other=0)
+            told += tl.sum(tl.where(one != 0, 1.0, 0.0), 0)
+        if POOLED:
+            told = tl.minimum(told, 1.0)
+        share = dice_weight / tl.maximum(tl.sum(told, 0), 1.0)
     for begin in range(0, images, IMAGES):
         image = begin + index
         overlap = tl.zeros((IMAGES, CLASSES), tl.float32)
@@ -67,9 +82,12 @@ def _finish(
             below = tl.maximum(size, smallest)
             score = (2 * overlap + smooth) / below
             own = (image < images)[:, None] & scored[None, :]
+            if KNOWS:
+                one = tl.load(known + image[:, None] * classes + column[None, :], mask=own, other=0)
+                own = own & (one != 0)
             scores += tl.sum(tl.where(own, score, 0.0), 0)
-            by_overlap = tl.where(own, -share / images * 2 / below, 0.0)
-            by_predicted = tl.where(own & (size >= smallest), share / images * score / below, 0.0)
+            by_overlap = tl.where(own, -share * 2 / below, 0.0)
+            by_predicted = tl.where(own & (size >= smallest), share * score / below, 0.0)
             place = slopes + image[:, None] * (3 * classes) + column[None, :]
             there = (image < images)[:, None] & inside[None, :]
             tl.store(place, by_overlap, mask=there)
@@ -78,6 +96,7 @@ def _finish(
         size = all_true + all_predicted + smooth
         below = tl.maximum(size, smallest)
         score = (2 * all_overlap + smooth) / below
+        scored = scored & (told > 0)
         scores = tl.where(scored, score, 0.0)
         tl.store(slopes + column, tl.where(scored, -share * 2 / below, 0.0), mask=inside)
         by_predicted = tl.where(scored & (size >= smallest), share * score / below, 0.0)
@@ -85,8 +104,6 @@ def _finish(
     mass = tl.maximum(tl.sum(weight * all_true, 0), smallest)
     entropy = -tl.sum(weight * all_logs, 0) / mass
     dice = tl.sum(scores, 0) * share
-    if not POOLED:
-        dice = dice / images
     tl.store(loss, entropy_weight * entropy - dice)
     by_log = -entropy_weight * weight / mass
     if POOLED:
@@ -102,6 +119,7 @@ def _finish(
 def finish(
     sums: Tensor,
     weights: Tensor | None,
+    known: Tensor | None,
     settings: tuple[int, float, float, float, float],
     pooled: bool,  # noqa: FBT001
     out: tuple[Tensor, Tensor],
@@ -113,6 +131,7 @@ def finish(
     Args:
         sums: Of each part, shape (images, parts, 4, classes).
         weights: Of each class in the cross entropy, shape (classes,); None weighs all alike.
+        known: Which classes each image's label tells, shape (images, classes), bytes; None: all.
         settings: First class of the Dice, what smoothes, smallest divisor, weights of cross entropy and of
             Dice.
         pooled: Whether the Dice takes all images as one.
@@ -121,6 +140,6 @@ def finish(
     images, parts, _, classes = sums.shape
     tile = {"CLASSES": triton.next_power_of_2(classes), "COMBINED": COMBINED}
     tile["IMAGES"] = IMAGES if classes <= FEW_CLASSES else 1
-    chosen = {**tile, "POOLED": pooled, "WEIGHED": weights is not None}
-    tensors = sums, sums if weights is None else weights, *out
+    chosen = {**tile, "POOLED": pooled, "WEIGHED": weights is not None, "KNOWS": known is not None}
+    tensors = sums, sums if weights is None else weights, sums if known is None else known, *out
     _finish[(1,)](*tensors, images, parts, classes, *settings, **chosen)

@@ -11,12 +11,15 @@ from torch import Tensor
 TILE = 2048
 """Logits that a program holds at a time."""
 PROGRAMS, MOST_PARTS = 1024, 256
+NEVER = tl.constexpr(-1e4)
+"""The logit of a class that nobody annotated, once it is one with the background."""
 
 
 @triton.jit
 def _shares(
     logits,
     marks,
+    known,
     ignore,
     voxel,
     count,
@@ -30,8 +33,10 @@ def _shares(
     edge_x,
     CLASSES: tl.constexpr,
     IGNORES: tl.constexpr,
+    KNOWS: tl.constexpr,
 ):
-    # Of some voxels: shares, their logarithms, where a class is true, and which values there are
+    # Of some voxels: shares, their logarithms, where a class is true, which values there are, and of the
+    # classes that are one with the background (it among them) each one's part in it
     column = tl.arange(0, CLASSES)
     there = (voxel < count)[:, None] & (column < classes)[None, :]
     place = logits + voxel.to(tl.int64)[:, None] * voxel_stride + column[None, :] * class_stride
@@ -49,16 +54,33 @@ def _shares(
     powers = tl.where(there, tl.exp(shifted), 0.0)
     total = tl.where(voxel < count, tl.sum(powers, 1), 1.0)
     valid = there & counted[:, None]
-    share = tl.where(valid, powers / total[:, None], 0.0)
+    share = powers / total[:, None]
     log = shifted - tl.log(total)[:, None]
+    part = share
+    if KNOWS:
+        told = (tl.load(known + column, mask=column < classes, other=0) != 0) & (column > 0)
+        rest = there & ~told[None, :]
+        highest = tl.max(tl.where(rest, values, float("-inf")), 1)
+        highest = tl.where(voxel < count, highest, 0.0)
+        powers = tl.where(rest, tl.exp(tl.where(rest, values - highest[:, None], 0.0)), 0.0)
+        merged = tl.where(voxel < count, tl.sum(powers, 1), 1.0)
+        part = powers / merged[:, None]
+        merged_log = highest - top + tl.log(merged) - tl.log(total)
+        first = (column == 0)[None, :]
+        log = tl.where(told[None, :], log, NEVER - top[:, None] - tl.log(total)[:, None])
+        log = tl.where(first, merged_log[:, None], log)
+        share = tl.where(told[None, :], share, 0.0)
+        share = tl.where(first, tl.exp(merged_log)[:, None], share)
+    share = tl.where(valid, share, 0.0)
     truth = valid & (mark[:, None] == column[None, :])
-    return share, log, truth, there
+    return share, log, truth, there, part
 
 
 @triton.jit(do_not_specialize=["voxels", "chunk", "ignore"])
 def _sums(
     logits,
     label,
+    known,
     out,
     ignore,
     voxels,
@@ -76,6 +98,7 @@ def _sums(
     VOXELS: tl.constexpr,
     CLASSES: tl.constexpr,
     IGNORES: tl.constexpr,
+    KNOWS: tl.constexpr,
 ):
     image, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     source = logits + image * batch_stride
@@ -87,9 +110,10 @@ def _sums(
     logs = tl.zeros((VOXELS, CLASSES), tl.float32)
     for begin in range(part * chunk, stop, VOXELS):
         voxel = begin + tl.arange(0, VOXELS)
-        share, log, truth, _ = _shares(
+        share, log, truth, _, _ = _shares(
             source,
             marks,
+            known + image * classes,
             ignore,
             voxel,
             stop,
@@ -103,6 +127,7 @@ def _sums(
             edge_x,
             CLASSES,
             IGNORES,
+            KNOWS,
         )
         overlap += tl.where(truth, share, 0.0)
         predicted += share
@@ -121,6 +146,7 @@ def _sums(
 def _backward(
     logits,
     label,
+    known,
     above,
     slopes,
     out,
@@ -143,10 +169,12 @@ def _backward(
     VOXELS: tl.constexpr,
     CLASSES: tl.constexpr,
     IGNORES: tl.constexpr,
+    KNOWS: tl.constexpr,
     SCALED: tl.constexpr,
 ):
     # With p a share, t its truth and i, s, l the slopes of overlap, predicted and log:
-    # d/dlog p = t (i p + l) + s p =: g, and through the softmax d/dlogit = g - p sum(g)
+    # d/dlog p = t (i p + l) + s p =: g, and through the softmax d/dlogit = g - p sum(g). That of the
+    # background with all that is one with it goes to each by its part
     image, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     source = logits + image * batch_stride
     target = out + image * batch_stride
@@ -158,6 +186,8 @@ def _backward(
     by_overlap = tl.load(own, mask=inside, other=0.0)
     by_predicted = tl.load(own + slope_kind, mask=inside, other=0.0)
     by_log = tl.load(own + 2 * slope_kind, mask=inside, other=0.0)
+    if KNOWS:
+        told = (tl.load(known + image * classes + column, mask=inside, other=0) != 0) & (column > 0)
     if SCALED:
         factor = tl.load(above).to(tl.float32)
         by_overlap *= factor
@@ -165,9 +195,10 @@ def _backward(
         by_log *= factor
     for begin in range(part * chunk, stop, VOXELS):
         voxel = begin + tl.arange(0, VOXELS)
-        share, _, truth, there = _shares(
+        share, _, truth, there, one_of = _shares(
             source,
             marks,
+            known + image * classes,
             ignore,
             voxel,
             stop,
@@ -181,12 +212,16 @@ def _backward(
             edge_x,
             CLASSES,
             IGNORES,
+            KNOWS,
         )
         pull = (
             tl.where(truth, by_overlap[None, :] * share + by_log[None, :], 0.0)
             + by_predicted[None, :] * share
         )
         found = pull - share * tl.sum(pull, 1)[:, None]
+        if KNOWS:
+            first = tl.sum(tl.where((column == 0)[None, :], found, 0.0), 1)
+            found = tl.where(told[None, :], found, first[:, None] * one_of)
         place = target + voxel.to(tl.int64)[:, None] * voxel_stride + column[None, :] * class_stride
         tl.store(place, found.to(out.dtype.element_ty), mask=there)
 
@@ -204,27 +239,36 @@ def parts_of(images: int, voxels: int, classes: int) -> int:
     return int(triton.cdiv(voxels, triton.cdiv(voxels, most)))
 
 
-def sums(logits: tuple[Tensor, tuple[int, int, int]], label: Tensor, ignore: int | None, out: Tensor) -> None:
+def sums(
+    logits: tuple[Tensor, tuple[int, int, int]],
+    label: Tensor,
+    known: Tensor | None,
+    ignore: int | None,
+    out: Tensor,
+) -> None:
     """Write overlap, predicted, true and log of each part; ``out`` is ``(images, parts, 4, classes)``.
 
     Args:
         logits: Shape (batch, class, z, y, x), and the steps from image to image, voxel to voxel, class to
             class.
         label: Shape (batch, z, y, x), classes from 0.
+        known: Shape (batch, class), bytes: 0 where a class is one with the background; None where none is.
         ignore: Label whose voxels count nowhere; None where there is none.
         out: Written; its second size says how many parts an image is summed in.
     """
     values, strides = logits
     images, parts, _, classes = out.shape
     voxels = label.shape[1:].numel()
-    chosen = {**_tile(classes), "IGNORES": ignore is not None}
+    chosen = {**_tile(classes), "IGNORES": ignore is not None, "KNOWS": known is not None}
     numbers = 0 if ignore is None else ignore, voxels, classes, *strides, *label.stride(), *label.shape[2:]
-    _sums[(images, parts)](values, label, out, *numbers, triton.cdiv(voxels, parts), **chosen)
+    told = label if known is None else known
+    _sums[(images, parts)](values, label, told, out, *numbers, triton.cdiv(voxels, parts), **chosen)
 
 
 def backward(
     logits: tuple[Tensor, tuple[int, int, int]],
     label: Tensor,
+    known: Tensor | None,
     ignore: int | None,
     slopes: tuple[Tensor, Tensor | None],
     out: Tensor,
@@ -235,6 +279,7 @@ def backward(
         logits: Shape (batch, class, z, y, x), and the steps from image to image, voxel to voxel, class to
             class.
         label: Shape (batch, z, y, x), classes from 0.
+        known: Shape (batch, class), bytes: 0 where a class is one with the background; None where none is.
         ignore: Label whose voxels count nowhere; None where there is none.
         slopes: Of the sums; and a factor for all, one number, or None.
         out: Written, where the logits lie.
@@ -244,8 +289,9 @@ def backward(
     voxels = label.shape[1:].numel()
     parts = parts_of(images, voxels, classes)
     chosen = {**_tile(classes), "IGNORES": ignore is not None, "SCALED": factor is not None}
+    chosen["KNOWS"] = known is not None
     numbers = 0 if ignore is None else ignore, voxels, classes, *strides, *label.stride(), *label.shape[2:]
-    tensors = values, label, own if factor is None else factor, own, out
+    tensors = values, label, label if known is None else known, own if factor is None else factor, own, out
     _backward[(images, parts)](*tensors, *numbers, *own.stride(), triton.cdiv(voxels, parts), **chosen)
 
 

@@ -66,9 +66,10 @@ class DiceCE(nn.Module):
         known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         first = 0 if self.background else 1
-        if known is None and dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
-            settings = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
-            return dice_ce.dice_ce(logits, label, self.class_weights, dice_ce.Settings(*settings))
+        if dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
+            numbers = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
+            settings = dice_ce.Settings(*numbers)
+            return dice_ce.dice_ce(logits, label, self.class_weights, settings, known)
         sums = softmax_counts(merge_unknown(logits, known), label, self.ignore)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)[:, first:]
         counted = None if known is None else known[:, first:]
