@@ -1,5 +1,6 @@
 """Cases worked on by other processes: the same bytes, lost work done again, faults named."""
 
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_scores_alone_want_an_output(scheduler, alone):
 
 
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    for package in ("distributed", "submitit"):
+        monkeypatch.setitem(sys.modules, package, None)
     said = r"pip install 'ingradient_pl\[cluster\]'"
     for cluster in ("local", "tcp://127.0.0.1:9"):
         with pytest.raises(ImportError, match=said), open_workers(cluster, folder=tmp_path):

@@ -19,9 +19,17 @@ def _forget_hydra():
     HydraConfig.instance().cfg = None
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_ended(quick):
-    return [*quick, "recipe=open", "epochs=-1", "~callbacks.learning_rate", "module.scheduler.warmup=2"]
+    told = ["recipe=open", "epochs=-1", "~callbacks.learning_rate", "module.scheduler.warmup=2"]
+    return [*quick, *told, "~callbacks.images", "~callbacks.best"]
+
+
+@pytest.fixture(scope="module")
+def whole(open_ended, tmp_path_factory):
+    """Rates and weights of a run of five epochs."""
+    rates, module, _ = run([*open_ended, "epochs=5"], tmp_path_factory.mktemp("whole"))
+    return rates, module.state_dict()
 
 
 class Watch(pl.Callback):
@@ -80,33 +88,31 @@ def test_it_ends_when_asked(open_ended, tmp_path):
     assert not (tmp_path / "finish").exists(), "a run taken up again would end again"
 
 
-def test_it_falls_in_time_for_the_last_epoch(open_ended, tmp_path):
-    rates, _, _ = run([*open_ended, "epochs=5"], tmp_path)
+def test_it_falls_in_time_for_the_last_epoch(whole):
+    rates, _ = whole
     assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_it_ends_comes_to_the_same_weights(open_ended, tmp_path):
+def test_a_run_killed_while_it_ends_comes_to_the_same_weights(whole, open_ended, tmp_path):
     overrides = [*open_ended, "epochs=5"]
-    _, whole, _ = run(overrides, tmp_path / "whole")
     stop = [*overrides, "+trainer.max_steps=8"]
     run(stop, tmp_path / "killed")
     rates, resumed, _ = run(
         overrides, tmp_path / "again", checkpoint=tmp_path / "killed" / "checkpoints" / "last.ckpt"
     )
     assert rates == pytest.approx([0.5, 0.25])
-    for name, weight in whole.state_dict().items():
+    for name, weight in whole[1].items():
         torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
 
 
 @pytest.mark.slow
-def test_a_finished_run_can_be_made_longer(open_ended, tmp_path):
+def test_a_finished_run_can_be_made_longer(whole, open_ended, tmp_path):
     run([*open_ended, "epochs=3"], tmp_path / "short")
     before = tmp_path / "short" / "checkpoints" / "before_decay.ckpt"
     rates, longer, _ = run([*open_ended, "epochs=5"], tmp_path / "longer", checkpoint=before)
-    _, whole, _ = run([*open_ended, "epochs=5"], tmp_path / "whole")
     assert rates[-5:] == pytest.approx([1, 1, 0.75, 0.5, 0.25])
-    for name, weight in whole.state_dict().items():
+    for name, weight in whole[1].items():
         torch.testing.assert_close(longer.state_dict()[name], weight, rtol=0, atol=0)
 
 

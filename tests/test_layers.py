@@ -1,13 +1,14 @@
 """Imports point down, and frameworks stay in the shell."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
-    {"messages", "lazy", "short_repr", "plain_values", "pickle_bounds"},
+    {"messages", "lazy", "optional", "short_repr", "plain_values", "pickle_bounds"},
     {"geometry", "spec", "files", "machine", "task", "provenance"},
     {"scratch"},
     {"kernels", "workers"},
@@ -66,6 +67,14 @@ def test_each_framework_stays_in_its_shell(file):
     for shell, frameworks in SHELL.items():
         wrong = found & frameworks
         assert unit_of(file) in shell or not wrong, f"only {' and '.join(shell)} may import {sorted(wrong)}"
+
+
+def test_no_room_is_larger_than_a_seventh_of_the_package():
+    lines = Counter()
+    for file in FILES:
+        lines[unit_of(file)] += len(file.read_text(encoding="utf-8").splitlines())
+    room, most = lines.most_common(1)[0]
+    assert most <= 0.15 * lines.total(), f"{room} has {most} of {lines.total()} lines: divide it"
 
 
 def test_no_drawer_for_leftovers():

@@ -28,6 +28,8 @@ SCHEDULES = {
 }
 BATCHES = 2
 """Of an epoch of the fixture ``quick``."""
+LIGHT = ["callbacks.images=null", "callbacks.best=null", "logger=csv"]
+"""For runs of whose folder only the learning rates and the last checkpoint are looked at."""
 LENGTHS = {"cosine": "T_max", "linear": "total_iters"}
 
 
@@ -49,7 +51,7 @@ def schedule_of(name):
     told = SCHEDULES[name]
     if name in LENGTHS:
         told = [*("~module.scheduler",), f"+{told[0]}", f"module.length_argument={LENGTHS[name]}"]
-    return [*told, "callbacks.learning_rate.logging_interval=step"]
+    return [*told, *LIGHT, "callbacks.learning_rate.logging_interval=step"]
 
 
 def run(quick, folder, *more):
@@ -77,7 +79,7 @@ def planned_rates(quick, folder, *told):
 def first(quick, tmp_path_factory):
     """Overrides that go on with a run of two epochs as it comes."""
     folder = tmp_path_factory.mktemp("first")
-    run(quick, folder)
+    run(quick, folder, *LIGHT)
     return f"resume={folder}/checkpoints/last.ckpt"
 
 
@@ -115,16 +117,17 @@ def test_an_older_checkpoint_without_a_split_says_what_is_assumed(quick, tmp_pat
 @pytest.mark.slow
 def test_a_run_that_is_resumed_as_it_was_is_not_touched(quick, first, tmp_path, capsys):
     capsys.readouterr()
-    run(quick, tmp_path / "rest", "epochs=3", first)
+    run(quick, tmp_path / "rest", *LIGHT, "epochs=3", first)
     assert "followed anew: length" in capsys.readouterr().out
-    run(quick, tmp_path / "again", "epochs=4", f"resume={tmp_path}/rest/checkpoints/last.ckpt", "seed=0")
+    again = [*LIGHT, "epochs=4", f"resume={tmp_path}/rest/checkpoints/last.ckpt", "seed=0"]
+    run(quick, tmp_path / "again", *again)
     assert "scheduler" not in capsys.readouterr().out.split("Training")[0]
 
 
 @pytest.mark.slow
 def test_changed_settings_of_the_optimiser_hold(quick, tmp_path):
     changed = {"momentum": 0.5, "weight_decay": 0.25, "nesterov": False}
-    constant = ["scheduler@module.scheduler=constant", "module.length_argument=null", "recipe=nnunet"]
+    constant = ["scheduler@module.scheduler=constant", "module.length_argument=null", "recipe=nnunet", *LIGHT]
     run(quick, tmp_path / "first", *constant, "epochs=1")
     told = [f"module.optimizer.{key}={str(value).lower()}" for key, value in {**changed, "lr": 1e-3}.items()]
     run(quick, tmp_path / "rest", *constant, *told, f"resume={tmp_path}/first/checkpoints/last.ckpt")
@@ -137,7 +140,7 @@ def test_changed_settings_of_the_optimiser_hold(quick, tmp_path):
 
 @pytest.mark.slow
 def test_a_changed_schedule_is_followed_from_the_first_step(quick, first, tmp_path):
-    told = ["callbacks.learning_rate.logging_interval=step", "module.scheduler.power=2"]
+    told = [*LIGHT, "callbacks.learning_rate.logging_interval=step", "module.scheduler.power=2"]
     run(quick, tmp_path / "rest", *told, "epochs=4", first)
     rest = rates(tmp_path / "rest")
     assert rest == pytest.approx(planned_rates(quick, tmp_path, *told)[-len(rest) :], rel=1e-6)

@@ -8,6 +8,7 @@ from torch import Tensor
 from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.nnunet.checkpoint import WEIGHTS, read_state_dicts
+from ingradient_pl.optional import require
 
 SAFETENSORS = ".safetensors"
 USUAL = ("state_dict", WEIGHTS, "model_state_dict", "model", "network", "net")
@@ -50,16 +51,14 @@ def _choose(entries: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    install = "ingradient_pl[safetensors]"
+    safetensors, reader = (
+        require(package, f"Weights such as {file}", install, error=CheckpointError)
+        for package in ("safetensors", "safetensors.torch")
+    )
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise CheckpointError(
-            f"{file} is read by the package safetensors: pip install 'ingradient_pl[safetensors]'"
-        ) from error
-    try:
-        return dict(load_file(file))
+        return dict(reader.load_file(file))
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {file}: check the path.") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{file} is not a file of safetensors, or is damaged ({error}).") from error

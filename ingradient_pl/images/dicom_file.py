@@ -1,11 +1,11 @@
 """Whether a file is DICOM, and the library that reads its header."""
 
-import importlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.optional import require
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 """What names of DICOM files end in, where they end in anything; small letters or capitals."""
@@ -23,13 +23,8 @@ def pydicom() -> Any:
     Raises:
         ImageError: If it cannot be imported.
     """
-    try:
-        module: Any = importlib.import_module("pydicom")
-    except ImportError as error:
-        raise ImageError(
-            f"DICOM is read by pydicom, which cannot be imported ({error}). Install it: pip install "
-            "'pydicom>=3.0'. Stores and NIfTI files do without it."
-        ) from error
+    otherwise = "Stores and NIfTI files do without it."
+    module: Any = require("pydicom", "DICOM files", "pydicom>=3.0", otherwise, ImageError)
     module.config.settings.reading_validation_mode = module.config.IGNORE
     return module
 

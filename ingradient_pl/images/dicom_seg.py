@@ -1,6 +1,5 @@
 """A segmentation of a DICOM series as the object that DICOM has for it, for archives and viewers."""
 
-import importlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ingradient_pl.files import whole_file
 from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.optional import require
 from ingradient_pl.task import Task
 
 ENDING = ".dcm"
@@ -165,10 +165,5 @@ def _describe_segment(highdicom: Any, number: int, name: str) -> Any:
 
 
 def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImageError(
-            f"DICOM segmentations need the package {name}, which is not installed: "
-            "pip install 'ingradient_pl[dicom]'. Without it, write .nii.gz."
-        ) from error
+    otherwise = "Without it, write .nii.gz."
+    return require(name, "DICOM segmentations", "ingradient_pl[dicom]", otherwise, ImageError)

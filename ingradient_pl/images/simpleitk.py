@@ -1,10 +1,10 @@
 """SimpleITK, imported with the first file that needs it: a store and NIfTI files do without it."""
 
-import importlib
 from functools import cache
 from typing import Any
 
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.optional import require
 
 
 @cache
@@ -14,10 +14,10 @@ def simpleitk() -> Any:
     Raises:
         ImageError: If it cannot be imported.
     """
-    try:
-        return importlib.import_module("SimpleITK")
-    except ImportError as error:
-        raise ImageError(
-            f"NRRD, MetaImage, DICOM and pictures are read by SimpleITK, which cannot be imported ({error}). "
-            "Install it: pip install 'SimpleITK>=2.5'. Stores and NIfTI files need it not."
-        ) from error
+    return require(
+        "SimpleITK",
+        "NRRD, MetaImage, DICOM and pictures",
+        "SimpleITK>=2.5",
+        "Stores and NIfTI files need it not.",
+        ImageError,
+    )

@@ -1,7 +1,6 @@
 """A trained network for other programs: as torch.export's program or as ONNX, its plan and task beside it."""
 
 import copy
-import importlib
 import json
 import logging
 import warnings
@@ -18,6 +17,7 @@ import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predictor import finest
+from ingradient_pl.optional import require
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import to_spec
 
@@ -193,13 +193,8 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
 
 
 def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ExportError(
-            f"ONNX needs the package {name}, which is not installed: pip install 'ingradient_pl[export]'. "
-            "The form 'torch' needs nothing."
-        ) from error
+    otherwise = "The form 'torch' needs nothing."
+    return require(name, "Networks in the form 'onnx'", "ingradient_pl[export]", otherwise, ExportError)
 
 
 def _describe(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
 from ingradient_pl.plain_values import read_json
+from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 
@@ -153,17 +154,6 @@ def _beside(folder: Path, name: str) -> Path:
 
 
 def _network(model: Model, fold: NnunetCheckpoint) -> UNet:
-    plan = model.plan
-    network = UNet(
-        model.inputs,
-        plan.outputs,
-        plan.widths,
-        plan.strides,
-        plan.kernels,
-        plan.blocks,
-        plan.decoder_blocks,
-        residual=plan.residual,
-        levels=1,
-    )
+    network = unet(model.plan, model.inputs, levels=1)
     network.load_state_dict(nnunet_weights(network, fold.weights))
     return network.eval()

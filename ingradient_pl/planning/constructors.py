@@ -14,20 +14,21 @@ from ingradient_pl.planning.plan import Plan
 __all__ = ["draws", "loss", "unet"]
 
 
-def unet(plan: Plan, **settings: Any) -> UNet:
+def unet(plan: Plan, channels: int | None = None, **settings: Any) -> UNet:
     """Build the network of a plan: nnU-Net's UNet, plain or with residual blocks.
 
     It takes (batch, channel, z, y, x) and gives logits (batch, output, z, y, x), a list, finest level first.
 
     Args:
         plan: Its widths, strides, kernels and blocks.
+        channels: Of its input; None takes the image's. The second stage of a cascade has more.
         settings: Further arguments of :class:`UNet`: ``levels``, ``dropout``, ``channels_last``.
 
     Returns:
         The network, its weights drawn from torch's generator.
     """
     return UNet(
-        channels=plan.channels,
+        channels=plan.channels if channels is None else channels,
         outputs=plan.outputs,
         widths=plan.widths,
         strides=plan.strides,

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingradient_pl import __version__
+from ingradient_pl.optional import require
 from ingradient_pl.reports.parts import Section
-
-EXTRA = "A report needs plotly and Jinja2 ({}). Install them: pip install 'ingradient_pl[report]'."
 
 
 class ReportError(ValueError):
@@ -21,11 +20,8 @@ def check_extra() -> None:
     Raises:
         ImportError: If one is; the message tells how to install it.
     """
-    try:
-        import jinja2  # noqa: F401
-        import plotly  # noqa: F401
-    except ImportError as error:
-        raise ImportError(EXTRA.format(error)) from error
+    for package in ("jinja2", "plotly"):
+        require(package, "Reports", "ingradient_pl[report]")
 
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:

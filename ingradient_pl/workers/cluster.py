@@ -6,12 +6,12 @@ Both see the same folders as this process. What a lost worker had in hand is don
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingradient_pl import __version__
 from ingradient_pl.files import remove_folder
+from ingradient_pl.optional import require
 from ingradient_pl.workers.threads import Item, Result, Workers
 
 JOBS = 16
@@ -66,7 +66,7 @@ class _DaskWorkers(NamedTuple):
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
         """Give the number of each item and what the function made of it, as they are done."""
-        distributed = import_module("distributed")
+        distributed = _package("distributed")
         running = {
             self.client.submit(function, item, pure=False): number for number, item in enumerate(items)
         }
@@ -85,7 +85,7 @@ class _DaskWorkers(NamedTuple):
 
 @contextmanager
 def _connect(address: str) -> Iterator[_DaskWorkers]:
-    distributed = _package("distributed", "dask")
+    distributed = _package("distributed")
     given = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     if address.endswith(".json") and not Path(address).is_file():
         raise ClusterError(f"There is no scheduler file {address}: start dask scheduler --scheduler-file.")
@@ -132,7 +132,7 @@ class _Jobs(NamedTuple):
 
     @classmethod
     def of(cls, kind: str, options: dict[str, str | int], folder: Path) -> "_Jobs":
-        submitit = _package("submitit", "submitit")
+        submitit = _package("submitit")
         most = int(options.pop("jobs", JOBS))
         if most < 1:
             raise ClusterError(f"jobs must be at least 1; got {most}.")
@@ -200,10 +200,5 @@ def _work(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _package(name: str, known_as: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"{known_as} is not installed, which --cluster needs: pip install 'ingradient_pl[cluster]'"
-        ) from error
+def _package(name: str) -> Any:
+    return require(name, "The workers of --cluster", "ingradient_pl[cluster]")
