@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import ingradient_pl as ip
 from ingradient_pl.cli.cross_fit import CrossFit
 from ingradient_pl.cli.cross_validation import _compare, _tell, cross_validate
 from ingradient_pl.cli.crossval import read_keys
+from ingradient_pl.cli.crossval_fits import choose_held_out
 from ingradient_pl.cli.crossval_plans import choose_plans
 from ingradient_pl.cli.crossval_state import STATE, read_state
 from ingradient_pl.cli.run_folders import hold_folder
@@ -27,6 +29,7 @@ from ingradient_pl.commands.best_configuration import MEAN, Candidate, Score, ch
 from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.postprocess import read_steps
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
 from ingradient_pl.store.case_store import CaseStore
@@ -40,6 +43,7 @@ TOLD = [
     "data.split.count=2",
 ]
 TOLD += ["callbacks.images=null", "callbacks.best=null", "logger=none"]
+CASCADE = "2d_cascade"
 
 
 @pytest.fixture(autouse=True)
@@ -50,14 +54,17 @@ def _forget_hydra():
 
 @pytest.fixture(scope="module")
 def plans(phantom_plan, tmp_path_factory) -> list[Path]:
-    """Two configurations: the phantoms' plan, and a coarser one."""
+    """Three configurations: the phantoms' plan, a coarser one, and a cascade of the two."""
     folder = tmp_path_factory.mktemp("plans [2]")
     fine = read_plan(phantom_plan)
-    coarse = dataclasses.replace(fine, spacing=tuple(2 * float(edge) for edge in fine.spacing))
-    files = [folder / "fine.yaml", folder / "coarse.yaml"]
-    for file, plan in zip(files, (fine, coarse), strict=True):
+    coarse = dataclasses.replace(
+        fine, spacing=tuple(2 * float(edge) for edge in fine.spacing), notes={"configuration": "coarse"}
+    )
+    cascade = dataclasses.replace(fine, previous_stage="coarse")
+    made = {folder / "fine.yaml": fine, folder / "coarse.yaml": coarse, folder / "2d cascade.yaml": cascade}
+    for file, plan in made.items():
         write_plan(file, plan)
-    return files
+    return list(made)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +77,14 @@ def undisturbed(phantom_store, plans, tmp_path_factory):
 @pytest.mark.slow
 def test_it_ends_with_one_model_of_the_best(undisturbed, phantom_store, plans):
     state = read_state(undisturbed.folder)
-    assert [one.name for one in undisturbed.candidates] == ["fine", "coarse", "fine+coarse"]
+    alone = ["fine", "coarse", CASCADE]
+    pairs = ["fine+coarse", f"fine+{CASCADE}", f"coarse+{CASCADE}"]
+    assert [one.name for one in undisturbed.candidates] == [*alone, *pairs]
     assert {one.cases for one in undisturbed.candidates} == {6}
     assert {one.patients for one in undisturbed.candidates} == {6}
     means = {one.name: one.dice[MEAN].mean for one in undisturbed.candidates}
     assert means[undisturbed.best] == max(means.values())
-    assert state["configurations"]["coarse"]["folds"] == {"0": "done", "1": "done"}
+    assert all(state["configurations"][name]["folds"] == {"0": "done", "1": "done"} for name in alone)
     assert state["summary"]["candidates"]["fine"]["Dice"][MEAN]["mean"] == means["fine"]
     model = checkpoint.read(checkpoint_files(undisturbed.folder))
     assert len(model.networks) == 2
@@ -107,13 +116,45 @@ def test_an_average_of_two_is_what_the_model_of_both_says(undisturbed, phantom_s
 
 
 @pytest.mark.slow
+def test_a_cascade_learns_from_and_is_scored_on_what_held_out_folds_of_its_first_stage_find(
+    undisturbed, phantom_store
+):
+    from ingradient_pl.images import formats
+    from ingradient_pl.inference.predictor import Predictor
+    from ingradient_pl.store import CaseVolumes
+    from ingradient_pl.store.stored_cases import stored_volume
+
+    folder, store = undisturbed.folder, CaseStore(phantom_store)
+    volumes = CaseVolumes(folder / "coarse" / "previous", store)
+    models = [checkpoint.read(folder / CASCADE / f"fold_{fold}" / LAST) for fold in (0, 1)]
+    for fold, model in enumerate(models):
+        low = checkpoint.read(folder / "coarse" / f"fold_{fold}" / LAST)
+        assert len(model.previous.networks) == 1
+        weights = (one.networks[0].state_dict() for one in (model.previous, low))
+        assert all(torch.equal(*pair) for pair in zip(*(one.values() for one in weights), strict=True))
+        assert model.previous.validation == () or set(model.validation) == set(low.validation)
+        for name in model.validation:
+            written = formats.read_label(folder / "coarse/predictions" / f"{name}.nii.gz", store.orientation)
+            case = store.cases[name]
+            cut = tuple(slice(a, a + n) for a, n in zip(case.start, case.grid.shape, strict=True))
+            np.testing.assert_array_equal(volumes.read(name, case.grid.whole), written.voxels[0][cut])
+    name = models[1].validation[0]
+    volume = stored_volume(phantom_store / "cases" / name, models[1].plan.orientation)
+    label = Predictor(models[1]).predict(volume.voxels, volume.frame.spacing)
+    found = formats.read_label(folder / CASCADE / "predictions" / f"{name}.nii.gz")
+    np.testing.assert_array_equal(found.voxels[0], label)
+    both = checkpoint.read([folder / CASCADE / f"fold_{fold}" / LAST for fold in (0, 1)])
+    assert (len(both.networks), len(both.previous.networks)) == (2, 2)
+
+
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_summary(undisturbed, phantom_store, plans, tmp_path):
     folder, random_moment = tmp_path / "killed", random.Random(os.urandom(4))
     line = [sys.executable, "-m", "ingradient_pl.cli.main", "crossval", f"store={phantom_store}"]
     line += [f"plan=[{','.join(map(json.dumps, map(str, plans)))}]", f"output={folder}", *TOLD]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(line, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        wanted = random_moment.randint(1, 12)
+        process = subprocess.Popen(line, stdout=log, stderr=log)  # as many threads as here, for equal weights
+        wanted = random_moment.randint(1, 30)
         try:
             wait_for(lambda: _files(folder) >= wanted or process.poll() is not None, f"file number {wanted}")
         finally:
@@ -124,6 +165,34 @@ def test_killed_at_any_moment_it_ends_with_the_same_summary(undisturbed, phantom
     ours, theirs = (checkpoint.read_content(one.checkpoint)["state_dict"] for one in (found, undisturbed))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "launcher", "count"),
+    [
+        ("hydra-joblib-launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], 2),
+        ("hydra-submitit-launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"], 1),
+    ],
+)
+def test_a_launcher_runs_all_folds_of_all_configurations_and_the_scores_are_the_same(
+    package, launcher, count, undisturbed, phantom_store, plans, tmp_path
+):
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed")
+    line = [sys.executable, "-m", "ingradient_pl.cli.main", "crossval", f"store={phantom_store}"]
+    line += [f"plan=[{','.join(map(json.dumps, map(str, plans[:count])))}]", f"output={tmp_path / 'cv'}"]
+    done = subprocess.run([*line, *TOLD, *launcher], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, whole = (
+        read_state(folder)["summary"]["candidates"] for folder in (tmp_path / "cv", undisturbed.folder)
+    )
+    assert len(found) == 2 * count - 1
+    for name, one in found.items():
+        means = [{label: score["mean"] for label, score in of["Dice"].items()} for of in (one, whole[name])]
+        assert means[0] == pytest.approx(means[1], abs=1e-3)  # a launcher may take another number of threads
 
 
 def _files(folder: Path) -> int:
@@ -141,7 +210,7 @@ def test_the_folder_of_another_is_left_alone(undisturbed, phantom_store, plans, 
     with pytest.raises(FileExistsError, match="another plan"):
         again(chosen=[tmp_path / "fine.yaml"])
     with pytest.raises(ValueError, match=r"Folds \[0, 1\] were run"):
-        again(folds=[1])
+        again(folds=[1], chosen=plans[:2])
     with hold_folder(undisturbed.folder), pytest.raises(FileExistsError, match="Another process"):
         again()
     monkeypatch.setattr(CaseStore, "check_sum", lambda self: "other")
@@ -169,7 +238,7 @@ def test_a_damaged_state_is_named(tmp_path):
 
 def test_a_failed_fold_is_told_and_its_configuration_not_compared(phantom_store, tmp_path, capsys):
     fit = CrossFit(tmp_path / "predictions", {}, {0: ("a",), 1: ("b",)}, {1: "the device was lost"})
-    found = _compare(tmp_path, CaseStore(phantom_store), {"2d": fit}, (), ensembles=True)
+    found = _compare(tmp_path, CaseStore(phantom_store), {"2d": fit}, ["2d"], (), ensembles=True)
     _tell(found)
     assert (found.best, found.failures) == (None, {"2d/fold_1": "the device was lost"})
     assert "2d/fold_1: the device was lost" in capsys.readouterr().err
@@ -199,8 +268,8 @@ def test_only_what_was_scored_on_the_same_cases_is_compared():
 
 def test_configurations_are_all_that_the_data_have_or_those_named(phantom_store):
     store = CaseStore(phantom_store)
-    assert list(choose_plans(store, None, None, {})) == ["2d", "3d_fullres"]
-    named = choose_plans(store, ["2d", "2d:resenc_m"], None, {"memory_gb": 4})
+    assert list(choose_plans(store, None, None, {}).plans) == ["2d", "3d_fullres"]
+    named = choose_plans(store, ["2d", "2d:resenc_m"], None, {"memory_gb": 4}).plans
     assert list(named) == ["2d", "2d_resenc_m"]
     assert named["2d"].blocks != named["2d_resenc_m"].blocks
     for wrong, said in [("4d", "no configuration '4d'"), ("2d:big", "no preset 'big'")]:
@@ -210,6 +279,60 @@ def test_configurations_are_all_that_the_data_have_or_those_named(phantom_store)
         choose_plans(store, ["2d"], None, {"memory": 4})
     with pytest.raises(ValueError, match="3d_lowres"):
         choose_plans(store, ["3d_lowres"], None, {})
+
+
+def test_a_cascade_brings_its_first_stage_along(phantom_store, monkeypatch, plans):
+    from ingradient_pl.cli import crossval_plans
+
+    made = {file.stem: read_plan(file) for file in plans}
+    of_data = {"3d_lowres": made["coarse"], "3d_fullres": made["fine"], "2d": made["fine"]}
+    of_data["3d_cascade_fullres"] = dataclasses.replace(made["fine"], previous_stage="3d_lowres")
+    monkeypatch.setattr(crossval_plans, "make_plan", lambda store, **told: of_data[told["configuration"]])
+    store = CaseStore(phantom_store)
+    found = choose_plans(store, ["3d_fullres", "3d_cascade_fullres:resenc_m"], None, {})
+    assert found.compared == ("3d_fullres", "3d_cascade_fullres_resenc_m")
+    assert found.first_stages == {"3d_cascade_fullres_resenc_m": "3d_lowres_resenc_m"}
+    assert found.plans["3d_lowres_resenc_m"] is made["coarse"]
+    every = choose_plans(store, None, None, {})
+    assert every.compared == ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+    assert every.first_stages == {"3d_cascade_fullres": "3d_lowres"}
+    with pytest.raises(UsageError, match=r"sees the segmentation of 'coarse'.*none is of that configuration"):
+        choose_plans(store, None, [plans[0], plans[2]], {})
+    found = choose_plans(store, None, plans, {})
+    with pytest.raises(UsageError, match=r"all 2 folds of coarse"):
+        choose_held_out(store, found, [1], TOLD)
+    with pytest.raises(UsageError, match=r"data\.previous"):
+        choose_held_out(store, found, None, [*TOLD, "data.previous=here"])
+
+
+def test_a_cascade_needs_every_case_held_out_once(phantom_store, plans, tmp_path):
+    store = CaseStore(phantom_store)
+    names = sorted(store.cases)
+    divided = [{"train": names[2:], "val": names[:2]}, {"train": names[:2] + names[4:], "val": names[2:4]}]
+    (tmp_path / "splits.json").write_text(json.dumps(divided))
+    told = [f"data.split.file={tmp_path / 'splits.json'}"]
+    with pytest.raises(UsageError, match=f"no fold holds out {names[4]}, {names[5]} \\(2 cases"):
+        choose_held_out(store, choose_plans(store, None, plans, {}), None, told)
+    assert len(choose_held_out(store, choose_plans(store, None, plans[:2], {}), None, told)) == 2
+
+
+def test_folds_of_a_cascade_fail_with_its_first_stage(phantom_store, plans, tmp_path, monkeypatch):
+    from ingradient_pl.cli import crossval_fits
+
+    trained = []
+    monkeypatch.setattr(crossval_fits, "sweep_folds", lambda store, plans, *_, **__: trained.append([*plans]))
+    store = CaseStore(phantom_store)
+    chosen = choose_plans(store, None, plans, {})
+    fits = crossval_fits.fit_configurations(
+        tmp_path, store, chosen, {0: ("a",), 1: ("b",)}, [], {"configurations": {}}, mapped=()
+    )
+    assert trained == [["fine", "coarse"]]  # one sweep, whose jobs a launcher may run side by side
+    assert set(fits[CASCADE].failures.values()) == {"its first stage, coarse, is not complete"}
+    assert "last.ckpt" in read_state_of(tmp_path, "coarse")["0"]
+
+
+def read_state_of(folder, name):
+    return json.loads((folder / STATE).read_text())["configurations"][name]["folds"]
 
 
 def test_keys_are_sorted_into_those_of_the_command_and_those_of_the_runs(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from runs import composed
+from two_hosts import two_hosts
 
 from ingradient_pl.cli.train_config import train
 
@@ -62,6 +63,32 @@ def test_two_ranks_end_with_the_weights_of_one(quick, sweep, tmp_path, recipe):
         if recipe == "fast" and name.endswith("conv.bias"):
             continue  # the norm behind takes it away: its gradient is rounding alone, AdamW's step is not
         torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_hosts_by_torchrun_end_with_the_weights_of_one(quick, sweep, tmp_path):
+    """Each host has an agent of torchrun of its own; they see each other over the network alone."""
+    told = [*quick, "recipe=nnunet", "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1"]
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    with two_hosts() as (before, environments, address), (tmp_path / "log").open("w") as log:
+        agents = []
+        for host in (0, 1):
+            line = [*before[host], *agent, f"--node-rank={host}", f"--master-addr={address}"]
+            line += ["--master-port=29400", "-m", "ingradient_pl.cli.train", *told]
+            line.append(f"hydra.run.dir={tmp_path / 'run'}")
+            environment = {**ENVIRONMENT, **environments[host]}
+            agents.append(subprocess.Popen(line, env=environment, cwd=tmp_path, stdout=log, stderr=log))
+        try:
+            codes = [one.wait(timeout=240) for one in agents]
+        finally:
+            for one in agents:
+                one.kill()
+    assert codes == [0, 0], (tmp_path / "log").read_text()[-4000:]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["log", "run"]  # nothing by the second host
+    found, wanted = last(tmp_path / "run"), last(sweep / "sweep" / str(RECIPES.index("nnunet")))
+    assert all(torch.equal(value, found["state_dict"][name]) for name, value in wanted["state_dict"].items())
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_the_cure(quick, tmp_path):

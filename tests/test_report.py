@@ -85,7 +85,44 @@ def made(tmp_path_factory, phantom_store, phantom_plan, raw_phantoms):
     described["labels"] = {"background": 0, HOSTILE: 1, "lesion": 2}
     (folder / "predictions" / "dataset.json").write_text(json.dumps(described))
     ip.evaluate(folder / "predictions", raw_phantoms / "labelsTr", folder / "summary.json")
+    a_crossval(folder / "crossval", phantom_store, phantom_plan, folder / "summary.json", rows)
+    a_cascade(folder / "cascade", phantom_store, phantom_plan, rows)
     return folder
+
+
+def a_crossval(folder, store, plan, summary, rows):
+    """What a cross-validation leaves behind: one configuration, a cascade that failed, and a pair."""
+    run = json.loads(json.dumps(to_spec(read_plan(plan))))
+    for number in range(2):
+        a_run(folder / "2d" / f"fold_{number}", store, run, dice=0.4 + number / 10)
+    shutil.copy(summary, folder / "2d" / "summary.json")
+    (folder / "runs.csv").write_text("run,told,val/dice\n2d/fold_0,plan=2d,0.4\n2d/fold_1,plan=2d,0.5")
+    dice = {HOSTILE: {"mean": 0.5, "low": 0.4, "high": 0.6}, "mean of labels": {"mean": 0.51, "low": 0.41}}
+    one = {"members": ["2d"], "cases": 6, "patients": 3, "Dice": dice}
+    state = {"format": 1, "store": {"path": str(store), "cases": 6}, "settings": {"epochs": "3"}}
+    state["configurations"] = {
+        "2d": {"folds": {"0": "done", "1": "done"}},
+        "3d_cascade_fullres": {"folds": {"0": "done", "1": f"it died {HOSTILE}"}},
+    }
+    state["summary"] = {
+        "best": "2d",
+        "candidates": {"2d": one, f"2d+{HOSTILE}": {**one, "Dice": 3}},
+        "postprocessed": one,
+        "failures": {"3d_cascade_fullres/fold_1": f"it died {HOSTILE}"},
+    }
+    (folder / "crossval.json").write_text(json.dumps(state))
+
+
+def a_cascade(folder, store, plan, rows):
+    """What a cascade leaves behind whose second stage has trained."""
+    run = json.loads(json.dumps(to_spec(read_plan(plan))))
+    a_run(folder / "first" / "fold_0", store, run)
+    (folder / "first" / "runs.csv").write_text("run,told,val/dice\nfold_0,data.split.number=0,0.4")
+    a_run(folder / "second", store, run)
+    for stage in ("first", "second"):
+        shutil.copy(plan, folder / f"{stage}.yaml")
+    state = {"store": str(store), "folds of the first stage": [{}, {}]}
+    (folder / "cascade.json").write_text(json.dumps(state))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +130,7 @@ def pages(made, phantom_store):
     """A page of each kind."""
     sources = {"store": phantom_store, "run": made / "run", "sweep": made / "sweep"}
     sources["evaluation"] = made / "summary.json"
+    sources |= {"crossval": made / "crossval", "cascade": made / "cascade"}
     return {kind: ip.report(path, made / f"{kind}.html") for kind, path in sources.items()}
 
 
@@ -127,6 +165,11 @@ def pages(made, phantom_store):
             "evaluation",
             ["Cases, the worst first", "95 % low", "95 % intervals over", "phantom_005", "prediction"],
         ),
+        (
+            "crossval",
+            ["Cross-validation", "2d, post-processed", "it died", "The worst cases: 2d", "Geometry"],
+        ),
+        ("cascade", ["The first stage:", "Folds of the first stage", "Curves: second stage", "Geometry"]),
     ],
 )
 def test_each_kind_of_page_tells_what_there_is_and_loads_nothing(pages, kind, told):
@@ -139,7 +182,7 @@ def test_each_kind_of_page_tells_what_there_is_and_loads_nothing(pages, kind, to
     assert len(text) < 8e6
 
 
-@pytest.mark.parametrize("kind", ["run", "sweep", "evaluation"])
+@pytest.mark.parametrize("kind", ["run", "sweep", "evaluation", "crossval", "cascade"])
 def test_hostile_names_are_text(pages, kind):
     page = PageReader(pages[kind].read_text())
     charts = page.tags.count("figure")
@@ -184,9 +227,48 @@ def test_a_run_may_be_told_with_its_evaluation(made, tmp_path):
     assert "The worst cases" in text
 
 
+def test_uncertainty_is_shown_beside_the_case_and_against_its_score(made, tmp_path):
+    folder = tmp_path / "predictions"
+    shutil.copytree(made / "predictions", folder)
+    plain = json.loads((made / "summary.json").read_text())
+    for place, entry in enumerate(plain["metric_per_case"]):
+        file = folder / Path(entry["prediction_file"]).name
+        entry["prediction_file"] = str(file)
+        image = nibabel.load(file)
+        shape = image.shape if place else (3, 3, 3)  # of another grid
+        for kind in ("entropy", "disagreement"):
+            (folder / kind).mkdir(exist_ok=True)
+            share = np.full(shape, 50, np.uint8)
+            nibabel.save(nibabel.Nifti1Image(share, image.affine), folder / kind / file.name)
+    (tmp_path / "summary.json").write_text(json.dumps(plain))
+    told = {f"phantom_00{place}": {HOSTILE: 0.9, "lesion": None} for place in range(6)}
+    (folder / "dice_estimates.json").write_text(json.dumps(told))
+    page = PageReader(ip.report(tmp_path, tmp_path / "page.html").read_text())
+    assert "Dice that was expected" in "".join(page.words) or "of 6 cases and labels" in page.text
+    text = (tmp_path / "page.html").read_text()
+    assert text.count(': entropy"') == text.count(': disagreement"') == 5
+    (folder / "dice_estimates.json").write_text("{")
+    assert "Uncertainty" not in PageReader(ip.report(tmp_path, tmp_path / "page.html").read_text()).text
+
+
+def test_a_run_on_several_stores_tells_of_each(made, phantom_store, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(phantom_store, other)
+    shutil.copytree(made / "run", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    parts = [{"name": path.name, "path": str(path)} for path in (phantom_store, other, tmp_path / "gone")]
+    record["store"] = {"path": [part["path"] for part in parts], "parts": parts}
+    write_record(tmp_path / "run", record)
+    page = PageReader(ip.report(tmp_path / "run", tmp_path / "page.html").read_text())
+    for name in ("store", "other"):
+        assert f"A look at the cases: {name}" in page.text
+    assert "gone" not in page.text
+
+
 @pytest.mark.parametrize(
     ("what", "told"),
     [
+        ("broken", "Call the command again"),
         ("nowhere", "there is no such file or folder"),
         ("empty", "none of what a report is made of"),
         ("begun", "nothing was trained there yet"),
@@ -204,6 +286,7 @@ def test_what_cannot_be_reported_is_one_line(monkeypatch, capsys, tmp_path, what
         ("odd.json", '{"metric_per_case": [{"metrics": 3}]}'),
         ("rows/runs.csv", "run,told,val/dice"),
         ("cells/runs.csv", "run,told,val/dice\n1,a=2"),
+        ("broken/crossval.json", "[1"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)

@@ -18,7 +18,13 @@ from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.model import combine
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.inference.uncertainty import Uncertainty, add_partition, divergence, entropy
+from ingradient_pl.inference.uncertainty import (
+    Uncertainty,
+    add_partition,
+    divergence,
+    entropy,
+    expected_dice_at,
+)
 from ingradient_pl.inference.uncertainty_files import read_estimates
 from ingradient_pl.messages import UsageError
 from ingradient_pl.task import Task
@@ -93,6 +99,23 @@ def test_maps_are_those_of_the_probabilities(task, transpose):
         for part, of in zip(shares[:, inside], chosen[:, inside], strict=True)
     ]
     np.testing.assert_allclose(doubt.expected_dice(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", [TASK, REGIONS], ids=["labels", "regions"])
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 6.0])
+def test_one_prediction_tells_the_dice_expected_at_any_temperature(task, temperature):
+    image = np.random.default_rng(0).normal(size=(1, 9, 12, 10)).astype(np.float32)
+    image[:, :2] = 0  # cut off
+    shape, spacing = image.shape[1:], (1.0, 1.0, 1.0)
+    model = Model([network()], plan(spacing=spacing), task, "here", (1,))
+    shares = np.zeros((2, *shape), np.float32)
+    Predictor(model).predict(image, spacing, shares)
+    doubt = Uncertainty.empty(shape, 2)
+    warm = model._replace(calibration=Calibration(temperature))
+    Predictor(warm).predict(image, spacing, None, doubt)
+    told = expected_dice_at(shares, [1.0, temperature], regions=task.has_regions)[1]
+    first = 0 if task.has_regions else 1  # background counts outside the body, too
+    np.testing.assert_allclose(told[first:], doubt.expected_dice()[first:], rtol=1e-4)
 
 
 @pytest.mark.parametrize("task", [TASK, REGIONS], ids=["labels", "regions"])
@@ -215,7 +238,21 @@ def test_a_calibration_that_cannot_be_is_named(wrong, model, tmp_path):
         checkpoint.read(tmp_path / "wrong.ckpt")
 
 
+def test_calibrating_predicts_each_case_once(raw, names, model, tmp_path, monkeypatch):
+    seen = []
+    plain = Predictor.predict
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, image, *rest: seen.append(image.shape) or plain(self, image, *rest)
+    )
+    ip.calibrate(model, raw, tmp_path / "calibrated.ckpt", names[:2], device="cpu")
+    assert len(seen) == 2
+
+
 def test_what_calibrating_cannot_do_is_named(raw, names, model, tmp_path):
+    both = combine([checkpoint.read(model), checkpoint.read(model)])
+    checkpoint.write_model(tmp_path / "both.ckpt", both)
+    with pytest.raises(UsageError, match="averages models of several plans"):
+        ip.calibrate(tmp_path / "both.ckpt", raw, tmp_path / "a.ckpt")
     with pytest.raises(UsageError, match="name another file"):
         ip.calibrate(model, raw, model)
     with pytest.raises(UsageError, match="no labelled case"):

@@ -11,17 +11,15 @@ from ingradient_pl.cli.cascade_plans import choose_stages, divide_first
 from ingradient_pl.cli.cross_fit import CrossFit, cross_fit
 from ingradient_pl.cli.data_first import read_planner, with_loss, with_store
 from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_paths, without
+from ingradient_pl.cli.previous_stage import keep_previous
 from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value
 from ingradient_pl.cli.run_folders import compose_config, hold_folder, near
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_store
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.files import replace_file
-from ingradient_pl.images.formats import read_label
-from ingradient_pl.inference import checkpoint as checkpoints
-from ingradient_pl.inference.answer_files import DEFAULT_ENDING
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.lightning.further_volumes import write_previous
+from ingradient_pl.lightning.run_files import CASCADE as STATE
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
@@ -29,13 +27,12 @@ from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.case_volumes import list_volumes, write_volume
 
 CASCADES = "cascades"
 """Where cascades are kept, below the folder that the command is called in, if none is named."""
 FIRST, SECOND = "first", "second"
 """Folders of the stages, and what stands before the keys that are for one of them."""
-PREVIOUS, STATE, SPLITS = "previous", "cascade.json", "splits.json"
+PREVIOUS, SPLITS = "previous", "splits.json"
 FOLDS = 5
 SPLIT = "data.split."
 
@@ -143,7 +140,7 @@ def train_cascade(
         name = one.notes["configuration"]
         say(f"Cascade in {near(place)}: {folds or FOLDS} folds of {name}, then the second stage.")
         found = _train_first(place, case_store, told[FIRST])
-        _keep_previous(place / PREVIOUS, case_store, found, told[FIRST])
+        keep_previous(place / PREVIOUS, case_store, found, (*TRUSTED, *parse_trust(told[FIRST])))
         run = _train_second(place, case_store, two, told[SECOND])
     say(f"The cascade predicts alone: {near(run.checkpoint)}")
     return Cascade(place, found, run)
@@ -228,17 +225,6 @@ def _train_first(place: Path, store: CaseStore, told: Sequence[str]) -> CrossFit
             f"The first stage is not complete: {reasons}. The same line again tries these folds again."
         )
     return found
-
-
-def _keep_previous(folder: Path, store: CaseStore, found: CrossFit, told: Sequence[str]) -> None:
-    """Put the held-out segmentations of the first stage beside its model, on the voxels of the store."""
-    done = set(list_volumes(folder))
-    for name in (name for names in found.held_out.values() for name in names):
-        if name not in done:
-            label = read_label(found.predictions / f"{name}{DEFAULT_ENDING}", store.orientation)
-            write_volume(folder, store, name, label.voxels[0])
-    trusted = (*TRUSTED, *parse_trust(told))
-    write_previous(folder, checkpoints.read(found.checkpoints, trusted))
 
 
 def _train_second(place: Path, store: CaseStore, plan: Plan, told: Sequence[str]) -> Run:

@@ -1,41 +1,27 @@
-"""Every fold of a plan trained by one sweep of Hydra, and asked about the cases it was not trained on."""
+"""Every fold of plans trained by one sweep of Hydra, and asked about the cases it was not trained on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra import initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
-from ingradient_pl.cli.data_first import with_loss
-from ingradient_pl.cli.overrides import find, quote, quote_paths, read_arguments, without
+from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, PREDICTIONS, SUBFOLDER, sweep_folds
+from ingradient_pl.cli.overrides import find, quote_paths, without
 from ingradient_pl.cli.python_run import errors_as_raised
-from ingradient_pl.cli.run_folders import CONF, ROOT, compose_config, hold_folder
-from ingradient_pl.cli.sweep_job import train_job
+from ingradient_pl.cli.run_folders import compose_config, hold_folder
 from ingradient_pl.cli.sweep_table import REASON
-from ingradient_pl.cli.train import prepare_arguments
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
-from ingradient_pl.commands.predict import VALIDATION, predict
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
-from ingradient_pl.planning.plan_yaml import write_plan
-from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 
-NUMBER, SUBFOLDER = "data.split.number", "fold_${data.split.number}"
-PREDICTIONS, PLAN = "predictions", "plan.yaml"
-MULTIRUN = "hydra.mode=MULTIRUN"
-"""What the flag ``-m`` tells the jobs of a sweep."""
 FIXED = ("plan", "store", "resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra/sweeper")
 """What no override may say: each is decided here."""
 
@@ -63,44 +49,6 @@ class CrossFit(NamedTuple):
     def checkpoints(self) -> list[Path]:
         """The last state of each fold, in the order of their numbers; they predict together."""
         return [self.runs[number] / LAST for number in sorted(self.runs)]
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """What a launcher runs for a fold, here or on another machine: train it, then segment its held-out cases.
-
-    A fold that is trained is not trained again, and a case that its model has segmented is left as it is.
-
-    Args:
-        predictions: Folder of the segmentations.
-        probabilities: Whether to write a map for each output beside each.
-    """
-
-    predictions: Path
-    probabilities: bool
-
-    def __call__(self, config: DictConfig) -> float:
-        """Give the score of the run, as any job of a sweep does.
-
-        Raises:
-            RuntimeError: If a held-out case cannot be segmented.
-        """
-        score = train_job(config)
-        done = predict(
-            Path(HydraConfig.get().runtime.output_dir) / LAST,
-            config.store,
-            self.predictions,
-            VALIDATION,
-            device="cpu" if config.trainer.accelerator == "cpu" else None,
-            resume=True,
-            save_probabilities=self.probabilities,
-            trust=list(config.trust),
-        )
-        if done.failures:
-            raise RuntimeError(
-                f"{len(done.failures)} held-out cases failed: {'; '.join(map(str, done.failures))}"
-            )
-        return score
 
 
 def cross_fit(
@@ -134,24 +82,34 @@ def cross_fit(
         Stopped: If it was interrupted.
     """
     place, case_store, decided = Path(folder).absolute(), open_store(store), open_plan(plan)
+    held_out = choose_folds(case_store, folds, overrides)
+    with hold_folder(place):
+        mapped = (place.name,) if probabilities else ()
+        sweep_folds(
+            case_store, {"plan": decided}, place, held_out, overrides, subfolder=SUBFOLDER, mapped=mapped
+        )
+    return collect(place, held_out, probabilities=probabilities)
+
+
+def choose_folds(
+    store: CaseStore, folds: Sequence[int] | None, overrides: Sequence[str]
+) -> dict[int, tuple[str, ...]]:
+    """Give the names of the cases that each fold holds out.
+
+    Args:
+        store: The cases.
+        folds: Numbers of the folds, from 0; None takes all that the division has.
+        overrides: As behind ``ingradient-train``.
+
+    Raises:
+        UsageError: If an override says what is decided here, or sweeps over something else.
+        ValueError: If there are no such folds, or two of them hold out one case.
+    """
     check_overrides(overrides)
-    divided = divide(case_store, overrides)
+    divided = divide(store, overrides)
     held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
     check_held_out(held_out)
-    with hold_folder(place), scratch_folder() as temporary:
-        for number in held_out:
-            (place / f"fold_{number}" / REASON).unlink(missing_ok=True)
-        write_plan(temporary / PLAN, decided)
-        line = [f"store={case_store.path}", f"plan={temporary / PLAN}", *with_loss(overrides, decided)]
-        line = [f"{NUMBER}={','.join(map(str, held_out))}", *line, f"hydra.sweep.subdir={SUBFOLDER}"]
-        line += [f"hydra.sweep.dir={quote(str(place))}", "-m"]
-        job = FoldJob(place / PREDICTIONS, probabilities)
-        try:
-            sweep(line, job, temporary)
-        except Exception:
-            if not any((place / f"fold_{number}" / REASON).is_file() for number in held_out):
-                raise  # no job's fault
-    return collect(place, held_out, probabilities=probabilities)
+    return held_out
 
 
 def divide(store: CaseStore, overrides: Sequence[str]) -> list[Split]:
@@ -190,23 +148,9 @@ def check_held_out(held_out: dict[int, tuple[str, ...]]) -> None:
             seen[name] = number
 
 
-def sweep(line: Sequence[str], job: FoldJob, temporary: Path) -> None:
-    """Have Hydra run a job for each value of a sweep, in this process or by the launcher that is named.
-
-    Args:
-        line: As behind ``ingradient-train``, with ``-m``.
-        job: What is run.
-        temporary: For copies of the plan until the sweep's folder has them.
-    """
-    with errors_as_raised():
-        told, _ = read_arguments(prepare_arguments(list(line), temporary))
-        with initialize_config_module(CONF, version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            hydra.multirun(ROOT, job, [*told, MULTIRUN], with_log_configuration=False)
-
-
-def collect(folder: Path, held_out: dict[int, tuple[str, ...]], *, probabilities: bool = False) -> CrossFit:
+def collect(
+    folder: Path, held_out: Mapping[int, tuple[str, ...]], *, probabilities: bool = False
+) -> CrossFit:
     """Look at what a folder of folds holds, and train nothing.
 
     Args:
@@ -217,7 +161,7 @@ def collect(folder: Path, held_out: dict[int, tuple[str, ...]], *, probabilities
     predictions, runs, failures = folder / PREDICTIONS, dict[int, Path](), dict[int, str]()
     endings = (DEFAULT_ENDING, ENDING) if probabilities else (DEFAULT_ENDING,)
     for number, names in held_out.items():
-        run = folder / f"fold_{number}"
+        run = folder / f"{FOLD}{number}"
         wanted = [predictions / f"{name}{ending}" for name in names for ending in endings]
         missing = [file for file in wanted if not file.is_file()]
         if (run / REASON).is_file():
@@ -228,7 +172,7 @@ def collect(folder: Path, held_out: dict[int, tuple[str, ...]], *, probabilities
             failures[number] = f"{len(missing)} held-out predictions are missing, such as {missing[0]}"
         else:
             runs[number] = run
-    return CrossFit(predictions, runs, held_out, failures)
+    return CrossFit(predictions, runs, dict(held_out), failures)
 
 
 def _numbers(folds: Sequence[int] | None, divided: Sequence[Split]) -> list[int]:

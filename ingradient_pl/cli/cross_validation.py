@@ -5,19 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingradient_pl.cli.cross_fit import CrossFit, check_overrides, cross_fit
+from ingradient_pl.cli.cross_fit import CrossFit, check_overrides
+from ingradient_pl.cli.crossval_fits import choose_held_out, fit_configurations
 from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
-from ingradient_pl.cli.crossval_state import (
-    CONFIGURATIONS,
-    SUMMARY,
-    begin_state,
-    check_folds,
-    write_state,
-)
+from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, write_state
 from ingradient_pl.cli.data_first import read_planner, with_store
 from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_paths
 from ingradient_pl.cli.python_run import write_value
 from ingradient_pl.cli.run_folders import hold_folder, near
+from ingradient_pl.cli.sweep_table import write_page
 from ingradient_pl.commands.best_configuration import (
     MEAN,
     Candidate,
@@ -34,7 +30,6 @@ from ingradient_pl.inference.postprocess import write_steps
 from ingradient_pl.inference.postprocess_folder import learn
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import UsageError, say, say_failure
-from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.case_store import CaseStore
@@ -97,9 +92,10 @@ def crossval(
         source: Data set to prepare first, as of ``prepare``.
         store: Folder written by ``prepare``, or the store itself; with ``source``, where to prepare it.
         output: Folder of the cross-validation; below ``crossvals``, by the store's name, if not given.
-        configurations: Which to train: ``2d``, ``3d_fullres``, ``3d_lowres``, with a preset behind a colon
-            (``3d_fullres:resenc_m``); all that the data set has if not given.
-        plan: Plans of yours instead, files or objects; each is a configuration by its file's name.
+        configurations: Which to train: ``2d``, ``3d_fullres``, ``3d_lowres``, ``3d_cascade_fullres``, with a
+            preset behind a colon (``3d_fullres:resenc_m``); all that the data set has if not given.
+        plan: Plans of yours instead, files or objects; each is a configuration by its file's name. With a
+            cascade's goes that of its first stage.
         folds: Numbers of the folds, from 0; all of the division if not given.
         ensembles: Whether pairs of configurations are averaged and compared as well. Maps of probabilities of
             all held-out cases are kept for that: two bytes for each output and voxel, packed.
@@ -143,15 +139,18 @@ def cross_validate(
     case_store, told = _open(source, store, overrides)
     planner, told = read_planner(told)
     check_overrides(told)
-    plans = choose_plans(case_store, configurations, plan, planner)
+    chosen = choose_plans(case_store, configurations, plan, planner)
+    held_out = choose_held_out(case_store, chosen, folds, told)
     folder = Path(output or Path(CROSSVALS) / case_store.path.absolute().name).absolute()
     with hold_folder(folder):
         state = begin_state(folder, case_store, told)
-        keep_plans(folder, plans)
-        write_state(folder, state)
-        fits = _fit_all(folder, case_store, plans, folds, told, state, maps=ensembles and len(plans) > 1)
-        found = _compare(folder, case_store, fits, parse_trust(told), ensembles=ensembles)
+        keep_plans(folder, chosen.plans)
+        check_folds(folder, list(chosen.plans), folds)
+        mapped = chosen.compared if ensembles and len(chosen.compared) > 1 else ()
+        fits = fit_configurations(folder, case_store, chosen, held_out, told, state, mapped=mapped)
+        found = _compare(folder, case_store, fits, chosen.compared, parse_trust(told), ensembles=ensembles)
         write_state(folder, {**state, SUMMARY: _summarise(found)})
+        write_page(folder)
     _tell(found)
     return found
 
@@ -168,36 +167,18 @@ def _open(source: AnyPath | None, store: AnyStore | None, told: Sequence[str]) -
     return open_store(read_paths(named)[0]), [entry for entry in line if not entry.startswith("store=")]
 
 
-def _fit_all(
+def _compare(
     folder: Path,
     store: CaseStore,
-    plans: Mapping[str, Plan],
-    folds: Sequence[int] | None,
-    overrides: Sequence[str],
-    state: dict[str, Any],
+    fits: Mapping[str, CrossFit],
+    compared: Sequence[str],
+    trusted: Sequence[str],
     *,
-    maps: bool,
-) -> dict[str, CrossFit]:
-    """Train the folds of one configuration after the other; write down how far they are."""
-    fits = dict[str, CrossFit]()
-    check_folds(state, list(plans), folds)
-    for number, (name, made) in enumerate(plans.items(), 1):
-        say(f"Configuration {number} of {len(plans)}: {name}")
-        fits[name] = cross_fit(store, made, folder / name, folds, overrides, probabilities=maps)
-        failed = fits[name].failures
-        state[CONFIGURATIONS][name] = {
-            "folds": {str(fold): failed.get(fold, "done") for fold in fits[name].held_out}
-        }
-        write_state(folder, state)
-    return fits
-
-
-def _compare(
-    folder: Path, store: CaseStore, fits: Mapping[str, CrossFit], trusted: Sequence[str], *, ensembles: bool
+    ensembles: bool,
 ) -> CrossValidation:
     """Score what is complete, choose the best, learn its post-processing and write the model."""
     failures = {f"{name}/fold_{one}": why for name, fit in fits.items() for one, why in fit.failures.items()}
-    whole = {name: fit for name, fit in fits.items() if not fit.failures}
+    whole = {name: fits[name] for name in compared if not fits[name].failures}
     if not whole:
         return CrossValidation(folder, None, [], None, failures)
     places: dict[tuple[str, ...], Path] = {(name,): fit.predictions for name, fit in whole.items()}

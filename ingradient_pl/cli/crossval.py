@@ -26,8 +26,8 @@ Its own keys:
   source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
   store           folder written by `ingradient prepare`; with source, where to prepare it
   output          folder of the cross-validation; crossvals/NAME if not given
-  configurations  list of 2d, 3d_fullres, 3d_lowres, each with :PRESET or without; all that the data have
-                  if not given
+  configurations  list of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, each with :PRESET or without; all
+                  that the data have if not given
   plan            plans of yours instead: a YAML file, or a list of them
   folds           list of numbers from 0; all five, or those of data.split.*, if not given
   ensembles       whether pairs are averaged and compared, too: true or false; true if not given

@@ -1,9 +1,10 @@
-"""Which configurations a cross-validation compares, and the plan of each."""
+"""Which configurations a cross-validation compares, the plan of each, and which sees what another found."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ingradient_pl.cli.plan_overrides import option_name
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.commands.plan import plan as make_plan
@@ -12,11 +13,30 @@ from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
 from ingradient_pl.planning.presets import PRESETS
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 
-AUTO = ("2d", "3d_fullres", "3d_lowres")
-"""nnU-Net's configurations, of which a data set has one to three."""
+LOWRES = "3d_lowres"
+AUTO = ("2d", "3d_fullres", LOWRES, "3d_cascade_fullres")
+"""nnU-Net's configurations, of which a data set has one, two or all."""
 PLAN = "plan.yaml"
+
+
+class Configurations(NamedTuple):
+    """What a cross-validation trains.
+
+    Args:
+        plans: Of each configuration, by the name of its folder.
+        compared: Names of those that are scored and may be chosen; the others serve a cascade.
+        first_stages: Of each cascade, by its name, the name of its first stage.
+    """
+
+    plans: dict[str, Plan]
+    compared: tuple[str, ...]
+    first_stages: dict[str, str]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def choose_plans(
@@ -24,8 +44,8 @@ def choose_plans(
     configurations: Sequence[str] | None,
     plans: AnyPlan | Sequence[AnyPlan] | None,
     planner: Mapping[str, Any],
-) -> dict[str, Plan]:
-    """Give the plan of each configuration, by the name of its folder.
+) -> Configurations:
+    """Give the plan of each configuration, first stages of cascades included.
 
     Args:
         store: The cases.
@@ -34,7 +54,8 @@ def choose_plans(
         planner: Options of the planner.
 
     Raises:
-        UsageError: If there is no such configuration, or two ways are mixed.
+        UsageError: If there is no such configuration, two ways are mixed, or a cascade's first stage is
+            missing.
         ValueError: If a plan does not fit the store.
     """
     if plans is not None:
@@ -46,24 +67,68 @@ def choose_plans(
         chosen = _named_plans([plans] if isinstance(plans, (str, Path, Plan)) else list(plans))
     elif configurations is not None:
         names = [configurations] if isinstance(configurations, str) else list(configurations)
-        chosen = {name.replace(":", "_"): _plan(store, name, planner) for name in names}
-        if len(chosen) < len(names) or not names:
-            raise UsageError(f"configurations names each one once; got {names}.")
+        chosen = _plans_by_name(store, names, planner)
     else:
-        chosen = _all_plans(store, planner)
-    for made in chosen.values():
+        plans_of_all = _all_plans(store, planner)
+        chosen = Configurations(
+            plans_of_all, tuple(plans_of_all), dict.fromkeys(_cascades(plans_of_all), LOWRES)
+        )
+    for made in chosen.plans.values():
         check_agreement(made, store)
     return chosen
 
 
-def _named_plans(plans: Sequence[AnyPlan]) -> dict[str, Plan]:
+def _plans_by_name(store: CaseStore, names: Sequence[str], planner: Mapping[str, Any]) -> Configurations:
+    """Plan the configurations that are named, and the first stage of each cascade among them."""
+    if len({_folder(name) for name in names}) < len(names) or not names:
+        raise UsageError(f"configurations names each one once; got {names}.")
+    planned = {name: _plan(store, name, planner) for name in names}
+    first = {name: LOWRES + "".join(name.partition(":")[1:]) for name in _cascades(planned)}  # its preset
+    for name in set(first.values()) - set(names):
+        planned[name] = _plan(store, name, planner)
+    return Configurations(
+        {_folder(name): made for name, made in planned.items()},
+        tuple(map(_folder, names)),
+        {_folder(name): _folder(low) for name, low in first.items()},
+    )
+
+
+def _folder(name: str) -> str:
+    """Name the folder of a configuration."""
+    return name.replace(":", "_")
+
+
+def _cascades(plans: Mapping[str, Plan]) -> dict[str, Plan]:
+    return {name: made for name, made in plans.items() if made.previous_stage is not None}
+
+
+def _find_first(name: str, cascade: Plan, plans: Mapping[str, Plan]) -> str:
+    """Find the plan whose segmentation a cascade sees: by its note, by its file, or as the only one."""
+    wanted = cascade.previous_stage
+    alone = {one: made for one, made in plans.items() if made.previous_stage is None}
+    noted = [one for one, made in alone.items() if made.notes.get("configuration", one) == wanted]
+    unnoted = [one for one, made in alone.items() if "configuration" not in made.notes]
+    if len(noted) == 1:
+        return noted[0]
+    if not noted and len(alone) == len(unnoted) == 1:
+        return unnoted[0]
+    raise UsageError(
+        f"The plan {name} sees the segmentation of '{wanted}', and of the plans given {len(noted) or 'none'} "
+        "is of that configuration (as its notes say, else its file's name). Name the plan of its first stage "
+        "as well, once."
+    )
+
+
+def _named_plans(plans: Sequence[AnyPlan]) -> Configurations:
+    """Open plans of the user's own; among them is the first stage of each cascade."""
     chosen = dict[str, Plan]()
     for number, one in enumerate(plans):
-        name = f"plan_{number}" if isinstance(one, Plan) else Path(one).stem.replace("+", "_")
+        name = f"plan_{number}" if isinstance(one, Plan) else option_name(Path(one).stem)
         if name in chosen:
             raise UsageError(f"Two plans have the name {name}: rename the file of one.")
         chosen[name] = open_plan(one)
-    return chosen
+    first = {name: _find_first(name, made, chosen) for name, made in _cascades(chosen).items()}
+    return Configurations(chosen, tuple(chosen), first)
 
 
 def _plan(store: CaseStore, name: str, planner: Mapping[str, Any]) -> Plan:

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ingradient_pl.cli.fold_sweep import FOLD
 from ingradient_pl.cli.run_settings import LENGTH as FREE
 from ingradient_pl.cli.run_settings import first_differences
 from ingradient_pl.files import replace_file
+from ingradient_pl.lightning.run_files import CROSSVAL as STATE
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.store.case_store import CaseStore
 
-STATE = "crossval.json"
 FORMAT = 1
 SETTINGS, STORE, CONFIGURATIONS, SUMMARY = "settings", "store", "configurations", "summary"
 CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra", "data.workers")
@@ -52,19 +54,20 @@ def begin_state(folder: Path, store: CaseStore, overrides: Sequence[str]) -> dic
     return {key: value for key, value in state.items() if key != SUMMARY} | {STORE: over}
 
 
-def check_folds(state: Mapping[str, Any], names: Sequence[str], folds: Sequence[int] | None) -> None:
+def check_folds(folder: Path, names: Sequence[str], folds: Sequence[int] | None) -> None:
     """Refuse to leave out folds that were run before: their predictions are in the folder that is scored.
 
     Args:
-        state: As :func:`begin_state` gives it.
+        folder: Of the cross-validation.
         names: Configurations that go on.
         folds: Numbers of the folds that are asked for; None for all.
 
     Raises:
         ValueError: If one would be left out.
     """
-    done = [entry["folds"] for name, entry in state[CONFIGURATIONS].items() if name in names]
-    before = sorted({int(number) for entry in done for number in entry})
+    runs = [run for name in names for run in (folder / name).glob(f"{FOLD}*") if (run / LAST).is_file()]
+    numbers = {run.name.removeprefix(FOLD) for run in runs}
+    before = sorted(int(number) for number in numbers if number.isdecimal())
     if folds is not None and not set(before) <= set(folds):
         raise ValueError(
             f"Folds {before} were run in this folder, {list(folds)} are asked for: ask for those as well, "

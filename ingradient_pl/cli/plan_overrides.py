@@ -10,8 +10,8 @@ from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.spec import TRUSTED
 
 SEARCHED = "hydra.searchpath"
-
-
+NAMED = re.compile(r"(?!(null|true|false|inf|nan)$)(\d+(?![eE])[A-Za-z]|[A-Za-z_])", re.IGNORECASE)
+"""What is neither a number nor a word of Hydra's."""
 ENDINGS = (".yaml", ".yml")
 
 
@@ -48,7 +48,7 @@ def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
     (folder / "plan").mkdir(parents=True, exist_ok=True)
     names = list[str]()
     for i, file in enumerate(files):
-        name = _option(file.stem)
+        name = option_name(file.stem)
         names.append(name if name not in names else f"{name}_{i}")
         copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
     return [*without(overrides, "plan"), f"plan={','.join(names)}"]
@@ -80,14 +80,17 @@ def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
     copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
 
 
-def _option(stem: str) -> str:
-    """Make a name that Hydra takes for an option of a group.
+def option_name(stem: str) -> str:
+    """Make a name that Hydra takes for an option of a group, and does not read as a number.
 
-    >>> _option("2d"), _option("mein Plan"), _option("null")
-    ('plan_2d', 'mein_Plan', 'plan_null')
+    Args:
+        stem: Of a plan's file.
+
+    >>> option_name("2d"), option_name("mein Plan"), option_name("null"), option_name("1e5")
+    ('2d', 'mein_Plan', 'plan_null', 'plan_1e5')
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
-    return name if re.match("[A-Za-z_](?!ull$|rue$|alse$|nf$|an$)", name) else f"plan_{name}"
+    return name if NAMED.match(name) else f"plan_{name}"
 
 
 def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:

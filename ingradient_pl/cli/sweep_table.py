@@ -18,12 +18,15 @@ from typing_extensions import override
 
 from ingradient_pl.commands.report import report
 from ingradient_pl.files import replace_file
+from ingradient_pl.lightning.run_files import CROSSVAL
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.spec import check_types
 
 SCORE = Path(".hydra") / "score.json"
 REASON = "error.txt"
+DEPTH = 2
+"""Folders that runs of one sweep may lie below it: a cross-validation has CONFIGURATION/FOLD."""
 PAGE = "report.html"
 
 
@@ -50,9 +53,10 @@ class SweepTable(Callback):
             return
         keep_score(folder, config.maximise, job_return)
         swept = config.hydra.mode == RunMode.MULTIRUN
-        sweep = Path(config.hydra.sweep.dir) if swept else folder.parent
-        if swept or (sweep / TABLE).is_file():
-            keep_table(sweep, config.maximise)
+        above = [Path(config.hydra.sweep.dir)] if swept else folder.parents[:DEPTH]
+        for sweep in above:
+            if swept or (sweep / TABLE).is_file():
+                keep_table(sweep, config.maximise)
         if swept and job_return.status == JobStatus.FAILED:
             print(f"The run in {folder} failed; the sweep goes on. {keep_reason(folder)}", file=sys.stderr)
 
@@ -61,7 +65,8 @@ class SweepTable(Callback):
         sweep = Path(config.hydra.sweep.dir)
         if keep_table(sweep, config.maximise):
             show_table(sweep)
-            write_page(sweep)
+            if not (sweep / CROSSVAL).is_file():  # which writes its page once all is compared
+                write_page(sweep)
 
 
 def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
@@ -179,8 +184,8 @@ def read_runs(sweep: Path, metric: str) -> list[Run]:
         metric: Name of the score.
     """
     told = {}
-    for file in sorted(sweep.glob(f"*/{SCORE}")):
-        told[file.parents[1].name] = read_score(file)
+    for file in sorted(sweep.glob(f"*/**/{SCORE}")):
+        told[file.parents[1].relative_to(sweep).as_posix()] = read_score(file)
     everywhere = set[str]()
     if len(told) > 1:
         everywhere = set.intersection(*(set(one["overrides"]) for one in told.values()))

@@ -19,7 +19,7 @@ from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_co
 from ingradient_pl.inference.predict_cases import read_truth
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import scratch_maps
-from ingradient_pl.inference.uncertainty import Uncertainty
+from ingradient_pl.inference.uncertainty import expected_dice_at
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.task import Task
@@ -84,6 +84,11 @@ def calibrate(  # noqa: PLR0913 - one argument an option
         raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
     check_report(Path(output).with_suffix(""), [Path(source)])
     predictor = load(file, device, step, None, mirror, trust)
+    if predictor.model.others:
+        raise UsageError(
+            f"{file} averages models of several plans, each of which has a temperature of its own: calibrate "
+            "the checkpoints that it was made from."
+        )
     plain = Predictor(
         predictor.model._replace(calibration=Calibration()), predictor.device, None, step, predictor.mirror
     )
@@ -102,22 +107,22 @@ def calibrate(  # noqa: PLR0913 - one argument an option
 
 
 def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:
-    """Predict each case twice: for the temperature, and with it for the Dice that is to be expected."""
-    reliability = Reliability()
-    for case in tqdm(cases, desc="temperature", unit="case", disable=None):
-        shares, truth = _predict(predictor, case)
-        reliability.add(*_by_output(shares, truth, predictor.model.task))
-    temperature = TEMPERATURES[reliability.best]
-    warm = predictor.model._replace(calibration=Calibration(temperature))
-    warmed = Predictor(warm, predictor.device, None, predictor.step, predictor.mirror)
+    """Predict each case once: its probabilities tell what they would be at any temperature."""
+    reliability, expected, found = Reliability(), [], []
+    task = predictor.model.task
+    for case in tqdm(cases, desc="calibrating", unit="case", disable=None):
+        shares, label, truth = _predict(predictor, case)
+        reliability.add(*_by_output(shares, truth, task))
+        expected.append(expected_dice_at(shares, TEMPERATURES, regions=task.has_regions))
+        found.append(_find_dice(label, truth, task))
     pairs = [
-        pair
-        for case in tqdm(cases, desc="expected Dice", unit="case", disable=None)
-        for pair in _expected_and_found(warmed, case)
+        (dict(zip(task.output_names, of_case[reliability.best], strict=True))[name], dice)
+        for of_case, scores in zip(expected, found, strict=True)
+        for name, dice in scores.items()
     ]
     before = TEMPERATURES.index(min(TEMPERATURES, key=lambda one: abs(one - 1)))
     return Calibrated(
-        Calibration(temperature, *fit_line(pairs)),
+        Calibration(TEMPERATURES[reliability.best], *fit_line(pairs)),
         len(cases),
         reliability.error(before),
         reliability.error(reliability.best),
@@ -125,13 +130,21 @@ def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:
     )
 
 
-def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give the probabilities and the label of a case; the former lie in a file without a name."""
+def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Give probabilities, segmentation and label of a case; the first lie in a file without a name."""
     model = predictor.model
     volume = read_case(case, model.task, model.plan.orientation)
     shares = scratch_maps((model.plan.outputs, *volume.voxels.shape[1:]), dtype=np.float32)
-    predictor.predict(volume.voxels, volume.frame.spacing, shares)
-    return shares, read_truth(case, volume, model.plan.orientation)
+    label = predictor.predict(volume.voxels, volume.frame.spacing, shares)
+    return shares, label, read_truth(case, volume, model.plan.orientation)
+
+
+def _find_dice(label: NDArray[Any], truth: NDArray[Any], task: Task) -> dict[str, float]:
+    """Give the Dice of each foreground label or region by its name."""
+    described = task.in_files
+    names = {name: value[0] if len(value) == 1 else value for name, value in described.foreground.items()}
+    agreement = count_agreement(label, truth, list(names.values()), described.ignore)
+    return {name: agreement[value].dice for name, value in names.items()}
 
 
 def _by_output(shares: NDArray[Any], truth: NDArray[Any], task: Task) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -144,17 +157,3 @@ def _by_output(shares: NDArray[Any], truth: NDArray[Any], task: Task) -> tuple[N
     no = np.concatenate([~one.reshape(-1) & known.reshape(-1) for one in regions])
     flat = np.asarray(shares).reshape(-1)
     return np.stack([flat, 1 - flat])[:, :, None, None], np.stack([yes, no])[:, :, None, None]
-
-
-def _expected_and_found(predictor: Predictor, case: CaseFiles) -> list[tuple[float, float]]:
-    """Give the Dice that is expected and the one that is found, of each foreground label of a case."""
-    model = predictor.model
-    volume = read_case(case, model.task, model.plan.orientation)
-    doubt = Uncertainty.empty(volume.voxels.shape[1:], model.plan.outputs)
-    label = predictor.predict(volume.voxels, volume.frame.spacing, None, doubt)
-    truth = read_truth(case, volume, model.plan.orientation)
-    task = model.task.in_files
-    names = {name: value[0] if len(value) == 1 else value for name, value in task.foreground.items()}
-    agreement = count_agreement(label, truth, list(names.values()), task.ignore)
-    expected = dict(zip(model.task.output_names, doubt.expected_dice(), strict=True))
-    return [(expected[name], agreement[value].dice) for name, value in names.items()]

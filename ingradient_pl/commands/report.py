@@ -1,23 +1,31 @@
-"""``ingradient report``: a store, run, sweep or evaluation -> one page of HTML that needs nothing else."""
+"""``ingradient report``: a store, run, sweep, evaluation, ... -> one page of HTML that needs nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath, AnyStore
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, say
-from ingradient_pl.reports.data_set import describe_data_set
+from ingradient_pl.reports.crossvals import (
+    describe_cascade,
+    describe_crossval,
+    is_cascade,
+    is_crossval,
+    store_of_state,
+)
+from ingradient_pl.reports.data_set import THUMBNAILS, describe_data_set
 from ingradient_pl.reports.evaluations import WORST, describe_evaluation
 from ingradient_pl.reports.page import check_extra, render_page
 from ingradient_pl.reports.parts import Section
-from ingradient_pl.reports.runs import describe_run, is_run, is_sweep, store_of_run
+from ingradient_pl.reports.runs import describe_run, is_run, is_sweep, stores_of_run
 from ingradient_pl.reports.summaries import SUMMARY, read_summary
 from ingradient_pl.reports.sweeps import describe_sweep
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.stored_cases import is_store
 
 MEGA = 1e6
-DESCRIBED = ("case store", "run", "sweep", "evaluation")
+DESCRIBED = ("case store", "run", "sweep", "cross-validation", "cascade", "evaluation")
 
 
 def report(
@@ -27,14 +35,17 @@ def report(
     images: AnyPath | None = None,
     worst: int = WORST,
 ) -> Path:
-    """Make a page of a case store, a run, a sweep or an evaluation: charts, tables, slices to scroll through.
+    """Make a page of a case store, a run, a sweep, a cross-validation, a cascade or an evaluation.
+
+    It has charts, tables and slices of cases to scroll through, with maps of uncertainty where there are any.
 
     The page holds all that it shows, pictures of patients included, and loads nothing from anywhere. Its size
     is bounded: of very many cases some are shown, evenly chosen, and the worst.
 
     Args:
-        path: Folder of a store, a run or a sweep (or its runs.csv), or summary.json of an evaluation; a run's
-            page describes its store as well, where that is still there.
+        path: Folder of a store, a run, a sweep (or its runs.csv), a cross-validation or a cascade, or
+            summary.json of an evaluation; a run's page describes its stores as well, where they are still
+            there.
         output: HTML file to write.
         evaluation: summary.json of an evaluation that belongs to the run or store: its scores and worst cases
             come into the page.
@@ -74,10 +85,14 @@ def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Se
         raise UsageError(f"{path}: there is no such file or folder.")
     if path.is_dir() and is_store(path):
         return "case store", describe_data_set(CaseStore(path))
+    if is_crossval(path):
+        return "cross-validation", [*describe_crossval(path, images, worst), *_store_of(store_of_state(path))]
+    if is_cascade(path):
+        return "cascade", [*describe_cascade(path), *_store_of(store_of_state(path))]
     if is_sweep(path):
         return "sweep", describe_sweep(path)
     if path.is_dir() and is_run(path):
-        return "run", [*describe_run(path), *_store_sections(path)]
+        return "run", [*describe_run(path), *_store_sections(stores_of_run(path))]
     if path.is_file() or (path / SUMMARY).is_file():
         return "evaluation", describe_evaluation(read_summary(path), images, worst)
     raise UsageError(
@@ -86,11 +101,21 @@ def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Se
     )
 
 
-def _store_sections(run: Path) -> list[Section]:
-    store = store_of_run(run)
-    if store is None or not is_store(store):
-        return []
-    try:
-        return describe_data_set(CaseStore(store))
-    except StoreError:  # one that was damaged or written anew since takes nothing from the run's page
-        return []
+def _store_of(path: Path | None) -> list[Section]:
+    return [] if path is None else _store_sections({path.name: path})
+
+
+def _store_sections(stores: Mapping[str, Path]) -> list[Section]:
+    """Describe the stores that are still there; several share the pictures that one would have."""
+    sections = []
+    for name, path in stores.items():
+        if not is_store(path):
+            continue
+        try:
+            found = describe_data_set(CaseStore(path), max(1, THUMBNAILS // len(stores)))
+        except StoreError:  # one that was damaged or written anew since takes nothing from the run's page
+            continue
+        if len(stores) > 1:
+            found = [one._replace(title=f"{one.title}: {name}") for one in found]
+        sections += found
+    return sections

@@ -80,9 +80,7 @@ class Uncertainty:
         """
         rows = slice(first, first + shares.shape[1])
         self.entropy[rows] = _to_percent(entropy(shares, regions=regions))
-        chosen = shares > EVEN if regions else _one_hot(shares)
-        found = torch.stack([(shares * chosen).sum((1, 2, 3)), shares.sum((1, 2, 3)), chosen.sum((1, 2, 3))])
-        self.sums.add_(found.double().cpu())
+        self.sums.add_(_sum_up(shares, regions=regions).cpu())
 
     def join(
         self,
@@ -109,11 +107,32 @@ class Uncertainty:
 
     def expected_dice(self) -> list[float]:
         """Give the Dice that the probabilities let expect of each output; NaN where nothing was chosen."""
-        overlap, share, chosen = self.sums.tolist()
-        return [
-            2 * common / (size + found) if found > SMALLEST else math.nan
-            for common, size, found in zip(overlap, share, chosen, strict=True)
-        ]
+        return _dice_of_sums(self.sums)
+
+
+def expected_dice_at(
+    shares: Float[np.ndarray, "output z y x"], temperatures: Sequence[float], *, regions: bool
+) -> list[list[float]]:
+    """Give the Dice that probabilities let expect of each output, were logits divided by other temperatures.
+
+    It is what :meth:`Uncertainty.expected_dice` would say of a prediction at each of them, without one.
+
+    Args:
+        shares: Probabilities at temperature 1: shares of one; for regions a probability each.
+        temperatures: Each above 0.
+        regions: Whether each output says yes or no for itself.
+
+    Returns:
+        A list for each temperature; NaN where nothing was chosen.
+    """
+    sums = torch.zeros(len(temperatures), 3, len(shares), dtype=torch.float64)
+    for row in range(shares.shape[1]):
+        part = torch.from_numpy(np.ascontiguousarray(shares[:, row : row + 1], np.float32))
+        logits = torch.logit(part) if regions else part.log()
+        for number, temperature in enumerate(temperatures):
+            warm = logits / temperature
+            sums[number] += _sum_up(warm.sigmoid() if regions else warm.softmax(0), regions=regions)
+    return [_dice_of_sums(one) for one in sums]
 
 
 def entropy(shares: Float[Tensor, "output *voxels"], *, regions: bool) -> Float[Tensor, "*voxels"]:
@@ -157,6 +176,21 @@ def divergence(rows: Float[Tensor, "_ row b c"], *, regions: bool) -> Float[Tens
     logits, total = rows[:-1].float(), rows[-1:].float()
     own = softplus(logits).sum(0, keepdim=True) if regions else logits.logsumexp(0, keepdim=True)
     return (total - own).clamp_(min=0)
+
+
+def _sum_up(shares: Float[Tensor, "output row b c"], *, regions: bool) -> Float[Tensor, "3 output"]:
+    """Give of each output its probability where it was chosen, its probability, and voxels chosen."""
+    chosen = shares > EVEN if regions else _one_hot(shares)
+    return torch.stack(
+        [(shares * chosen).sum((1, 2, 3)), shares.sum((1, 2, 3)), chosen.sum((1, 2, 3))]
+    ).double()
+
+
+def _dice_of_sums(sums: Float[Tensor, "3 output"]) -> list[float]:
+    return [
+        2 * common / (size + found) if found > SMALLEST else math.nan
+        for common, size, found in zip(*sums.tolist(), strict=True)
+    ]
 
 
 def _mean_divergence(mean: Tensor, shares: Tensor, *, regions: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ingradient_pl.transforms.previous_stage import PreviousStageAugment, append
 MODEL, PREVIOUS = "model.ckpt", "previous.json"
 """In a folder of a previous stage's segmentations: the model that makes them of new cases, and their
 labels."""
+VALUES, VOLUMES = "values", "volumes"
+"""Entries of the latter: the labels' integers, and the folder of the segmentations where it is another."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ class FurtherFolders:
 
     Args:
         extra: Folder that :func:`ingradient_pl.write_volume` wrote into; None for none.
-        previous: In a cascade, such a folder with the previous stage's segmentations, into which
-            :func:`write_previous` wrote its model; None for none.
+        previous: In a cascade, the folder into which :func:`write_previous` wrote the previous stage's model,
+            which is such a folder with its segmentations or names one; None for none.
         augment: How these are changed in training; None leaves them.
         seed: The run's.
     """
@@ -116,7 +119,7 @@ class FurtherFolders:
             )
         model = _read_model(self.previous, store, plan)
         values = {0, *model.task.in_files.foreground_values}
-        volumes = _open(self.previous, store, names, values)
+        volumes = _open(str(_find_volumes(Path(self.previous))), store, names, values)
         return FurtherVolumes(volumes, model, self.augment, self.seed)
 
 
@@ -193,15 +196,18 @@ def check_use(loss: nn.Module, further: FurtherVolumes | None, plan: Plan, *, ot
     )
 
 
-def write_previous(folder: Path, model: Model) -> None:
+def write_previous(folder: Path, model: Model, volumes: Path | None = None) -> None:
     """Write beside the segmentations of a stage the model that makes them of new cases.
 
     Args:
-        folder: That :func:`ingradient_pl.write_volume` writes the segmentations into.
-        model: The stage, all its folds.
+        folder: That :func:`ingradient_pl.write_volume` writes the segmentations into, or one of the model's
+            own: models of several folds may share the segmentations.
+        model: The stage, all its folds, or the one that did not see what the next stage validates on.
+        volumes: The folder of the segmentations where it is another.
     """
     write(folder / MODEL, model.networks, model.plan, model.task, model.mirror, model.previous)
-    plain = {"values": list(model.task.in_files.foreground_values)}
+    place = "." if volumes is None else os.path.relpath(volumes, folder)
+    plain = {VALUES: list(model.task.in_files.foreground_values), VOLUMES: Path(place).as_posix()}
     replace_file(folder / PREVIOUS, json.dumps(plain).encode())
 
 
@@ -215,15 +221,24 @@ def count_inputs(channels: int, previous: str | None) -> int:
     Raises:
         ValueError: If the folder does not hold such segmentations.
     """
-    if previous is None:
-        return channels
-    file = Path(previous) / PREVIOUS
+    return channels if previous is None else channels + len(_read_previous(Path(previous))[0])
+
+
+def _find_volumes(previous: Path) -> Path:
+    """Give the folder of a stage's segmentations."""
+    return previous / _read_previous(previous)[1]
+
+
+def _read_previous(previous: Path) -> tuple[list[int], str]:
+    """Read the integers of a stage's labels, and where its segmentations lie."""
+    file = previous / PREVIOUS
     if not file.is_file():
         raise ValueError(
             f"data.previous={previous} holds no previous stage's segmentations: {file} is missing. Name the "
             "folder 'previous' of a cascade that `ingradient cascade` trained, or write one like it."
         )
     try:
-        return channels + len(read_json(file)["values"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        plain = read_json(file)
+        return list(plain[VALUES]), str(plain.get(VOLUMES, "."))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} does not say which labels there are ({error}). Write it anew.") from error

@@ -21,6 +21,8 @@ EPOCHS = "epochs.jsonl"
 """What each epoch measured, a line each."""
 SWEEP_TABLE = "runs.csv"
 """All runs of a sweep, in its folder."""
+CROSSVAL, CASCADE = "crossval.json", "cascade.json"
+"""What a cross-validation and a cascade are made of, in their folders."""
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 

@@ -40,11 +40,12 @@ MILLILITRE = 1000.0
 WORDS = {"R": "L", "L": "R", "A": "P", "P": "A", "I": "S", "S": "I"}
 
 
-def describe_data_set(store: CaseStore) -> list[Section]:
+def describe_data_set(store: CaseStore, most: int = THUMBNAILS) -> list[Section]:
     """Describe the cases of a store: sections for figures, intensities, labels, and what they look like.
 
     Args:
         store: Opened as it is on disk.
+        most: Cases that are looked at, at most.
     """
     cases = list(store.cases.values())
     parts: list[Part] = [Facts(_facts(store, cases))]
@@ -55,7 +56,7 @@ def describe_data_set(store: CaseStore) -> list[Section]:
         sections.append(Section("What is odd", _odd(store, cases)))
         sections.append(Section("Intensities", _intensities(store, cases)))
         sections.append(Section("Labels", _labels(store, cases)))
-        sections.append(Section("A look at the cases", _look(store, cases)))
+        sections.append(Section("A look at the cases", _look(store, cases, most)))
     return sections
 
 
@@ -237,9 +238,9 @@ def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     return [Items([*lines[:LISTED], *more])]
 
 
-def _look(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
+def _look(store: CaseStore, cases: Sequence[StoredCase], most: int) -> list[Part]:
     pictures, faults = [], []
-    for case in spread(cases, THUMBNAILS):
+    for case in spread(cases, most):
         try:
             pictures.append(thumbnail(store, case.name, store_directions(store, case.name)))
         except StoreError as error:

@@ -14,6 +14,7 @@ from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.patients import describe_patients
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
+from ingradient_pl.reports.doubts import describe_estimates, read_maps
 from ingradient_pl.reports.images import make_viewer
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Section, Table, Text, Viewer
@@ -70,7 +71,8 @@ def describe_evaluation(summary: Summary, images: Path | None = None, worst: int
         *viewers,
         *([Items(notes)] if notes else []),
     ]
-    return [Section("Scores", parts), Section("The worst cases", looked)]
+    doubts = Section("Uncertainty", describe_estimates(summary))
+    return [Section("Scores", parts), doubts, Section("The worst cases", looked)]
 
 
 def order_cases(summary: Summary, score: str) -> list[str]:
@@ -175,7 +177,8 @@ def _viewer(
         for label, scores in summary.cases[name].items()
     )
     note = f"{score}: {own}" + ("" if image is not None else f" {NO_IMAGE}")
-    return make_viewer(name, note, image, labels, truth.frame.spacing)
+    shares = read_maps(prediction, labels["truth"].shape)
+    return make_viewer(name, note, image, labels, truth.frame.spacing, shares)
 
 
 def _task_of(case: CaseFiles, summary: Summary) -> Task:

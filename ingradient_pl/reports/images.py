@@ -28,6 +28,9 @@ COLOURS = 28 * (len(RED_GREEN_BLUE) - 1)
 QUALITY = 72
 """Of JPEG."""
 
+HEAT = 8
+"""Steps of a map of percentages."""
+
 BESIDE = 2
 """Slices that are shown before the first labelled one and after the last."""
 
@@ -74,6 +77,7 @@ def make_viewer(
     image: Num[np.ndarray, "z y x"] | None,
     labels: Mapping[str, Integer[np.ndarray, "z y x"]],
     spacing: Sequence[float],
+    shares: Mapping[str, Integer[np.ndarray, "z y x"]] | None = None,
 ) -> Viewer:
     """Make slices of a case to scroll through, across its z axis.
 
@@ -83,6 +87,7 @@ def make_viewer(
         image: One channel, its axes towards S, P and L; None shows labels alone.
         labels: Label maps on its voxels, by title.
         spacing: Of a voxel along (z, y, x) in mm.
+        shares: Percentages on its voxels, by title, laid over the image as heat.
     """
     first = next(iter(labels.values()))
     both = np.zeros(first.shape, bool)
@@ -98,6 +103,9 @@ def make_viewer(
         (name, _outline_data(np.concatenate([_outlines(label[at], size) for at in chosen])))
         for name, label in labels.items()
     ]
+    for name, share in (shares or {}).items():
+        heat = np.concatenate([enlarge(share[at], size) for at in chosen])
+        overlays.append((name, _heat_data(heat)))
     richest = int(np.argmax([both[at].sum() for at in chosen]))
     numbers = [at + 1 for at in chosen]
     return Viewer(title, note, to_data(greys), overlays, numbers, richest, size, len(first))
@@ -151,4 +159,15 @@ def _outline_data(lines: NDArray[np.uint8]) -> str:
     picture.putpalette([part for value in range(256) for part in colour_of(value)])
     file = io.BytesIO()
     picture.save(file, "PNG", transparency=0, optimize=True)
+    return png_data(file.getvalue())
+
+
+def _heat_data(percent: Integer[np.ndarray, "y x"]) -> str:
+    """Give percentages as a picture in a few steps: nothing is clear, all is red and nearly opaque."""
+    steps = np.minimum(percent.astype(np.int64) * HEAT // 100, HEAT - 1).astype(np.uint8)
+    picture = Image.fromarray(steps, mode="P")
+    picture.putpalette([part for step in range(HEAT) for part in (255, 210 - 200 * step // (HEAT - 1), 0)])
+    file = io.BytesIO()
+    clear = bytes(round(220 * step / (HEAT - 1)) for step in range(HEAT))
+    picture.save(file, "PNG", transparency=clear, optimize=True)
     return png_data(file.getvalue())

@@ -56,7 +56,7 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     return environment.get_template("page.html").render(
         title=title,
         subtitle=subtitle,
-        sections=[(_anchor(section.title), section) for section in shown],
+        sections=[(f"{_anchor(section.title)}-{place}", section) for place, section in enumerate(shown, 1)],
         style=asides["page.css"],
         script=asides["page.js"],
         plotly=markupsafe.Markup(get_plotlyjs()) if charts else "",

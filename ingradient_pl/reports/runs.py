@@ -53,14 +53,21 @@ def describe_run(run: Path) -> list[Section]:
     return sections
 
 
-def store_of_run(run: Path) -> Path | None:
-    """Give the store that a run trained on, where it is still there; None where it trained on several.
+def stores_of_run(run: Path) -> dict[str, Path]:
+    """Give the stores that a run trained on by their names, those that are still there.
 
     Args:
         run: Its folder.
     """
-    path = _part(read_record(run), "store").get("path")
-    return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
+    told = _part(read_record(run), "store")
+    parts = told.get("parts")
+    entries = parts if isinstance(parts, list) else [told]
+    found = dict[str, Path]()
+    for entry in entries:
+        path = entry.get("path") if isinstance(entry, Mapping) else None
+        if isinstance(path, str) and Path(path).is_dir():
+            found[str(entry.get("name", Path(path).name))] = Path(path)
+    return found
 
 
 def is_run(path: Path) -> bool:

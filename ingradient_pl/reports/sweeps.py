@@ -99,11 +99,17 @@ def describe_sweep(path: Path) -> list[Section]:
         figure = draw_parallel(axes, [run.score for run in shown], score, [run.folder for run in shown])
         title = "A line for each run, dark where it did well; the best is the widest"
         sections.append(Section("Parallel coordinates", [Chart(title, figure)]))
-    sections.append(Section("Learning curves", _sweep_curves(folder, runs)))
+    sections.append(Section("Learning curves", describe_curves(folder, runs)))
     return sections
 
 
-def _sweep_curves(folder: Path, runs: Sequence[SweptRun]) -> list[Part]:
+def describe_curves(folder: Path, runs: Sequence[SweptRun]) -> list[Part]:
+    """Draw the learning curves of runs in one chart each: Dice and both losses.
+
+    Args:
+        folder: Of the sweep.
+        runs: The best first; of very many the first are drawn.
+    """
     curves: dict[str, list[Curve]] = {"dice": [], "val": [], "train": []}
     colours = [f"rgb{tuple(colour)}" for colour in RED_GREEN_BLUE[1:]]
     for place, run in enumerate(runs[:CURVES]):

@@ -1,0 +1,130 @@
+"""Jobs of one sweep of Hydra's: each trains a fold of a plan, and segments the cases that it held out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from ingradient_pl.cli.data_first import with_loss
+from ingradient_pl.cli.overrides import quote, read_arguments
+from ingradient_pl.cli.python_run import errors_as_raised
+from ingradient_pl.cli.run_folders import CONF, ROOT
+from ingradient_pl.cli.sweep_job import train_job
+from ingradient_pl.cli.sweep_table import REASON
+from ingradient_pl.cli.train import prepare_arguments
+from ingradient_pl.commands.predict import VALIDATION, predict
+from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.scratch import scratch_folder
+from ingradient_pl.store.case_store import CaseStore
+
+NUMBER, FOLD = "data.split.number", "fold_"
+SUBFOLDER = f"{FOLD}${{{NUMBER}}}"
+"""Folder of a fold's run, as Hydra reads it."""
+SUBFOLDERS = f"${{hydra.runtime.choices.plan}}/{SUBFOLDER}"
+"""The same where several plans are trained: below a folder of the plan's name."""
+PREDICTIONS = "predictions"
+MULTIRUN = "hydra.mode=MULTIRUN"
+"""What the flag ``-m`` tells the jobs of a sweep."""
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """What a launcher runs for a fold, here or on another machine: train it, then segment its held-out cases.
+
+    A fold that is trained is not trained again, and a case that its model has segmented is left as it is.
+
+    Args:
+        mapped: Names of the folders whose runs write a map for each output beside each segmentation.
+    """
+
+    mapped: tuple[str, ...]
+
+    def __call__(self, config: DictConfig) -> float:
+        """Give the score of the run, as any job of a sweep does.
+
+        Raises:
+            RuntimeError: If a held-out case cannot be segmented.
+        """
+        score = train_job(config)
+        run = Path(HydraConfig.get().runtime.output_dir)
+        done = predict(
+            run / LAST,
+            config.store,
+            run.parent / PREDICTIONS,
+            VALIDATION,
+            device="cpu" if config.trainer.accelerator == "cpu" else None,
+            resume=True,
+            save_probabilities=run.parent.name in self.mapped,
+            trust=list(config.trust),
+        )
+        if done.failures:
+            raise RuntimeError(
+                f"{len(done.failures)} held-out cases failed: {'; '.join(map(str, done.failures))}"
+            )
+        return score
+
+
+def sweep_folds(
+    store: CaseStore,
+    plans: Mapping[str, Plan],
+    folder: Path,
+    held_out: Mapping[int, tuple[str, ...]],
+    overrides: Sequence[str],
+    *,
+    subfolder: str,
+    mapped: Sequence[str] = (),
+) -> None:
+    """Train folds of one or several plans by one sweep, and have each segment the cases that it held out.
+
+    Jobs that fail leave why in their folders, and do not hold up the others.
+
+    Args:
+        store: The cases.
+        plans: By names that Hydra takes for options.
+        folder: Of the sweep.
+        held_out: Names of the cases that each fold holds out.
+        overrides: As behind ``ingradient-train``.
+        subfolder: Of each run, as Hydra reads it: ``SUBFOLDER`` or ``SUBFOLDERS``.
+        mapped: Names of the folders whose runs keep maps of probabilities.
+
+    Raises:
+        Stopped: If it was interrupted.
+    """
+    above = [folder] if subfolder == SUBFOLDER else [folder / name for name in plans]
+    reasons = [place / f"{FOLD}{number}" / REASON for place in above for number in held_out]
+    with scratch_folder() as temporary:
+        for file in reasons:
+            file.unlink(missing_ok=True)
+        files = [temporary / "plans" / f"{name}.yaml" for name in plans]
+        for file, made in zip(files, plans.values(), strict=True):
+            write_plan(file, made)
+        line = [f"plan={','.join(map(str, files))}", f"{NUMBER}={','.join(map(str, held_out))}"]
+        line += [f"store={store.path}", *with_loss(overrides, next(iter(plans.values())))]
+        line += [f"hydra.sweep.subdir={subfolder}", f"hydra.sweep.dir={quote(str(folder))}", "-m"]
+        try:
+            sweep(line, FoldJob(tuple(mapped)), temporary)
+        except Exception:
+            if not any(file.is_file() for file in reasons):
+                raise  # no job's fault
+
+
+def sweep(line: Sequence[str], job: FoldJob, temporary: Path) -> None:
+    """Have Hydra run a job for each value of a sweep, in this process or by the launcher that is named.
+
+    Args:
+        line: As behind ``ingradient-train``, with ``-m``.
+        job: What is run.
+        temporary: For copies of the plan until the sweep's folder has them.
+    """
+    with errors_as_raised():
+        told, _ = read_arguments(prepare_arguments(list(line), temporary))
+        with initialize_config_module(CONF, version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            hydra.multirun(ROOT, job, [*told, MULTIRUN], with_log_configuration=False)

@@ -1,0 +1,59 @@
+"""What the first stage of a cascade found in held-out cases, put where the second stage reads it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingradient_pl.cli.cross_fit import CrossFit
+from ingradient_pl.images.formats import read_label
+from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.answer_files import DEFAULT_ENDING
+from ingradient_pl.lightning.further_volumes import write_previous
+from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.case_volumes import list_volumes, write_volume
+
+
+def keep_previous(folder: Path, store: CaseStore, found: CrossFit, trusted: Sequence[str]) -> None:
+    """Put the held-out segmentations of a first stage beside the model of all its folds.
+
+    Args:
+        folder: For both; volumes that it holds are left as they are.
+        store: The cases.
+        found: All folds of the first stage.
+        trusted: Packages whose classes a checkpoint may name.
+    """
+    _keep_volumes(folder, store, found)
+    write_previous(folder, checkpoints.read(found.checkpoints, trusted))
+
+
+def keep_previous_by_fold(
+    folder: Path, store: CaseStore, found: CrossFit, trusted: Sequence[str]
+) -> dict[int, Path]:
+    """Put the held-out segmentations of a first stage into a folder, and below it a folder for each fold.
+
+    The second stage of a fold sees what each first stage found in cases held out, as nnU-Net's does; in
+    prediction it gets the first stage of the same fold, which saw none of the cases that the fold holds out.
+
+    Args:
+        folder: For the volumes; those that it holds are left as they are.
+        store: The cases.
+        found: All folds of the first stage.
+        trusted: Packages whose classes a checkpoint may name.
+
+    Returns:
+        What the second stage of each fold is trained with (``data.previous``), by the fold's number.
+    """
+    _keep_volumes(folder, store, found)
+    places = {number: folder / run.name for number, run in found.runs.items()}
+    for number, place in places.items():
+        write_previous(place, checkpoints.read([found.runs[number] / LAST], trusted), folder)
+    return places
+
+
+def _keep_volumes(folder: Path, store: CaseStore, found: CrossFit) -> None:
+    """Write the held-out segmentation of each case on the voxels of the store."""
+    done = set(list_volumes(folder))
+    for name in (name for names in found.held_out.values() for name in names):
+        if name not in done:
+            label = read_label(found.predictions / f"{name}{DEFAULT_ENDING}", store.orientation)
+            write_volume(folder, store, name, label.voxels[0])

@@ -1,0 +1,68 @@
+"""What a report says about uncertainty: maps of evaluated cases, and the Dice that was expected of them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer
+
+from ingradient_pl.images import formats
+from ingradient_pl.inference.uncertainty_files import ESTIMATES, MAPS, map_files, read_estimates
+from ingradient_pl.reports.charts import draw_points
+from ingradient_pl.reports.parts import Chart, Part, Text
+from ingradient_pl.reports.summaries import Summary
+
+MOST = 4000
+"""Points of a chart."""
+
+
+def read_maps(prediction: Path, shape: tuple[int, ...]) -> dict[str, Integer[np.ndarray, "z y x"]]:
+    """Read the maps of uncertainty beside a segmentation, as percentages by name; none where there are none.
+
+    Args:
+        prediction: File of the segmentation.
+        shape: Its voxels along (z, y, x), which a map must have.
+    """
+    found = {}
+    for kind, file in zip(MAPS, map_files(prediction), strict=True):
+        if file.is_file():
+            voxels = formats.read_label(file, "LPS").voxels[0]
+            if voxels.shape == shape:
+                found[kind] = voxels
+    return found
+
+
+def describe_estimates(summary: Summary) -> list[Part]:
+    """Hold the Dice that was expected of each case and label against the one that was found.
+
+    Args:
+        summary: Of an evaluation; its predictions may have estimates beside them.
+    """
+    folders = dict.fromkeys(prediction.parent for prediction, _ in summary.files.values())
+    expected: dict[str, dict[str, float | None]] = {}
+    for folder in folders:
+        try:
+            expected |= {name: dict(labels) for name, labels in read_estimates(folder).items()}
+        except (ValueError, OSError):  # a damaged file takes nothing from the page
+            continue
+    points = [
+        (float(guess), scores.get("Dice", math.nan), f"{case}, {summary.names[label]}")
+        for case, labels in summary.cases.items()
+        for label, scores in labels.items()
+        if (guess := expected.get(case, {}).get(summary.names[label])) is not None
+    ]
+    points = [point for point in points if math.isfinite(point[1])]
+    if not points:
+        return []
+    x, y, names = zip(*points[:: -(-len(points) // MOST)], strict=True)
+    off = float(np.mean([abs(guess - dice) for guess, dice, _ in points]))
+    told = (
+        f"{ESTIMATES} beside the predictions says which Dice probabilities let expect: of {len(points)} "
+        f"cases and labels it is off by {off:.3f} on average. In those far to the lower right the model was "
+        "sure and wrong."
+    )
+    titles = "Dice that was expected", "Dice that was found"
+    return [
+        Text(told),
+        Chart("Expected and found Dice, a point for each case and label", draw_points(x, y, names, titles)),
+    ]
