@@ -1,6 +1,8 @@
 """From a folder to a model by one command; Lightning's own ways of changing a run; what is wrongly said."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -26,13 +28,24 @@ def _forget_hydra():
 
 def test_a_folder_becomes_a_model_by_one_command(raw_phantoms, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    line = [f"source={raw_phantoms}", *SMALL, *SHORT, "hydra.run.dir=run"]
+    line = [
+        f"source={raw_phantoms}",
+        *SMALL,
+        *(one for one in SHORT if "images" not in one),
+        "hydra.run.dir=run",
+    ]
     code, out, err = outcome(monkeypatch, capsys, "train", *line)
     assert code == 0, err
     assert "No plan was named: planned for" in out
     assert (tmp_path / "stores" / "raw" / "dataset.json").is_file()
     assert (tmp_path / "run" / ".hydra" / "plan" / "plan.yaml").is_file()
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt").plan.patch == (16, 16, 16)
+    end = out[out.index("Trained, val/dice") :]  # scores and pictures are named, and are there
+    assert re.search(r"Trained, val/dice 0\.\d+ of validation patches \(organ 0\.\d+, lesion 0\.\d+\)", end)
+    pictures = re.findall(r"\S+\.png", end)
+    assert [Path(file).name for file in pictures] == ["val_1_epoch0000.png", "progress.png"]
+    assert all(Path(file).is_file() for file in pictures)
+    assert "ingradient predict --checkpoint" in end
 
 
 def test_the_planner_takes_its_options_as_keys(phantom_store, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from ingradient_pl.cli.overrides import with_direction
+from ingradient_pl.cli.sweep_job import check_score
+from ingradient_pl.lightning.run_files import write_record
 
 CHOSEN = {
     "hydra-optuna-sweeper": [
@@ -48,6 +50,28 @@ def test_a_sweep_by_the_package_trains_two_runs_and_leaves_their_table(package, 
         assert found["best_value"] == pytest.approx(
             max(float(row.split(",")[-1]) for row in table[1:]), abs=1e-4
         )
+
+
+def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):
+    write_record(tmp_path, {"state": "finished", "scores": {"val/dice": 0.5, "train/loss": 1.0}})
+    check_score(tmp_path, "val/dice", "optuna")
+    with pytest.raises(ValueError, match=r"maximise=val/dize.*val/dice\. Did you mean val/dice\?.*optuna"):
+        check_score(tmp_path, "val/dize", "optuna")
+    check_score(tmp_path, "val/dize", "basic")
+    assert "Note: maximise=val/dize" in capsys.readouterr().out
+    check_score(tmp_path / "without a record", "val/dice", "optuna")
+
+
+@pytest.mark.slow
+def test_optuna_ends_with_the_first_runs_where_their_score_has_another_name(quick, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "hydra/sweeper=optuna"]
+    line += ["hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "epochs=1", "callbacks.images=null"]
+    line += ["seed=choice(0,1,2)", "maximise=val/dize", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Did you mean val/dice?" in done.stderr
+    assert [file.parts[-3] for file in (tmp_path / "sweep").glob("*/checkpoints/last.ckpt")] == ["0"]
 
 
 def test_a_direction_that_is_told_is_kept():

@@ -1,5 +1,6 @@
 """What happens to store or workers under a running training: the run stops and says why, or goes on."""
 
+import errno
 import logging
 import os
 import re
@@ -178,3 +179,33 @@ def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, caps
     } == before
     for file in files:
         file.chmod(0o700)
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "crossval", "cascade"])
+@pytest.mark.parametrize("place", ["locked", "file"])
+def test_a_folder_that_cannot_be_made_is_one_line_before_anything_is_trained(
+    command, place, monkeypatch, capsys, tmp_path, quick
+):
+    folder = tmp_path / place / "run"
+    (tmp_path / "file").write_text("a file")
+    plain = os.mkdir
+
+    def refuse(path, *rest, **options):  # whoever runs this may be allowed everything
+        if "locked" in Path(path).parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain(path, *rest, **options)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.chdir(tmp_path)
+    own = {
+        "train": [*quick, f"hydra.run.dir={folder}"],
+        "sweep": ["-m", *quick, "seed=0,1", f"hydra.sweep.dir={folder}"],
+        "crossval": [*quick, f"output={folder}"],
+        "cascade": [entry for entry in quick if not entry.startswith("plan=")]
+        + ["coarser=2", f"output={folder}"],
+    }
+    code, _, err = outcome(monkeypatch, capsys, command.replace("sweep", "train"), *own[command])
+    assert code == 1
+    assert place in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1

@@ -15,14 +15,17 @@ from omegaconf import DictConfig, open_dict
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
 from ingradient_pl.cli.run_settings import differences, first_differences
+from ingradient_pl.cli.suggestions import nearest
 from ingradient_pl.cli.sweep_table import SCORE, read_score
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
-from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished
+from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import say
 
 INTERRUPTED, TERMINATED = 130, 143
+BASIC = "basic"
+"""Hydra's own sweeper, which asks for no score."""
 
 
 def train_job(config: DictConfig) -> float:
@@ -33,15 +36,42 @@ def train_job(config: DictConfig) -> float:
 
     Raises:
         FileExistsError: If its folder holds a run with other settings, or another process is at work there.
+        ValueError: If a sweeper asks for a score that the run has not logged.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     take_up(folder, config)
     if config.resume is not None and is_finished(folder, config.epochs):
-        return train(config)  # which says that it is done
-    if config.trainer.get("strategy", "auto") != "auto":
-        return _apart(config, folder)
-    with hold_folder(folder):
-        return train(config)
+        score = train(config)  # which says that it is done
+    elif config.trainer.get("strategy", "auto") != "auto":
+        score = _apart(config, folder)
+    else:
+        with hold_folder(folder):
+            score = train(config)
+    check_score(folder, config.maximise, str(HydraConfig.get().runtime.choices.get("hydra/sweeper", BASIC)))
+    return score
+
+
+def check_score(folder: Path, metric: str, sweeper: str) -> None:
+    """Say that a run has not logged the score that its sweep compares; a sweeper that looks for it must stop.
+
+    Args:
+        folder: Of the run.
+        metric: Name of the score.
+        sweeper: Name of the sweeper; Hydra's own, ``basic``, runs what it was told whatever comes of it.
+
+    Raises:
+        ValueError: If another sweeper would choose what to try next by a score that no run has.
+    """
+    logged = sorted(read_record(folder).get("scores", {}))
+    if metric in logged or not logged:
+        return
+    told = (
+        f"maximise={metric}, but the run logged no such score; there are {', '.join(logged)}."
+        f"{nearest(metric, logged)}"
+    )
+    if sweeper != BASIC:
+        raise ValueError(f"{told} The sweeper {sweeper} cannot choose by it. The run is kept: {near(folder)}")
+    say(f"Note: {told}")
 
 
 def take_up(folder: Path, config: DictConfig) -> None:

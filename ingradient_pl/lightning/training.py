@@ -1,6 +1,7 @@
 """One training run: a trainer fits a module to data, and whoever stops it learns how to go on."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 
+from ingradient_pl.lightning.callbacks.epoch_log import FIGURE
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, ProcessWatch
 from ingradient_pl.lightning.quiet import without_advice
@@ -65,15 +67,50 @@ def fit(
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
     last = Path(trainer.default_root_dir) / LAST
     if trainer.is_global_zero and last.is_file():
-        reached = f"Trained, {metric} {float(found):.4f}."
-        if metric not in trainer.callback_metrics:
-            others = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
-            reached = (
-                f"Trained; {metric} was never measured ({others or 'nothing was: there was no validation'})."
-            )
-        _print(f"{reached} The model: {last}; its scores:")
-        _print(f"  {scoring_command(last, data)}")
+        for line in describe_end(trainer, metric, data):
+            _print(line)
     return float(found)
+
+
+def describe_end(trainer: pl.Trainer, metric: str, data: pl.LightningDataModule) -> list[str]:
+    """Say what a run has left behind: its scores, its model, its pictures, and how to score whole cases.
+
+    Args:
+        trainer: Whose run is over.
+        metric: Name of its score.
+        data: What it saw.
+    """
+    run, scores = Path(trainer.default_root_dir), trainer.callback_metrics
+    lines = [f"{_describe_score(scores, metric)} The model: {run / LAST}"]
+    pictures = newest_pictures(run)
+    if pictures:
+        more = f" and {len(pictures) - 1} more beside it" if len(pictures) > 1 else ""
+        lines.append(f"Pictures, truth beside prediction: {pictures[0]}{more}; curves: {run / FIGURE}")
+    return [*lines, "Scores of whole cases:", f"  {scoring_command(run / LAST, data)}"]
+
+
+def _describe_score(scores: Mapping[str, Any], metric: str) -> str:
+    """Say what a run has reached, or that its score was never measured."""
+    if metric not in scores:
+        others = ", ".join(sorted(name for name in scores if name.startswith("val/")))
+        return f"Trained; {metric} was never measured ({others or 'nothing was: there was no validation'})."
+    of = f"{metric}/"
+    parts = [
+        f"{name.removeprefix(of)} {float(one):.4f}" for name, one in scores.items() if name.startswith(of)
+    ]
+    told = f" of validation patches ({', '.join(parts)})" if parts else ""
+    return f"Trained, {metric} {float(scores[metric]):.4f}{told}."
+
+
+def newest_pictures(run: Path) -> list[Path]:
+    """Give the pictures of validation patches that a run drew last; none where it drew none.
+
+    Args:
+        run: Its folder.
+    """
+    files = sorted((run / "images").glob("val_*_epoch*.png"))
+    last = max((file.stem.rpartition("_epoch")[2] for file in files), default="")
+    return [file for file in files if file.stem.endswith(f"_epoch{last}")]
 
 
 def scoring_command(last: Path, data: pl.LightningDataModule) -> str:

@@ -78,7 +78,7 @@ def describe_crossval(folder: Path, images: Path | None = None, worst: int = WOR
     if failures:
         parts += [Text("Folds that failed; the same line again tries them."), Items(failures)]
     sections = [Section("Cross-validation", parts), Section("Folds", _folds(folder, state))]
-    chosen = compared.get(best)
+    chosen = compared.get(str(best))
     if chosen is not None:
         scored = describe_evaluation(chosen, images, worst)
         sections += [one._replace(title=f"{one.title}: {best}") for one in scored]
@@ -173,8 +173,7 @@ def _interval(candidate: Mapping[str, Any], label: str) -> str | None:
 def _number(candidate: Any, label: str, name: str, otherwise: float = math.nan) -> float:
     dice = _part(_part(candidate, "Dice"), label) if isinstance(candidate, Mapping) else {}
     value = dice.get(name)
-    known = isinstance(value, (int, float)) and math.isfinite(value)
-    return float(value) if known else otherwise
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else otherwise
 
 
 def _count(value: Any) -> float | None:

@@ -118,7 +118,8 @@ def describe_curves(folder: Path, runs: Sequence[SweptRun]) -> list[Part]:
         colour = INK if place == 0 else colours[place % len(colours)]
         width, dash = (3.0, "solid") if place == 0 else (1.3, DASHES[place // len(colours) % len(DASHES)])
         for key, found in curves.items():
-            found.append(Curve(f"{run.folder}: {told}"[:60], *points_of(epochs, key), colour, width, dash))
+            name = f"{run.folder}: {told}" if told else run.folder
+            found.append(Curve(name[:60], *points_of(epochs, key), colour, width, dash))
     titles = {"dice": "Dice of validation patches", "val": "validation loss", "train": "training loss"}
     more = f", the best {CURVES} runs" if len(runs) > CURVES else ""
     parts: list[Part] = [
