@@ -14,6 +14,7 @@ from packaging.version import Version
 from ingradient_pl import __version__
 
 ROOT = Path(__file__).parents[1]
+OWN = "ingradient-pl"
 UNSAFE = {
     "torch": ["2.4.1", "2.5.1", "2.6.0", "2.8.0", "2.9.0", "2.9.1"],  # CVE-2025-32434, CVE-2026-24747, conv3d
     "pytorch-lightning": ["2.5.6", "2.6.2", "2.6.3"],  # malicious uploads
@@ -33,7 +34,17 @@ def requirements():
     settings.read(ROOT / "setup.cfg")
     said = [settings["options"]["install_requires"], *settings["options.extras_require"].values()]
     lines = [line.strip() for text in said for part in text.splitlines() for line in _divided(part)]
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [one for one in found if canonicalize_name(one.name) != OWN]
+
+
+def test_the_extra_all_brings_every_extra_but_those_of_whoever_works_on_it():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = dict(settings["options.extras_require"])
+    (every,) = (Requirement(line) for line in extras.pop("all").splitlines() if line)
+    assert canonicalize_name(every.name) == OWN
+    assert every.extras == {*extras} - {"dev", "docs"}
 
 
 def _divided(line):
