@@ -15,13 +15,12 @@ from omegaconf import DictConfig, open_dict
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
 from ingradient_pl.cli.run_settings import differences, first_differences
-from ingradient_pl.cli.suggestions import nearest
 from ingradient_pl.cli.sweep_table import SCORE, read_score
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
 from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.stopped import Stopped
-from ingradient_pl.messages import say
+from ingradient_pl.messages import nearest, say
 
 INTERRUPTED, TERMINATED = 130, 143
 BASIC = "basic"
