@@ -69,7 +69,8 @@ def test_two_ranks_end_with_the_weights_of_one(quick, sweep, tmp_path, recipe):
 @pytest.mark.slow
 def test_two_hosts_by_torchrun_end_with_the_weights_of_one(quick, sweep, tmp_path):
     """Each host has an agent of torchrun of its own; they see each other over the network alone."""
-    told = [*quick, "recipe=nnunet", "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1"]
+    told = [*quick, *THAWING, "recipe=nnunet", "trainer=ddp_cpu"]
+    told += ["trainer.num_nodes=2", "trainer.devices=1"]
     agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     with two_hosts() as (before, environments, address), (tmp_path / "log").open("w") as log:
         agents = []
