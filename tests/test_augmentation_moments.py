@@ -150,6 +150,7 @@ def test_angles_and_factors_are_nnunets(kind):
     assert not shown(affine(kind), EXPECTED["affines"][kind]["effect"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "wrong"), WRONG_MOTIONS, ids=str)
 def test_a_motion_five_percent_off_is_noticed(kind, wrong):
     if wrong.get("flat") is False:  # turned about all axes, the slices leave their plane

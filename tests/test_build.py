@@ -399,6 +399,7 @@ def test_two_hundred_real_cases_take_little_disk(hippocampus, store):
     assert len(files) <= 1 + 5 * 200
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore")
 def test_single_real_cases_of_many_kinds_are_prepared(real_data, tmp_path):
@@ -448,6 +449,7 @@ for _ in range(3):
 """
 
 
+@pytest.mark.slow
 def test_two_runs_that_make_cases_again_at_once_do_not_disturb_each_other(raw, store):
     built(raw, store)
     line = [sys.executable, "-c", TWICE, str(raw), str(store)]

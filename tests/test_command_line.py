@@ -174,6 +174,7 @@ def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys
     assert all("Epoch 1/1" in log.read_text() for log in logs)  # the run's own, and no empty one of Hydra's
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sweep_that_fails_leaves_the_others_and_the_table(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     swept = ["epochs=1", "plan.widths=[4,8,12],[4,8]", "hydra.sweep.dir=sweep"]
@@ -187,6 +188,7 @@ def test_a_run_of_a_sweep_that_fails_leaves_the_others_and_the_table(monkeypatch
     assert rows[2].endswith(",nan")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_one_key(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     code, _, err = outcome(monkeypatch, capsys, "train", *quick, "epochs=1", "hydra.run.dir=run")

@@ -58,6 +58,7 @@ def run(overrides, folder, after=lambda epoch: None, checkpoint=None):
     return watch.rates, module, trainer
 
 
+@pytest.mark.slow
 def test_it_ends_when_validation_flattens(open_ended, tmp_path):
     flat = ["callbacks.cooldown.patience=2", "callbacks.cooldown.smallest_gain=1.0"]
     rates, _, trainer = run([*open_ended, *flat], tmp_path)
@@ -68,6 +69,7 @@ def test_it_ends_when_validation_flattens(open_ended, tmp_path):
     assert last["global_step"] == 10
 
 
+@pytest.mark.slow
 def test_a_flat_run_made_longer_waits_anew(open_ended, tmp_path):
     flat = [*open_ended, "callbacks.cooldown.patience=2", "callbacks.cooldown.smallest_gain=1.0"]
     run(flat, tmp_path / "short")
@@ -78,6 +80,7 @@ def test_a_flat_run_made_longer_waits_anew(open_ended, tmp_path):
     assert trainer.current_epoch == 8
 
 
+@pytest.mark.slow
 def test_it_ends_when_asked(open_ended, tmp_path):
     def ask(epoch):
         if epoch == 1:
@@ -88,6 +91,7 @@ def test_it_ends_when_asked(open_ended, tmp_path):
     assert not (tmp_path / "finish").exists(), "a run taken up again would end again"
 
 
+@pytest.mark.slow
 def test_it_falls_in_time_for_the_last_epoch(whole):
     rates, _ = whole
     assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
@@ -116,6 +120,7 @@ def test_a_finished_run_can_be_made_longer(whole, open_ended, tmp_path):
         torch.testing.assert_close(longer.state_dict()[name], weight, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_command_ends_it_too(open_ended, tmp_path):
     train(composed([*open_ended, "epochs=3"], tmp_path))
     assert (tmp_path / "checkpoints" / "before_decay.ckpt").exists()
@@ -132,6 +137,7 @@ def test_settings_without_sense_are_refused(wrong):
         Cooldown(str(Path()), **wrong)
 
 
+@pytest.mark.slow
 def test_early_stopping_is_a_key(quick, tmp_path):
     flat = ["callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1.0", "epochs=9"]
     _, _, trainer = run([*quick, "callbacks=early_stopping", "~callbacks.learning_rate", *flat], tmp_path)

@@ -79,6 +79,7 @@ def test_overfitting_sees_the_same_batches_without_random_changes(quick, tmp_pat
     assert before != after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["overfit", "limit", "profiler", "detect"])
 def test_each_trains_a_run_to_its_end(quick, tmp_path, name):
     short = {"overfit": ["epochs=1"], "profiler": ["batches_per_epoch=2"], "detect": ["batches_per_epoch=2"]}

@@ -50,14 +50,25 @@ def test_the_notebook_runs(monkeypatch, tmp_path):
     assert len(scope["scores"].cases) == len(scope["done"].written) > 0
 
 
-def generated():
-    spec = importlib.util.spec_from_file_location("docs_pages", DOCS.parent / "scripts" / "docs_pages.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS.parent / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.PAGES
+    return module
 
 
-GENERATED = generated()
+GENERATED = script("docs_pages").PAGES
+
+
+def test_figures_are_those_of_the_rows():
+    module = script("performance_page")
+    for page, benchmarks in module.TABLES.items():
+        made = module.written(page, benchmarks=benchmarks)
+        assert made == page.read_text(encoding="utf-8"), "python scripts/performance_page.py writes it anew"
+        assert made.count("\n| ") > 10
+    names = re.findall(r"`scripts/benchmark (\w+)`", (DOCS / "performance.md").read_text(encoding="utf-8"))
+    assert len(names) == 11
+    assert not [name for name in names if not (DOCS.parent / f"scripts/benchmarks/{name}.py").is_file()]
 
 
 KEYS = re.findall(r"^\| `([\w.@]+)` \| (.*?) \| (.*) \|$", GENERATED["config.md"](), re.MULTILINE)

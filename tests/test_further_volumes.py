@@ -62,6 +62,7 @@ def previous(phantom_store, phantom_plan, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_second_stage_trains_resumes_to_the_same_weights_and_predicts_alone(
     quick, previous, tmp_path, monkeypatch
 ):
@@ -134,6 +135,7 @@ def distances(phantom_store, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_loss_that_asks_for_the_volume_is_given_it(quick, distances, tmp_path, capsys):
     loss = "{_target_: somebodys.AskingLoss}"
     told = [f"data.extra={distances}", "~module.loss", f"+module.loss={loss}"]
@@ -145,6 +147,7 @@ def test_a_loss_that_asks_for_the_volume_is_given_it(quick, distances, tmp_path,
         run(quick, tmp_path / "without", *told[1:])
 
 
+@pytest.mark.slow
 def test_a_volume_that_nothing_uses_is_told(quick, distances, tmp_path, capsys):
     run(quick, tmp_path / "run", f"data.extra={distances}", "epochs=1", "data.resident=true")
     printed = capsys.readouterr().out

@@ -129,6 +129,7 @@ class Bare(nn.Module):
         return self.layer(image)
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 @pytest.mark.parametrize("value", ["false", "true"])
 def test_a_network_that_gives_bare_logits_trains_and_is_scored(quick, tmp_path, recorders, value):
@@ -139,6 +140,7 @@ def test_a_network_that_gives_bare_logits_trains_and_is_scored(quick, tmp_path, 
     assert {"train", "val_1", "val_worst"} <= stages
 
 
+@pytest.mark.slow
 def test_logits_are_kept_for_a_picture_that_is_due_only(quick, tmp_path, monkeypatch):
     kept = []
     real = SegmentationModule.training_step

@@ -83,6 +83,7 @@ def test_a_model_folder_of_nnunet_is_a_source(train, phantom_store, phantom_plan
     assert torch.equal(weights_of(run)["encoder.1.0.conv.weight"], unet(plan).encoder[1][0].conv.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_plain_weights_want_a_mapping_where_names_tell_nothing(train, phantom_plan, tmp_path):
     network, odd = unet(read_plan(phantom_plan)), tmp_path / "mine (1), [v=2]"
@@ -144,6 +145,7 @@ def test_a_file_that_could_run_something_is_refused(train, tmp_path):
     assert not (run / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_began_from_weights_goes_on_with_its_own(train, source, monkeypatch, capsys):
     with pytest.warns(UserWarning, match="does not tell which cases it was trained on"):
         run, code, _, err = train("run", "recipe=finetune", f"init_from={source}")
@@ -164,6 +166,7 @@ def test_going_on_and_starting_anew_at_once_is_refused(train, source, tmp_path):
     assert "give one of the two" in err
 
 
+@pytest.mark.slow
 def test_cases_that_were_trained_on_do_not_validate(train):
     first, code, _, err = train("first", "data.split.count=3", "data.split.number=0")
     assert code == 0, err
@@ -185,6 +188,7 @@ def test_cases_that_were_trained_on_do_not_validate(train):
     assert [set(entry.cases) for entry in everybody] == [set(trained), set(trained)]
 
 
+@pytest.mark.slow
 def test_cases_are_known_by_their_images_under_other_names(train, raw_phantoms, tmp_path):
     first, code, _, err = train("first", "data.split.count=3", "data.split.number=0")
     assert code == 0, err
@@ -261,6 +265,7 @@ def test_python_does_as_the_command(source, phantom_store, phantom_plan, tmp_pat
     assert all(torch.equal(value, expected[name]) for name, value in weights_of(run.folder).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_frozen_weights_stay_and_thaw(train, monkeypatch, capsys, phantom_plan, optimizer):
     frozen = ["module.freeze=[encoder.*,heads.0.bias]", f"optimizer@module.optimizer={optimizer}"]
@@ -300,6 +305,7 @@ def test_a_run_resumed_within_a_later_epoch_thaws(phantom_plan):
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_gradients_that_are_dropped_freeze_as_none_do(train, monkeypatch):
     told = ["module.freeze=[encoder.*]", "module.freeze_epochs=1", "epochs=2", "recipe=fast"]
     alone, code, _, err = train("alone", *told)

@@ -88,6 +88,7 @@ def test_regions_train_and_predict(raw_phantoms, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_voxels_that_nobody_annotated_count_nowhere(raw_phantoms, tmp_path, capsys):
     store = described(raw_phantoms, tmp_path, IGNORED, sparse=True)
     ip.plan(str(store), str(tmp_path / "plan.yaml"))
@@ -104,6 +105,7 @@ def test_voxels_that_nobody_annotated_count_nowhere(raw_phantoms, tmp_path, caps
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_integers_of_any_size_train_and_predict(raw_phantoms, tmp_path, capsys):
     shutil.copytree(raw_phantoms, tmp_path / "raw")
     for path in (tmp_path / "raw" / "labelsTr").glob("*"):

@@ -91,6 +91,7 @@ def test_a_strangers_run_does_not_name_a_server(tmp_path, name):
     assert read_foreign_config(file, tmp_path, (), [f"logger={name}"])
 
 
+@pytest.mark.slow
 def test_a_run_with_a_logger_of_others_is_resumed_with_it_said_anew(monkeypatch, capsys, quick, tmp_path):
     monkeypatch.setattr(known.WandbLogger, "__init__", missing)
     run = tmp_path / "run"

@@ -68,6 +68,7 @@ def trained(quick, store, folder, *more):
     return train(composed([*kept, f"store={store}", "epochs=1", *more], folder / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_training_goes_through(quick, tmp_path, name):
     score = trained(quick, store_of(tmp_path, DATA_SETS[name]), tmp_path, "data.split.count=2")
@@ -107,6 +108,7 @@ def content(store):
     }
 
 
+@pytest.mark.slow
 def test_a_sweep_over_spacings_prepares_nothing_again(monkeypatch, capsys, quick, phantom_store, tmp_path):
     before = content(phantom_store)
     line = ["-m", *(entry for entry in quick if not entry.startswith("epochs="))]

@@ -82,6 +82,7 @@ def test_a_wrong_word_is_told_with_the_nearest_right_one(told, said, quick, tmp_
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_same_batches_again_and_again(quick, tmp_path):
     """overfit_batches leaves the sampler as it is, and its numbers repeat."""
     seen = "+callbacks.seen={_target_: test_one_command.Seen}"

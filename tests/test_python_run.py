@@ -21,6 +21,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_from_python_is_the_commands_to_the_weight(
     monkeypatch, capsys, tmp_path, quick, phantom_store, phantom_plan
 ):

@@ -71,6 +71,7 @@ def test_precision_fits_the_accelerator_unless_it_is_named(quick, tmp_path, over
     assert instantiate(config.trainer, callbacks=[], logger=[]).precision == expected
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not supported by the model summary.*:UserWarning")  # Lightning 2.6
 def test_a_run_in_bf16_leaves_weights_in_32_bits(quick, tmp_path):
     train(composed([*quick, "trainer.precision=bf16-mixed", "epochs=1"], tmp_path))

@@ -94,6 +94,7 @@ def test_a_run_resumed_anywhere_goes_on_with_the_next_batch(whole, overrides, tm
     assert same(weights, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at_train_end", "workers"), [(True, 1), (False, 0)])
 def test_a_run_resumed_from_the_end_of_an_epoch_begins_the_next(
     whole, overrides, tmp_path, at_train_end, workers
@@ -106,6 +107,7 @@ def test_a_run_resumed_from_the_end_of_an_epoch_begins_the_next(
     assert same(weights, found)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_resumed_twice_and_validate_within_the_epoch(whole, overrides, tmp_path):
     folder, seen, weights = whole
     often = [*overrides, "+trainer.val_check_interval=2"]

@@ -89,6 +89,7 @@ def told(err):
     return lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
     ("kind", "reason", "file"),

@@ -76,6 +76,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(quick, tmp_
     assert not torch.equal(value, weights(first / "checkpoints" / "last.ckpt")[name])
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_run_and_another_makes_another(quick, tmp_path):
     runs = []
     for i, seed in enumerate([3, 3, 4]):

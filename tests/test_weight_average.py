@@ -51,6 +51,7 @@ def averaged(quick, folder, *more, kill=False):
     return folder / "checkpoints" / "last.ckpt"
 
 
+@pytest.mark.slow
 def test_validation_and_checkpoints_see_the_average(quick, tmp_path):
     file = averaged(quick, tmp_path, "callbacks.average.decay=0.4")
     expected = Witness.steps[0]
@@ -79,6 +80,7 @@ def test_a_resumed_average_is_that_of_an_uninterrupted_run(quick, tmp_path):
         assert torch.equal(whole[ENTRY]["weights"][name], again[ENTRY]["weights"][name]), name
 
 
+@pytest.mark.slow
 def test_a_run_without_averages_starts_one_where_it_is(quick, tmp_path):
     train(composed([*quick, "epochs=1"], tmp_path))
     resume = f"resume={tmp_path}/checkpoints/last.ckpt"
