@@ -231,6 +231,10 @@ def _wrong_labels(task: Task) -> Iterator[str]:
         yield f"label 'background' is {task.labels['background']}; it must be 0"
     if "ignore" in task.labels and task.ignore in (None, BACKGROUND):
         yield f"label 'ignore' is {task.labels['ignore']}; it must be one integer above 0"
+    for name, values in task.labels.items():  # alone, a name for 0 is another word for the background
+        alone = "background" not in task.labels and values == BACKGROUND
+        if name not in ("background", "ignore") and BACKGROUND in _integers(values) and not alone:
+            yield f"label '{name}' holds 0, which is the background"
     for name, values in task.foreground.items():
         if task.ignore is not None and task.ignore in values:
             yield f"label '{name}' holds {task.ignore}, which is 'ignore'"

@@ -21,6 +21,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
+from ingradient_pl.cli.crossval_state import check_folds, read_state, write_state
 from ingradient_pl.cli.foreign_config import read_foreign_config
 from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.cli.resume import with_sweep
@@ -186,6 +187,20 @@ def make_record(folder):
     return [folder / "run.json"]
 
 
+def make_crossval(folder):
+    over = {"path": "/a/store", "sha256": "0", "cases": 3}
+    entries = {"3d": {"folds": {"0": "done", "1": "it failed"}}}
+    state = {"format": 1, "store": over, "settings": {"epochs": "3"}, "configurations": entries}
+    write_state(folder, state)
+    return [folder / "crossval.json"]
+
+
+def read_crossval(folder):
+    state = read_state(folder)
+    check_folds(state, ["3d"], None)
+    return UNKNOWN
+
+
 def make_splits(folder):
     fold = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
     (folder / "splits_final.json").write_text(json.dumps(fold))
@@ -282,11 +297,16 @@ def read_raw(folder):
 def says_raw(folder):
     plain = _json(folder / "raw" / "dataset.json")
     names = plain.get("channel_names", plain.get("modality"))
-    labels = {
-        key: value[0] if isinstance(value, list) and len(value) == 1 else value
-        for key, value in plain["labels"].items()
-    }
+    given = plain["labels"]
+    if all(key.isdigit() for key in given) and not all(isinstance(name, int) for name in given.values()):
+        given = {name: key for key, name in given.items()}  # the Decathlon's way round
+    labels = {key: _integer(value) for key, value in given.items()}
     return {"labels": labels, "channels": [str(names[key]) for key in sorted(names, key=int)]}
+
+
+def _integer(value):
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 def make_datalist(folder):
@@ -364,8 +384,13 @@ def make_nifti(folder, ending=".nii"):
     return [folder / f"a{ending}"]
 
 
-def says_nifti(folder):
-    found = np.asarray(nibabel.load(only(folder, "a.nii*")).dataobj)
+def make_mgz(folder):
+    nibabel.save(nibabel.MGHImage(VOXELS.transpose(2, 1, 0), np.diag([1, 1.5, 3, 1])), folder / "a.mgz")
+    return [folder / "a.mgz"]
+
+
+def says_nifti(folder, name="a.nii*"):
+    found = np.asarray(nibabel.load(only(folder, name)).dataobj)
     found = (
         found.reshape(found.shape[:3] + tuple(n for n in found.shape[3:] if n > 1))
         if found.ndim > 3
@@ -600,6 +625,7 @@ KINDS = {
         JSON,
     ),
     "run record": FileKind(make_record, read_record, lambda folder: _json(folder / "run.json"), JSON),
+    "crossval": FileKind(make_crossval, read_crossval, says_nothing, JSON),
     "splits": FileKind(make_splits, read_splits, says_splits, JSON),
     "steps": FileKind(
         make_steps, lambda folder: to_spec(read_steps(folder / "steps.yaml").steps), says_steps, YAML
@@ -621,7 +647,13 @@ KINDS = {
     "mha": _itk(".mha"),
     "mha packed": _itk(".mha", packed=True),
     "mhd": _itk(".mhd"),
+    "gipl": _itk(".gipl"),
+    "mgz": FileKind(
+        make_mgz, lambda folder: _volume(folder, "a.mgz"), lambda folder: says_nifti(folder, "a.mgz")
+    ),
     "png": _picture(".png"),
+    "bmp": _picture(".bmp"),
+    "jpeg": _picture(".jpg")._replace(says=says_nothing),  # readers patch up damaged ones as they please
     "tiff": _picture(".tif", stack=True),
     "npz and pkl": FileKind(make_pair, read_pair, says_pair),
     "pkl": FileKind(make_pair_pickle, read_pair, says_pair, PICKLE),

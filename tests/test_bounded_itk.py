@@ -121,3 +121,106 @@ def test_a_packed_metaimage_unpacks_to_what_its_header_says(tmp_path, ending, ch
     path.write_bytes(text.replace(size, f"CompressedDataSize = {len(spoilt)}".encode()))
     with pytest.raises(ImageError, match=rf"a\{ending}: its voxels (are damaged|unpack to).*again"):
         read_volume([path])
+
+
+META = "ObjectType = Image\nNDims = 3\nDimSize = 7 6 5\nElementType = MET_SHORT\n"
+PLAIN_NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 7 6 5\nendian: little\nencoding: raw\n"
+META_FILE, NRRD_FILE = "ElementDataFile", "data file"
+ELSEWHERE = {
+    "a.mhd": [
+        *(f"{before}{META_FILE}{between}pipe" for before in (" ", "\t", "\n") for between in (" = ", "=")),
+        *(f"{META_FILE}{between}pipe" for between in ("\t= ", " : ", ": ", " =\t", "\n = ", " = ./", "=")),
+        *(f"{META_FILE} = {told}" for told in ("pipe\r", "pip%c 101 101 1", "%s%n 1 1 1", "x%d%s 1 1 1", "")),
+        *(f"{META_FILE} = {told}" for told in ("%999999d 1 2 1", "\0pipe", "pipe\0.raw", "LIST\npipe")),
+        *(f"{META_FILE} = {told}" for told in ("LISTpipe\npipe", "LIST\npi%pe\n\npipe")),
+        *("elementdatafile = pipe", f"x\0\n{META_FILE} = pipe"),
+        *(f"Key_{'x' * n} = 1\n" * (2**21 // n) + f"{META_FILE} = pipe" for n in (50, 5000)),
+    ],
+    "a.nhdr": [
+        *(f"{name}: pipe" for name in (NRRD_FILE, "Data File", "DATA FILE", "datafile", "DataFile")),
+        *(f"{NRRD_FILE}: {told}" for told in ("LIST\npipe", "LISTx\npipe", "LIST 2\npipe\npipe", "%n")),
+        *(f"{NRRD_FILE}: {told}" for told in ("pip%s%d 1 1 1", "x%d", "x%d 1 9999999 1", "")),
+        *(f"#c\r{NRRD_FILE}: pipe", f"{NRRD_FILE}: x.raw\ndatafile: pipe"),
+        *(f"{NRRD_FILE}: pipe\n{NRRD_FILE}: a.raw", "# x\n" * 2**19 + f"{NRRD_FILE}: pipe"),
+    ],
+}
+"""Ways to name a pipe for the voxels, or to have a name made up by ``sprintf``."""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [(name, told) for name, all_ in ELSEWHERE.items() for told in all_]
+)
+def test_no_spelling_of_a_header_leads_to_what_was_not_looked_at(tmp_path, monkeypatch, name, told):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.raw").write_bytes(VOXELS.tobytes())
+    (tmp_path / name).write_bytes(((META if name == "a.mhd" else PLAIN_NRRD) + told + "\n").encode())
+    monkeypatch.setattr(itk, "_reader", lambda *_: pytest.fail("ITK was asked"))
+    monkeypatch.setattr(itk, "_check_start", lambda path: "")
+    with pytest.raises(ImageError, match=name):
+        itk._check_size(tmp_path / name, itk.read_header(tmp_path / name), None)
+
+
+LONG = {
+    "a.mha": [
+        "Name = ",
+        "Comment = ",
+        "x",
+        "ObjectSubType = ",
+        "AnatomicalOrientation = ",
+        f"{META_FILE} = ",
+    ],
+    "a.nrrd": ["", "type: ", "kinds: ", "space units: ", f"{NRRD_FILE}: ", "labels: ", "line skip: ", "x: "],
+}
+
+
+@pytest.mark.parametrize(("name", "begin"), [(name, one) for name, all_ in LONG.items() for one in all_])
+@pytest.mark.parametrize("text", ["x" * 600, "1 " * 300, "%s%n" * 200, '"' * 5000, "[" * 3000])
+def test_lines_longer_than_the_buffers_of_itk_are_refused(tmp_path, name, begin, text):
+    path = saved(tmp_path / name)
+    content = path.read_bytes()
+    first = content.index(b"\n") + 1
+    path.write_bytes(content[:first] + (begin + text + "\n").encode() + content[first:])
+    with pytest.raises(ImageError, match=rf"{name}: its header .*(bytes|not 'NAME|not 'FIELD|file)"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a.nrrd", "Segment0_Tags:=" + "x: y|" * 2000),
+        ("a.nrrd", "# " + "comment: " * 500),
+        ("a.nrrd", "content: " + "x" * 3000),
+        ("a.mha", "0008|0008 = " + "x" * 3000),
+        ("a.mha", "ITK_original_direction = " + "1 " * 400),
+        ("a.mha", "Comment : of somebody"),
+    ],
+)
+def test_notes_of_other_programs_are_let_be(tmp_path, name, line):
+    path = saved(tmp_path / name)
+    content = path.read_bytes()
+    first = content.index(b"\n") + 1
+    path.write_bytes(content[:first] + f"{line}\n".encode() + content[first:])
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+
+
+@pytest.mark.parametrize("ending", [".mhd", ".nhdr"])
+def test_numbered_files_are_looked_at(tmp_path, ending):
+    path = saved(tmp_path / f"a{ending}")
+    (data,) = itk.data_files(path)
+    for number, plane in enumerate(VOXELS):
+        (tmp_path / f"p{number + 1:03d}.raw").write_bytes(plane.tobytes())
+    text = path.read_text().replace(data.name, "p%03d.raw 1 5 1" + (" 2" if ending == ".nhdr" else ""))
+    path.write_text(text.replace("gzip", "raw"))
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+    (tmp_path / "p003.raw").unlink()
+    with pytest.raises(ImageError, match=r"p003\.raw: no such file"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg", ".tif", ".nrrd", ".gipl", ".vtk", ".h5", ""])
+def test_each_ending_is_read_by_its_own_reader(tmp_path, ending):
+    other = ".png" if ending == ".bmp" else ".bmp"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VOXELS[0].astype(np.uint8)), str(tmp_path / f"a{other}"))
+    path = (tmp_path / f"a{other}").rename(tmp_path / f"b{ending}")
+    with pytest.raises(ImageError, match=rf"b{ending}: "):
+        read_volume([path])

@@ -205,7 +205,7 @@ def test_spoilt_files_are_named_with_their_cure(tmp_path):
         "pointer.nii.gz": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         "text.nii": (b"hello" * 200, "not a NIfTI"),
         "text.nii.gz": (b"hello" * 200, "not a gzip"),
-        "text.nrrd": (b"hello" * 200, "cannot be read"),
+        "text.nrrd": (b"hello" * 200, "name says so"),
     }
     for name, (bytes_, words) in spoilt.items():
         (tmp_path / name).write_bytes(bytes_)

@@ -67,9 +67,14 @@ def test_a_file_of_splits_is_checked_against_the_cases(tmp_path):
             read(side)
     with pytest.raises(ValueError, match="no fold"):
         read()
-    path.write_text("{")
-    with pytest.raises(ValueError, match="not a list of folds"):
-        from_file(path, groups)
+    for side in ('"abc"', '[["a_1"]]', "[1]", "[{}]", "null"):
+        path.write_text(f'[{{"train": {side}, "val": ["c"]}}]')
+        with pytest.raises(ValueError, match=r"splits_final\.json: not a list of folds"):
+            from_file(path, groups)
+    for odd in ("{", "3"):
+        path.write_text(odd)
+        with pytest.raises(ValueError, match=r"splits_final\.json: not a list of folds"):
+            from_file(path, groups)
     with pytest.raises(ValueError, match="no such file"):
         from_file(tmp_path / "nowhere.json", groups)
 

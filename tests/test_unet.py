@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ingradient_pl import spec
 from ingradient_pl.networks.norm import InstanceNorm
-from ingradient_pl.networks.unet import UNet
+from ingradient_pl.networks.unet import UNet, _count_weights
 from ingradient_pl.nnunet.weights import nnunet_names, nnunet_weights
 
 CUBE = {"strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "kernels": [[3, 3, 3]] * 3}
@@ -165,6 +165,7 @@ def test_it_has_as_many_weights_as_nnunets(settings, count):
     with torch.device("meta"):
         network = UNet(1, 3, [32, 64, 128, 256], **cubes, **settings)
     assert sum(weight.numel() for weight in network.parameters()) == count
+    assert 0.95 * count < _count_weights(network.spec) <= count
 
 
 @pytest.mark.parametrize("blocks", [PLAIN, RESIDUAL], ids=["plain", "residual"])
@@ -288,6 +289,9 @@ def test_dropout_is_for_training_only():
     assert torch.equal(network(image())[0], network(image())[0])
 
 
+BLOCKS = [("blocks", 3, count) for count in (0, -5, 1001, 2**63, 10**30)] + [("decoder_blocks", 2, 0)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
@@ -299,6 +303,11 @@ def test_dropout_is_for_training_only():
         ({"strides": [[2, 2, 2]] * 3}, r"stride is \(1, 1, 1\), got \[2, 2, 2\]"),
         ({"strides": [[1, 1], [2, 2], [2, 2]]}, "three numbers"),
         ({"dropout": 20.0}, "A percentage"),
+        *(({name: [1, count, 1][:length]}, "at least one block") for name, length, count in BLOCKS),
+        *(({"widths": [4, width, 12]}, "lie between 1 and 65536") for width in (0, -1, 2**17, 10**30)),
+        ({"widths": [2**16] * 3}, "weights, where at most"),
+        ({"kernels": [[3, 3, 3], [9999, 9999, 9999], [3, 3, 3]]}, "weights, where at most"),
+        ({"strides": [[1, 1, 1], [2, 2, 2], [10**6, 10**6, 1]]}, "weights, where at most"),
     ],
 )
 def test_entries_that_do_not_fit_are_named(wrong, complaint):

@@ -89,8 +89,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         return {}
     try:
         found = read_json(file)
-        complete = found["format"] == FORMAT and {*found} >= {STORE, SETTINGS, CONFIGURATIONS}
-    except (OSError, PlainValueError, LookupError, TypeError) as error:
+        complete = found["format"] == FORMAT and _is_complete(found)
+    except (OSError, PlainValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} cannot be read ({error}). Delete it: the runs are there, and go on."
         ) from error
@@ -99,6 +99,21 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"{file} is not the state of a cross-validation of this version. Choose another folder."
         )
     return dict(found)
+
+
+def _is_complete(found: Mapping[str, Any]) -> bool:
+    """Whether all is there that is read of a state, and is what it should be."""
+    store, settings, entries = (found.get(key) for key in (STORE, SETTINGS, CONFIGURATIONS))
+    return (
+        isinstance(store, Mapping)
+        and {*store} >= {"path", "sha256", "cases"}
+        and isinstance(settings, Mapping)
+        and isinstance(entries, Mapping)
+        and all(
+            isinstance(one, Mapping) and isinstance(one.get("folds"), Mapping) for one in entries.values()
+        )
+        and all(number.isdecimal() for one in entries.values() for number in one["folds"])
+    )
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -275,7 +275,7 @@ def _hint(folder: Path, described: Mapping[str, Any]) -> str:
         else Counter()
     )
     if not other:
-        return " Images belong into imagesTr, named CASE_0000.nii.gz."
+        return " Images belong into imagesTr, named CASE_0000.nii.gz, or into a list in dataset.json."
     last, count = other.most_common(1)[0]
     said = described.get("file_ending", "")
     return f" 'file_ending' is '{said}', but {count} files in {place} end in '{last}'. Correct dataset.json."

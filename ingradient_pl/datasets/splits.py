@@ -208,13 +208,19 @@ def read_splits(path: Path) -> list[Split]:
     """
     try:
         plain = read_json(path)
-        return [Split(tuple(sorted(fold["train"])), tuple(sorted(fold["val"]))) for fold in plain]
+        return [Split(_names(fold["train"]), _names(fold["val"])) for fold in plain]
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file. Give a splits_final.json, or leave it out.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: not a list of folds, each with 'train' and 'val' ({type(error).__name__}: {error})."
         ) from error
+
+
+def _names(side: object) -> tuple[str, ...]:
+    if not isinstance(side, list) or not all(isinstance(name, str) for name in side):
+        raise TypeError(f"names of cases are a list of texts, got {str(side)[:100]!r}")
+    return tuple(sorted(side))
 
 
 def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:

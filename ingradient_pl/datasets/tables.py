@@ -67,7 +67,10 @@ def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: st
         if lost:
             remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
         cases.append(case._replace(label=None) if lost else case)
-    named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
+    try:
+        named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
     if len(named_there) == len(task.channels):
         task = replace(task, channels=named_there)
     return Source(task, cases, faults, tuple(remarks), path)
@@ -184,7 +187,7 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     cells = [str(cell).strip() for cell in files if cell is not None and str(cell).strip()]
     name = str(row.get("case") or "").strip()
     if not cells or (len(cells) != len(files) and len(files) > 1):
-        return f"row {number} ('{name}') lacks an image: {files}"
+        return f"row {number} ({name[:100]!r}) lacks an image: {files}"
     images = tuple(path.parent / cell for cell in cells)
     name = name or strip_ending(images[0])
     wrong = describe_name_fault(name)
@@ -195,11 +198,11 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
     )
     if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
-        return f"row {number}: '{split}' is not a split: write train, val, test or a fold's number"
+        return f"row {number}: {split[:100]!r} is not a split: write train, val, test or a fold's number"
     try:
         spacing, annotated = read_spacing(row.get("spacing")), read_annotated(row.get(ANNOTATED))
     except ValueError as error:
-        return f"row {number} ('{name}'): {error}"
+        return f"row {number} ({name[:100]!r}): {error}"
     mask = path.parent / label if label else None
     return CaseFiles(name, images, mask, group, split or None, spacing, annotated)
 
@@ -218,9 +221,9 @@ def _is_there(file: Path) -> bool:
 
 
 def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Sequence[CaseFiles]) -> Task:
-    channels = _channels(told, columns)
     labels = told.get("labels")
     try:
+        channels = _channels(told, columns)
         if labels is None:
             return scan_task([case for case in cases if case.label], path.stem, channels)
         order = told.get("regions_class_order")
@@ -235,9 +238,18 @@ def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Se
 
 
 def _channels(told: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """Name the channels as the table does, else by its columns.
+
+    Raises:
+        ValueError: If they are named in any other way than ``{"0": NAME, ...}`` or a list.
+    """
     names = told.get("channel_names", told.get("modality"))
-    if isinstance(names, Mapping):
+    if isinstance(names, Mapping) and all(str(key).isdecimal() for key in names):
         return [str(name) for _, name in sorted(names.items(), key=lambda entry: int(entry[0]))]
+    if names is not None and not isinstance(names, (list, tuple)):
+        raise ValueError(
+            f"'channel_names' is {{'0': NAME, '1': NAME, ...}} or a list; got {str(names)[:100]}"
+        )
     return [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
 
 

@@ -108,7 +108,10 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
         for one in slices:
             found.setdefault(one.series[0], []).append(one)
     if len(found) != 1:
-        named = [f"{slices[0].series[1] or uid} ({len(slices)} slices)" for uid, slices in found.items()]
+        named = [
+            f"{slices[0].series[1] or uid} ({len(slices)} slices, such as {slices[0].file.name})"
+            for uid, slices in found.items()
+        ]
         raise ImageError(
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
             f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."

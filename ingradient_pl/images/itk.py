@@ -1,8 +1,7 @@
-"""NRRD, MetaImage and whatever else SimpleITK reads."""
+"""NRRD, MetaImage, GIPL and pictures, which SimpleITK reads."""
 
 import locale
 import math
-import re
 import threading
 import zlib
 from collections.abc import Iterator
@@ -15,14 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
+from ingradient_pl.images.bounded_files import (
+    STEEPEST,
+    SURPLUS,
+    Extent,
+    check_memory,
+    check_regular,
+    read_extent,
+)
 from ingradient_pl.images.frame import Frame
-from ingradient_pl.images.itk_headers import HEADER, METAIMAGE, NRRD, read_notes
+from ingradient_pl.images.header_text import METAIMAGE, NRRD, HeaderText, read_header
+from ingradient_pl.images.itk_headers import read_notes
 from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
 from ingradient_pl.images.reader_messages import Messages, hold_back_messages
 from ingradient_pl.images.simpleitk import simpleitk
 
 DETACHED = (*METAIMAGE, *NRRD)
+<<<<<<< HEAD
 PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
 LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
 DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
@@ -30,8 +38,25 @@ DIMENSIONS = re.compile(rb"^NDims[ \t]*=([^\r\n]*)", re.MULTILINE | re.IGNORECAS
 GIPL_HEADER = 256
 """Bytes before the voxels of a GIPL, which ITK reads as if none were missing where it is cut."""
 
+=======
+GIPL, GIPL_HEADER = (".gipl", ".gipl.gz"), 256
+>>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
 MOST_DIMENSIONS = 10
 """Of a MetaImage."""
+
+AT_ONCE = 2**16
+"""Bytes that are unpacked at a time."""
+
+READERS: dict[str, tuple[str, tuple[bytes, ...]]] = {
+    **dict.fromkeys(NRRD, ("NrrdImageIO", (b"NRRD",))),
+    **dict.fromkeys(METAIMAGE, ("MetaImageIO", ())),
+    **dict.fromkeys((".gipl", ".gz"), ("GiplImageIO", ())),
+    **dict.fromkeys((".tif", ".tiff"), ("TIFFImageIO", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))),
+    **dict.fromkeys((".jpg", ".jpeg"), ("JPEGImageIO", (b"\xff\xd8",))),
+    ".png": ("PNGImageIO", (b"\x89PNG",)),
+    ".bmp": ("BMPImageIO", (b"BM",)),
+}
+"""ITK's reader of each ending, and what such files begin with: ITK alone would try twenty of them."""
 
 _LOCALE = threading.Lock()
 
@@ -128,11 +153,21 @@ def open_file(path: Path) -> object:
     Raises:
         ImageError: If it cannot be read.
     """
+<<<<<<< HEAD
     _check_size(path)
     messages = Messages()
     try:
         with keep_locale() as messages:
             return simpleitk().ReadImage(str(path))
+=======
+    name = _check_start(path)
+    text = read_header(path) if path.suffix.lower() in DETACHED else None
+    reader = _reader(path, name)
+    _check_size(path, text, reader)
+    try:
+        with keep_locale():
+            return reader.Execute()
+>>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
     except RuntimeError as error:
         reason = messages.cause or str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         beside = ", ".join(file.name for file in data_files(path)[:3] if file != path)
@@ -142,14 +177,34 @@ def open_file(path: Path) -> object:
         ) from error
 
 
-def _check_size(path: Path) -> None:
-    """Hold what the header promises against the files' size and the memory, before voxels are read."""
-    if path.suffix.lower() in METAIMAGE:
-        _check_dimensions(path)
-    there = sum(_size_of(path, file) for file in data_files(path))
+def _check_start(path: Path) -> str:
+    """Give ITK's name of the reader for a file, held against the file's first bytes."""
+    name, starts = READERS.get(path.suffix.lower(), ("", ()))
+    if not name:
+        raise ImageError(f"{path}: no image format has this ending. Save it as .nii.gz, .nrrd or .mha.")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if starts and not start.startswith(starts):
+        raise ImageError(
+            f"{path}: not a file of that kind, though its name says so: it begins with {start!r}. Rename or "
+            "convert it."
+        )
+    return name
+
+
+def _reader(path: Path, name: str) -> Any:
     file_reader: Any = simpleitk().ImageFileReader
     reader = file_reader()
+    reader.SetImageIO(name)
     reader.SetFileName(str(path))
+    return reader
+
+
+def _check_size(path: Path, text: HeaderText | None, reader: Any) -> None:
+    """Hold what the header promises against the files' size and the memory, before voxels are read."""
+    if text is not None and path.suffix.lower() in METAIMAGE:
+        _check_dimensions(path, text)
+    there = sum(_size_of(path, file) for file in data_files(path))
     try:
         with keep_locale():
             reader.ReadImageInformation()
@@ -164,23 +219,26 @@ def _check_size(path: Path) -> None:
             "stored ones can hold. Copy or save it again."
         )
     check_memory(path, needed)
+<<<<<<< HEAD
     if path.suffix.lower() in METAIMAGE:
         _check_unpacked(path, needed)
     elif path.name.lower().endswith(".gipl.gz") and _unpack(path, 0, whole) != (whole, True):
         raise ImageError(
             f"{path}: it does not unpack to the {whole} bytes that its header promises. Copy it again."
         )
+=======
+    if text is None and path.name.lower().endswith(GIPL):  # of a shorter one, ITK gives what lay in memory
+        read_extent(path, GIPL_HEADER, lambda _: Extent(GIPL_HEADER + needed, GIPL_HEADER + needed))
+    if text is not None and text.fields.get("compresseddata", "").lower().startswith(("t", "1")):
+        _check_unpacked(path, text, needed)
+>>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
 
 
-def _check_dimensions(path: Path) -> None:
+def _check_dimensions(path: Path, text: HeaderText) -> None:
     """Refuse a MetaImage of a number of dimensions that ends the process which reads it."""
-    with path.open("rb") as file:
-        told = [found[1].strip() for found in DIMENSIONS.finditer(file.read(HEADER))]
-    odd = [text for text in told if not text.isdigit() or not 1 <= int(text[:4]) <= MOST_DIMENSIONS]
-    if odd:
-        raise ImageError(
-            f"{path}: its header promises {odd[0][:40].decode('latin1')!r} dimensions. Copy or save it again."
-        )
+    told = text.fields.get("ndims", "")
+    if not (told.isascii() and told.isdigit()) or not 1 <= int(told[:4]) <= MOST_DIMENSIONS:
+        raise ImageError(f"{path}: its header promises {told[:40]!r} dimensions. Copy or save it again.")
 
 
 def _size_of(path: Path, data: Path) -> int:
@@ -193,8 +251,9 @@ def _size_of(path: Path, data: Path) -> int:
         raise ImageError(f"{path}: its voxels are elsewhere: {error}") from error
 
 
-def _check_unpacked(path: Path, needed: int) -> None:
+def _check_unpacked(path: Path, text: HeaderText, needed: int) -> None:
     """Unpack a compressed MetaImage once, piece by piece: of another length, ITK gives what lay in memory."""
+<<<<<<< HEAD
     with path.open("rb") as file:
         header = file.read(HEADER)
     if not PACKED.search(header):
@@ -203,6 +262,21 @@ def _check_unpacked(path: Path, needed: int) -> None:
     local = LOCAL.search(header)
     try:
         found, ended = _unpack(data, local.end() if local and data == path else 0, needed)
+=======
+    data, *more = text.files or (path,)
+    if more:
+        raise ImageError(f"{path}: its voxels are packed in several files. Save it as one.")
+    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
+    try:
+        with data.open("rb") as file:
+            file.seek(0 if text.files else text.end)
+            while (
+                not unpacker.eof
+                and found <= needed
+                and (fed := unpacker.unconsumed_tail or file.read(AT_ONCE))
+            ):
+                found += len(unpacker.decompress(fed, 16 * AT_ONCE))
+>>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
     except zlib.error as error:
         raise ImageError(f"{path}: its voxels are damaged ({error}). Copy or save it again.") from error
     if found != needed or not ended:
@@ -228,6 +302,9 @@ def all_files(path: Path) -> list[Path]:
 
     Args:
         path: The image, or the header of one.
+
+    Raises:
+        ImageError: If the header's text is not plain.
     """
     return list(dict.fromkeys([path, *data_files(path)]))
 
@@ -237,15 +314,10 @@ def data_files(path: Path) -> list[Path]:
 
     Args:
         path: The image; a MetaImage's or NRRD's header is text.
+
+    Raises:
+        ImageError: If that text is not plain.
     """
     if path.suffix.lower() not in DETACHED:
         return [path]
-    with path.open("rb") as file:
-        text = file.read(HEADER).split(b"\n\n")[0].decode("latin1")
-    named = DATA_FILE.search(text)
-    if named is None or named[1].strip().upper() == "LOCAL":
-        return [path]
-    words = named[1].split()
-    lines = text[named.end() :].splitlines() if words[0].upper() == "LIST" else [named[1]]
-    names = [line.strip() for line in lines if line.strip() and "%" not in line]
-    return [path.parent / name for name in names] or [path]
+    return list(read_header(path).files) or [path]

@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.images.header_text import METAIMAGE, NRRD, read_header
 from ingradient_pl.images.raw_image import ImageError
-
-NRRD = (".nrrd", ".nhdr")
-METAIMAGE = (".mha", ".mhd")
-HEADER = 2**16
-"""Bytes at the beginning of a file in which the text of its header lies."""
 
 MILLIMETRES = {
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
@@ -53,21 +49,11 @@ def read_notes(path: Path) -> Notes:
     suffix = path.suffix.lower()
     if suffix not in (*NRRD, *METAIMAGE):
         return Notes()
-    with path.open("rb") as file:
-        text = file.read(HEADER)
+    fields = read_header(path).fields
     try:
-        if suffix in METAIMAGE:
-            return _metaimage_notes(_fields(text.split(b"ElementDataFile")[0], "="))
-        return _nrrd_notes(_fields(re.split(rb"\r?\n\r?\n", text)[0], ":"))
+        return _metaimage_notes(fields) if suffix in METAIMAGE else _nrrd_notes(fields)
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from error
-
-
-def _fields(text: bytes, separator: str) -> dict[str, str]:
-    pairs = (
-        line.partition(separator) for line in text.decode("utf-8", "replace").splitlines() if line[:1] != "#"
-    )
-    return {key.strip().lower(): value.strip() for key, found, value in pairs if found}
 
 
 def _nrrd_notes(fields: Mapping[str, str]) -> Notes:

@@ -150,7 +150,8 @@ def _parse(path: Path, start: bytes | bytearray) -> Any:
         )
     if min(dims[1 : dims[0] + 1]) < 0 or 0 in dims[1 : min(dims[0], AXES) + 1]:
         raise ImageError(f"{path}: there are no voxels in it (dim {dims}). Save it again.")
-    _open(path, header.get_data_dtype)
+    if not _open(path, header.get_data_dtype).itemsize:
+        raise ImageError(f"{path}: its header tells no type of voxels ('datatype' 0). Save it again.")
     return header
 
 

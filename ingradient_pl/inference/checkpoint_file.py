@@ -18,11 +18,14 @@ from typing import IO, Any, TypeGuard, cast
 import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
-from ingradient_pl.pickle_bounds import LARGEST, PickleError, check_work
+from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
+from ingradient_pl.pickle_bounds import PickleError
 
 OURS = "ingradient"
 PREVIOUS = "previous"
 OTHERS = "others"
+MOST_MODELS = 100
+"""Models that a checkpoint may hold beside and within each other, shared ones counted as often as named."""
 
 END, END_BYTES = b"PK\x05\x06", 22
 LOCAL, LOCAL_BYTES = b"PK\x03\x04", 30
@@ -135,14 +138,12 @@ def check_sums(path: Path | str) -> None:
 
 
 def _check_pickle(path: Path) -> None:
-    """Refuse names and plain values that would cost years to read."""
-    with zipfile.ZipFile(path) as archive:
-        pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
-        try:
-            for entry in pickles:
-                check_work(archive.read(entry) if entry.file_size <= LARGEST else bytes(LARGEST + 1))
-        except PickleError as error:
-            raise CheckpointError(f"{path} is not a checkpoint that can be opened: {error}.") from error
+    """Refuse names and plain values that would cost years to read, and tensors that are not in the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_pickles(archive)
+    except (PickleError, StorageError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint that can be opened: {error}.") from error
 
 
 def check_address(path: Any) -> None:
@@ -222,6 +223,9 @@ def _damage(archive: zipfile.ZipFile, file: IO[bytes]) -> str | None:
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             return f"'{entry.filename}' is packed, which PyTorch never does"
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        return "an entry of it is there twice"
     broken = archive.testzip()
     if broken is not None:
         return f"the check sum of '{broken}' does not fit"
@@ -263,12 +267,16 @@ def is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
     Args:
         found: What :func:`load` gave.
     """
-    if not isinstance(found, Mapping) or not isinstance(found.get(OURS), Mapping):
-        return False
-    others = found.get(OTHERS, [])
-    if not isinstance(others, list) or not all(map(is_ours, others)):
-        return False
-    return PREVIOUS not in found or is_ours(found[PREVIOUS])
+    waiting, seen = [found], 0
+    while waiting:
+        one, seen = waiting.pop(), seen + 1
+        if seen > MOST_MODELS or not isinstance(one, Mapping) or not isinstance(one.get(OURS), Mapping):
+            return False
+        others = one.get(OTHERS, [])
+        if not isinstance(others, list):
+            return False
+        waiting += [*others, *([one[PREVIOUS]] if PREVIOUS in one else [])]
+    return True
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

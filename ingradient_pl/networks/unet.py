@@ -1,5 +1,6 @@
 """The UNet: image in, pyramid of logits out, finest first."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,9 @@ from ingradient_pl.networks.norm import SLOPE
 from ingradient_pl.short_repr import describe
 
 AXES = 3
+MOST_CONVOLUTIONS, MOST_FEATURES, MOST_WEIGHTS = 1000, 2**16, 2**31
+"""Ten times what the largest networks in use have, and a few times their weights."""
+
 SHOWN = ("channels", "outputs", "widths", "strides", "residual")
 """What stands in the representation of a network."""
 
@@ -44,7 +48,7 @@ class UNet(nn.Module):
             laid out likewise once, when they are moved.
 
     Raises:
-        ValueError: If the entries do not fit each other.
+        ValueError: If the entries do not fit each other, or ask for a network larger than any in use.
 
     Source: Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; residual encoder: Isensee et al.
     2024, https://arxiv.org/abs/2404.09556.
@@ -219,6 +223,7 @@ def _check(recipe: dict[str, Any]) -> None:
         raise ValueError(
             f"The first stage works at full size: its stride is (1, 1, 1), got {recipe['strides'][0]}."
         )
+    _check_size(recipe)
     most = max(1, stages - 1)
     if not 1 <= recipe["levels"] <= most:
         raise ValueError(
@@ -228,6 +233,48 @@ def _check(recipe: dict[str, Any]) -> None:
         raise ValueError(
             f"dropout is a chance in [0, 1), got {recipe['dropout']}. A percentage? Divide by 100."
         )
+
+
+def _check_size(recipe: dict[str, Any]) -> None:
+    """Refuse what would take hours and all memory to make, before any of it is made."""
+    widths, counts = recipe["widths"], [*recipe["blocks"], *recipe["decoder_blocks"]]
+    if min(counts) < 1 or sum(counts) > MOST_CONVOLUTIONS:
+        raise ValueError(
+            f"Each stage has at least one block, and a network at most {MOST_CONVOLUTIONS}; got blocks "
+            f"{recipe['blocks']} and decoder_blocks {recipe['decoder_blocks']}."
+        )
+    features = [recipe["channels"], recipe["outputs"], *widths]
+    if min(features) < 1 or max(features) > MOST_FEATURES:
+        raise ValueError(
+            f"Channels, outputs and widths lie between 1 and {MOST_FEATURES}; got {recipe['channels']}, "
+            f"{recipe['outputs']} and {widths}."
+        )
+    weights = _count_weights(recipe)
+    if weights > MOST_WEIGHTS:
+        raise ValueError(
+            f"A network of these widths, kernels and blocks has {weights:.2g} weights, where at most "
+            f"{MOST_WEIGHTS:.2g} are made. Give fewer or narrower stages."
+        )
+
+
+def _count_weights(recipe: dict[str, Any]) -> int:
+    """Count the weights of convolutions and heads, without biases, norms and projections of shortcuts."""
+    widths, voxels = recipe["widths"], [math.prod(kernel) for kernel in recipe["kernels"]]
+    entering = [recipe["channels"], *widths]
+    strides = [math.prod(stride) for stride in recipe["strides"]]
+    per_block = 2 if recipe["residual"] else 1
+    encoder = sum(
+        volume * width * (before + (per_block * count - 1) * width)
+        for volume, width, before, count in zip(voxels, widths, entering, recipe["blocks"], strict=False)
+    )
+    ups = sum(
+        below * width * step for (width, below), step in zip(pairwise(widths), strides[1:], strict=True)
+    )
+    decoder = sum(
+        volume * width * (1 + count) * width
+        for volume, width, count in zip(voxels, widths, recipe["decoder_blocks"], strict=False)
+    )
+    return int(encoder + ups + decoder + recipe["outputs"] * sum(widths))
 
 
 def _zyx(numbers: Sequence[int]) -> Zyx:

@@ -196,6 +196,9 @@ def _file_sum(path: Path) -> int:
     with path.open("rb") as file:
         start = file.read(PAYLOAD_SIZE.stop)
         head, payload = _sizes(start)
+        size = path.stat().st_size
+        if head + payload > size:
+            raise OSError(f"by its header it has more than its {size} bytes")
         sum_of_head = zlib.crc32(start + file.read(max(0, head - len(start))))
         file.seek(head + payload)
         return zlib.crc32(file.read(), sum_of_head)
