@@ -83,7 +83,7 @@ def find_class(target: object, trusted: Sequence[str], kind: type | tuple[type, 
     """
     if not isinstance(target, str) or not any(target.startswith(f"{package}.") for package in trusted):
         raise ValueError(
-            f"'{target}' is not in a trusted package ({', '.join(trusted)}), so it is not loaded. "
+            f"{str(target)[:200]!r} is not in a trusted package ({', '.join(trusted)}), so it is not loaded. "
             "If you know the file and its author, name the package as trusted."
         )
     module, _, name = target.rpartition(".")

@@ -383,7 +383,7 @@ REFUSED = {
     "no stored bits": (lambda: stack(BitsStored=None), "BitsStored None.*Convert it to NIfTI"),
     "two series": (
         lambda: [*stack(), *stack(at=places(origin=(0, 0, 90)), series=f"{ROOT}.3", SeriesDescription="T2")],
-        r"found 2: .*T2 \(8 slices\).*Keep one series",
+        r"found 2: .*T2 \(8 slices, such as IM0008\.dcm\).*Keep one series",
     ),
     "two multi-frame files": (
         lambda: [enhanced(TRUTH, places(origin=(0, 0, z)), list(range(8))) for z in (0, 16)],
