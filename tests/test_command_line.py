@@ -155,7 +155,7 @@ def test_a_sweep_of_two_jobs_leaves_two_runs_and_their_table(monkeypatch, capsys
     code, out, err = outcome(monkeypatch, capsys, "train", *arguments)
     assert code == 0, err
     kept = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
-    assert kept[0] == "run,told,val/dice"
+    assert kept[0] == "run,overrides,val/dice"
     scores = [float(line.rsplit(",", 1)[1]) for line in kept[1:]]
     assert scores == sorted(scores, reverse=True)
     for line in kept[1:]:

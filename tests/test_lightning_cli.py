@@ -65,12 +65,15 @@ def config_of(store, plan, folder):
 
 
 def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
-    monkeypatch, tmp_path, phantom_store, phantom_plan
+    monkeypatch, caplog, tmp_path, phantom_store, phantom_plan
 ):
     file = tmp_path / "fit.yaml"
-    file.write_text(yaml.safe_dump(config_of(phantom_store, phantom_plan, tmp_path)))
+    config = config_of(phantom_store, phantom_plan, tmp_path)
+    config["data"]["plan"] = str(phantom_plan)  # its file, as `ingradient plan` wrote it
+    file.write_text(yaml.safe_dump(config))
     monkeypatch.setattr(sys, "argv", ["ingradient", "fit", "--config", str(file)])
     entry.main()
+    assert not [one for one in caplog.records if one.name.startswith("pytorch_lightning")], caplog.text
     (written,) = tmp_path.glob("**/*.ckpt")
     assert torch.load(written, weights_only=True)["global_step"] == 2
     assert checkpoint.read(written).plan.patch == (16, 16, 16)

@@ -67,7 +67,7 @@ def made(tmp_path_factory, phantom_store, phantom_plan, raw_phantoms):
     folder.mkdir()
     plan = json.loads(json.dumps(to_spec(read_plan(phantom_plan))))
     a_run(folder / "run", phantom_store, plan)
-    rows = ["run,told,val/dice"]
+    rows = ["run,overrides,val/dice"]
     for number in range(5):
         a_run(folder / "sweep" / str(number), phantom_store, plan, dice=number / 10)
         rows.append(
@@ -284,8 +284,8 @@ def test_what_cannot_be_reported_is_one_line(monkeypatch, capsys, tmp_path, what
         ("begun/.hydra/config.yaml", ""),
         ("cases.json", '{"metric_per_case": []}'),
         ("odd.json", '{"metric_per_case": [{"metrics": 3}]}'),
-        ("rows/runs.csv", "run,told,val/dice"),
-        ("cells/runs.csv", "run,told,val/dice\n1,a=2"),
+        ("rows/runs.csv", "run,overrides,val/dice"),
+        ("cells/runs.csv", "run,overrides,val/dice\n1,a=2"),
         ("broken/crossval.json", "[1"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

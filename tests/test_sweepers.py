@@ -44,7 +44,7 @@ def test_a_sweep_by_the_package_trains_two_runs_and_leaves_their_table(package, 
     assert len(list((tmp_path / "sweep").glob("*/checkpoints/last.ckpt"))) == 2
     table = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
     assert len(table) == 3
-    assert table[0] == "run,told,val/dice"
+    assert table[0] == "run,overrides,val/dice"
     if package == "hydra-optuna-sweeper":  # whose own default is to look for the lowest
         found = yaml.safe_load((tmp_path / "sweep" / "optimization_results.yaml").read_text())
         assert found["best_value"] == pytest.approx(

@@ -171,7 +171,7 @@ def keep_table(sweep: Path, metric: str) -> list[Run]:
     runs = sorted(read_runs(sweep, metric), key=lambda run: (math.isnan(run.score), -run.score))
     if runs:
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([("run", "told", metric), *runs])
+        csv.writer(text).writerows([("run", "overrides", metric), *runs])
         replace_file(sweep / TABLE, text.getvalue().encode())
     return runs
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.planning.plan_yaml import read_plan
+from ingradient_pl.planning.plan_yaml import open_plan as open_plan
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.store_union import AnyCases, StoreUnion, open_stores
 
@@ -42,19 +42,6 @@ def open_cases(store: AnyStores) -> AnyCases:
         StoreError: If one is not there, or they do not go together.
     """
     return store if isinstance(store, (CaseStore, StoreUnion)) else open_stores(store)
-
-
-def open_plan(plan: AnyPlan) -> Plan:
-    """Read the plan of a file; a plan is given back.
-
-    Args:
-        plan: YAML file written by ``plan``, or the plan itself.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a plan.
-    """
-    return plan if isinstance(plan, Plan) else read_plan(Path(plan))
 
 
 def to_paths(files: AnyPath | Sequence[AnyPath]) -> list[Path]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from ingradient_pl.inference.checkpoint_file import check_address, load
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints
 from ingradient_pl.planning.plan import Plan
 
@@ -71,11 +72,12 @@ def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
     """
     # It would take the line of the process, and ranks of a run are started by that: both are said on purpose
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    PlainCheckpoints(
-        SegmentationModule,
-        SegmentationData,
-        seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
-        auto_configure_optimizers=False,
-        args=None if arguments is None else list(arguments),
-    )
+    with without_advice():
+        PlainCheckpoints(
+            SegmentationModule,
+            SegmentationData,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            args=None if arguments is None else list(arguments),
+        )

@@ -21,6 +21,7 @@ from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.plan_yaml import open_plan
 from ingradient_pl.planning.settings import PlannerSettings
 from ingradient_pl.short_repr import describe
 from ingradient_pl.store.store_parts import check_division, read_shares
@@ -46,7 +47,7 @@ class SegmentationData(WholeCaseData):
     Args:
         store: Folder written by ``ingradient prepare``, an open store, or several folders whose cases
             train one network.
-        plan: Spacing, patch, batch size and normalisation; None plans for the store.
+        plan: Spacing, patch, batch size and normalisation, or their YAML file; None plans for the store.
         draws: How training patches are chosen; the plan's batch size counts over all ranks.
         augment: Random intensity changes of a training batch; None takes nnU-Net's, with the draws' seed.
         split: Which cases train and which validate.
@@ -74,7 +75,7 @@ class SegmentationData(WholeCaseData):
     def __init__(  # noqa: PLR0913 (one for each group or key of the config)
         self,
         store: str | PathLike[str] | Sequence[str],
-        plan: Plan | None = None,
+        plan: Plan | str | None = None,
         draws: TrainingDraws = PLAIN_DRAWS,
         augment: Augment | None = None,
         split: Fold = FIRST_FOLD,
@@ -96,7 +97,7 @@ class SegmentationData(WholeCaseData):
                 f"data.planner makes a plan, and data.plan gives one: give one of the two; got {planner}."
             )
         self.planned = plan is None
-        plan = plan_store(store, planner) if plan is None else plan
+        plan = plan_store(store, planner) if plan is None else open_plan(plan)
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
             raise ValueError(
                 "data.resident is auto, true or false, and data.resident_share lies in [0, 1]; got "

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,19 @@ def _inline(entry: Any) -> str:
         entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )
     return str(text).removesuffix("...\n").rstrip("\n")
+
+
+def open_plan(plan: Plan | str | PathLike[str]) -> Plan:
+    """Read the plan of a file; a plan is given back.
+
+    Args:
+        plan: YAML file written by ``ingradient plan``, or the plan itself.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a plan.
+    """
+    return plan if isinstance(plan, Plan) else read_plan(Path(plan))
 
 
 def read_plan(path: str | Path, trusted: Sequence[str] = TRUSTED) -> Plan:

@@ -56,7 +56,7 @@ def read_sweep_table(path: Path) -> tuple[list[SweptRun], str]:
         score = heads[2]
     except (OSError, ValueError, IndexError) as error:
         raise ReportError(
-            f"{file} is not the table of a sweep ({error}): a row has run, told and score."
+            f"{file} is not the table of a sweep ({error}): a row has run, overrides and score."
         ) from error
     if not runs:
         raise ReportError(f"{file} holds no run: there is nothing to report. Run the sweep first.")
