@@ -96,7 +96,7 @@ def a_crossval(folder, store, plan, summary, rows):
     for number in range(2):
         a_run(folder / "2d" / f"fold_{number}", store, run, dice=0.4 + number / 10)
     shutil.copy(summary, folder / "2d" / "summary.json")
-    (folder / "runs.csv").write_text("run,told,val/dice\n2d/fold_0,plan=2d,0.4\n2d/fold_1,plan=2d,0.5")
+    (folder / "runs.csv").write_text("run,overrides,val/dice\n2d/fold_0,plan=2d,0.4\n2d/fold_1,plan=2d,0.5")
     dice = {HOSTILE: {"mean": 0.5, "low": 0.4, "high": 0.6}, "mean of labels": {"mean": 0.51, "low": 0.41}}
     one = {"members": ["2d"], "cases": 6, "patients": 3, "Dice": dice}
     state = {"format": 1, "store": {"path": str(store), "cases": 6}, "settings": {"epochs": "3"}}
@@ -117,7 +117,7 @@ def a_cascade(folder, store, plan, rows):
     """What a cascade leaves behind whose second stage has trained."""
     run = json.loads(json.dumps(to_spec(read_plan(plan))))
     a_run(folder / "first" / "fold_0", store, run)
-    (folder / "first" / "runs.csv").write_text("run,told,val/dice\nfold_0,data.split.number=0,0.4")
+    (folder / "first" / "runs.csv").write_text("run,overrides,val/dice\nfold_0,data.split.number=0,0.4")
     a_run(folder / "second", store, run)
     for stage in ("first", "second"):
         shutil.copy(plan, folder / f"{stage}.yaml")

@@ -1,6 +1,7 @@
 """Cases through a model: the next is read and the last is finished while the network works on one."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -21,6 +22,9 @@ from ingradient_pl.task import Task
 
 FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
 """What one case may raise without stopping the others."""
+
+DRAWN, LOGGED = 0.1, 30.0
+"""Least seconds between two states of the bar: in a terminal, and where each becomes a line of a log."""
 
 Label = NDArray[Any]
 
@@ -93,7 +97,8 @@ def run_cases(
     """
     answers, failures = [], []
     coming = _answers(predictor, cases, finish, say, scratch)
-    bar = tqdm(coming, total=len(cases), unit="case", disable=not progress)
+    every = DRAWN if sys.stderr.isatty() else LOGGED
+    bar = tqdm(coming, total=len(cases), unit="case", disable=not progress, mininterval=every)
     for case, answer in zip(cases, bar, strict=True):
         try:
             answers.append(answer.result())

@@ -15,6 +15,7 @@ from ingradient_pl.lightning.data_agreement import check_agreement, number_class
 from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
 from ingradient_pl.lightning.own_plan import keep_plan, plan_store
 from ingradient_pl.lightning.preparation_check import check_preparation
+from ingradient_pl.lightning.residence import wants_residence
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.whole_cases import SPLIT, WholeCase, WholeCaseData
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
@@ -139,6 +140,8 @@ class SegmentationData(WholeCaseData):
             },
         )
 
+    __str__ = __repr__  # Lightning's tells the sizes of loaders that are not there yet
+
     @property
     def inputs(self) -> int:
         """Channels of the network's input: the image's and, in a cascade, one for each label."""
@@ -212,7 +215,10 @@ class SegmentationData(WholeCaseData):
     ) -> Batch | WholeCase:
         if isinstance(batch, WholeCase):
             return batch
-        assert self.trainer is not None  # Lightning sets it before any hook
+        if self.trainer is None:
+            raise ValueError(
+                "No trainer uses this data. In a loop of your own: data.augment(data.prepare(batch))."
+            )
         prepared: Batch = self.prepare(batch)
         if self.trainer.training:
             prepared = self.augment(prepared)
@@ -270,13 +276,7 @@ class SegmentationData(WholeCaseData):
     def _keep_resident(self) -> ResidentCases | None:
         """Give the training cases in the device's memory; None, and why, where they do not stay there."""
         device = self._device()
-        if self.further is not None and self.resident is True:
-            tell("data.resident=true: cases with further volumes are read from the store all the same.")
-        if (
-            self.further is not None
-            or self.resident is False
-            or (self.resident == "auto" and device.type != "cuda")
-        ):
+        if not wants_residence(self.resident, device, further=self.further is not None):
             return None
         bodies = any(normaliser.masked for normaliser in self.plan.normalisation)
         layout = plan_residence(self.store, self.split.train, bodies=bodies)
