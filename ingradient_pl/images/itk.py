@@ -14,14 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.images.bounded_files import (
-    STEEPEST,
-    SURPLUS,
-    Extent,
-    check_memory,
-    check_regular,
-    read_extent,
-)
+from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.header_text import METAIMAGE, NRRD, HeaderText, read_header
 from ingradient_pl.images.itk_headers import read_notes
@@ -30,17 +23,9 @@ from ingradient_pl.images.reader_messages import Messages, hold_back_messages
 from ingradient_pl.images.simpleitk import simpleitk
 
 DETACHED = (*METAIMAGE, *NRRD)
-<<<<<<< HEAD
-PACKED = re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE)
-LOCAL = re.compile(rb"^ElementDataFile *= *LOCAL\r?\n", re.MULTILINE | re.IGNORECASE)
-DATA_FILE = re.compile(r"^(?:ElementDataFile *=|data ?file:)(.*)$", re.MULTILINE)
-DIMENSIONS = re.compile(rb"^NDims[ \t]*=([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 GIPL_HEADER = 256
 """Bytes before the voxels of a GIPL, which ITK reads as if none were missing where it is cut."""
 
-=======
-GIPL, GIPL_HEADER = (".gipl", ".gipl.gz"), 256
->>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
 MOST_DIMENSIONS = 10
 """Of a MetaImage."""
 
@@ -153,21 +138,15 @@ def open_file(path: Path) -> object:
     Raises:
         ImageError: If it cannot be read.
     """
-<<<<<<< HEAD
-    _check_size(path)
-    messages = Messages()
-    try:
-        with keep_locale() as messages:
-            return simpleitk().ReadImage(str(path))
-=======
     name = _check_start(path)
     text = read_header(path) if path.suffix.lower() in DETACHED else None
     reader = _reader(path, name)
     _check_size(path, text, reader)
+    messages = Messages()
     try:
-        with keep_locale():
-            return reader.Execute()
->>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
+        with keep_locale() as messages:
+            image: object = reader.Execute()
+            return image
     except RuntimeError as error:
         reason = messages.cause or str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         beside = ", ".join(file.name for file in data_files(path)[:3] if file != path)
@@ -219,19 +198,12 @@ def _check_size(path: Path, text: HeaderText | None, reader: Any) -> None:
             "stored ones can hold. Copy or save it again."
         )
     check_memory(path, needed)
-<<<<<<< HEAD
-    if path.suffix.lower() in METAIMAGE:
-        _check_unpacked(path, needed)
+    if text is not None and text.fields.get("compresseddata", "").lower().startswith(("t", "1")):
+        _check_unpacked(path, text, needed)
     elif path.name.lower().endswith(".gipl.gz") and _unpack(path, 0, whole) != (whole, True):
         raise ImageError(
             f"{path}: it does not unpack to the {whole} bytes that its header promises. Copy it again."
         )
-=======
-    if text is None and path.name.lower().endswith(GIPL):  # of a shorter one, ITK gives what lay in memory
-        read_extent(path, GIPL_HEADER, lambda _: Extent(GIPL_HEADER + needed, GIPL_HEADER + needed))
-    if text is not None and text.fields.get("compresseddata", "").lower().startswith(("t", "1")):
-        _check_unpacked(path, text, needed)
->>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
 
 
 def _check_dimensions(path: Path, text: HeaderText) -> None:
@@ -253,30 +225,11 @@ def _size_of(path: Path, data: Path) -> int:
 
 def _check_unpacked(path: Path, text: HeaderText, needed: int) -> None:
     """Unpack a compressed MetaImage once, piece by piece: of another length, ITK gives what lay in memory."""
-<<<<<<< HEAD
-    with path.open("rb") as file:
-        header = file.read(HEADER)
-    if not PACKED.search(header):
-        return
-    (data,) = data_files(path)
-    local = LOCAL.search(header)
-    try:
-        found, ended = _unpack(data, local.end() if local and data == path else 0, needed)
-=======
     data, *more = text.files or (path,)
     if more:
         raise ImageError(f"{path}: its voxels are packed in several files. Save it as one.")
-    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
     try:
-        with data.open("rb") as file:
-            file.seek(0 if text.files else text.end)
-            while (
-                not unpacker.eof
-                and found <= needed
-                and (fed := unpacker.unconsumed_tail or file.read(AT_ONCE))
-            ):
-                found += len(unpacker.decompress(fed, 16 * AT_ONCE))
->>>>>>> 9e35796 (Headers of NRRD and MetaImage are held to a plain grammar before ITK reads them; tensors to the numbers of their file, networks to a size)
+        found, ended = _unpack(data, 0 if text.files else text.end, needed)
     except zlib.error as error:
         raise ImageError(f"{path}: its voxels are damaged ({error}). Copy or save it again.") from error
     if found != needed or not ended:
@@ -292,8 +245,10 @@ def _unpack(file: Path, start: int, most: int) -> tuple[int, bool]:
     unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
     with file.open("rb") as opened:
         opened.seek(start)
-        while not unpacker.eof and found <= most and (fed := unpacker.unconsumed_tail or opened.read(HEADER)):
-            found += len(unpacker.decompress(fed, 16 * HEADER))
+        while (
+            not unpacker.eof and found <= most and (fed := unpacker.unconsumed_tail or opened.read(AT_ONCE))
+        ):
+            found += len(unpacker.decompress(fed, 16 * AT_ONCE))
     return found, unpacker.eof
 
 
