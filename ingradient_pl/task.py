@@ -7,6 +7,8 @@ from ingradient_pl.short_repr import short_repr
 
 BACKGROUND = 0
 LARGEST_UINT8 = 255
+UNMASKED = ("background", "ignore")
+"""Names that are no outputs."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Task:
         file_ending: Ending of the image files, with the dot: predictions are written with it.
         notes: Whatever else the source told (licence, reference, ...), kept as it was.
         integers: Where labels were numbered anew (:meth:`consecutive`): what each number is in files.
+        overlap: Where labels may overlap: how label files hold each one (``file``, a pattern of their names;
+            ``channel``; ``value``). ``labels`` then gives the integers of the combinations that hold it.
 
     Raises:
         ValueError: If there is no channel or no foreground label, or a label is not an integer >= 0.
@@ -35,6 +39,7 @@ class Task:
     file_ending: str = ".nii.gz"
     notes: Mapping[str, object] = field(default_factory=dict)
     integers: tuple[int, ...] | None = None
+    overlap: Mapping[str, Mapping[str, object]] | None = None
 
     def __post_init__(self) -> None:
         # YAML and JSON know lists only
@@ -48,7 +53,10 @@ class Task:
             object.__setattr__(self, "regions_class_order", tuple(self.regions_class_order))
         if self.integers is not None:
             object.__setattr__(self, "integers", tuple(self.integers))
-        if not self.channels or not any(name not in ("background", "ignore") for name in labels):
+        if self.overlap is not None:
+            plain = {name: v if name in UNMASKED else _integers(v) for name, v in labels.items()}
+            object.__setattr__(self, "labels", plain)
+        if not self.channels or not any(name not in UNMASKED for name in labels):
             raise ValueError(
                 f"A task needs a channel and a foreground label; got channels={list(self.channels)}, "
                 f"labels={labels}. Name them in dataset.json under 'channel_names' and 'labels'."
@@ -64,10 +72,11 @@ class Task:
     def described(self) -> dict[str, object]:
         """The task in the words of nnU-Net's ``dataset.json``, with the integers of files."""
         order, labels = self.in_files.regions_class_order, self.in_files.labels
+        told = {name: list(v) if isinstance(v, tuple) else v for name, v in labels.items()}
         return {
             "name": self.name,
             "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
-            "labels": {name: list(v) if isinstance(v, tuple) else v for name, v in labels.items()},
+            "labels": told if self.overlap is None else {n: dict(held) for n, held in self.overlap.items()},
             **({} if order is None else {"regions_class_order": list(order)}),
             "file_ending": self.file_ending,
             **self.notes,
@@ -82,7 +91,9 @@ class Task:
     @property
     def has_regions(self) -> bool:
         """Whether a label is a union of integers; the network then answers yes or no for each region."""
-        return any(isinstance(value, tuple) and len(value) > 1 for value in self.labels.values())
+        return self.overlap is not None or any(
+            isinstance(value, tuple) and len(value) > 1 for value in self.labels.values()
+        )
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -107,6 +118,19 @@ class Task:
     def regions(self) -> tuple[tuple[int, ...], ...] | None:
         """The integers of each of the network's outputs where those are regions; None where they are not."""
         return tuple(self.foreground.values()) if self.has_regions else None
+
+    @property
+    def combinations(self) -> dict[int, tuple[int, ...]]:
+        """The labels that lie in a voxel of each foreground integer: their numbers, from 1, ascending.
+
+        >>> Task(("MR",), {"whole": (1, 3), "core": (2, 3)}, overlap={}).combinations
+        {1: (1,), 2: (2,), 3: (1, 2)}
+        """
+        held = list(self.foreground.values())
+        return {
+            value: tuple(number for number, values in enumerate(held, 1) if value in values)
+            for value in self.foreground_values
+        }
 
     @property
     def outputs(self) -> int:
@@ -166,6 +190,8 @@ class Task:
         Raises:
             ValueError: If the labels are regions and ``regions_class_order`` does not say it for each.
         """
+        if self.overlap is not None:  # a file holds masks, whose numbers these are
+            return tuple(range(1, self.outputs + 1))
         order = self.regions_class_order if self.has_regions else self._classes
         if order is None or len(order) != self.outputs:
             raise ValueError(
@@ -188,7 +214,11 @@ class Task:
         {'background': 0, 'left': 1, 'right': 2}
         """
         near = self.ignore is None or self.ignore <= max(len(self._classes), LARGEST_UINT8)
-        if self.integers is not None or (near and self._classes == tuple(range(len(self._classes)))):
+        if (
+            self.integers is not None
+            or self.overlap is not None
+            or (near and self._classes == tuple(range(len(self._classes))))
+        ):
             return self
         integers = self._classes if self.ignore is None else (*self._classes, self.ignore)
         number = {value: at for at, value in enumerate(integers)}
@@ -202,7 +232,7 @@ class Task:
                 part of one, or what regions are written as does not tell them apart again.
         """
         wrong = [*_wrong_labels(self)]
-        if self.has_regions and not wrong:
+        if self.has_regions and self.overlap is None and not wrong:
             wrong += _wrong_order(self.in_files, self.written)
         if wrong:
             raise ValueError(f"{'; '.join(wrong)}. Correct where they are written (dataset.json).")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from nnunet_models import drawn, equal_share, made_up
 
-from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.datasets.descriptions import task_of
 from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.networks.unet import UNet

@@ -8,7 +8,7 @@ import pytest
 import torch
 from nnunet_models import drawn, equal_share, made_up
 
-from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.datasets.descriptions import task_of
 from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.checkpoint import read
 from ingradient_pl.inference.predictor import Predictor

@@ -11,6 +11,7 @@ from ingradient_pl.datasets.phantom import ball
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.dicom_seg import check_installed, write_segmentation
 from ingradient_pl.images.formats import ImageError, read_volume
+from ingradient_pl.images.packed_masks import pack_integers
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.predict_cases import save_cases
 from ingradient_pl.inference.predictor import Predictor
@@ -116,6 +117,18 @@ def test_regions_may_overlap(tmp_path):
     masks = highdicom.seg.segread(tmp_path / "case.dcm").get_volume().array
     assert masks[..., 0].sum() == (label > 0).sum()
     assert masks[..., 1].sum() == (label == 3).sum()
+
+
+def test_labels_that_overlap_are_segments_that_do(tmp_path):
+    highdicom = pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+    series(tmp_path / "series")
+    volume = read_volume([tmp_path / "series"])
+    label = labelled(volume.voxels.shape[1:])
+    packed = pack_integers(label, [(1, 3), (3,), ()])
+    task = Task(("MR",), {"organ": (1, 3), "lesion": (2, 3), "nowhere": (4,)}, overlap={})
+    write_segmentation(tmp_path / "case.dcm", packed, volume, task)
+    masks = highdicom.seg.segread(tmp_path / "case.dcm").get_volume().array
+    assert [int(masks[..., at].sum()) for at in range(3)] == [(label > 0).sum(), (label == 3).sum(), 0]
 
 
 def test_a_segmentation_of_nothing_is_written_too(tmp_path):

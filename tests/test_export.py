@@ -11,7 +11,7 @@ from ingradient_pl.cli.main import main
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.export import ExportError, export_model, largest_difference, open_exported
-from ingradient_pl.inference.predictor import finest
+from ingradient_pl.inference.forward import finest
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import build

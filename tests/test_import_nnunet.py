@@ -14,7 +14,8 @@ from tiny_models import network, plan
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference.checkpoint import CheckpointError, read
-from ingradient_pl.inference.predictor import Predictor, finest
+from ingradient_pl.inference.forward import finest
+from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.nnunet.checkpoint import read_checkpoint
 from ingradient_pl.nnunet.model import import_nnunet, read_nnunet
 from ingradient_pl.nnunet.weights import nnunet_names

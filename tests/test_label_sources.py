@@ -18,7 +18,7 @@ from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.planned import draws
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.inference.case_pictures import map_answers, write_pictures
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.training import scoring_command
 from ingradient_pl.networks.unet import UNet
@@ -114,11 +114,13 @@ def test_pictures_show_the_truth_of_every_source(monkeypatch, everything, source
     shown = []
     monkeypatch.setattr(
         "ingradient_pl.inference.case_pictures.case_picture",
-        lambda image, labels, *more: shown.append(list(labels)) or torch.zeros(3, 4, 4, dtype=torch.uint8),
+        lambda image, labels, *more, **rest: (
+            shown.append(list(labels)) or torch.zeros(3, 4, 4, dtype=torch.uint8)
+        ),
     )
     cases = read_source(everything / source).cases
     files = [everything / "predictions" / f"{case.name}.nii.gz" for case in cases]
-    write_pictures(cases, files, TASK, everything / "pictures")
+    write_pictures(cases, map_answers(cases, files, everything, TASK), TASK, everything / "pictures")
     assert shown == [["truth", "prediction"]] * 3
 
 

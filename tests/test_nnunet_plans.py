@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ingradient_pl.datasets.sources import task_of
+from ingradient_pl.datasets.descriptions import task_of
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import CT, ZScore

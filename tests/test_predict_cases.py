@@ -51,7 +51,7 @@ def test_a_folder_of_images_becomes_a_folder_of_labels(tmp_path, cases):
 
 def test_the_next_case_is_read_and_the_last_is_written_while_one_is_predicted(monkeypatch, tmp_path, cases):
     begun, overlapped = {name: threading.Event() for name in ("read 2", "predict 1")}, []
-    read, write, predict = cases_run.read_case, formats.write_label, Predictor.predict
+    read, write, predict = cases_run.read_case, formats.write_label, Predictor.segment
     predicted = []
 
     def reading(case, **told):
@@ -73,7 +73,7 @@ def test_the_next_case_is_read_and_the_last_is_written_while_one_is_predicted(mo
 
     monkeypatch.setattr(cases_run, "read_case", reading)
     monkeypatch.setattr(formats, "write_label", writing)
-    monkeypatch.setattr(Predictor, "predict", predicting)
+    monkeypatch.setattr(Predictor, "segment", predicting)
     assert len(save_cases(cases_predictor(), cases, tmp_path / "out").written) == 3
     assert overlapped == [True, True]
 

@@ -130,6 +130,11 @@ def train_cascade(
         overrides: Such as ``epochs=4`` and ``first.epochs=2``; ``data.planner.KEY=VALUE`` is the planner's.
     """
     case_store = _prepare_store(source, store)
+    if case_store.task.overlap is not None:
+        raise UsageError(
+            f"The labels of {case_store.path} may overlap, and a cascade hands on one integer a voxel. Train "
+            "one stage: ingradient-train store=DIR"
+        )
     planner, rest = read_planner(overrides)
     place = Path(output or Path(CASCADES) / case_store.path.absolute().name).absolute()
     told = {stage: _choose_overrides(rest, stage) for stage in (FIRST, SECOND)}

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.images import formats
-from ingradient_pl.inference.answer_files import target_files
+from ingradient_pl.inference.answer_files import answer_parts, answer_task, target_files
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.average import decode_average
+from ingradient_pl.inference.predict_cases import write_answer
 from ingradient_pl.inference.probabilities import ENDING, read_maps
 from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.metrics.evaluation import Change, Evaluation, evaluate
 from ingradient_pl.metrics.evaluation_report import HEADLINE, columns, summary, write_summary
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.label_maps import find_answers
 from ingradient_pl.store.stored_cases import stored_cases
+from ingradient_pl.task import Task
 
 SUMMARY = "summary.json"
 TOGETHER = "+"
@@ -150,11 +152,11 @@ def average_folders(folders: Sequence[Path], output: Path, model: str, store: Ca
     """
     names = {file.name.removesuffix(ENDING) for file in folders[0].glob(f"*{ENDING}")}
     cases = [case for case in stored_cases(store.path, store.task).cases if case.name in names]
-    answers, targets = AnswerFolder(output, store.task, model), target_files(cases, output)
+    answers, targets = AnswerFolder(output, store.task, model), target_files(cases, output, store.task)
     answers.begin(cases, targets, resume=True)
     for case in cases:
-        if not targets[case.name].is_file():
-            _average_case(case, folders, targets[case.name], LabelDecoder.of(store.task))
+        if not all(file.is_file() for file in answer_parts(targets[case.name], store.task)):
+            _average_case(case, folders, targets[case.name], store.task)
     answers.finish(targets)
     return output
 
@@ -186,10 +188,11 @@ def candidate_table(candidates: Sequence[Candidate]) -> str:
     return f"{HEADLINE}: mean over cases [95 % interval over patients]\n{columns([heads, *rows])}"
 
 
-def _average_case(case: CaseFiles, folders: Sequence[Path], target: Path, decoder: LabelDecoder) -> None:
-    label = decode_average([read_maps(folder / f"{case.name}{ENDING}") for folder in folders], decoder)
-    volume = formats.read_label(folders[0] / target.name)
-    formats.write_label(target, volume.source.turn.apply(label), volume)
+def _average_case(case: CaseFiles, folders: Sequence[Path], target: Path, task: Task) -> None:
+    maps = [read_maps(folder / f"{case.name}{ENDING}") for folder in folders]
+    label = decode_average(maps, LabelDecoder.of(task))
+    volume = find_answers(folders[0], answer_task(task))[case.name].read()
+    write_answer(target, volume.source.turn.apply(label), volume, task)
 
 
 def _score(mean: Mapping[str, float], spread: Mapping[str, Any]) -> Score:

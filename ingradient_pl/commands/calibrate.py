@@ -12,16 +12,18 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.commands.predict import VALIDATION, find_cases
 from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.images.packed_masks import take_mask
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
-from ingradient_pl.inference.predict_cases import read_truth
+from ingradient_pl.inference.predict_cases import read_true_masks, read_truth
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import scratch_maps
 from ingradient_pl.inference.uncertainty import expected_dice_at
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics.agreement import count_agreement
+from ingradient_pl.metrics.evaluation_masks import score_masks
 from ingradient_pl.task import Task
 
 
@@ -135,13 +137,18 @@ def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArr
     model = predictor.model
     volume = read_case(case, model.task, model.plan.orientation)
     shares = scratch_maps((model.plan.outputs, *volume.voxels.shape[1:]), dtype=np.float32)
-    label = predictor.predict(volume.voxels, volume.frame.spacing, shares)
+    label = predictor.segment(volume.voxels, volume.frame.spacing, shares)
+    if model.task.overlap is not None:
+        return shares, label, read_true_masks(case, volume, model).packed
     return shares, label, read_truth(case, volume, model.plan.orientation)
 
 
 def _find_dice(label: NDArray[Any], truth: NDArray[Any], task: Task) -> dict[str, float]:
     """Give the Dice of each foreground label or region by its name."""
     described = task.in_files
+    if described.overlap is not None:
+        scores = score_masks(label, truth, list(range(1, described.outputs + 1)))
+        return {name: scores[number]["Dice"] for number, name in enumerate(described.foreground, 1)}
     names = {name: value[0] if len(value) == 1 else value for name, value in described.foreground.items()}
     agreement = count_agreement(label, truth, list(names.values()), described.ignore)
     return {name: agreement[value].dice for name, value in names.items()}
@@ -151,8 +158,13 @@ def _by_output(shares: NDArray[Any], truth: NDArray[Any], task: Task) -> tuple[N
     """Give probabilities and what is right: of each output, or yes and no of each region."""
     if not task.has_regions:
         return shares, np.stack([truth == value for value in task.written])
-    regions = [np.isin(truth, values) for values in task.in_files.foreground.values()]
-    known = np.ones(truth.shape, bool) if task.in_files.ignore is None else truth != task.in_files.ignore
+    if task.overlap is not None:
+        regions = [take_mask(truth, number) for number in range(1, task.outputs + 1)]
+        known = ~take_mask(truth, task.outputs + 1)
+    else:
+        regions = [np.isin(truth, values) for values in task.in_files.foreground.values()]
+        ignored = task.in_files.ignore
+        known = np.ones(truth.shape, bool) if ignored is None else truth != ignored
     yes = np.concatenate([one.reshape(-1) & known.reshape(-1) for one in regions])
     no = np.concatenate([~one.reshape(-1) & known.reshape(-1) for one in regions])
     flat = np.asarray(shares).reshape(-1)

@@ -8,9 +8,9 @@ from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
-from ingradient_pl.datasets.sources import read_task
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.uncertainty_files import Estimates, describe_estimates, read_estimates
 from ingradient_pl.messages import UsageError, say

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from ingradient_pl.commands.evaluate import DESCRIPTION, check_one_meaning, task_beside
 from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
+from ingradient_pl.images.formats import ending
 from ingradient_pl.inference import postprocess_folder
-from ingradient_pl.inference.answer_files import check_report, check_targets
+from ingradient_pl.inference.answer_files import answer_parts, check_report, check_targets
 from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set
 from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
 from ingradient_pl.messages import UsageError, say, say_failure
-from ingradient_pl.store.label_maps import label_files
+from ingradient_pl.store.label_maps import find_answers
 
 
 def postprocess(
@@ -52,12 +54,16 @@ def postprocess(
             "Name the steps with --postprocess FILE, or learn them with --learn true --labels DIR."
         )
     steps = read_steps(Path(postprocess))
-    check_targets(
-        [Path(output) / file.name for file in label_files(Path(predictions)).values()], [Path(predictions)]
-    )
-    refuse_data_set(Path(output))
-    written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps)
     description = Path(predictions) / DESCRIPTION
+    described = read_description(Path(predictions))
+    overlap = None if described is None else read_places(described, Path(predictions))
+    task = None if described is None or overlap is None else task_of(described, Path(predictions))
+    answers = find_answers(Path(predictions), task)
+    targets = {name: Path(output) / f"{name}{ending(answer.path)}" for name, answer in answers.items()}
+    parts = [[target] if task is None else answer_parts(target, task) for target in targets.values()]
+    check_targets([file for files in parts for file in files], [Path(predictions)])
+    refuse_data_set(Path(output))
+    written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps, task)
     if description.is_file():
         copy_description(description, Path(output) / DESCRIPTION)
     say(f"{len(written)} cases written to {output}")

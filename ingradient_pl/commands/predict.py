@@ -16,7 +16,7 @@ from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images import dicom_seg
 from ingradient_pl.inference.answer_files import check_targets, input_files, target_files
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
-from ingradient_pl.inference.case_pictures import write_pictures
+from ingradient_pl.inference.case_pictures import map_answers, write_pictures
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import read_steps
@@ -89,7 +89,8 @@ def predict(  # noqa: PLR0913 - one argument an option
             cross-validation; several (a.ckpt b.ckpt) are averaged.
         source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
             store, npz + pkl pairs, or a table of paths.
-        output: Folder for the segmentations, CASE.nii.gz each.
+        output: Folder for the segmentations, CASE.nii.gz each; where labels may overlap a file (or a channel,
+            as the data set has them) for each label.
         only: Names of cases, or 'validation' for those of the checkpoint's fold.
         mirror: Whether to average over mirrored passes, along the axes that training mirrored.
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
@@ -201,7 +202,7 @@ def _write(
     save: Save, cases: list[CaseFiles], answers: AnswerFolder, options: dict[str, bool], pictures: Path | None
 ) -> Predictions:
     """Segment cases into a folder that holds nothing of the user's; write down what they are made from."""
-    targets = target_files(cases, answers.folder, dicom=options["dicom"])
+    targets = target_files(cases, answers.folder, answers.task, dicom=options["dicom"])
     if pictures is not None:
         drawn = [pictures / f"{case.name}.png" for case in cases]
         check_targets(drawn, [*input_files(cases), *targets.values()])
@@ -217,7 +218,8 @@ def _write(
     if pictures is not None:
         left_out = {*report.skipped, *(failure.case for failure in report.failures)}
         done = [case for case in cases if case.name not in left_out]
-        write_pictures(done, report.written, answers.task, pictures)
+        found = map_answers(done, report.written, answers.folder, answers.task)
+        write_pictures(done, found, answers.task, pictures)
     return Predictions(report.written, report.skipped, report.failures)
 
 

@@ -1,17 +1,20 @@
 """Lists of cases in a ``dataset.json``: the Medical Decathlon's, and MONAI's datalists with their folds."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
+from ingradient_pl.datasets.case_masks import place_label
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.layouts import DESCRIPTION, join_path, shorten
+from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.records import CaseFiles, Fault, strip_ending
 
 
-def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
+def datalist_layout(described: Mapping[str, Any], folder: Path, places: Places | None = None) -> Layout:
     """Sort the ``training`` list of the Medical Decathlon's ``dataset.json``, or of a datalist of MONAI's.
 
     An image is a 4D file or a list of files. ``fold`` of an entry, or a list ``validation`` beside, is how
@@ -20,6 +23,7 @@ def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
     Args:
         described: The file's content; it has a list ``training``.
         folder: What relative paths begin at.
+        places: How label files hold each label that may overlap; None where none may.
     """
     entries: list[tuple[Any, str | None]] = [(entry, None) for entry in described["training"]]
     folds = [entry.get("fold") for entry, _ in entries if isinstance(entry, Mapping)]
@@ -35,7 +39,7 @@ def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
     cases, faults = [], []
     seen: set[tuple[Path, ...]] = set()
     for number, (entry, split) in enumerate(entries):
-        made = _listed_case(entry, folder, split)
+        made = _listed_case(entry, folder, split, places)
         if isinstance(made, str):
             faults.append(Fault(f"training[{number}]", folder / DESCRIPTION, made))
         elif made.images in seen:
@@ -49,7 +53,7 @@ def datalist_layout(described: Mapping[str, Any], folder: Path) -> Layout:
     return Layout(_name_after_folders(cases), tuple(faults), tuple(remarks))
 
 
-def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str:
+def _listed_case(entry: Any, folder: Path, split: str | None, places: Places | None) -> CaseFiles | str:
     """Read an entry of a datalist, or say what is wrong with it."""
     files = entry.get("image") if isinstance(entry, Mapping) else None
     files = [files] if isinstance(files, str) else files
@@ -58,15 +62,13 @@ def _listed_case(entry: Any, folder: Path, split: str | None) -> CaseFiles | str
     fold = entry.get("fold")
     if fold is not None and (isinstance(fold, bool) or not str(fold).isdigit()):
         return f"'fold' must be a number from 0; got {fold!r}."
+    images = tuple(join_path(folder, file) for file in files)
+    case = case_of(strip_ending(images[0]), images)._replace(split=split if fold is None else str(fold))
     try:
-        annotated = read_annotated(entry.get(ANNOTATED))
+        case = case._replace(annotated=read_annotated(entry.get(ANNOTATED)))
+        return place_label(case, entry.get("label"), places, partial(join_path, folder))
     except ValueError as error:
         return f"{error}."
-    images = tuple(join_path(folder, file) for file in files)
-    label = join_path(folder, entry["label"]) if entry.get("label") else None
-    name = strip_ending(images[0])
-    split = split if fold is None else str(fold)
-    return case_of(name, images, label)._replace(split=split, annotated=annotated)
 
 
 def _name_after_folders(cases: Sequence[CaseFiles]) -> list[CaseFiles]:

@@ -4,13 +4,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
+from ingradient_pl.datasets.case_masks import find_cases, find_masks, place_label, with_masks
 from ingradient_pl.datasets.case_names import describe_twins, is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.near_names import NearNames
+from ingradient_pl.datasets.overlap import Places, read_labels
 from ingradient_pl.datasets.pair_layout import holds_pairs, pairs_layout
 from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
 from ingradient_pl.images import dicom
@@ -34,13 +37,9 @@ def raw_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout
         task: Its channels say how many files a case has.
         described: The content of ``dataset.json``; ``file_ending`` picks the files, where it is given.
     """
-    wrong = [
-        f"{folder / name} is missing" for name in ("imagesTr", "labelsTr") if not (folder / name).is_dir()
-    ]
-    if wrong:
-        raise SourceError(
-            f"{'; '.join(wrong)}. nnU-Net's raw layout has imagesTr, labelsTr and dataset.json."
-        )
+    _check_folders(folder)
+    if task.overlap is not None:
+        return _mask_layout(folder, task, described)
     suffix = _suffix(folder, described)
     labels: dict[str, list[Path]] = {}
     for name, file in find_images(folder / "labelsTr", suffix):
@@ -85,6 +84,36 @@ def _suffix(folder: Path, described: Mapping[str, Any]) -> str:
     raise SourceError(
         f"{folder / DESCRIPTION}: 'file_ending' is {told!r}, of no image format.{said} Correct it."
     )
+
+
+def _mask_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout:
+    """Sort the raw layout where labels may overlap: a case has a file for each, or one with channels."""
+    places = read_labels(described)[1] or {}
+    suffix, images, labels = _suffix(folder, described), folder / "imagesTr", folder / "labelsTr"
+    labelled = find_cases(labels, places)
+    layout = channel_files(find_images(images, suffix), len(task.channels), images, labelled)
+    faulty = {*(fault.case for fault in layout.faults), *(case.name for case in layout.cases)}
+    stray = [
+        Fault(
+            name,
+            find_masks(labels, name, places)[0].path,
+            "a label without an image. Add the image or remove it.",
+        )
+        for name in labelled
+        if name not in faulty
+    ]
+    cases = [with_masks(case, find_masks(labels, case.name, places)) for case in layout.cases]
+    return Layout(cases, (*layout.faults, *stray), layout.remarks)
+
+
+def _check_folders(folder: Path) -> None:
+    wrong = [
+        f"{folder / name} is missing" for name in ("imagesTr", "labelsTr") if not (folder / name).is_dir()
+    ]
+    if wrong:
+        raise SourceError(
+            f"{'; '.join(wrong)}. nnU-Net's raw layout has imagesTr, labelsTr and dataset.json."
+        )
 
 
 def channel_files(found: Named, channels: int, folder: Path, labelled: Collection[str] = ()) -> Layout:
@@ -195,26 +224,25 @@ def _is_volume(path: Path) -> bool:
     return not is_picture(path)
 
 
-def mapped_layout(mapping: Mapping[str, Any], folder: Path) -> Layout:
+def mapped_layout(mapping: Mapping[str, Any], folder: Path, places: Places | None = None) -> Layout:
     """Sort the cases that ``dataset.json`` lists under ``dataset``, paths relative to it.
 
     Args:
         mapping: ``images`` and ``label`` of each case, by its name.
         folder: What relative paths begin at.
+        places: How label files hold each label that may overlap; None where none may.
     """
     cases, faults = [], []
     for name, entry in mapping.items():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("images"), list) or not entry["images"]:
             faults.append(Fault(name, folder / DESCRIPTION, "'dataset' gives no list of 'images' for it."))
             continue
-        label = join_path(folder, entry["label"]) if entry.get("label") else None
+        case = case_of(name, tuple(join_path(folder, file) for file in entry["images"]))
         try:
-            annotated = read_annotated(entry.get(ANNOTATED))
+            case = case._replace(annotated=read_annotated(entry.get(ANNOTATED)))
+            cases.append(place_label(case, entry.get("label"), places, partial(join_path, folder)))
         except ValueError as error:
             faults.append(Fault(name, folder / DESCRIPTION, f"{error}."))
-            continue
-        images = tuple(join_path(folder, file) for file in entry["images"])
-        cases.append(case_of(name, images, label)._replace(annotated=annotated))
     return Layout(cases, tuple(faults))
 
 

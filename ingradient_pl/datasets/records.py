@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ingradient_pl.geometry import Millimetres
 from ingradient_pl.images import pairs
 from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
+from ingradient_pl.images.mask_files import MaskFile, read_masks
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
@@ -51,6 +52,7 @@ class CaseFiles(NamedTuple):
         spacing: What a table says of the voxels' size in mm (z, y, x), where files may tell none.
         annotated: Names of the labels that somebody annotated; None where all were. In the file, voxels of
             any other label are background, or that label.
+        masks: Where labels may overlap: where the mask of each is; ``label`` is then the first one's file.
     """
 
     name: str
@@ -60,13 +62,16 @@ class CaseFiles(NamedTuple):
     split: str | None = None
     spacing: Millimetres | None = None
     annotated: tuple[str, ...] | None = None
+    masks: tuple[MaskFile, ...] = ()
 
     def __repr__(self) -> str:
         return short_repr(self)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them: images first, then the label."""
+        """All of them: images first, then those of the label."""
+        if self.masks:
+            return (*self.images, *dict.fromkeys(mask.path for mask in self.masks))
         return self.images if self.label is None else (*self.images, self.label)
 
     def read_image(self, orientation: str, channels: Sequence[str]) -> Volume:
@@ -98,12 +103,27 @@ class CaseFiles(NamedTuple):
         if self.label is None:
             raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
         properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
-        label = read_label(self.label, orientation, properties, self.spacing)
+        return self._on_grid(read_label(self.label, orientation, properties, self.spacing), image)
+
+    def read_masks(self, count: int, orientation: str, image: Volume | None = None) -> Volume:
+        """Read labels that may overlap, as packed masks; where ``image`` is given, they must lie on its grid.
+
+        Args:
+            count: How many labels the task has.
+            orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+            image: The case's image in the same orientation.
+
+        Raises:
+            ImageError: If one cannot be read, is not a mask, or lies elsewhere.
+        """
+        return self._on_grid(read_masks(self.masks, count, orientation, self.spacing), image)
+
+    def _on_grid(self, label: Volume, image: Volume | None) -> Volume:
         apart = "" if image is None else describe_difference(image, label)
         if apart:
             raise ImageError(
-                f"{self.label}: {apart} its image {self.images[0]}. A label must lie on its image's grid: "
-                "resample it, or copy the image's header into it if only that is wrong."
+                f"{label.source.path}: {apart} its image {self.images[0]}. A label must lie on its image's "
+                "grid: resample it, or copy the image's header into it if only that is wrong."
             )
         return label
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from ingradient_pl.datasets import tables
 from ingradient_pl.datasets.annotated import ANNOTATED, annotate_cases, check_annotated
+from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle_masks, with_masks
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
+from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layout_records import Layout
 from ingradient_pl.datasets.layouts import (
@@ -18,22 +20,17 @@ from ingradient_pl.datasets.layouts import (
     predicted_layout,
     raw_layout,
 )
+from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
 
 _NO_TASK = Task(("unknown",), {"unknown": 1})
 """Stands where names are checked before the task is known."""
-
-KNOWN = {
-    *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
-    *("dataset", "training", "test", "validation", "testing", "written_by", ANNOTATED),
-}
 
 
 def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
@@ -53,9 +50,9 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give the data set's folder or its table.")
     if path.is_file() and path.name != DESCRIPTION:
-        return _without_faulty(check_cases(tables.read(path, _description(path.parent), group_pattern)))
+        return _without_faulty(check_cases(tables.read(path, read_description(path.parent), group_pattern)))
     folder = path if path.is_dir() else path.parent
-    described = _description(folder)
+    described = read_description(folder)
     if holds_pairs(folder):
         return _source(pairs_layout(folder), described, folder, group_pattern)
     if described is None:
@@ -65,10 +62,11 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
             "layout) nor a .npz + .pkl pair. For other layouts give a .csv or .json table of paths."
         )
     task = task_of(described, folder)
+    places = read_places(described, folder)
     if isinstance(described.get("dataset"), Mapping):
-        return _source(mapped_layout(described["dataset"], folder), described, folder, group_pattern)
+        return _source(mapped_layout(described["dataset"], folder, places), described, folder, group_pattern)
     if isinstance(described.get("training"), list) and described["training"]:
-        return _source(datalist_layout(described, folder), described, folder, group_pattern)
+        return _source(datalist_layout(described, folder, places), described, folder, group_pattern)
     return _source(raw_layout(folder, task, described), described, folder, group_pattern)
 
 
@@ -94,10 +92,10 @@ def images_only(path: Path, task: Task) -> Source:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
     if path.is_file() and path.name != DESCRIPTION:
-        source = tables.read_to_predict(path, _description(path.parent), PATTERN, task)
+        source = tables.read_to_predict(path, read_description(path.parent), PATTERN, task)
         check_order(path, source.task.channels, task)
         return _without_faulty(check_cases(source._replace(task=task)))
-    described = None if path.is_file() else _description(path)
+    described = None if path.is_file() else read_description(path)
     raw = described is not None and not {"dataset", "training"} & set(described)
     if path.is_file() or (described is not None and not raw):
         source = read_source(path)
@@ -105,17 +103,34 @@ def images_only(path: Path, task: Task) -> Source:
         return _without_faulty(source._replace(task=task))
     check_order(path, _named_channels(described or {}), task)
     labels = _labels(path / "labelsTr") if raw else {}
+    places = read_places(described, path) if raw and described is not None else None
     inside = path / "imagesTr" if raw and not holds_pairs(path) else path
     layout = predicted_layout(inside, len(task.channels), labels)
     cases = []
     for case in layout.cases:
         found = _series(case.name, case.images[0]) if case.images[0].is_dir() else [(case.name, case.images)]
         for name, images in found:
-            cases.append(CaseFiles(name, images, case.label or labels.get(name), name))
+            cases.append(_with_label(case, name, images, labels, path / "labelsTr", places))
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
     return _without_faulty(check_cases(source))
+
+
+def _with_label(
+    case: CaseFiles,
+    name: str,
+    images: tuple[Path, ...],
+    labels: Mapping[str, Path],
+    folder: Path,
+    places: Places | None,
+) -> CaseFiles:
+    """Give a case to predict with its label, where there is one: all files of it, if labels may overlap."""
+    made = CaseFiles(name, images, case.label or labels.get(name), name)
+    if places is None:
+        return made
+    masks = find_masks(folder, name, places)
+    return with_masks(made, masks if all(mask.path.is_file() for mask in masks) else ())
 
 
 def _single_file(path: Path, task: Task) -> Source:
@@ -174,78 +189,6 @@ def _labels(folder: Path) -> dict[str, Path]:
     return {strip_ending(file): file for file in files if ending(file) and not is_hidden(file)}
 
 
-def task_of(described: Mapping[str, Any], folder: Path) -> Task:
-    """Build the task from a ``dataset.json``, nnU-Net's or the Medical Decathlon's.
-
-    Args:
-        described: The file's content; what the task does not know goes into its notes.
-        folder: Where the file lies, for messages.
-
-    Raises:
-        SourceError: If something is missing or wrong in it; all of it at once.
-    """
-    where, wrong = folder / DESCRIPTION, []
-    if not isinstance(described, Mapping):
-        raise SourceError(f"{where}: it must hold an object with 'channel_names' and 'labels'.")
-    channels = described.get("channel_names", described.get("modality"))
-    labels = described.get("labels")
-    if not isinstance(channels, Mapping) or not channels:
-        wrong.append('\'channel_names\' is missing: {"0": "CT"}')
-    elif sorted(map(str, channels)) != sorted(map(str, range(len(channels)))):
-        wrong.append(
-            f"'channel_names' must number channels 0, 1, 2, ...; got {', '.join(map(str, channels))}"
-        )
-    if not isinstance(labels, Mapping) or not labels:
-        wrong.append('\'labels\' is missing: {"background": 0, "liver": 1}')
-    if wrong:
-        raise SourceError(f"{where}: {'; '.join(wrong)}.")
-    assert isinstance(channels, Mapping)
-    assert isinstance(labels, Mapping)
-    notes = {key: value for key, value in described.items() if key not in KNOWN}
-    order = described.get("regions_class_order")
-    try:
-        return Task(
-            channels=tuple(
-                str(name) for _, name in sorted(channels.items(), key=lambda entry: int(entry[0]))
-            ),
-            labels=label_values(labels),
-            regions_class_order=None if order is None else tuple(order),
-            name=str(described.get("name") or folder.resolve().name),
-            file_ending=str(described.get("file_ending", ".nii.gz")),
-            notes=notes,
-        )
-    except (TypeError, ValueError) as error:
-        raise SourceError(f"{where}: {error}") from error
-
-
-def read_task(file: Path) -> Task:
-    """Read the task of a ``dataset.json``.
-
-    Args:
-        file: nnU-Net's, the Medical Decathlon's, or one that was written beside predictions.
-
-    Raises:
-        SourceError: If it is not there, or something is missing or wrong in it.
-    """
-    described = _description(file.parent, file.name)
-    if described is None:
-        raise SourceError(f"{file}: no such file. Give a dataset.json or a case store.")
-    return task_of(described, file.parent)
-
-
-def _description(folder: Path, name: str = DESCRIPTION) -> dict[str, Any] | None:
-    file = folder / name
-    if not file.is_file():
-        return None
-    try:
-        plain = read_json(file, "utf-8-sig")
-    except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
-    if not isinstance(plain, dict):
-        raise SourceError(f"{file}: it must hold an object with 'channel_names' and 'labels'.")
-    return plain
-
-
 def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, pattern: str) -> Source:
     if not layout.cases and not layout.faults:
         raise SourceError(f"{folder}: there is no case in it.{_hint(folder, described or {})}")
@@ -264,6 +207,7 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
         remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
     cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION)
     made = Source(task, cases, found.faults, tuple(remarks), folder)
+    made = settle_masks(made, (described or {}).get(MISSING_LABELS), folder / DESCRIPTION)
     return check_annotated(made, folder / DESCRIPTION)
 
 

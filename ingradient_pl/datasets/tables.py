@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingradient_pl.datasets.annotated import ANNOTATED, check_annotated, read_annotated
+from ingradient_pl.datasets.case_masks import MISSING_LABELS, place_label, settle_masks, with_masks
 from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, label_values, strip_ending
+from ingradient_pl.datasets.overlap import VALUE, Places, number_names, place_files, read_labels
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.datasets.table_rows import Row, read_rows, read_spacing
 from ingradient_pl.images import pairs
 from ingradient_pl.task import Task
 
 IMAGE = "image"
+OF_LABEL = "label_"
+"""What begins the name of a column with the files of one label, where labels may overlap."""
+
 ENDINGS = (".csv", ".tsv", ".txt", ".json")
 OTHER = ("case", "label", "group", "split", "spacing", ANNOTATED)
 SPLITS = (*TRAIN, *VALIDATION, TEST, "")
@@ -39,10 +44,10 @@ def read(path: Path, described: Mapping[str, Any] | None, pattern: str) -> Sourc
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
     """
-    table = _table(path, pattern)
-    told = {**(described or {}), **table.own}
-    task = _task(path, told, table.columns, table.cases)
-    return check_annotated(Source(task, table.cases, _missing(table.cases), table.remarks, path), path)
+    table = _table(path, described, pattern)
+    task = _task(path, table)
+    source = Source(task, table.cases, _missing(table.cases), table.remarks, path)
+    return check_annotated(settle_masks(source, table.told.get(MISSING_LABELS), path), path)
 
 
 def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: str, task: Task) -> Source:
@@ -59,16 +64,16 @@ def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: st
     Raises:
         SourceError: If the table cannot be understood; every faulty row at once.
     """
-    table = _table(path, pattern)
-    faults = _missing([case._replace(label=None) for case in table.cases])
+    table = _table(path, described, pattern)
+    faults = _missing([with_masks(case, ()) for case in table.cases])
     remarks, cases = list(table.remarks), []
     for case in table.cases:
-        lost = case.label is not None and not _is_there(case.label)
-        if lost:
-            remarks.append(f"case '{case.name}': its label {case.label} is not there; predicted without.")
-        cases.append(case._replace(label=None) if lost else case)
+        lost = next((file for file in case.files[len(case.images) :] if not _is_there(file)), None)
+        if lost is not None:
+            remarks.append(f"case '{case.name}': its label {lost} is not there; predicted without.")
+        cases.append(case if lost is None else with_masks(case, ()))
     try:
-        named_there = tuple(_channels({**(described or {}), **table.own}, table.columns))
+        named_there = tuple(_channels(table.told, table.columns))
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
     if len(named_there) == len(task.channels):
@@ -78,21 +83,23 @@ def read_to_predict(path: Path, described: Mapping[str, Any] | None, pattern: st
 
 class _Table(NamedTuple):
     columns: list[str]
-    own: Mapping[str, Any]
+    told: Mapping[str, Any]
+    places: Places | None
     cases: list[CaseFiles]
     remarks: tuple[str, ...]
 
 
-def _table(path: Path, pattern: str) -> _Table:
+def _table(path: Path, described: Mapping[str, Any] | None, pattern: str) -> _Table:
     if path.suffix.lower() not in ENDINGS:
         raise SourceError(
             f"{path}: a table ends in {', '.join(ENDINGS)}. Rename it, or give the data set's folder."
         )
     rows, own, told = read_rows(path)
-    columns = _columns(path, rows)
+    columns, about = _columns(path, rows), {**(described or {}), **own}
+    places = _places(path, rows, about)
     cases, wrong = [], []
     for number, row in enumerate(rows, start=1):
-        made = _case(path, number, row, columns)
+        made = _case(path, number, row, columns, places)
         if isinstance(made, str):
             wrong.append(made)
         else:
@@ -109,7 +116,27 @@ def _table(path: Path, pattern: str) -> _Table:
         raise SourceError(str(error)) from error
     grouped_cases = [case._replace(group=case.group or groups[case.name]) for case in cases]
     remarks = (*told, *_unread_columns(rows, columns), *_shared_images(grouped_cases))
-    return _Table(columns, own, sorted(grouped_cases, key=lambda case: case.name), remarks)
+    return _Table(columns, about, places, sorted(grouped_cases, key=lambda case: case.name), remarks)
+
+
+def _places(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> Places | None:
+    """Give how files hold labels that may overlap: a column ``label_NAME`` each, or as a description says."""
+    named = list(dict.fromkeys(key for row in rows for key in row if key.startswith(OF_LABEL)))
+    try:
+        told = read_labels(about)[1]
+        places = place_files([column.removeprefix(OF_LABEL) for column in named])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SourceError(f"{path}: {error}") from error
+    if not named:
+        return told
+    known = [name for name in (told or about.get("labels") or places) if name != "background"]
+    if sorted(places) != sorted(known):
+        raise SourceError(
+            f"{path}: its columns give files of the labels {', '.join(places)}, the description names "
+            f"{', '.join(known)}. Name the same in both."
+        )
+    values = {name: place for name, place in (told or {}).items() if VALUE in place}
+    return {name: {**places[name], **values.get(name, {})} for name in known}
 
 
 def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
@@ -161,6 +188,7 @@ def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
 def _unread_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
     """Remark on columns that nobody reads: notes of the user's, or misspelt."""
     strange = sorted({key for row in rows for key in row} - {*columns, *OTHER, "images", ""})
+    strange = [key for key in strange if not key.startswith(OF_LABEL)]
     known = ", ".join(OTHER)
     return tuple(f"nobody reads the column '{key}'; beside images there are {known}." for key in strange)
 
@@ -182,7 +210,9 @@ def _shared_images(cases: Sequence[CaseFiles]) -> tuple[str, ...]:
     )
 
 
-def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFiles | str:
+def _case(
+    path: Path, number: int, row: Row, columns: Sequence[str], places: Places | None
+) -> CaseFiles | str:
     files = list(row.get("images") or []) or [row.get(column) for column in columns]
     cells = [str(cell).strip() for cell in files if cell is not None and str(cell).strip()]
     name = str(row.get("case") or "").strip()
@@ -193,7 +223,9 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
     wrong = describe_name_fault(name)
     if wrong:
         return f"row {number}: {wrong.rstrip('.')}"
-    label = str(row.get("label") or "").strip()
+    named = {key.removeprefix(OF_LABEL): row[key] for key in row if key.startswith(OF_LABEL)}
+    label = named if any(named.values()) else row.get("label")
+    label = label.strip() if isinstance(label, str) else label
     group, split = (
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
     )
@@ -201,15 +233,15 @@ def _case(path: Path, number: int, row: Row, columns: Sequence[str]) -> CaseFile
         return f"row {number}: {split[:100]!r} is not a split: write train, val, test or a fold's number"
     try:
         spacing, annotated = read_spacing(row.get("spacing")), read_annotated(row.get(ANNOTATED))
+        case = CaseFiles(name, images, None, group, split or None, spacing, annotated)
+        return place_label(case, label, places, path.parent.joinpath)
     except ValueError as error:
         return f"row {number} ({name[:100]!r}): {error}"
-    mask = path.parent / label if label else None
-    return CaseFiles(name, images, mask, group, split or None, spacing, annotated)
 
 
 def _missing(cases: Sequence[CaseFiles]) -> tuple[Fault, ...]:
     reason = "no such file. Paths in a table are relative to the table."
-    files = [(case.name, file) for case in cases for file in (*case.images, case.label) if file is not None]
+    files = [(case.name, file) for case in cases for file in (case.images if case.masks else case.files)]
     return tuple(Fault(name, file, reason) for name, file in files if not _is_there(file))
 
 
@@ -220,18 +252,19 @@ def _is_there(file: Path) -> bool:
         return False
 
 
-def _task(path: Path, told: Mapping[str, Any], columns: Sequence[str], cases: Sequence[CaseFiles]) -> Task:
-    labels = told.get("labels")
+def _task(path: Path, table: _Table) -> Task:
+    told = table.told
     try:
-        channels = _channels(told, columns)
-        if labels is None:
-            return scan_task([case for case in cases if case.label], path.stem, channels)
+        channels = _channels(told, table.columns)
+        if told.get("labels") is None and table.places is None:
+            return scan_task([case for case in table.cases if case.label], path.stem, channels)
         order = told.get("regions_class_order")
         return Task(
             channels=tuple(channels),
-            labels=label_values(labels),
-            regions_class_order=None if order is None else tuple(order),
+            labels=read_labels(told)[0] if table.places is None else number_names(list(table.places)),
+            regions_class_order=None if order is None or table.places is not None else tuple(order),
             name=str(told.get("name") or path.stem),
+            overlap=table.places,
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise SourceError(f"{path}: {error}") from error

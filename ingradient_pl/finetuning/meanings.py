@@ -57,6 +57,8 @@ def tell_other_meanings(network: nn.Module, source: Source, task: Task) -> Itera
 
 def _other_integers(known: Task, task: Task, origin: str) -> Iterator[str]:
     """Say which labels of one name are made of other integers: of more or fewer, or in the same data set."""
+    if known.overlap is not None or task.overlap is not None:  # their integers are those of combinations
+        return
     here, there = (
         {name.strip().casefold(): (name, values) for name, values in one.in_files.foreground.items()}
         for one in (task, known)

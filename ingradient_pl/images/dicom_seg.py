@@ -11,6 +11,7 @@ import ingradient_pl
 from ingradient_pl.files import whole_file
 from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.packed_masks import is_packed, unpack_masks
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.optional import require
 from ingradient_pl.task import Task
@@ -64,7 +65,7 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
 
     Args:
         path: Where to, ``CASE.dcm``.
-        label: Integers (z, y, x) on the axes of ``volume``.
+        label: Integers (z, y, x) on the axes of ``volume``; packed masks where labels may overlap.
         volume: What was segmented, read from a DICOM series.
         task: Names of the integers.
 
@@ -78,13 +79,14 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
         raise ImageError(
             f"{path}: {source} is not a DICOM series, and only of one is a DICOM segmentation made."
         )
-    if label.shape != volume.voxels.shape[1:]:
+    if label.shape[-3:] != volume.voxels.shape[1:]:
         raise ImageError(
             f"{path}: the label has shape {label.shape}, the image {volume.voxels.shape[1:]}. "
             "A label is written on the grid of its image."
         )
     highdicom, pydicom = _package("highdicom"), _package("pydicom")
-    stored = np.ascontiguousarray(volume.source.turn.undo(label))
+    turned = np.ascontiguousarray(volume.source.turn.undo(label))
+    stored = np.moveaxis(turned, 0, -1) if is_packed(label) else turned
     slices = [
         _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in dicom.series_files(source)
     ]
@@ -139,6 +141,8 @@ def _segmentation(highdicom: Any, slices: list[Any], stored: NDArray[Any], task:
 def _segments(stored: NDArray[Any], task: Task) -> NDArray[Any]:
     """Number labels from 1; regions, which share voxels, get a mask each on a last axis."""
     wanted = list(task.foreground.values())
+    if task.overlap is not None:
+        return np.moveaxis(unpack_masks(np.moveaxis(stored, -1, 0), len(wanted)), 0, -1)
     if task.has_regions:
         return np.stack([np.isin(stored, values) for values in wanted], axis=-1).astype(np.uint8)
     numbers = np.zeros(max(int(stored.max(initial=0)), *task.values) + 1, dtype=np.uint16)

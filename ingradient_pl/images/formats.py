@@ -10,20 +10,12 @@ from numpy.typing import NDArray
 
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.geometry import AXES
-from ingradient_pl.images import dicom, itk, pairs
-from ingradient_pl.images.bounded_files import check_regular
+from ingradient_pl.images import pairs
 from ingradient_pl.images.frame import Frame, Reorientation
-from ingradient_pl.images.image_format import ImageFormat
-from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of, is_picture
+from ingradient_pl.images.known_formats import BUILT_IN, answer_ending, ending, format_of
 from ingradient_pl.images.label_integers import as_integers
-from ingradient_pl.images.raw_image import (
-    NEAR,
-    ImageError,
-    RawImage,
-    check_finite,
-    describe_difference,
-    to_plain_dtype,
-)
+from ingradient_pl.images.raw_image import ImageError, RawImage, describe_difference
+from ingradient_pl.images.read_file import read_raw
 from ingradient_pl.short_repr import short_repr
 
 __all__ = [
@@ -41,16 +33,6 @@ __all__ = [
 
 ENDINGS = tuple(end for one in BUILT_IN for end in one.endings)
 """What image files may end in; a folder is read as a DICOM series, ``.npz`` as half of a pair."""
-
-
-STEEPEST = 0.5
-"""Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""
-
-
-SMALLEST, LARGEST = 1e-7, 500.0
-"""Sides of voxels in mm that are believed, unless a unit was converted and told."""
-
-CONVERTED = "converted to millimetres"
 
 
 LOSSY = (".jpg", ".jpeg")
@@ -124,11 +106,11 @@ def read_volume(
     if not paths:
         raise ImageError("An image needs at least one file; got none.")
     if pairs.is_pair(paths[0]):
-        return _reorient(pairs.read_image(paths), orientation)
-    first = _read_raw(paths[0], channels if len(paths) == 1 else None, spacing)
+        return reorient(pairs.read_image(paths), orientation)
+    first = read_raw(paths[0], channels if len(paths) == 1 else None, spacing)
     voxels, remarks = [first.voxels], list(first.remarks)
     for path in paths[1:]:
-        other = _read_raw(path, None, spacing)
+        other = read_raw(path, None, spacing)
         remarks += other.remarks
         apart = describe_difference(first, other)
         if apart:
@@ -136,7 +118,7 @@ def read_volume(
                 f"{path}: {apart} {paths[0]}. Channels of a case must lie on one grid: resample one."
             )
         voxels.append(other.voxels)
-    return _reorient(first._replace(voxels=_stack(voxels), remarks=tuple(remarks)), orientation)
+    return reorient(first._replace(voxels=_stack(voxels), remarks=tuple(remarks)), orientation)
 
 
 def read_label(
@@ -162,9 +144,9 @@ def read_label(
             f"{path}: a JPEG does not keep the numbers that were written, so it cannot hold labels. Save "
             "them as .png from where they were drawn."
         )
-    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else _read_raw(path, None, spacing)
+    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else read_raw(path, None, spacing)
     voxels, remarks = as_integers(path, raw.voxels)
-    return _reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
+    return reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
 
 
 def write_label(path: str | Path, label: NDArray[Any], volume: Volume) -> None:
@@ -175,7 +157,8 @@ def write_label(path: str | Path, label: NDArray[Any], volume: Volume) -> None:
 
     Args:
         path: Where to; the ending names the format (.nii, .nii.gz, .nrrd, .mha, ...).
-        label: Integers (z, y, x) on the axes of ``volume``.
+        label: Integers (z, y, x) on the axes of ``volume``; or a mask for each label (label, z, y, x), which
+            become channels of the file.
         volume: What was segmented.
 
     Raises:
@@ -183,13 +166,14 @@ def write_label(path: str | Path, label: NDArray[Any], volume: Volume) -> None:
         OSError: If the disk does not take it.
     """
     label = np.asarray(label)
-    if label.shape != volume.voxels.shape[1:]:
+    if label.shape[-AXES:] != volume.voxels.shape[1:]:
         raise ImageError(
             f"{path}: the label has shape {label.shape}, the image {volume.voxels.shape[1:]}. "
             "A label is written on the grid of its image."
         )
-    voxels, _ = as_integers(Path(path), label[None])
-    _write(Path(path), voxels, volume.source)
+    masks = label.reshape(-1, *volume.voxels.shape[1:])
+    voxels = np.concatenate([as_integers(Path(path), one[None])[0] for one in masks])
+    write_voxels(Path(path), voxels, volume.source)
 
 
 def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x"], volume: Volume) -> None:
@@ -207,66 +191,7 @@ def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x
         raise ImageError(
             f"{path}: maps of {probabilities.shape[1:]} for an image of {volume.voxels.shape[1:]}."
         )
-    _write(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
-
-
-def _read_raw(path: Path, channels: int | None, spacing: Sequence[float] | None) -> RawImage:
-    found = format_of(path)
-    if found is not None or not path.is_dir():
-        check_regular(path)
-    raw = _read_by(found, path, channels)
-    if spacing is not None:
-        raw = raw._replace(frame=_with_spacing(path, raw.frame, spacing))
-    if raw.frame.shear > STEEPEST:
-        raise ImageError(
-            f"{path}: its axes are sheared (cosine {raw.frame.shear:.2f} between two), so voxels are no "
-            "boxes. Resample it to a rectangular grid."
-        )
-    odd = () if any(CONVERTED in remark for remark in raw.remarks) else _describe_size(raw.frame)
-    remarks = tuple(f"{path}: {remark}" for remark in (*raw.remarks, *odd))
-    return raw._replace(voxels=check_finite(path, raw.voxels), remarks=remarks)
-
-
-def _describe_size(frame: Frame) -> list[str]:
-    """Say that voxels are of a size that no scanner or microscope gives."""
-    if all(SMALLEST <= side <= LARGEST for side in frame.spacing):
-        return []
-    told = " x ".join(f"{side:.4g}" for side in frame.spacing)
-    return [f"its voxels are {told} mm (z, y, x). Is its header, or the unit of it, wrong?"]
-
-
-def _with_spacing(path: Path, frame: Frame, spacing: Sequence[float]) -> Frame:
-    """Give a picture the spacing that was told of it, or hold a file's own against that."""
-    if is_picture(path) and frame.spacing == (1.0, 1.0, 1.0):
-        return Frame.of(spacing, frame.origin, frame.direction)
-    if not np.allclose(frame.spacing, spacing, rtol=NEAR / 100):
-        raise ImageError(
-            f"{path}: its spacing is {frame.spacing} mm (z, y, x), the table says {tuple(spacing)}. Correct "
-            "one of them, or leave the table's cell empty."
-        )
-    return frame
-
-
-def _read_by(found: ImageFormat | None, path: Path, channels: int | None) -> RawImage:
-    if found is None:
-        return dicom.read(path, channels) if dicom.readable(path) else itk.read(path, channels)
-    if found in BUILT_IN:
-        return found.read(path, channels)
-    try:
-        raw = found.read(path, channels)
-    except (ImageError, OSError):
-        raise
-    except Exception as error:  # what another package may raise is not known here
-        raise ImageError(
-            f"{path}: the reader of {found.name} fails ({type(error).__name__}: {error}). Ask its authors."
-        ) from error
-    if not isinstance(raw, RawImage) or raw.voxels.ndim != AXES + 1 or len(raw.voxels) != (channels or 1):
-        told = getattr(getattr(raw, "voxels", None), "shape", type(raw).__name__)
-        raise ImageError(
-            f"{path}: the reader of {found.name} gives {told}, where a RawImage (channel, z, y, x) of "
-            f"{channels or 1} channel(s) is wanted. Ask its authors."
-        )
-    return raw._replace(voxels=to_plain_dtype(path, raw.voxels))
+    write_voxels(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
 
 
 def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:
@@ -276,7 +201,16 @@ def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(voxels, dtype=np.float32 if dtype == np.float64 else dtype)
 
 
-def _reorient(raw: RawImage, orientation: str) -> Volume:
+def reorient(raw: RawImage, orientation: str) -> Volume:
+    """Bring the axes of what was read to an orientation.
+
+    Args:
+        raw: As stored.
+        orientation: As for :func:`read_volume`.
+
+    Raises:
+        ImageError: If its place in space cannot be told.
+    """
     z, y, x = raw.voxels.shape[1:]
     turn = Reorientation.to(orientation, raw.frame)
     header = Header(raw.path, (z, y, x), raw.frame, turn, raw.block)
@@ -288,7 +222,17 @@ def _reorient(raw: RawImage, orientation: str) -> Volume:
     return Volume(voxels, frame, header, raw.remarks)
 
 
-def _write(path: Path, voxels: NDArray[Any], source: Header) -> None:
+def write_voxels(path: Path, voxels: NDArray[Any], source: Header) -> None:
+    """Write voxels (channel, z, y, x) on the grid of a source; the file appears whole or not at all.
+
+    Args:
+        path: Its ending chooses the format.
+        voxels: On the oriented axes.
+        source: Of the volume that they were made from.
+
+    Raises:
+        ImageError: If no image of this ending is written.
+    """
     found = format_of(path)
     if found is None or found.write is None:
         raise ImageError(f"{path}: no image of this ending is written. Use one of {', '.join(ENDINGS)}.")

@@ -1,20 +1,26 @@
 """The files that answers are written to, none of which may be an input or another answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.overlap import CASE, CHANNEL, CHANNELS, FILE, Places, place_files
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.files import is_special
 from ingradient_pl.images import dicom_seg, formats
+from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.messages import UsageError
 from ingradient_pl.store.stored_cases import is_stored
 from ingradient_pl.task import Task
 
 DEFAULT_ENDING = ".nii.gz"
 """What is written where the source is not a file of a known format: a DICOM series, an npz + pkl pair."""
+
+FLAT = (".gipl", ".gipl.gz", ".tif", ".tiff")
+"""Endings of volumes whose files hold no channels."""
 
 
 _ANY_TASK = Task(("any",), {"any": 1})
@@ -25,12 +31,15 @@ class OutputError(UsageError):
     """Something of the user's would be written over; the message names it and the cure."""
 
 
-def target_files(cases: Sequence[CaseFiles], output: Path, *, dicom: bool = False) -> dict[str, Path]:
-    """Give the file of each case's answer, by the case's name.
+def target_files(
+    cases: Sequence[CaseFiles], output: Path, task: Task | None = None, *, dicom: bool = False
+) -> dict[str, Path]:
+    """Give the file of each case's answer, by the case's name; :func:`answer_parts` lists its parts.
 
     Args:
         cases: What is segmented.
         output: Folder of the answers.
+        task: Of the model; None where a voxel has one integer.
         dicom: Whether a DICOM series is answered by a DICOM segmentation.
 
     Raises:
@@ -39,7 +48,72 @@ def target_files(cases: Sequence[CaseFiles], output: Path, *, dicom: bool = Fals
     checked = check_cases(Source(_ANY_TASK, list(cases)))
     if checked.faults:
         raise ValueError("\n".join(map(str, checked.faults)))
-    return {case.name: output / f"{case.name}{_ending(case, dicom=dicom)}" for case in cases}
+    endings = {case.name: _ending(case, dicom=dicom) for case in cases}
+    if task is not None and task.overlap is not None and not _has_files(task):
+        endings = {name: DEFAULT_ENDING if _is_flat(last) else last for name, last in endings.items()}
+    return {name: output / f"{name}{last}" for name, last in endings.items()}
+
+
+def mask_targets(target: Path, task: Task) -> dict[int, Path]:
+    """Give the file of each label's mask, by the label's number; none where an answer is one file.
+
+    They are named as those of the data set were, where each label had a file named by a pattern; else
+    CASE/LABEL.
+
+    Args:
+        target: Of the case's answer, ``CASE.ext``.
+        task: Of the model.
+    """
+    if task.overlap is None or target.suffix == dicom_seg.ENDING or not _has_files(task):
+        return {}
+    last = formats.ending(target)
+    case = target.name[: len(target.name) - len(last)]
+    patterns = [str(place[FILE]).replace(CASE, case) for place in answer_places(task).values()]
+    named = [pattern if formats.ending(Path(pattern)) else f"{pattern}{last}" for pattern in patterns]
+    return {number: target.parent / name for number, name in enumerate(named, 1)}
+
+
+def answer_parts(target: Path, task: Task) -> list[Path]:
+    """Give all files of a case's answer.
+
+    Args:
+        target: Of the case's answer, ``CASE.ext``.
+        task: Of the model.
+    """
+    return list(mask_targets(target, task).values()) or [target]
+
+
+def answer_places(task: Task) -> Places:
+    """Give how answers hold labels that may overlap: a file each where the data set has such, else channels.
+
+    Args:
+        task: Whose labels may overlap.
+    """
+    names, told = list(task.foreground), task.overlap or {}
+    if not _has_files(task):
+        return {name: {CHANNEL: at, CHANNELS: len(names)} for at, name in enumerate(names)}
+    files = [told[name].get(FILE) for name in names]
+    if len(set(files)) < len(files) or any(CHANNEL in told[name] for name in names):
+        return place_files(names)
+    return {name: {FILE: file} for name, file in zip(names, files, strict=True)}
+
+
+def answer_task(task: Task) -> Task:
+    """Give the task as answers hold its labels.
+
+    Args:
+        task: Of the model.
+    """
+    return task if task.overlap is None else replace(task, overlap=answer_places(task))
+
+
+def _has_files(task: Task) -> bool:
+    return any(FILE in place for place in (task.overlap or {}).values())
+
+
+def _is_flat(ending: str) -> bool:
+    """Whether files of an ending hold no channels of volumes."""
+    return is_picture(Path(f"x{ending}")) or ending in FLAT
 
 
 def _ending(case: CaseFiles, *, dicom: bool) -> str:
@@ -56,7 +130,7 @@ def input_files(cases: Sequence[CaseFiles]) -> list[Path]:
     """
     found: list[Path] = []
     for case in cases:
-        found += [*case.images, *([] if case.label is None else [case.label])]
+        found += case.files
     return found
 
 

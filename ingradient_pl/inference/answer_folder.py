@@ -11,7 +11,13 @@ from typing import Any
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.files import replace_file
-from ingradient_pl.inference.answer_files import OutputError, check_targets, input_files
+from ingradient_pl.inference.answer_files import (
+    OutputError,
+    answer_parts,
+    answer_task,
+    check_targets,
+    input_files,
+)
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.store.stored_cases import is_store
@@ -36,7 +42,7 @@ class AnswerFolder:
     """
 
     def __init__(self, folder: Path, task: Task, model: str = "") -> None:
-        self.folder, self.task, self.model = Path(folder), task, model
+        self.folder, self.task, self.model = Path(folder), answer_task(task), model
 
     def begin(self, cases: Sequence[CaseFiles], targets: Mapping[str, Path], *, resume: bool) -> list[str]:
         """Make the folder and write down what each answer will be made from.
@@ -54,7 +60,9 @@ class AnswerFolder:
                 folder belongs to a data set.
         """
         maps = {case.name: self.folder / f"{case.name}{ENDING}" for case in cases}
-        check_targets([*targets.values(), *maps.values(), self.folder / DESCRIPTION], input_files(cases))
+        parts = {name: answer_parts(target, self.task) for name, target in targets.items()}
+        files = [file for answer in parts.values() for file in answer]
+        check_targets([*files, *maps.values(), self.folder / DESCRIPTION], input_files(cases))
         self._refuse_beside(cases)
         refuse_data_set(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,9 +75,10 @@ class AnswerFolder:
                     raise OutputError(
                         f"{maps[case.name]} is there already. Name another folder, or delete it."
                     )
-                if targets[case.name].is_file():
-                    told += self._judge(targets[case.name], there, wanted, resume=resume)
-                if not targets[case.name].is_file() or (there is not None and not resume):
+                first = next((file for file in parts[case.name] if file.is_file()), None)
+                if first is not None:
+                    told += self._judge(first, there, wanted, resume=resume)
+                if not all(file.is_file() for file in parts[case.name]) or (there is not None and not resume):
                     held[case.name] = wanted
         return told
 
@@ -81,8 +90,9 @@ class AnswerFolder:
         """
         with self._change_record() as held:
             for name, file in targets.items():
-                if name in held and file.is_file():
-                    held[name]["bytes"] = file.stat().st_size
+                first = answer_parts(file, self.task)[0]
+                if name in held and first.is_file():
+                    held[name]["bytes"] = first.stat().st_size
 
     def _refuse_beside(self, cases: Sequence[CaseFiles]) -> None:
         """Refuse answers among the images and labels of a data set, which they would become part of."""

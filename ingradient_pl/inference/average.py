@@ -22,7 +22,7 @@ def decode_average(
     maps: Sequence[Float[np.ndarray, "output z y x"]],
     decoder: LabelDecoder,
     average: Float[np.ndarray, "output z y x"] | None = None,
-) -> UInt[np.ndarray, "z y x"]:
+) -> UInt[np.ndarray, "*plane z y x"]:
     """Average maps of probabilities voxel by voxel, in single precision, and decide the label of each voxel.
 
     Args:
@@ -30,17 +30,20 @@ def decode_average(
         decoder: From outputs to integers.
         average: Filled with the average where it is given; it may be one of ``maps``.
 
+    Returns:
+        Integers, or packed masks where outputs may overlap.
+
     Raises:
         ValueError: If there is nothing to average, or the maps differ in shape.
     """
     if not maps or len({one.shape for one in maps}) > 1:
         raise ValueError(f"Maps of one shape are averaged; got {[one.shape for one in maps]}.")
     shape, pool = maps[0].shape[1:], BufferPool(torch.device("cpu"))
-    label = np.empty(shape, decoder.dtype)
+    label = decoder.empty(shape)
     most = max(1, BLOCK_VOXELS // math.prod(shape[1:]))
     for first in range(0, shape[0], most):
         block = _Block(maps, slice(first, first + most), average, EVEN if decoder.regions else 0.0)
-        label[first : first + most] = decoder.decode(block.outputs(), pool)
+        label[..., first : first + most, :, :] = decoder.decode(block.outputs(), pool)
     return label
 
 

@@ -144,10 +144,10 @@ def _answers(
 
 def _predict(
     predictor: Predictor, volume: Volume, beside: Beside, say: Callable[[str], None]
-) -> tuple[Predictor, UInt[Any, "z y x"]]:
+) -> tuple[Predictor, UInt[Any, "*plane z y x"]]:
     """Predict; where memory does not suffice try once more with one window at a time, and stay with it."""
     try:
-        return predictor, predictor.predict(volume.voxels, volume.frame.spacing, *beside)
+        return predictor, predictor.segment(volume.voxels, volume.frame.spacing, *beside)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error) or predictor.most_views == 1:
             raise
@@ -158,7 +158,7 @@ def _predict(
     smaller = dataclasses.replace(predictor, window_batch=1)
     if beside.uncertainty is not None:
         beside.uncertainty.sums.zero_()
-    return smaller, smaller.predict(volume.voxels, volume.frame.spacing, *beside)
+    return smaller, smaller.segment(volume.voxels, volume.frame.spacing, *beside)
 
 
 def _line(error: BaseException) -> str:

@@ -74,6 +74,11 @@ class Model(NamedTuple):
             raise CheckpointError(
                 f"{self.origin} takes {need}, but {other}. Bring both stages along together."
             )
+        if previous is not None and self.task.overlap is not None:
+            raise CheckpointError(
+                f"{self.origin} is the second stage of a cascade, and its labels may overlap: a cascade "
+                "hands on one integer a voxel. Train one stage (ingradient-train)."
+            )
         if previous is not None:
             for name, one, two in _shared_settings(self, previous):
                 if one != two:
@@ -157,9 +162,14 @@ def _shared_settings(model: Model, previous: Model) -> list[tuple[str, Any, Any]
     return [
         ("orientation", model.plan.orientation, previous.plan.orientation),
         ("channels", list(model.task.channels), list(previous.task.channels)),
-        ("labels", dict(model.task.labels), dict(previous.task.labels)),
+        ("labels", _list_labels(model.task), _list_labels(previous.task)),
         ("regions_class_order", model.task.regions_class_order, previous.task.regions_class_order),
     ]
+
+
+def _list_labels(task: Task) -> dict[str, Any] | list[str]:
+    """Give labels and their integers; of labels that overlap names alone: integers are a store's own."""
+    return dict(task.labels) if task.overlap is None else list(task.foreground)
 
 
 def _check_alike(first: Model, other: Model) -> None:

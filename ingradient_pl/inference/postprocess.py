@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ingradient_pl.files import replace_file
+from ingradient_pl.images.packed_masks import held_masks, is_packed, put_mask, take_mask
 from ingradient_pl.metrics.lesions import components
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.spec import TRUSTED, build, to_spec
 
-Labels = UInt[np.ndarray, "z y x"]
+Labels = UInt[np.ndarray, "*plane z y x"]
 Step = Callable[[NDArray[Any], Sequence[float]], NDArray[Any]]
 """From integers (z, y, x) and the size of a voxel in mm along these axes to integers on the same voxels."""
 
@@ -124,10 +125,27 @@ class Steps:
     steps: tuple[Step, ...] = ()
 
     def __call__(self, label: Labels, spacing: Sequence[float]) -> Labels:
-        """Give what the steps leave; the label itself is not changed."""
+        """Give what the steps leave; the label itself is not changed. Packed masks stay such."""
         for step in self.steps:
-            label = step(label, spacing)
+            label = _process_masks(step, label, spacing) if is_packed(label) else step(label, spacing)
         return label
+
+
+def _process_masks(step: Step, packed: NDArray[np.uint8], spacing: Sequence[float]) -> NDArray[np.uint8]:
+    """Let a step work on each mask as on a label of its number; of labels together, on their union."""
+    answer, chosen = packed.copy(), getattr(step, "labels", None)
+    numbers = [number for number in held_masks(packed) if chosen is None or number in chosen]
+    if getattr(step, "together", False) and is_dataclass(step) and numbers:
+        union = np.logical_or.reduce([take_mask(packed, number) for number in numbers])
+        kept = replace(step, labels=None)(union.astype(np.uint8), spacing) > 0
+        for number in numbers:
+            put_mask(answer, number, take_mask(packed, number) & kept)
+        return answer
+    for number in numbers:
+        mask = take_mask(packed, number)
+        label = mask.astype(np.min_scalar_type(number)) * np.min_scalar_type(number).type(number)
+        put_mask(answer, number, step(label, spacing) == number)
+    return answer
 
 
 def read_steps(path: Path, trusted: Sequence[str] = TRUSTED) -> Steps:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingradient_pl.images import formats
+from ingradient_pl.inference.answer_files import answer_parts
 from ingradient_pl.inference.case_pipeline import FAULTS, Failure
 from ingradient_pl.inference.postprocess import LargestComponent, Step, Steps
+from ingradient_pl.inference.predict_cases import write_answer
 from ingradient_pl.metrics.agreement import Label
-from ingradient_pl.metrics.evaluation import EvaluationError, case_name, evaluate, scored_labels
+from ingradient_pl.metrics.evaluation import EvaluationError, evaluate, scored_labels
 from ingradient_pl.metrics.evaluation_report import mean_of, scores
-from ingradient_pl.store.label_maps import LabelError, label_files
+from ingradient_pl.store.label_maps import LabelError, LabelMap, find_answers
 from ingradient_pl.task import Task
 from ingradient_pl.workers.threads import Threads
 
@@ -87,7 +89,7 @@ def learn(predictions: Path, labels: Path, task: Task, workers: int = 2) -> Lear
 
 
 def process_folder(
-    predictions: Path, output: Path, step: Step, workers: int = 2
+    predictions: Path, output: Path, step: Step, task: Task | None = None, workers: int = 2
 ) -> tuple[list[Path], list[Failure]]:
     """Apply a step to every segmentation of a folder; each answer keeps its file's grid and name.
 
@@ -95,6 +97,7 @@ def process_folder(
         predictions: Folder of segmentations.
         output: Another folder, for the answers.
         step: What to do.
+        task: What the predictions mean; None where their integers are all that is needed.
         workers: Cases at a time.
 
     Returns:
@@ -108,23 +111,28 @@ def process_folder(
     if predictions.resolve() == output.resolve():
         raise ValueError(f"{output} holds the predictions themselves. Name another folder for the answers.")
     try:
-        files = sorted(label_files(predictions).values())
+        answers = sorted(find_answers(predictions, task).items())
     except LabelError as error:
         raise EvaluationError(str(error)) from error
 
-    def process(file: Path) -> Path | Failure:
+    def process(entry: tuple[str, LabelMap]) -> Path | Failure:
+        name, answer = entry
         try:
-            volume = formats.read_label(file)
-            answer = step(volume.voxels[0], volume.frame.spacing)
-            formats.write_label(output / file.name, answer, volume)
+            volume = answer.read()
+            if task is None or task.overlap is None:
+                target = output / answer.path.name
+                formats.write_label(target, step(volume.voxels[0], volume.frame.spacing), volume)
+                return target
+            target = output / f"{name}{formats.ending(answer.path)}"
+            write_answer(target, Steps((step,))(volume.voxels, volume.frame.spacing), volume, task)
         except FAULTS as error:
-            return Failure(case_name(file), str(error))
-        return output / file.name
+            return Failure(name, str(error))
+        return answer_parts(target, task)[0]
 
     with ThreadPoolExecutor(workers) as pool:
-        answers = list(pool.map(process, files))
-    failures = [answer for answer in answers if isinstance(answer, Failure)]
-    return [answer for answer in answers if isinstance(answer, Path)], failures
+        done = list(pool.map(process, answers))
+    failures = [one for one in done if isinstance(one, Failure)]
+    return [one for one in done if isinstance(one, Path)], failures
 
 
 def _by_label(

@@ -10,8 +10,11 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
-from ingradient_pl.inference.answer_files import target_files
+from ingradient_pl.images.mask_files import write_mask_files, write_masks
+from ingradient_pl.images.raw_image import describe_difference
+from ingradient_pl.inference.answer_files import answer_parts, mask_targets, target_files
 from ingradient_pl.inference.case_pipeline import Beside, Failure, Label, run_cases
+from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.inference.uncertainty import Uncertainty
@@ -24,9 +27,12 @@ from ingradient_pl.inference.uncertainty_files import (
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
-from ingradient_pl.metrics.evaluation_unnamed import unnamed_values
+from ingradient_pl.metrics.evaluation_masks import score_masks
+from ingradient_pl.metrics.evaluation_unnamed import Unnamed, unnamed_values
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
 from ingradient_pl.task import Task
 
@@ -101,9 +107,11 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
     started, output = time.monotonic(), Path(output)
     output.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output)
-    targets = target_files(cases, output, dicom=dicom)
+    model = predictor.model
+    targets = target_files(cases, output, model.task, dicom=dicom)
     maps = {case.name: output / f"{case.name}{ENDING}" for case in cases}
-    whole = [case for case in cases if targets[case.name].is_file()] if resume else []
+    parts = {name: answer_parts(target, model.task) for name, target in targets.items()}
+    whole = [case for case in cases if all(map(Path.is_file, parts[case.name]))] if resume else []
     skipped = [
         case.name
         for case in whole
@@ -112,7 +120,6 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
     ]
     wanted = [case for case in cases if case.name not in set(skipped)]
     estimates: dict[str, dict[str, float | None]] = {}
-    model = predictor.model
 
     def scratch(volume: Volume) -> Beside:
         outputs, shape = model.plan.outputs, volume.voxels.shape[1:]
@@ -130,14 +137,34 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
             estimates[case.name] = estimate_dice(found.uncertainty, model.task, model.calibration)
         if after is not None:
             label = after(label, volume.frame.spacing)
-        if target.suffix == dicom_seg.ENDING:
-            dicom_seg.write_segmentation(target, label, volume, model.task.in_files)
-        else:
-            formats.write_label(target, label, volume)
-        return target
+        write_answer(target, label, volume, model.task)
+        return parts[case.name][0]
 
     answers, failures = run_cases(predictor, wanted, write, say, scratch, progress=progress)
     return SaveReport(answers, skipped, failures, time.monotonic() - started, estimates)
+
+
+def write_answer(target: Path, label: Label, volume: Volume, task: Task) -> None:
+    """Write a segmentation in the form that its task and the ending ask for.
+
+    Args:
+        target: Of the case's answer, ``CASE.ext``.
+        label: Integers, or packed masks where labels may overlap, on the axes of ``volume``.
+        volume: What was segmented.
+        task: Of the model.
+
+    Raises:
+        ImageError: If it cannot be written so.
+        OSError: If the disk does not take it.
+    """
+    if target.suffix == dicom_seg.ENDING:
+        dicom_seg.write_segmentation(target, label, volume, task.in_files)
+    elif task.overlap is None:
+        formats.write_label(target, label, volume)
+    elif files := mask_targets(target, task):
+        write_mask_files(files, label, volume)
+    else:
+        write_masks(target, label, task.outputs, volume)
 
 
 def score_cases(
@@ -160,18 +187,29 @@ def score_cases(
         told: What the integers of the cases' labels mean, where it may be another task than the model's.
     """
     started, task = time.monotonic(), predictor.model.task.in_files
-    labels, meaning = scored_labels(task), LabelTranslation.between(told, task)
+    labels, meaning = (
+        scored_labels(task),
+        LabelTranslation.between(None if task.overlap is not None else told, task),
+    )
 
     def score(case: CaseFiles, volume: Volume, label: Label, found: Beside) -> CaseScores:
-        truth = meaning.apply(read_truth(case, volume, predictor.model.plan.orientation))
         if after is not None:
             label = after(label, volume.frame.spacing)
-        agreement = count_agreement(label, truth, list(labels), task.ignore)
-        named = {one: counts.as_metrics() for one, counts in agreement.items()}
-        scores = leave_unannotated(named, labels, meaning.translate_annotated(case.annotated))
+        unnamed: Unnamed = ((), ())
+        if task.overlap is None:
+            truth = meaning.apply(read_truth(case, volume, predictor.model.plan.orientation))
+            agreement = count_agreement(label, truth, list(labels), task.ignore)
+            named = {one: counts.as_metrics() for one, counts in agreement.items()}
+            annotated, unnamed = (
+                meaning.translate_annotated(case.annotated),
+                unnamed_values(label, truth, task),
+            )
+        else:
+            masks = read_true_masks(case, volume, predictor.model, told)
+            named, annotated = score_masks(label, masks.packed, list(labels)), tuple(masks.known)
+        scores = leave_unannotated(named, labels, annotated)
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
-        unnamed = unnamed_values(label, truth, task)
         return CaseScores(case.name, case.images[0], Path(case.label or ""), scores, unnamed)
 
     answers, failures = run_cases(predictor, cases, score, say, progress=progress)
@@ -197,6 +235,42 @@ def read_truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:
         return kept
     label: Label = case.read_label(orientation, volume).voxels[0]
     return label
+
+
+class TrueMasks(NamedTuple):
+    """The reference of a case whose labels may overlap.
+
+    Args:
+        packed: Masks of the model's labels, ``ignore`` last.
+        known: Names of the labels that it tells.
+    """
+
+    packed: Label
+    known: list[str]
+
+
+def read_true_masks(case: CaseFiles, volume: Volume, model: Model, told: Task | None = None) -> TrueMasks:
+    """Read a mask for each label of a model whose labels may overlap.
+
+    Args:
+        case: Its files, or a case of a store.
+        volume: Its image, on whose grid they must lie.
+        model: Whose labels are wanted.
+        told: What the case's label holds, where it may be another task than the model's.
+
+    Raises:
+        ImageError: If it has no label, or it cannot be read or lies elsewhere.
+    """
+    if is_stored(case.images[0]):
+        told = CaseStore(case.images[0].parents[1], names=[case.name]).task
+    reference, names = LabelMap.of(case, told), list(model.task.foreground)
+    if reference is None:
+        raise ImageError(f"{case.name} has no label to be scored against.")
+    found = reference.read_masks([*names, "ignore"], model.plan.orientation)
+    apart = describe_difference(volume, found)
+    if apart:
+        raise ImageError(f"{found.source.path}: {apart} its image {case.images[0]}. Resample one of them.")
+    return TrueMasks(found.voxels, reference.knows(names))
 
 
 def _format_dice(dice: float) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num, UInt
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.images.packed_masks import unpack_masks
 from ingradient_pl.inference.average import decode_average
+from ingradient_pl.inference.forward import finest, spread
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.inference.probabilities import scratch_maps
@@ -23,6 +25,7 @@ from ingradient_pl.inference.to_native import (
     LabelDecoder,
     NativeMap,
     NativeResampler,
+    view_rows,
 )
 from ingradient_pl.inference.uncertainty import (
     Uncertainty,
@@ -113,7 +116,7 @@ class Predictor:
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None = None,
         uncertainty: Uncertainty | None = None,
-    ) -> UInt[np.ndarray, "z y x"]:
+    ) -> UInt[np.ndarray, "*label z y x"]:
         """Segment a case.
 
         Args:
@@ -125,7 +128,8 @@ class Predictor:
             uncertainty: Filled in where it is given, on the voxels of ``image``.
 
         Returns:
-            The task's integers on the voxels of ``image``, after the model's own post-processing.
+            The task's integers on the voxels of ``image``, after the model's own post-processing. Where
+            labels may overlap: zeros and ones (label, z, y, x), in the order of ``task.foreground``.
 
         Raises:
             ValueError: If the image has other channels or axes than the model, or the spacing is not a size.
@@ -133,8 +137,34 @@ class Predictor:
         """
         voxels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         self._check(voxels, spacing)
+        label = self.segment(voxels, spacing, probabilities, uncertainty)
+        return label if self.model.task.overlap is None else unpack_masks(label, self.model.task.outputs)
+
+    def segment(
+        self,
+        image: Num[np.ndarray, "channel z y x"],
+        spacing: Sequence[float],
+        probabilities: Float[np.ndarray, "output z y x"] | None = None,
+        uncertainty: Uncertainty | None = None,
+    ) -> UInt[np.ndarray, "*plane z y x"]:
+        """Segment a case as :meth:`predict` does; labels that may overlap stay packed masks.
+
+        Args:
+            image: As for :meth:`predict`.
+            spacing: As for :meth:`predict`.
+            probabilities: As for :meth:`predict`.
+            uncertainty: As for :meth:`predict`.
+
+        Returns:
+            Integers (z, y, x); where labels may overlap packed masks (plane, z, y, x).
+
+        Raises:
+            ValueError: If the image has other channels or axes than the model, or the spacing is not a size.
+            ArithmeticError: If the network's answer is not finite.
+        """
+        self._check(image, spacing)
         way = self._average if self.model.others else self._predict
-        label = way(voxels, spacing, probabilities, uncertainty)
+        label = way(image, spacing, probabilities, uncertainty)
         return self.model.postprocess(label, spacing)
 
     def _average(
@@ -143,7 +173,7 @@ class Predictor:
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None,
         uncertainty: Uncertainty | None,
-    ) -> UInt[np.ndarray, "z y x"]:
+    ) -> UInt[np.ndarray, "*plane z y x"]:
         """Let the models of several plans segment a case, and average their probabilities."""
         shape = (self.model.plan.outputs, *image.shape[1:])
         maps = [scratch_maps(shape) for _ in range(1 + len(self.model.others))]
@@ -161,14 +191,13 @@ class Predictor:
         spacing: Sequence[float],
         probabilities: Float[np.ndarray, "output z y x"] | None,
         uncertainty: Uncertainty | None,
-    ) -> UInt[np.ndarray, "z y x"]:
+    ) -> UInt[np.ndarray, "*plane z y x"]:
         """Segment a case with the networks of one plan."""
         plan, decoder = self.model.plan, LabelDecoder.of(self.model.task)
         before = self._before(image, spacing)
         with torch.inference_mode():
             case = preprocess(image, spacing, plan, before, torch.device(self.device))
-            label = np.zeros(image.shape[1:], dtype=decoder.dtype)
-            inside = label.transpose(plan.transpose)[case.box.slices]
+            label = decoder.empty(image.shape[1:])
             outputs = plan.outputs + (uncertainty is not None)
             slabs = SlidingWindow(case.network.shape, self._tiling(), outputs)
             axes = to_native_axes(case.network, case.native, plan.rule)
@@ -176,7 +205,7 @@ class Predictor:
             ways = (axes[a], axes[b], axes[c])
             doubt = None if uncertainty is None else uncertainty.turn(case.box, plan.transpose, slabs.order)
             keep = self._keepers(probabilities, doubt, case.box, slabs.order)
-            target = inside.transpose(slabs.order)
+            target = view_rows(label, plan.transpose, case.box, slabs.order)
             resampler = NativeResampler(ways, decoder, target, keep, self.model.calibration.temperature)
             further = None if doubt is None else NativeMap(ways, doubt.disagreement, to_disagreement)
             forward = self._forward if doubt is None else self._forward_in_passes
@@ -222,8 +251,7 @@ class Predictor:
         maps[:] = 0
         if not self.model.task.has_regions:
             maps[0] = 1
-        turned = maps.transpose(0, *(1 + axis for axis in self.model.plan.transpose))
-        inside = turned[(slice(None), *box.slices)].transpose(0, *(1 + axis for axis in order))
+        inside = view_rows(maps, self.model.plan.transpose, box, order)
 
         def keep(first: int, rows: Tensor) -> None:
             inside[:, first : first + rows.shape[1]] = rows.cpu().numpy()
@@ -265,34 +293,3 @@ class Predictor:
             )
         if len(spacing) != AXES or not min(spacing) > 0:
             raise ValueError(f"spacing needs three sizes in mm, ordered (z, y, x); got {list(spacing)}.")
-
-
-def spread(
-    views: Float[Tensor, "view channel z y x"], values: Sequence[int]
-) -> Float[Tensor, "view _ z y x"]:
-    """Make of the last channel, which holds integers of labels, a channel of zeros and ones for each.
-
-    Only windows are spread, so that no case is ever held once for each label.
-
-    Args:
-        views: Windows of the case, the earlier stage's segmentation as their last channel.
-        values: Integers that become a channel each, in this order.
-
-    >>> spread(torch.tensor([[0.5, 2.0]]).view(1, 2, 1, 1, 1), (1, 2, 3)).flatten().tolist()
-    [0.5, 0.0, 1.0, 0.0]
-    """
-    image, label = views[:, :-1], views[:, -1:]
-    return torch.cat([image, *((label == value).to(views.dtype) for value in values)], dim=1)
-
-
-def finest(network: nn.Module, views: Tensor) -> Tensor:
-    """Give the finest level of a network's answer, by the shortest way it offers.
-
-    Args:
-        network: Gives logits, or a pyramid of them, finest first; a method ``finest`` of its own is used.
-        views: Shape (view, channel, z, y, x); the answer's is (view, output, z, y, x).
-    """
-    shortest = getattr(network, "finest", None)
-    answer = network(views) if shortest is None else shortest(views)
-    logits: Tensor = answer[0] if isinstance(answer, (list, tuple)) else answer
-    return logits

@@ -1,6 +1,6 @@
 """Resample logits to the native grid row by row as they are finished, and decide the label of each voxel."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
+from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.images.packed_masks import BITS, empty_masks
 from ingradient_pl.inference.native_lines import BufferPool, LinearInterpolation, resample_across
 from ingradient_pl.task import BACKGROUND, Task
 from ingradient_pl.transforms.sampling_matrices import Axes
@@ -34,10 +36,12 @@ class LabelDecoder:
         integers: What each output is written as.
         regions: Whether each output says yes or no for itself, later ones overwriting earlier ones; else
             the largest logit wins, the first of several.
+        overlap: Whether outputs may overlap: the answer then is packed masks, a bit for each output.
     """
 
     integers: tuple[int, ...]
     regions: bool
+    overlap: bool = False
 
     @classmethod
     def of(cls, task: Task) -> "LabelDecoder":
@@ -49,16 +53,24 @@ class LabelDecoder:
         Raises:
             ValueError: If the task has regions and does not say as which integers they are written.
         """
-        return cls(task.written, regions=task.has_regions)
+        return cls(task.written, regions=task.has_regions, overlap=task.overlap is not None)
 
     @property
     def dtype(self) -> type[np.unsignedinteger]:
-        """The smallest type that holds every integer."""
-        return np.uint8 if max(self.integers) <= np.iinfo(np.uint8).max else np.uint16
+        """The smallest type that holds every integer, or eight masks."""
+        return np.uint8 if self.overlap or max(self.integers) <= np.iinfo(np.uint8).max else np.uint16
+
+    def empty(self, shape: Sequence[int]) -> Num[np.ndarray, "*plane z y x"]:
+        """Make room for a segmentation: all background.
+
+        Args:
+            shape: Voxels (z, y, x).
+        """
+        return empty_masks(len(self.integers), shape) if self.overlap else np.zeros(shape, self.dtype)
 
     def decode(
         self, maps: Iterable[Float[Tensor, "row b c"]], pool: BufferPool
-    ) -> Num[np.ndarray, "row b c"]:
+    ) -> Num[np.ndarray, "*plane row b c"]:
         """Choose, class after class: of the maps seen so far only the best logit is remembered.
 
         What is kept is the rank of the output chosen, which only ever grows: so the mask of a class times
@@ -68,7 +80,12 @@ class LabelDecoder:
         Args:
             maps: Logits of each output, in order; for labels the background's comes first.
             pool: Whose memory is used.
+
+        Returns:
+            Integers; packed masks (plane, row, b, c) where outputs may overlap.
         """
+        if self.overlap:
+            return self._pack(maps)
         best: Tensor | None = None
         ranks: Tensor | None = None
         for rank, logits in enumerate(maps, int(self.regions)):
@@ -89,6 +106,19 @@ class LabelDecoder:
         chosen: NDArray[np.unsignedinteger[Any]] = written[ranks.to(torch.int32).cpu().numpy()]
         return chosen
 
+    def _pack(self, maps: Iterable[Float[Tensor, "row b c"]]) -> Num[np.ndarray, "plane row b c"]:
+        """Give the outputs that are there a bit each; where it is a device's, it packs them itself."""
+        planes: list[Tensor] = []
+        for number, logits in enumerate(maps):
+            plane, bit = divmod(number, BITS)
+            mask = (logits > EVEN_ODDS).to(torch.uint8).mul_(1 << bit)
+            if plane == len(planes):
+                planes.append(mask)
+            else:
+                planes[plane] |= mask
+        packed: NDArray[np.uint8] = torch.stack(planes).cpu().numpy()
+        return packed
+
     def probabilities(self, logits: Float[Tensor, "output row b c"]) -> Float[Tensor, "output row b c"]:
         """Turn logits into shares of one, or for regions into a probability each.
 
@@ -96,6 +126,22 @@ class LabelDecoder:
             logits: Of all outputs.
         """
         return logits.sigmoid() if self.regions else logits.softmax(0)
+
+
+def view_rows(
+    maps: Num[np.ndarray, "*maps z y x"], transpose: Sequence[int], box: Box, order: Sequence[int]
+) -> Num[np.ndarray, "*maps a b c"]:
+    """View the part of maps that lies in a box, its axes in the order in which rows are made.
+
+    Args:
+        maps: One, or several along leading axes.
+        transpose: The plan's: which axis of ``maps`` is each of the network's.
+        box: Of the network's axes.
+        order: Of the network's axes, the one that rows follow first.
+    """
+    before = maps.ndim - AXES
+    turned = maps.transpose(*range(before), *(before + axis for axis in transpose))
+    return turned[(..., *box.slices)].transpose(*range(before), *(before + axis for axis in order))
 
 
 class NativeResampler:
@@ -107,7 +153,7 @@ class NativeResampler:
     Args:
         axes: Interpolation to the native grid along each axis, the one that rows follow first.
         decoder: From logits to labels.
-        label: Where labels go; axes as in ``axes``.
+        label: Where labels go; axes as in ``axes``, behind one of planes where outputs may overlap.
         keep: What to do with probabilities; None where nobody wants them.
         temperature: Logits are divided by it before they become probabilities.
     """
@@ -116,7 +162,7 @@ class NativeResampler:
         self,
         axes: Axes,
         decoder: LabelDecoder,
-        label: Num[np.ndarray, "row b c"],
+        label: Num[np.ndarray, "*plane row b c"],
         keep: KeepProbabilities | None = None,
         temperature: float = 1.0,
     ) -> None:
@@ -137,7 +183,7 @@ class NativeResampler:
             self.pool = BufferPool(rows.device)
         known = self.fed + rows.shape[1]
         ready = int(torch.searchsorted(self.along.upper, known))
-        voxels = self.label.shape[1] * self.label.shape[2]
+        voxels = self.label.shape[-2] * self.label.shape[-1]
         most = max(1, CPU_BLOCK_VOXELS.get(rows.device.type, DEVICE_BLOCK_VOXELS) // voxels)
         for first in range(self.done, ready, most):
             self._write(rows, first, min(first + most, ready))
@@ -145,11 +191,11 @@ class NativeResampler:
 
     def _write(self, rows: Tensor, first: int, stop: int) -> None:
         if self.keep is None:
-            self.label[first:stop] = self.decoder.decode(self._maps(rows, first, stop), self.pool)
+            self.label[..., first:stop, :, :] = self.decoder.decode(self._maps(rows, first, stop), self.pool)
         else:
             logits = torch.stack([found.clone() for found in self._maps(rows, first, stop)])
             self.keep(first, self.decoder.probabilities(logits / self.temperature))
-            self.label[first:stop] = self.decoder.decode(logits, self.pool)
+            self.label[..., first:stop, :, :] = self.decoder.decode(logits, self.pool)
 
     def _maps(self, rows: Tensor, first: int, stop: int) -> Iterable[Tensor]:
         """Each output's logits on the native rows ``[first, stop)``, until the next are made."""

@@ -47,6 +47,11 @@ def number_classes(draws: TrainingDraws, task: Task) -> TrainingDraws:
     Raises:
         ValueError: If a class is weighted that the labels do not hold.
     """
+    if task.overlap is not None and draws.class_weights is not None:
+        raise ValueError(
+            "class_weights names integers, and labels that may overlap have none. Leave it out: each label "
+            "that a case holds is the centre of as many patches."
+        )
     known = task.in_files
     unknown = sorted(set(draws.class_weights or ()) - set(known.values))
     if unknown:

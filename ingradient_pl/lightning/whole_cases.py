@@ -59,18 +59,23 @@ class CasePrediction:
         case: Its name.
         volume: The segmentation on the grid of the case's files; :func:`ingradient_pl.images.write_label`
             takes ``label`` and ``volume`` to write it there.
+        overlap: Whether it has a mask for each label, which may overlap.
     """
 
-    def __init__(self, case: str, volume: Volume) -> None:
-        self.case, self.volume = case, volume
+    def __init__(self, case: str, volume: Volume, *, overlap: bool = False) -> None:
+        self.case, self.volume, self.overlap = case, volume, overlap
 
     def __repr__(self) -> str:
         return describe(self, {"case": self.case, "volume": self.volume})
 
     @property
-    def label(self) -> UInt[np.ndarray, "z y x"]:
-        """The task's integers, as the files of the data set have them."""
-        return cast(UInt[np.ndarray, "z y x"], self.volume.voxels[0])
+    def label(self) -> UInt[np.ndarray, "*label z y x"]:
+        """The task's integers, as the files of the data set have them, (z, y, x).
+
+        Where labels may overlap: a mask of zeros and ones for each, (label, z, y, x).
+        """
+        voxels = self.volume.voxels
+        return cast(UInt[np.ndarray, "*label z y x"], voxels if self.overlap else voxels[0])
 
 
 class StoredImages(Dataset[WholeCase]):
@@ -195,7 +200,9 @@ class WholeCaseModule(pl.LightningModule):
         model = Model([network], data.plan, data.store.task, "this module", data.mirrored)
         volume = batch.volume
         label = Predictor(model, str(self.device)).predict(volume.voxels, volume.frame.spacing)
-        return CasePrediction(batch.name, volume._replace(voxels=label[None]))
+        overlap = model.task.overlap is not None
+        voxels = label if overlap else label[None]
+        return CasePrediction(batch.name, volume._replace(voxels=voxels), overlap=overlap)
 
     @classmethod
     @override

@@ -39,7 +39,8 @@ def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
     try:
         plain = read_json(path)
         entries = [
-            (case_name(Path(case["prediction_file"])), case["metrics"]) for case in plain["metric_per_case"]
+            (case.get("case") or case_name(Path(case["prediction_file"])), case["metrics"])
+            for case in plain["metric_per_case"]
         ]
         groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
         for _, metrics in entries:

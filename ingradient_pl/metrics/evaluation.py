@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.near_names import find_near
 from ingradient_pl.images import formats
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
+from ingradient_pl.metrics.evaluation_masks import score_masks
 from ingradient_pl.metrics.evaluation_oddities import Scored, describe_empty, describe_prediction
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, unnamed_values
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.metrics.patients import label_groups
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.label_maps import LabelError, LabelMap, find_labels, label_files
+from ingradient_pl.store.label_maps import LabelError, LabelMap, find_answers, find_labels
 from ingradient_pl.task import Task
 from ingradient_pl.workers.threads import Threads, Workers
 
@@ -54,6 +57,7 @@ class CaseScores(NamedTuple):
         scores: For each label, numbers by name.
         unnamed: Integers of the prediction, and of the reference, that the task does not name.
         remarks: What a user should know of its files, a sentence each.
+        masks: Where labels may overlap: the files of the prediction, and of the reference.
     """
 
     name: str
@@ -62,6 +66,7 @@ class CaseScores(NamedTuple):
     scores: dict[Label, dict[str, float]]
     unnamed: Unnamed = ((), ())
     remarks: tuple[str, ...] = ()
+    masks: tuple[tuple[MaskFile, ...], tuple[MaskFile, ...]] = ((), ())
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -122,7 +127,8 @@ def evaluate(
     Voxels that carry the task's ignore label in the reference count nowhere; a label that a case does not
     name as annotated has no score (NaN) there. References whose source numbers labels in another way are read
     by the labels' names. Both files are brought to one
-    orientation first, so that it does not matter how either was stored.
+    orientation first, so that it does not matter how either was stored. Labels that may overlap are scored
+    mask by mask, whichever of the two has them as masks.
 
     Args:
         predictions: Folder of segmentations.
@@ -139,7 +145,7 @@ def evaluate(
         EvaluationError: If folders are empty, counterparts are missing or files do not fit each other.
     """
     scored = scored_labels(task)
-    pairs, skipped, groups = _pairs(Path(predictions), Path(labels), complete=complete)
+    pairs, skipped, groups = _pairs(Path(predictions), Path(labels), task, complete=complete)
     rules = _Rules(scored, task, list(measures), same_space, before)
     scores = dict(pool.map(partial(_score_case, rules), pairs))
     answers = [scores[number] for number in range(len(pairs))]
@@ -163,6 +169,8 @@ def scored_labels(task: Task) -> dict[Label, str]:
         for name, value in task.labels.items()
         if name in task.foreground and (task.has_regions or isinstance(value, int))
     }
+    if task.overlap is not None:
+        return dict(enumerate(task.foreground, 1))
     if task.has_regions:
         return named
     return dict(
@@ -180,15 +188,15 @@ def case_name(path: Path) -> str:
 
 
 def _pairs(
-    predictions: Path, labels: Path, *, complete: bool
-) -> tuple[list[tuple[str, Path, LabelMap]], list[str], dict[str, str]]:
+    predictions: Path, labels: Path, task: Task, *, complete: bool
+) -> tuple[list[tuple[str, LabelMap, LabelMap]], list[str], dict[str, str]]:
     try:
-        ours, theirs = label_files(predictions), find_labels(labels)
+        ours, theirs = find_answers(predictions, task), find_labels(labels, task)
     except LabelError as error:
         raise EvaluationError(str(error)) from error
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
-    faults = [f"{ours[name]} has no label in {labels}.{find_near(name, skipped)}" for name in missing]
+    faults = [f"{ours[name].path} has no label in {labels}.{find_near(name, skipped)}" for name in missing]
     if complete:
         faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
     if faults:
@@ -204,19 +212,19 @@ class _Rules(NamedTuple):
     before: Change | None
 
 
-def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores | str:
+def _score_case(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseScores | str:
     """Score one case, or say why it cannot be scored."""
-    name, prediction, reference = files[0], files[1], files[2].path
+    if rules.task.overlap is not None or files[2].overlaps:
+        return _score_masks(rules, files)
+    name, prediction, reference = files[0], files[1].path, files[2].path
     try:
-        ours, theirs = formats.read_label(prediction), files[2].read()
+        ours, theirs = files[1].read(), files[2].read()
         meaning = LabelTranslation.between(files[2].task, rules.task)
     except FAULTS as error:
-        text = str(error)
-        return text if str(prediction) in text or str(reference) in text else f"{name}: {text}"
-    apart = describe_difference(theirs, ours, rules.same_space)
+        return _describe_fault(name, error, (prediction, reference))
+    apart = _describe_apart(rules, ours, theirs)
     if apart:
-        hint = "" if "shape" in apart else " Compare voxel by voxel all the same with same_space false."
-        return f"{prediction}: {apart} {reference}.{hint}"
+        return apart
     found, truth = ours.voxels[0], meaning.apply(theirs.voxels[0])
     if rules.before is not None:
         found = rules.before(found, ours.frame.spacing)
@@ -236,6 +244,41 @@ def _score_case(rules: _Rules, files: tuple[str, Path, LabelMap]) -> CaseScores 
     odd = describe_prediction(prediction, found, truth, ignore)
     remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks, *odd)))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
+
+
+def _score_masks(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseScores | str:
+    """Score one case label by label: several may lie in one voxel of the prediction or of the reference."""
+    name, prediction, reference = files
+    names = list(rules.labels.values())
+    try:
+        ours, theirs = (one.read_masks([*names, "ignore"]) for one in (prediction, reference))
+    except FAULTS as error:
+        return _describe_fault(name, error, (prediction.path, reference.path))
+    apart = _describe_apart(rules, ours, theirs)
+    if apart:
+        return apart
+    found, spacing = ours.voxels, theirs.frame.spacing
+    if rules.before is not None:
+        found = rules.before(found, ours.frame.spacing)
+    scores = score_masks(found, theirs.voxels, list(rules.labels), rules.measures, spacing)
+    scores = leave_unannotated(scores, rules.labels, reference.knows(names))
+    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks)))
+    masks = prediction.masks, reference.masks
+    return CaseScores(name, prediction.path, reference.path, scores, remarks=remarks, masks=masks)
+
+
+def _describe_fault(name: str, error: BaseException, files: Sequence[Path]) -> str:
+    text = str(error)
+    return text if any(str(file) in text for file in files) else f"{name}: {text}"
+
+
+def _describe_apart(rules: _Rules, ours: Volume, theirs: Volume) -> str:
+    """Say in what two grids differ; empty where they are the same."""
+    apart = describe_difference(theirs, ours, rules.same_space)
+    if not apart:
+        return ""
+    hint = "" if "shape" in apart else " Compare voxel by voxel all the same with same_space false."
+    return f"{ours.source.path}: {apart} {theirs.source.path}.{hint}"
 
 
 def _list_faults(what: str, faults: Sequence[str]) -> str:

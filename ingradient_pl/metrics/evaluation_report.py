@@ -12,7 +12,7 @@ import numpy as np
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.metrics.agreement import Label
-from ingradient_pl.metrics.evaluation import Evaluation
+from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
 
 HEADLINE = "Dice"
@@ -41,6 +41,7 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
             "metrics": {str(label): dict(numbers) for label, numbers in case.scores.items()},
             "prediction_file": str(case.prediction),
             "reference_file": str(case.reference),
+            **_list_masks(case),
         }
         for case in evaluation.cases
     ]
@@ -48,6 +49,14 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
     remarks = [*evaluation.remarks, *_describe_skipped(evaluation)]
     whole |= {"remarks": remarks} if remarks else {}
     return whole if rng is None else {**whole, "spread": _measure_spread(evaluation, names, rng)}
+
+
+def _list_masks(case: CaseScores) -> dict[str, Any]:
+    """Name a case and its files where those are masks, none of which is named after the case alone."""
+    if not any(case.masks):
+        return {}
+    files = ([{**mask._asdict(), "path": str(mask.path)} for mask in masks] for masks in case.masks)
+    return {"case": case.name, "masks": dict(zip(("prediction", "reference"), files, strict=True))}
 
 
 def write_summary(evaluation: Evaluation, path: Path, rng: np.random.Generator | None = None) -> None:

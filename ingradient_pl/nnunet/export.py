@@ -95,6 +95,10 @@ def _check(model: Model) -> None:
     schemes = [type(one).__name__ for one in plan.normalisation if type(one) not in SCHEMES]
     wrong = {
         f"its network is {others[:1]}, and nnU-Net builds plain and residual UNets only": others,
+        "its labels may overlap, and nnU-Net's files have one integer a voxel; predict here (ingradient "
+        "predict), or train on regions that lie within each other (lists of integers)": (
+            model.task.overlap is not None
+        ),
         "it averages models of several plans, and a model folder has one": model.others,
         "it is a later stage of a cascade; export the first stage alone, or predict here": model.previous,
         f"its normaliser {schemes[:1]} is not one of {[kind.__name__ for kind in SCHEMES]}": schemes,

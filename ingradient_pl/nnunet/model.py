@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingradient_pl.datasets.sources import SourceError, task_of
+from ingradient_pl.datasets.descriptions import task_of
+from ingradient_pl.datasets.records import SourceError
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
 from ingradient_pl.inference.checkpoint_file import first_lines
 from ingradient_pl.networks.unet import UNet

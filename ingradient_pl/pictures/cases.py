@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ingradient_pl.pictures.layout import Panel, lay_out
 from ingradient_pl.pictures.planes import Plane, Scale, find_centre, find_planes
-from ingradient_pl.pictures.slices import draw_labels, find_window, to_grey
+from ingradient_pl.pictures.slices import draw_labels, find_window, list_shown, to_grey
 
 LONGEST = 300
 """Pixels of the longest side of a case; a larger one is shown smaller."""
@@ -24,6 +24,7 @@ def case_picture(
     names: Mapping[int, str] | None = None,
     name: str = "",
     towards: str = "SPL",
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> UInt8[Tensor, "3 height width"]:
     """Show a case in the planes through the centre of its labels: a row for each channel and each label map.
 
@@ -38,6 +39,7 @@ def case_picture(
         names: Name of each integer, for the legend; None leaves the legend out.
         name: Of the case, for the caption.
         towards: Directions of the patient that (z, y, x) run to; empty where unknown.
+        groups: Where labels may overlap: the integers of each, which ``names`` then numbers from 1.
     """
     leading = next((label for label in labels.values() if label.any()), None)
     image = next(iter(channels.values()))
@@ -47,10 +49,9 @@ def case_picture(
     rows = []
     for title, voxels, label in (*shown, *((title, image, label) for title, label in labels.items())):
         window = find_window(voxels, leading)
-        rows.append([_panel(title, voxels, label, plane, centre, window, scale) for plane in planes])
+        rows.append([_panel(title, voxels, label, groups, plane, centre, window, scale) for plane in planes])
     inside = [plane.cut(label, centre[plane.axis]) for label in labels.values() for plane in planes]
-    seen = {int(value) for flat in inside for value in np.unique(flat)}
-    present = sorted({int(value) for label in labels.values() for value in np.unique(label)} - {0})
+    seen, present = list_shown(inside, groups), sorted(list_shown(labels.values(), groups))
     legend = (
         [
             (value, names.get(value, str(value)) + ("" if value in seen else " (in other slices)"))
@@ -82,6 +83,7 @@ def _panel(
     title: str,
     image: Num[np.ndarray, "z y x"],
     label: Integer[np.ndarray, "z y x"] | None,
+    groups: Sequence[Sequence[int]] | None,
     plane: Plane,
     centre: tuple[int, int, int],
     window: tuple[float, float],
@@ -90,6 +92,6 @@ def _panel(
     index = centre[plane.axis]
     picture = to_grey(plane.cut(image, index), window, scale.size(plane, image.shape))
     if label is not None:
-        picture = draw_labels(picture, plane.cut(label, index))
+        picture = draw_labels(picture, plane.cut(label, index), groups)
     where = f", {plane.name} {index + 1} of {image.shape[plane.axis]}"
     return Panel(picture, title + where, plane.sides, scale.pixel_mm)

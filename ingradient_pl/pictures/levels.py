@@ -7,11 +7,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Integer, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.pictures.layout import Panel, colour_of, lay_out
 from ingradient_pl.pictures.planes import Scale, find_planes
-from ingradient_pl.pictures.slices import draw_labels, find_window, to_grey, to_map
+from ingradient_pl.pictures.slices import draw_labels, find_window, list_shown, to_grey, to_map
 from ingradient_pl.short_repr import short_repr
 
 LONGEST = 190
@@ -21,13 +22,15 @@ MAPS = 4
 """Maps that a row shows at most: those of the outputs with the most voxels in the slice."""
 
 WHITE = (255, 255, 255)
+BITS = 62
+"""Labels that may overlap and are drawn, at most."""
 
 
 class Level(NamedTuple):
     """A slice of one level, at the level's resolution.
 
     Args:
-        truth: Integers of the task.
+        truth: Integers of the task; where labels may overlap a bit for each, the lowest for the first.
         prediction: The same.
         maps: Of each output, in [0, 1].
         voxels: Of the whole level.
@@ -49,6 +52,7 @@ class PatchView(NamedTuple):
         at: Number of the slice, from 0.
         dice: Of each foreground output, over the whole patch; NaN where neither truth nor prediction has it.
         foreground: How many voxels of the truth are not background, in the whole patch.
+        overlap: Whether labels may overlap.
     """
 
     case: str
@@ -57,6 +61,7 @@ class PatchView(NamedTuple):
     at: Integer[Tensor, ""]
     dice: Float[Tensor, " label"]
     foreground: Integer[Tensor, ""]
+    overlap: bool = False
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -89,6 +94,7 @@ def look_at_patch(
     label: Integer[Tensor, "z y x"],
     pyramid: Sequence[Float[Tensor, "output _ _ _"]],
     written: Sequence[int] | None = None,
+    overlap: Sequence[Sequence[int]] | None = None,
 ) -> PatchView:
     """Take out of a patch the slice with the most foreground; nothing here waits for the device.
 
@@ -99,23 +105,24 @@ def look_at_patch(
         pyramid: Logits of the patch, finest first; a single level is a pyramid too.
         written: For regions: the integer each output is written as, later ones over earlier ones; None where
             a voxel has one label.
+        overlap: Where labels may overlap: the integers of each.
     """
     if written is None and len(pyramid[0]) == 1:
         written = [1]
     counts = (label > 0).flatten(1).sum(1)
     middle = torch.full_like(counts[0], len(counts) // 2)
     at = torch.where(counts.max() > 0, counts.argmax(), middle)
-    levels = [_look_at_level(label, logits, at, written) for logits in pyramid]
-    dice = score_patches(pyramid[0][None], label[None], written)[0]
-    return PatchView(
-        case, image.index_select(0, at[None])[0].detach().float(), levels, at, dice, counts.sum()
-    )
+    levels = [_look_at_level(label, logits, at, written, overlap) for logits in pyramid]
+    dice = score_patches(pyramid[0][None], label[None], written, overlap)[0]
+    seen = image.index_select(0, at[None])[0].detach().float()
+    return PatchView(case, seen, levels, at, dice, counts.sum(), overlap is not None)
 
 
 def score_patches(
     logits: Float[Tensor, "batch output *voxels"],
     label: Integer[Tensor, "batch *voxels"],
     written: Sequence[int] | None = None,
+    overlap: Sequence[Sequence[int]] | None = None,
 ) -> Float[Tensor, "batch label"]:
     """Give the Dice of each foreground output in each patch; NaN where neither side has it.
 
@@ -123,7 +130,11 @@ def score_patches(
         logits: Of the finest level.
         label: The truth.
         written: As for :func:`look_at_patch`.
+        overlap: As for :func:`look_at_patch`.
     """
+    if overlap is not None:
+        pairs = ((logits[:, at].detach() > 0, _among(label, held)) for at, held in enumerate(overlap))
+        return torch.stack([_dice(found, truth) for found, truth in pairs], dim=1)
     if written is None and logits.shape[1] == 1:
         written = [1]
     predicted = _decide(logits.movedim(1, 0), written)
@@ -147,13 +158,13 @@ def draw_levels(view: PatchView, shown: Shown, caption: str = "") -> UInt8[Tenso
     image = plane.turn(view.image.cpu().numpy())
     truth = plane.turn(view.levels[0].truth.cpu().numpy())
     grey = to_grey(image, find_window(image, truth), size)
-    outputs = _outputs_shown(view, shown)
+    outputs, groups = _outputs_shown(view, shown), _group(view, shown)
     rows = []
     for number, level in enumerate(view.levels, 1):
         name = f"level {number} of {len(view.levels)}"
         panels = [Panel(grey, f"{name}: image", plane.sides, scale.pixel_mm if known else None)]
         for title, label in (("truth", level.truth), ("prediction", level.prediction)):
-            panels.append(Panel(draw_labels(grey, plane.turn(label.cpu().numpy())), title))
+            panels.append(Panel(draw_labels(grey, plane.turn(label.cpu().numpy()), groups), title))
         for output in outputs:
             map_ = plane.turn(level.maps[output].cpu().numpy())
             colour = colour_of(shown.values[output]) if shown.values[output] else WHITE
@@ -163,7 +174,8 @@ def draw_levels(view: PatchView, shown: Shown, caption: str = "") -> UInt8[Tenso
     text = f"{caption}{describe_patch(view, shown)}"
     if len(outputs) < len(shown.names):
         text += f"\n{len(outputs)} of {len(shown.names)} maps"
-        legend = [entry for entry in legend if entry[0] in _present(view)] or legend[:MAPS]
+        present = list_shown(_integers(view), groups)
+        legend = [entry for entry in legend if entry[0] in present] or legend[:MAPS]
     return lay_out(rows, text, legend)
 
 
@@ -186,15 +198,33 @@ def describe_patch(view: PatchView, shown: Shown) -> str:
 
 
 def _look_at_level(
-    label: Integer[Tensor, "z y x"], logits: Tensor, at: Tensor, written: Sequence[int] | None
+    label: Integer[Tensor, "z y x"],
+    logits: Tensor,
+    at: Tensor,
+    written: Sequence[int] | None,
+    overlap: Sequence[Sequence[int]] | None,
 ) -> Level:
     depth = logits.shape[1]
     place = (at * depth // len(label)).clamp(max=depth - 1)[None]
     coarse = logits.detach().index_select(1, place)[:, 0].float()
     truth = F.interpolate(label[None, None].float(), logits.shape[1:], mode="nearest-exact")[0, 0]
-    maps = coarse.softmax(0) if written is None else coarse.sigmoid()
-    decided = _decide(coarse, written)
-    return Level(truth.index_select(0, place)[0].long(), decided, maps, tuple(logits.shape[1:]))
+    maps = coarse.softmax(0) if written is None and overlap is None else coarse.sigmoid()
+    flat = truth.index_select(0, place)[0].long()
+    if overlap is None:
+        return Level(flat, _decide(coarse, written), maps, tuple(logits.shape[1:]))
+    inside = [_among(flat, held) for held in overlap[:BITS]]
+    return Level(_to_bits(inside), _to_bits(list(coarse[:BITS] > 0)), maps, tuple(logits.shape[1:]))
+
+
+def _among(label: Tensor, integers: Sequence[int]) -> Tensor:
+    return torch.isin(label, torch.tensor(list(integers), device=label.device, dtype=label.dtype))
+
+
+def _to_bits(masks: Sequence[Tensor]) -> Tensor:
+    bits = torch.zeros(masks[0].shape, dtype=torch.long, device=masks[0].device)
+    for bit, mask in enumerate(masks):
+        bits |= mask.long() << bit
+    return bits
 
 
 def _decide(
@@ -214,11 +244,16 @@ def _dice(found: Tensor, truth: Tensor) -> Tensor:
     return 2 * both / all_  # 0/0 is NaN: neither has it
 
 
-def _present(view: PatchView) -> set[int]:
-    finest = view.levels[0]
-    return {
-        int(value) for part in (finest.truth, finest.prediction) for value in np.unique(part.cpu().numpy())
-    }
+def _integers(view: PatchView) -> list[NDArray[np.int64]]:
+    return [part.cpu().numpy() for one in view.levels for part in (one.truth, one.prediction)]
+
+
+def _group(view: PatchView, shown: Shown) -> list[tuple[int, ...]] | None:
+    """Give the integers of each label where labels may overlap: those that have its bit."""
+    if not view.overlap:
+        return None
+    found = list_shown(_integers(view))
+    return [tuple(one for one in found if one >> bit & 1) for bit in range(min(len(shown.names), BITS))]
 
 
 def _outputs_shown(view: PatchView, shown: Shown) -> list[int]:
@@ -226,8 +261,9 @@ def _outputs_shown(view: PatchView, shown: Shown) -> list[int]:
     if len(shown.names) <= MAPS:
         return list(range(len(shown.names)))
     finest = view.levels[0]
-    counts = [
-        int((finest.truth == value).sum() + (finest.prediction == value).sum()) if value else -1
-        for value in shown.values
-    ]
+    both = torch.stack([finest.truth, finest.prediction])
+    if view.overlap:
+        counts = [int((both >> bit & 1).sum()) for bit in range(min(len(shown.names), BITS))]
+    else:
+        counts = [int((both == value).sum()) if value else -1 for value in shown.values]
     return sorted(sorted(range(len(counts)), key=lambda output: -counts[output])[:MAPS])

@@ -1,6 +1,6 @@
 """One slice of a volume as a panel: grey by a window, labels as outlines, voxels as large as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,9 @@ FILLED = 0.16
 
 LINE = 2
 """Pixels of an outline."""
+
+DASH = 6
+"""Pixels that one of several outlines keeps where they run together."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -96,22 +99,41 @@ def enlarge(array: Num[np.ndarray, "y x *rest"], size: Size) -> Num[np.ndarray, 
     return found
 
 
+def list_shown(
+    labels: Iterable[Integer[np.ndarray, "..."]], groups: Sequence[Sequence[int]] | None = None
+) -> set[int]:
+    """Give the labels that occur in some maps: integers, or the numbers of groups of them, from 1.
+
+    Args:
+        labels: Integers; 0 is nothing.
+        groups: Where labels may overlap: the integers of each.
+    """
+    values = {int(value) for label in labels for value in np.unique(label)} - {0}
+    if groups is None:
+        return values
+    return {number for number, held in enumerate(groups, 1) if values & set(held)}
+
+
 def draw_labels(
-    picture: UInt8[np.ndarray, "height width 3"], label: Integer[np.ndarray, "y x"]
+    picture: UInt8[np.ndarray, "height width 3"],
+    label: Integer[np.ndarray, "y x"],
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw the outline of each label over a picture, and a faint tint of its colour inside.
 
     Args:
         picture: What lies below.
         label: Integers of the slice; 0 is nothing.
+        groups: Where labels may overlap: the integers of each label; each has an outline of its own.
     """
     large = enlarge(label, picture.shape[:2])
     mixed = picture.astype(np.float64)
-    for value in np.unique(large[large > 0]).tolist():
-        inside = large == value
-        colour = np.array(colour_of(value), dtype=np.float64)
-        mixed[inside] += FILLED * (colour - mixed[inside])
-        mixed[find_outline(inside)] = colour
+    values = sorted(list_shown([large], groups))
+    masks = [large == value if groups is None else np.isin(large, groups[value - 1]) for value in values]
+    for value, inside in zip(values, masks, strict=True):
+        mixed[inside] += FILLED * (np.array(colour_of(value), dtype=np.float64) - mixed[inside])
+    for value, line in zip(values, find_outlines(masks, large.shape), strict=True):
+        mixed[line] = colour_of(value)
     return mixed.round().astype(np.uint8)
 
 
@@ -145,6 +167,25 @@ def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
 
 def _margin(low: int, high: int) -> int:
     return round(AROUND * (high - low)) + 1
+
+
+def find_outlines(
+    masks: Sequence[Bool[np.ndarray, "y x"]], shape: Sequence[int]
+) -> list[Bool[np.ndarray, "y x"]]:
+    """Give the outline of each of some masks; where several run together they take turns, as dashes.
+
+    Args:
+        masks: That may overlap.
+        shape: Of each, in pixels.
+    """
+    lines = [find_outline(inside) for inside in masks]
+    together = np.sum(lines, axis=0, dtype=np.int64) if lines else np.zeros(tuple(shape), np.int64)
+    turn = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // DASH % np.maximum(together, 1)
+    place, shown = np.zeros_like(together), []
+    for line in lines:
+        shown.append(line & (turn == place))
+        place += line
+    return shown
 
 
 def find_outline(inside: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:

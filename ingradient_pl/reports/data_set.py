@@ -17,6 +17,7 @@ from ingradient_pl.reports.unlike_cases import ALIKE, find_unlike
 from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.statistics import STEPS, Statistics
+from ingradient_pl.store.summary import list_integers
 
 THUMBNAILS = 96
 """Cases that are looked at, at most."""
@@ -170,7 +171,7 @@ def _labels(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
         scores.append(Scores(name, [case.name for case in labelled], found, colour))
         middle = float(np.median(present)) if present else None
         spread = [min(present), middle, max(present)] if present else [None] * 3
-        integers = ", ".join(map(str, task.in_files.foreground[name]))
+        integers = list_integers(task.in_files.foreground[name])
         rows.append([name, integers, len(present), len(labelled) - len(present), *spread])
     heads = ["label", "integers", "cases with it", "without it", "least (ml)", "median (ml)", "most (ml)"]
     chart = draw_scores(scores, "volume (ml)", height=420)
@@ -259,6 +260,8 @@ def label_legend(store: CaseStore) -> Legend:
     Args:
         store: Whose task names the labels.
     """
+    if store.task.overlap is not None:
+        return Legend([(name, label_colour(number)) for number, name in enumerate(store.task.foreground, 1)])
     names = [(value, name) for name, values in store.task.foreground.items() for value in values]
     if store.task.has_regions:  # voxels hold the parts that regions are made of
         parts = sorted({value for value, _ in names})

@@ -4,12 +4,15 @@ import ast
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.images import formats
+from ingradient_pl.images.known_formats import ending
+from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.patients import describe_patients
@@ -162,8 +165,8 @@ def _viewer(
     properties = (
         case.images[1] if case is not None and reference.suffix == ".npz" and len(case.images) > 1 else None
     )
-    truth = LabelMap(reference, properties).read("LPS")
-    labels = {"truth": truth.voxels[0], "prediction": formats.read_label(prediction, "LPS").voxels[0]}
+    maps = {"truth": LabelMap(reference, properties), "prediction": LabelMap(prediction)}
+    labels, spacing, groups = _read_maps(maps, summary, name)
     if labels["truth"].shape != labels["prediction"].shape:
         raise ReportError(
             f"{prediction} has {labels['prediction'].shape} voxels, {reference} {labels['truth'].shape}"
@@ -177,8 +180,23 @@ def _viewer(
         for label, scores in summary.cases[name].items()
     )
     note = f"{score}: {own}" + ("" if image is not None else f" {NO_IMAGE}")
-    shares = read_maps(prediction, labels["truth"].shape)
-    return make_viewer(name, note, image, labels, truth.frame.spacing, shares)
+    beside = prediction.with_name(f"{name}{ending(prediction)}") if name in summary.masks else prediction
+    shares = read_maps(beside, labels["truth"].shape)
+    return make_viewer(name, note, image, labels, spacing, shares, groups)
+
+
+def _read_maps(
+    maps: Mapping[str, LabelMap], summary: Summary, name: str
+) -> tuple[dict[str, NDArray[Any]], Sequence[float], Sequence[Sequence[int]] | None]:
+    """Read truth and prediction of a case: integers, size of a voxel, and those of each overlapping label."""
+    if name not in summary.masks or summary.task is None:
+        read = {title: label.read("LPS") for title, label in maps.items()}
+        return {title: one.voxels[0] for title, one in read.items()}, read["truth"].frame.spacing, None
+    ours, theirs = summary.masks[name]
+    held = {"truth": theirs, "prediction": ours}
+    named = {title: label._replace(masks=held[title]) for title, label in maps.items()}
+    labels, groups = read_together(named, summary.task)
+    return labels, named["prediction"].read("LPS").frame.spacing, groups
 
 
 def _task_of(case: CaseFiles, summary: Summary) -> Task:

@@ -12,7 +12,14 @@ from PIL import Image
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.pictures.layout import RED_GREEN_BLUE, colour_of
 from ingradient_pl.pictures.planes import Scale, find_planes, nearest_to_centre
-from ingradient_pl.pictures.slices import draw_labels, enlarge, find_outline, find_window, to_grey
+from ingradient_pl.pictures.slices import (
+    draw_labels,
+    enlarge,
+    find_outlines,
+    find_window,
+    list_shown,
+    to_grey,
+)
 from ingradient_pl.reports.parts import Picture, Viewer
 from ingradient_pl.store.case_store import CaseStore
 
@@ -46,7 +53,8 @@ def thumbnail(store: CaseStore, name: str, towards: str) -> Picture:
     Raises:
         StoreError: If it is damaged.
     """
-    case = store.cases[name]
+    case, task = store.cases[name], store.task
+    groups = None if task.overlap is None else list(task.foreground.values())
     shape = case.grid.shape
     sampled = [store.foreground(name, value) for value in case.classes]
     places = np.concatenate([np.zeros((0, AXES), np.int32), *sampled])
@@ -60,7 +68,7 @@ def thumbnail(store: CaseStore, name: str, towards: str) -> Picture:
         voxels = store.read(name, Box.between(start, stop), body=False)
         image, label = plane.cut(voxels.image[0], 0), plane.cut(voxels.label, 0)
         grey = to_grey(image, find_window(image, label), scale.size(plane, shape))
-        panels.append(draw_labels(grey, label) if case.labelled else grey)
+        panels.append(draw_labels(grey, label, groups) if case.labelled else grey)
     height, width = max(len(panel) for panel in panels), sum(panel.shape[1] + 2 for panel in panels) - 2
     whole = np.zeros((height, width, 3), np.uint8)
     left = 0
@@ -78,6 +86,7 @@ def make_viewer(
     labels: Mapping[str, Integer[np.ndarray, "z y x"]],
     spacing: Sequence[float],
     shares: Mapping[str, Integer[np.ndarray, "z y x"]] | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> Viewer:
     """Make slices of a case to scroll through, across its z axis.
 
@@ -88,6 +97,7 @@ def make_viewer(
         labels: Label maps on its voxels, by title.
         spacing: Of a voxel along (z, y, x) in mm.
         shares: Percentages on its voxels, by title, laid over the image as heat.
+        groups: Where labels may overlap: the integers of each.
     """
     first = next(iter(labels.values()))
     both = np.zeros(first.shape, bool)
@@ -100,7 +110,7 @@ def make_viewer(
     window = find_window(shown, both.astype(np.uint8))
     greys = np.concatenate([to_grey(shown[at], window, size)[..., 0] for at in chosen])
     overlays = [
-        (name, _outline_data(np.concatenate([_outlines(label[at], size) for at in chosen])))
+        (name, _outline_data(np.concatenate([_outlines(label[at], size, groups) for at in chosen])))
         for name, label in labels.items()
     ]
     for name, share in (shares or {}).items():
@@ -145,12 +155,16 @@ def png_data(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def _outlines(label: Integer[np.ndarray, "y x"], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _outlines(
+    label: Integer[np.ndarray, "y x"], size: tuple[int, int], groups: Sequence[Sequence[int]] | None
+) -> NDArray[np.uint8]:
     """Give the outline of each label at its place: its number among the colours, 0 elsewhere."""
     large = enlarge(label, size)
     lines = np.zeros(size, np.uint8)
-    for value in np.unique(large[large > 0]).tolist():
-        lines[find_outline(large == value)] = (value - 1) % COLOURS + 1
+    values = sorted(list_shown([large], groups))
+    masks = [large == value if groups is None else np.isin(large, groups[value - 1]) for value in values]
+    for value, line in zip(values, find_outlines(masks, size), strict=True):
+        lines[line] = (value - 1) % COLOURS + 1
     return lines
 
 

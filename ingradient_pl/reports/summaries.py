@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import group_cases
-from ingradient_pl.datasets.sources import read_task
+from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.page import ReportError
@@ -32,6 +33,7 @@ class Summary(NamedTuple):
         groups: Patient of each case.
         names: Name of each label.
         task: What the integers mean; None where nothing tells.
+        masks: Where labels may overlap: the files of prediction and reference, by case.
     """
 
     file: Path
@@ -40,6 +42,7 @@ class Summary(NamedTuple):
     groups: dict[str, str]
     names: dict[str, str]
     task: Task | None
+    masks: Mapping[str, tuple[tuple[MaskFile, ...], tuple[MaskFile, ...]]] = {}
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -67,12 +70,15 @@ def read_summary(path: Path) -> Summary:
     try:
         plain = read_json(file)
         entries = plain["metric_per_case"]
-        cases, files = {}, {}
+        cases, files, masks = {}, {}, {}
         for entry in entries:
             prediction, reference = (
                 _found(Path(str(entry[key])), file) for key in ("prediction_file", "reference_file")
             )
-            name = case_name(prediction)
+            name = str(entry.get("case") or case_name(prediction))
+            if "masks" in entry:
+                ours, theirs = (_read_masks(entry["masks"][key], file) for key in ("prediction", "reference"))
+                masks[name] = ours, theirs
             cases[name] = {str(label): _numbers(scores) for label, scores in entry["metrics"].items()}
             files[name] = prediction, reference
         groups = plain.get("spread", {}).get("groups") or group_cases(list(cases))
@@ -86,7 +92,7 @@ def read_summary(path: Path) -> Summary:
         raise ReportError(f"{file} holds no case: there is nothing to report. Evaluate predictions first.")
     task = _find_task(file, files)
     labels = list(dict.fromkeys(label for scores in cases.values() for label in scores))
-    return Summary(file, cases, files, groups, _name_labels(labels, task), task)
+    return Summary(file, cases, files, groups, _name_labels(labels, task), task, masks)
 
 
 def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | None:
@@ -104,9 +110,17 @@ def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | Non
 
 def _name_labels(labels: Sequence[str], task: Task | None) -> dict[str, str]:
     known: dict[str, str] = {}
+    if task is not None and task.overlap is not None:
+        known = {str(number): name for number, name in enumerate(task.foreground, 1)}
     for name, value in (task.labels if task is not None else {}).items():
         known.setdefault(str(value), name)
     return {label: known.get(label, f"label {label}") for label in labels}
+
+
+def _read_masks(told: Any, summary: Path) -> tuple[MaskFile, ...]:
+    """Read the files of masks that a summary names."""
+    masks = [MaskFile(**{**mask, "path": _found(Path(str(mask["path"])), summary)}) for mask in told]
+    return tuple(one._replace(values=None if one.values is None else tuple(one.values)) for one in masks)
 
 
 def _found(file: Path, summary: Path) -> Path:

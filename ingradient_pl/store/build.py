@@ -19,6 +19,7 @@ from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.machine import available_cores
 from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.combinations import number_combinations
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.store.prepare_case import prepare_case
@@ -65,11 +66,13 @@ def build_store(
 
     Raises:
         StoreError: If the folder holds another data set or a newer store, or the disk is full.
-        SourceError: If the labels cannot mean what they say.
+        SourceError: If the labels cannot mean what they say, or overlap in too many combinations.
     """
     source.check_meaning()
     store, source = Path(store), check_cases(source._replace(task=source.task.consecutive()))
     check_orientation(orientation)
+    pool = Threads(workers or available_cores()) if pool is None else pool
+    source = number_combinations(source, store, pool)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
     remove_leftovers(store / CASES)
@@ -82,7 +85,6 @@ def build_store(
         disable=None if progress else True,
         dynamic_ncols=True,
     )
-    pool = Threads(workers or available_cores()) if pool is None else pool
     with bar:
         for _, outcome in pool.map(partial(_build_case, settings=settings), source.cases):
             bar.update()
@@ -154,6 +156,7 @@ def plain_task(task: Task) -> dict[str, Any]:
         "file_ending": task.file_ending,
         "notes": dict(task.notes),
         **({} if task.integers is None else {"integers": list(task.integers)}),
+        **({} if task.overlap is None else {"overlap": {n: dict(held) for n, held in task.overlap.items()}}),
     }
 
 
@@ -184,7 +187,7 @@ def _fits(held: dict[str, Any], settings: _Settings) -> bool:
 
 
 def _fault(case: CaseFiles, error: Exception) -> Fault:
-    files = [file for file in (*case.images, case.label) if file is not None]
+    files = case.files
     if isinstance(error, OSError):
         return Fault(case.name, Path(error.filename or files[0]), f"{error.strerror or error}.")
     message = str(error)
@@ -214,14 +217,15 @@ def _writing(case: CaseFiles, settings: _Settings) -> Iterator[None]:
 
 def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     """What a prepared case depends on: where this differs, it is made again."""
-    files = [file for file in (*case.images, case.label) if file is not None]
-    return {
-        "files": [[file.name, *_stamp(file)] for file in files],
+    plain = {
+        "files": [[file.name, *_stamp(file)] for file in case.files],
         "label": case.label is not None,
+        **({} if not case.masks else {"masks": [list(mask[:2] + mask[3:]) for mask in case.masks]}),
         **({} if case.spacing is None else {"spacing": list(case.spacing)}),
         **({} if case.annotated is None else {"annotated": list(case.annotated)}),
         **_common_settings(settings),
     }
+    return dict(json.loads(json.dumps(plain)))  # as it will be read: tuples are lists
 
 
 def _common_settings(settings: _Settings) -> dict[str, Any]:
@@ -233,6 +237,7 @@ def _common_settings(settings: _Settings) -> dict[str, Any]:
         "values": list(settings.task.values),
         "ignore": settings.task.ignore,
         **({} if settings.task.integers is None else {"integers": list(settings.task.integers)}),
+        **({} if settings.task.overlap is None else {"labels": dict(settings.task.foreground)}),
     }
 
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.geometry import Box
 from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.packed_masks import number_masks
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.store import measure_case as content
 from ingradient_pl.store.chunks import pack
+from ingradient_pl.store.combinations import read_combined
 from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
 from ingradient_pl.store.odd_voxels import describe_voxels
 from ingradient_pl.task import Task
@@ -84,6 +86,8 @@ def _label(
     warnings = list(volume.remarks)
     if case.label is None:
         return None, warnings
+    if task.overlap is not None:
+        return _number_masks(case, task, orientation, volume, warnings)
     read = case.read_label(orientation, volume)
     label = read.voxels[0]
     values = np.flatnonzero(content.count_labels(label)).tolist()
@@ -97,6 +101,19 @@ def _label(
     warnings += [remark for remark in read.remarks if remark not in warnings]
     label, remarks = _clear_unannotated(case, _renumber(label, task), task)
     return label, warnings + remarks
+
+
+def _number_masks(
+    case: CaseFiles, task: Task, orientation: str, volume: Volume, warnings: list[str]
+) -> tuple[NDArray[Any], list[str]]:
+    """Give the integer of the combination of labels that lies in each voxel."""
+    packed, remarks = read_combined(case, task, orientation, volume)
+    label = number_masks(packed, {held: value for value, held in task.combinations.items()} | _ignored(task))
+    return label.astype(np.min_scalar_type(max(task.values)), copy=False), [*warnings, *remarks]
+
+
+def _ignored(task: Task) -> dict[tuple[int, ...], int]:
+    return {} if task.ignore is None else {(task.outputs + 1,): task.ignore}
 
 
 def _clear_unannotated(case: CaseFiles, label: NDArray[Any], task: Task) -> tuple[NDArray[Any], list[str]]:
@@ -151,7 +168,7 @@ def _place(case: CaseFiles, volume: Volume, box: Box) -> dict[str, Any]:
         "spacing": volume.frame.spacing,
         "origin_mm": volume.frame.origin,
         "direction": volume.frame.direction,
-        "sources": [str(file.resolve()) for file in (*case.images, case.label) if file is not None],
+        "sources": [str(file.resolve()) for file in case.files],
         "native": {
             "shape": source.shape,
             "turned_shape": volume.voxels.shape[1:],

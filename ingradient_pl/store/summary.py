@@ -178,15 +178,29 @@ class Summary(NamedTuple):
         width = max(map(len, self.classes), default=0)
         rows = [f"  {'label':<{width}}  {'integers':>10}  {'cases':>6}  {'voxels':>12}"]
         for name, (integers, cases, voxels) in self.classes.items():
-            listed = ", ".join(map(str, integers))
+            listed = list_integers(integers)
             rows.append(f"  {name:<{width}}  {listed:>10}  {cases:>6}  {voxels:>12,}")
         return rows
+
+
+def list_integers(integers: Sequence[int], most: int = 8) -> str:
+    """List the integers of a label; of many (combinations that overlap) the first.
+
+    Args:
+        integers: Ascending.
+        most: How many are listed.
+
+    >>> list_integers([1, 4, 6]), list_integers(range(1, 100), 2)
+    ('1, 4, 6', '1, 2, ... (99)')
+    """
+    text = ", ".join(map(str, integers[:most]))
+    return text if len(integers) <= most else f"{text}, ... ({len(integers)})"
 
 
 def _describe_absent(classes: Mapping[str, tuple[tuple[int, ...], int, int]], *, labelled: int) -> list[str]:
     """Say which labels no case has."""
     return [
-        f"no case has the label '{name}' ({', '.join(map(str, integers))}): it cannot be learnt."
+        f"no case has the label '{name}' ({list_integers(integers)}): it cannot be learnt."
         for name, (integers, cases, _) in classes.items()
         if labelled and not cases
     ]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ingradient_pl.datasets.overlap import place_files
 from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.task import BACKGROUND, Task
 
@@ -48,19 +49,29 @@ def unite_tasks(tasks: Mapping[str, Task]) -> UnitedTasks:
     if any(task.ignore is not None for task in tasks.values()):
         labels[IGNORE] = len(meanings) + 1
     integers = {store: _tabulate(task, numbers[store], len(meanings) + 1) for store, task in tasks.items()}
-    first = next(iter(tasks.values()))
+    first, overlap = next(iter(tasks.values())), _places(tasks, names)
     united = Task(
         channels=first.channels,
         labels=labels,
-        regions_class_order=_order(tasks, integers, names) if regions else None,
+        regions_class_order=_order(tasks, integers, names) if regions and overlap is None else None,
         name=" + ".join(task.name or store for store, task in tasks.items()),
         file_ending=first.file_ending,
+        overlap=overlap,
     )
     try:
         united.check_meaning()
     except ValueError as error:
         raise StoreError(f"The labels of {', '.join(tasks)} do not go together: {error}") from error
     return UnitedTasks(united, integers, channels)
+
+
+def _places(tasks: Mapping[str, Task], names: Sequence[str]) -> Mapping[str, Mapping[str, object]] | None:
+    """Say how answers hold labels where those of some store overlap: as that store has them if it has all."""
+    overlapping = [task for task in tasks.values() if task.overlap is not None]
+    if not overlapping:
+        return None
+    held = overlapping[0].overlap or {}
+    return held if set(names) <= set(held) else place_files(list(names))
 
 
 def _match_channels(tasks: Mapping[str, Task]) -> dict[str, tuple[int, ...]]:
@@ -84,6 +95,8 @@ def _check_kinds(tasks: Mapping[str, Task]) -> None:
     """Refuse a name that is a region in one store and a single integer in another."""
     known: dict[str, tuple[str, bool]] = {}
     for store, task in tasks.items():
+        if task.overlap is not None:  # a mask may be either
+            continue
         for name, values in task.foreground.items():
             region = len(values) > 1
             other, there = known.setdefault(name, (store, region))

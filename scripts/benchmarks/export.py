@@ -9,7 +9,7 @@ from figure import Figure, medians
 
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.export import export_model, largest_difference, open_exported, run_in_double
-from ingradient_pl.inference.predictor import finest
+from ingradient_pl.inference.forward import finest
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.model import import_nnunet
 from ingradient_pl.planning.plan import Plan

@@ -55,7 +55,7 @@ class LayerImages(pl.Callback):
     ) -> None:
         if self.looks_at(trainer, batch_idx) and isinstance(outputs, Mapping):
             chosen = _count_foreground(batch).argmax()[None]  # stays on the device: a step waits for nothing
-            view = _look_at(batch, outputs, chosen, _written_integers(trainer))
+            view = _look_at(batch, outputs, chosen, *_meaning(trainer))
             self.training = view, chosen, batch.cases
 
     @override
@@ -82,15 +82,15 @@ class LayerImages(pl.Callback):
     ) -> None:
         if not self._due(trainer) or not isinstance(outputs, Mapping):
             return
-        written = _written_integers(trainer)
+        meaning = _meaning(trainer)
         counts = _count_foreground(batch).tolist()
-        dice = score_patches(outputs["pyramid"][0], batch.label, written).nanmean(1).tolist()
+        dice = score_patches(outputs["pyramid"][0], batch.label, *meaning).nanmean(1).tolist()
         for index, (count, score) in enumerate(zip(counts, dice, strict=True)):
             number, case = batch.numbers[index], batch.cases[index]
             wanted, worst = self._is_wanted(number, case, count), self._is_worst(count, score)
             if wanted or worst:
                 chosen = torch.tensor([index], device=batch.label.device)
-                view = _look_at(batch, outputs, chosen, written)._replace(case=case)
+                view = _look_at(batch, outputs, chosen, *meaning)._replace(case=case)
                 candidate = Candidate(number, count, score, view)
                 self.found = self._with(candidate) if wanted else self.found
                 self.worst = candidate if worst else self.worst
@@ -213,19 +213,26 @@ def _count_foreground(batch: Batch) -> Integer[Tensor, " batch"]:
 
 
 def _look_at(
-    batch: Batch, outputs: Mapping[str, Any], chosen: Tensor, written: Sequence[int] | None
+    batch: Batch,
+    outputs: Mapping[str, Any],
+    chosen: Tensor,
+    written: Sequence[int] | None,
+    overlap: Sequence[Sequence[int]] | None,
 ) -> PatchView:
     """Look at one patch of a batch, whose number in it is a tensor of one element."""
     pyramid = [level.detach().index_select(0, chosen)[0] for level in outputs["pyramid"]]
     image, label = (part.index_select(0, chosen)[0] for part in (batch.image[:, 0], batch.label))
-    return look_at_patch("", image, label, pyramid, written)
+    return look_at_patch("", image, label, pyramid, written, overlap)
 
 
-def _written_integers(trainer: pl.Trainer) -> tuple[int, ...] | None:
-    """Say as which integers regions are written; None where a voxel has one label."""
+def _meaning(trainer: pl.Trainer) -> tuple[tuple[int, ...] | None, tuple[tuple[int, ...], ...] | None]:
+    """Say as which integers regions are written, and which integers each overlapping label has, if any."""
     data = trainer.datamodule  # type: ignore[attr-defined]
-    known = isinstance(data, SegmentationData) and data.task.has_regions
-    return data.task.regions_class_order if known else None
+    if not isinstance(data, SegmentationData) or not data.task.has_regions:
+        return None, None
+    if data.task.overlap is not None:
+        return None, data.task.regions
+    return data.task.regions_class_order, None
 
 
 def log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:

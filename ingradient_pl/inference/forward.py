@@ -1,0 +1,38 @@
+"""Windows through a network: an earlier stage's segmentation as channels, the finest level of the answer."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def spread(
+    views: Float[Tensor, "view channel z y x"], values: Sequence[int]
+) -> Float[Tensor, "view _ z y x"]:
+    """Make of the last channel, which holds integers of labels, a channel of zeros and ones for each.
+
+    Only windows are spread, so that no case is ever held once for each label.
+
+    Args:
+        views: Windows of the case, the earlier stage's segmentation as their last channel.
+        values: Integers that become a channel each, in this order.
+
+    >>> spread(torch.tensor([[0.5, 2.0]]).view(1, 2, 1, 1, 1), (1, 2, 3)).flatten().tolist()
+    [0.5, 0.0, 1.0, 0.0]
+    """
+    image, label = views[:, :-1], views[:, -1:]
+    return torch.cat([image, *((label == value).to(views.dtype) for value in values)], dim=1)
+
+
+def finest(network: nn.Module, views: Tensor) -> Tensor:
+    """Give the finest level of a network's answer, by the shortest way it offers.
+
+    Args:
+        network: Gives logits, or a pyramid of them, finest first; a method ``finest`` of its own is used.
+        views: Shape (view, channel, z, y, x); the answer's is (view, output, z, y, x).
+    """
+    shortest = getattr(network, "finest", None)
+    answer = network(views) if shortest is None else shortest(views)
+    logits: Tensor = answer[0] if isinstance(answer, (list, tuple)) else answer
+    return logits
