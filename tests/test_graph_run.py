@@ -1,9 +1,11 @@
 """Training steps under Lightning as one record: eager ones to the weight; eager, and told, where not."""
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from pytorch_lightning.callbacks import LambdaCallback
 from runs import composed
 from step_recorder import StepRecorder
 from torch import nn
@@ -63,6 +65,28 @@ def test_a_step_is_recorded_anew_when_weights_thaw(quick, tmp_path, recorders):
     assert len(recorders) == 2
     held, found = (weights(folder)[0] for folder in folders.values())
     torch.testing.assert_close(found, held, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_step_is_recorded_anew_in_an_epoch_that_begins_with_another_loss(quick, tmp_path, recorders):
+    """A callback that changes a number of the loss is heard where steps are recorded, too."""
+    ends = []
+    for value in ("false", "true"):
+        folder = tmp_path / value
+        folder.mkdir()
+        config = composed([*quick, "recipe=fast", f"module.graph={value}"], folder)
+        change = LambdaCallback(
+            on_train_epoch_start=lambda trainer, module: setattr(
+                module.loss.level_loss, "dice", 1.0 - 0.9 * trainer.current_epoch
+            )
+        )
+        run = instantiate(config.trainer, callbacks=[change], logger=[])
+        pl.seed_everything(0)
+        fitted = instantiate(config.module)
+        run.fit(fitted, instantiate(config.data))
+        ends.append({name: one.detach().clone() for name, one in fitted.network.named_parameters()})
+    assert len(recorders) == 2
+    torch.testing.assert_close(ends[1], ends[0], atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -158,3 +158,47 @@ def test_which_optimizers_can_be_recorded():
     assert optimizer_problem(adam) is None
     prepare_optimizer(adam)
     assert adam.param_groups[0]["capturable"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network, loss: setattr(loss.level_loss, "dice", 0.5),
+        lambda network, loss: setattr(loss, "weights", (1.0, 0.0)),
+        lambda network, loss: next(network.children()).eval(),
+        lambda network, loss: setattr(network, "somebodys", [1, (2, "three")]),
+    ],
+)
+def test_a_record_knows_that_what_it_holds_has_changed(change):
+    network, loss = unet(), DeepSupervision(DiceCE())
+    optimizer = OPTIMIZERS["sgd"](network)
+    graph = StepGraph(network, loss, optimizer, recorder=StepRecorder(optimizer))
+    assert not graph.is_outdated()
+    for image, label in batches(2):
+        graph.prepare(image, label)
+        graph(image, label)
+        assert not graph.is_outdated()
+    change(network, loss)
+    assert graph.is_outdated()
+
+
+def test_a_record_reads_anew_which_outputs_are_known():
+    ends = []
+    for recorded in (False, True):
+        network = unet()
+        optimizer = OPTIMIZERS["sgd"](network)
+        graph = graph_of(network, optimizer)
+        generator = torch.Generator().manual_seed(7)
+        for image, label in batches(4):
+            known = torch.rand(2, 3, generator=generator) < 0.5
+            known[:, 0] = True
+            if recorded:
+                graph.prepare(image, label, known)
+                graph(image, label, known)
+                continue
+            optimizer.zero_grad()
+            LOSS(network(image), label, known).backward()
+            clip_grad_norm_(network.parameters(), 0.5)
+            optimizer.step()
+        ends.append([param.detach() for param in network.parameters()])
+    torch.testing.assert_close(ends[1], ends[0], atol=1e-5, rtol=1e-4)

@@ -151,6 +151,8 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx == 0 and self._graph is not None and self._graph.is_outdated():
+            self.record_again()
         self._replays = self._prepare_graph(batch)
         # Dropout depends on seed and patches alone, as these do: a resumed run drops what it would have
         seed_network(mix_seed(self._seed, batch.numbers[0]), self.device)

@@ -26,6 +26,9 @@ long however weak, so they show what rounding leaves open; a record that reads e
 MOVING = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
 """Entries of an optimiser's group that may change between steps."""
 
+OWN = set(vars(nn.Module())) - {"training"}
+"""What every module of torch has, whatever it is."""
+
 
 class GraphError(RuntimeError):
     """A step that cannot be recorded, or whose record does not do what the step does; says why."""
@@ -64,6 +67,7 @@ class StepGraph:
         self.checks = CHECKED
         self._replay: Callable[[], None] | None = None
         self._constants: Any = None
+        self._settings: Any = None
         self._rates: list[Tensor] = []
 
     def takes(self, image: Tensor, *truth: Tensor) -> bool:
@@ -79,6 +83,13 @@ class StepGraph:
             one.shape == held.shape and one.dtype == held.dtype
             for one, held in zip((image, *truth), self.inputs, strict=True)
         )
+
+    def is_outdated(self) -> bool:
+        """Whether numbers, words or modes of network or loss, which a record holds, have changed since.
+
+        It goes through all modules: something to be asked once an epoch.
+        """
+        return self._replay is not None and self._settings != _settings(self.network, self.loss)
 
     def prepare(self, image: Tensor, *truth: Tensor) -> None:
         """Record the step if it is not, and hold it against one that is not, on the first batches.
@@ -136,6 +147,7 @@ class StepGraph:
         groups = self.optimizer.param_groups
         self._rates = [torch.tensor(float(group["lr"]), device=device) for group in groups]
         self._constants = _constants(self.optimizer, self.network)
+        self._settings = _settings(self.network, self.loss)
         with self._recordable():
             self.recorder.warm_up(self._step, WARM_UP)
             before.restore()
@@ -233,6 +245,21 @@ def _constants(optimizer: Optimizer, network: nn.Module) -> Any:
     ]
     learnt = [param.requires_grad for group in optimizer.param_groups for param in group["params"]]
     return groups, learnt, network.training
+
+
+def _settings(*modules: nn.Module) -> list[dict[str, Any]]:
+    """Give what modules hold beside tensors and modules: numbers, words, tuples and lists of them."""
+    return [
+        {key: value for key, value in vars(one).items() if key not in OWN and _is_plain(value)}
+        for module in modules
+        for one in module.modules()
+    ]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _compare(expected: Tensor, found: Tensor, wanted: Sequence[Tensor], reached: Sequence[Tensor]) -> None:
