@@ -1,12 +1,17 @@
 """Values that count nothing, or do not switch off what they seem to, are refused before anything is read."""
 
+from functools import partial
+
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from runs import composed, outcome
 
 from ingradient_pl.cli.suggestions import NESTED, explain_instantiation
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.run_schedule import make_schedule
 from ingradient_pl.messages import UsageError
 
 
@@ -31,6 +36,9 @@ def _forget_hydra():
         ("batches_per_epoch=-3", "from 1 or null, got -3"),
         ("data.workers=-1", "data.workers must be a whole number from 0 or null, got -1"),
         ("data.workers=1.5", "got 1.5"),
+        ("init_split=both", "init_split is one of own, source; got 'both'"),
+        ("init_split=sorce", r"Did you mean source\?"),
+        ("init_folds=all", "init_folds is one of first, mean; got 'all'"),
     ],
 )
 def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
@@ -70,3 +78,30 @@ def test_a_class_that_is_not_there_is_told_with_the_nearest_in_one_line(target, 
     told = explain_instantiation(caught.value)
     assert words in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"graph": "maybe"}, "module.graph is auto, true or false.*got maybe and step"),
+        ({"graph": None}, "got None"),
+        ({"interval": "steps"}, "got auto and steps"),
+    ],
+)
+def test_a_word_that_means_nothing_to_the_module_is_refused(told, words):
+    with pytest.raises(ValueError, match=words):
+        SegmentationModule(torch.nn.Conv3d(1, 2, 1), torch.nn.Identity(), **told)
+
+
+def test_one_pattern_of_names_is_a_pattern_and_not_its_letters():
+    module = SegmentationModule(torch.nn.Conv3d(1, 2, 1), torch.nn.Identity(), freeze="encoder.*")
+    assert module.freeze_patterns == ("encoder.*",)
+
+
+@pytest.mark.parametrize("argument", ["nix", "length", "optimizer"])
+def test_a_schedule_that_takes_no_such_length_says_which_key_names_it(argument):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    make = partial(torch.optim.lr_scheduler.PolynomialLR, power=0.9)
+    assert make_schedule(make, optimizer, "total_iters", 5).total_iters == 5
+    with pytest.raises(ValueError, match=f"cannot be made with .*{argument}.*module.length_argument names"):
+        make_schedule(make, optimizer, argument, 5)

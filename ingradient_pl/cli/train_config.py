@@ -19,7 +19,7 @@ from ingradient_pl.lightning.quiet import without_advice, without_useless
 from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
-from ingradient_pl.messages import say
+from ingradient_pl.messages import nearest, say
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.case_store import CaseStore
 
@@ -30,6 +30,10 @@ COUNTS = {
     "data.workers": (0, sys.maxsize, True),
 }
 """Keys that count something: the least and the most, and whether null leaves it open."""
+
+
+CHOICES = {"init_split": ("own", "source"), "init_folds": ("first", "mean")}
+"""Keys that name one of a few ways, and those there are: asked where nothing uses them, too."""
 
 
 def train(config: DictConfig) -> float:
@@ -54,6 +58,7 @@ def train(config: DictConfig) -> float:
         )
     _check_objects(config)
     _check_counts(config)
+    _check_choices(config)
     check_kinds(config_values(config))
     run = Path(config.trainer.default_root_dir)
     if config.resume == str(run / LAST) and is_finished(run, config.epochs):
@@ -197,6 +202,15 @@ def config_values(config: DictConfig) -> dict[str, Any]:
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     return cast(dict[str, Any], plain)
+
+
+def _check_choices(config: DictConfig) -> None:
+    """Refuse a word that names none of the ways there are."""
+    for name, choices in CHOICES.items():
+        found = OmegaConf.select(config, name, default=choices[0])
+        if found not in choices and config.get("init_from") is None:  # which refuses it with more words
+            near = nearest(str(found), choices)
+            raise UsageError(f"{name} is one of {', '.join(choices)}; got {found!r}.{near}")
 
 
 def _check_counts(config: DictConfig) -> None:

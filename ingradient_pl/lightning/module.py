@@ -29,6 +29,7 @@ from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
+from ingradient_pl.lightning.run_schedule import make_schedule, run_length
 from ingradient_pl.lightning.step_values import as_pyramid, is_logged, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
 from ingradient_pl.networks.external import ExternalNetwork, freeze_unused
@@ -86,7 +87,8 @@ class SegmentationModule(WholeCaseModule):
                 f"{interval}."
             )
         network, loss = make_parts(network, loss, plan)
-        self.freeze_patterns, self.freeze_epochs = tuple(freeze), freeze_epochs
+        self.freeze_patterns = (freeze,) if isinstance(freeze, str) else tuple(freeze)
+        self.freeze_epochs = freeze_epochs
         self.layer_decay = layer_decay
         self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record
         self.graph = graph
@@ -229,8 +231,9 @@ class SegmentationModule(WholeCaseModule):
         Raises:
             ValueError: If the schedule has a length and the run has none.
         """
-        length = {} if self.length_argument is None else {self.length_argument: self._length(steps)}
-        return self.scheduler(optimizer, **length)
+        argument = self.length_argument
+        length = None if argument is None else run_length(self.trainer, self.interval, steps)
+        return make_schedule(self.scheduler, optimizer, argument, length)
 
     def _loss(self, pyramid: list[torch.Tensor], batch: Batch) -> Any:
         more = {"extra": batch.extra} if takes_extra(self.loss) else {}
@@ -283,16 +286,3 @@ class SegmentationModule(WholeCaseModule):
         """Whether a callback may look at the logits of a training batch."""
         known = [getattr(one, "looks_at", None) for one in self.trainer.callbacks]  # type: ignore[attr-defined]
         return any(looks is not None and looks(self.trainer, batch_idx) for looks in known)
-
-    def _length(self, told: int | None) -> int:
-        """Give the length of the whole run in what the schedule counts."""
-        steps = self.trainer.estimated_stepping_batches if told is None else told
-        epochs = self.trainer.max_epochs
-        length = steps if self.interval == "step" else epochs
-        if length is None or not 0 < length < float("inf"):
-            raise ValueError(
-                f"The schedule decays over the run, but the run has no end (max_epochs={epochs}). "
-                "Set epochs=N, or take a schedule without a length: scheduler@module.scheduler=constant "
-                "module.length_argument=null"
-            )
-        return int(length)
