@@ -1,5 +1,6 @@
 """Values that count nothing, or do not switch off what they seem to, are refused before anything is read."""
 
+import dataclasses
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from runs import composed, outcome
+from tiny_models import plan as made_plan
 
 from ingradient_pl.cli.suggestions import NESTED, explain_instantiation
 from ingradient_pl.cli.train_config import train
@@ -105,3 +107,12 @@ def test_a_schedule_that_takes_no_such_length_says_which_key_names_it(argument):
     assert make_schedule(make, optimizer, "total_iters", 5).total_iters == 5
     with pytest.raises(ValueError, match=f"cannot be made with .*{argument}.*module.length_argument names"):
         make_schedule(make, optimizer, argument, 5)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(made_plan())])
+def test_null_in_a_plan_is_refused_by_name_unless_it_means_something(name):
+    if name in ("low_pass_above", "ignore", "regions", "previous_stage"):
+        assert getattr(dataclasses.replace(made_plan(), **{name: None}), name) is None
+        return
+    with pytest.raises((TypeError, ValueError), match=f"'{name}'.*None"):
+        dataclasses.replace(made_plan(), **{name: None})

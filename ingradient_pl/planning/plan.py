@@ -94,6 +94,9 @@ class Plan:
     __no_type_check__ = True  # tests check types too, and would come before our own messages
 
     def __post_init__(self) -> None:
+        empty = [name for name, value in vars(self).items() if value is None and name not in TYPED]
+        if empty:
+            raise ValueError(f"'{empty[0]}' of a plan needs a value; got None. Leave the key out to keep it.")
         check_types(Plan, {name: getattr(self, name) for name in TYPED})
         own = vars(self)  # YAML knows lists only, planners compute with NumPy's numbers: both end here
         own["spacing"] = _zyx("spacing", [None if mm is None else _length(mm) for mm in self.spacing])
