@@ -128,3 +128,22 @@ def test_a_cascade_names_its_first_stage(tmp_path):
     write_content(tmp_path / "both.ckpt", {**content, PREVIOUS: content})
     assert ip.info(tmp_path / "both.ckpt")["previous"]["plan"]["spacing"] == [4.0, 2.0, 2.0]
     assert "previous" not in ip.info(tmp_path / "first.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("crossval.json", "cross-validation"), ("cascade.json", "cascade")]
+)
+def test_several_runs_in_a_folder_are_told_with_their_checkpoints(tmp_path, name, kind):
+    (tmp_path / name).write_text('{"summary": {"best": "2d"}, "kind": "a store"}')
+    model = (
+        tmp_path / "model.ckpt" if kind == "cross-validation" else tmp_path / "second/checkpoints/last.ckpt"
+    )
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(b"12")
+    found = ip.info(tmp_path)
+    assert (found["kind"], found["summary"]["best"]) == (kind, "2d")
+    assert found["checkpoints"] == {model.name: {"path": str(model), "size_bytes": 2}}
+    for damaged in ("{", "[1]"):
+        (tmp_path / name).write_text(damaged)
+        with pytest.raises(ValueError, match=f"{name}.*Call the command again"):
+            ip.info(tmp_path)

@@ -11,9 +11,16 @@ import yaml
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
-from ingradient_pl.lightning.run_files import CONFIG, RECORD, find_checkpoints, read_record
+from ingradient_pl.lightning.run_files import (
+    CASCADE,
+    CONFIG,
+    CROSSVAL,
+    RECORD,
+    find_checkpoints,
+    read_record,
+)
 from ingradient_pl.messages import UsageError, say
-from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
+from ingradient_pl.plain_values import PlainValueError, check_plain, read_json, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store.case_store import CaseStore
@@ -35,18 +42,22 @@ IMAGES = "images"
 """Of a run's record: case to check sum."""
 
 YAML = (".yaml", ".yml")
+FOLDS = {"cross-validation": CROSSVAL, "cascade": CASCADE}
+"""Kinds of folders with several runs, and the file that tells each."""
 
 
 def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FBT001 - a switch of the command
-    """Tell what a store, a plan, a run's folder or a checkpoint holds; nothing in it is run.
+    """Tell what a store, a run, a cross-validation, a cascade, a plan or a checkpoint holds.
+
+    Nothing in it is run.
 
     Args:
-        path: Folder of a store or a run, a plan's YAML file, or a checkpoint.
+        path: Folder of a store, a run, a cross-validation or a cascade, a plan's YAML file, or a checkpoint.
         json: Whether to print JSON instead of YAML; None, as in Python, prints nothing.
 
     Returns:
-        Plain values: ``kind`` (store, plan, run or checkpoint), ``path``, ``units``, and what there is to
-        know. Numbers that are not finite are None.
+        Plain values: ``kind`` (store, run, cross-validation, cascade, plan or checkpoint), ``path``,
+        ``units``, and what there is to know. Numbers that are not finite are None.
 
     Raises:
         UsageError: If there is no such path, or it is none of these.
@@ -70,6 +81,9 @@ def _describe(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: there is no such file or folder.")
     if path.is_dir() and (path / DATASET).is_file():
         return _of_store(path)
+    for kind, file in FOLDS.items():
+        if (path / file).is_file():
+            return _of_folds(path, kind, path / file)
     if path.is_dir() and ((path / RECORD).is_file() or (path / CONFIG).is_file()):
         return _of_run(path)
     if path.is_file() and path.suffix in YAML:
@@ -77,8 +91,8 @@ def _describe(path: Path) -> dict[str, Any]:
     if path.is_file():
         return _of_checkpoint(path)
     raise UsageError(
-        f"{path} is neither a case store ({DATASET}) nor a run's folder ({RECORD}). Name one of these, a "
-        "plan's YAML file or a checkpoint."
+        f"{path} is neither a case store ({DATASET}) nor the folder of a run ({RECORD}), of a "
+        f"{' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
     )
 
 
@@ -121,11 +135,24 @@ def _of_plan(path: Path) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     """Give the record of a run, and its checkpoints."""
     record = read_record(path)
-    files = find_checkpoints(path / "checkpoints")
-    checkpoints = {
-        file.name: {"path": str(file.absolute()), "size_bytes": file.stat().st_size} for file in files
+    return {"state": "unknown", **record, "kind": "run", "checkpoints": _checkpoints(path / "checkpoints")}
+
+
+def _of_folds(path: Path, kind: str, file: Path) -> dict[str, Any]:
+    """Give what a cross-validation or a cascade was told and reached, and the checkpoints that predict."""
+    try:
+        state = dict(read_json(file).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{file} cannot be read ({error}). Call the command again: it goes on.") from error
+    files = {**_checkpoints(path), **_checkpoints(path / "second" / "checkpoints")}
+    return {**state, "kind": kind, "checkpoints": files}
+
+
+def _checkpoints(folder: Path) -> dict[str, Any]:
+    return {
+        file.name: {"path": str(file.absolute()), "size_bytes": file.stat().st_size}
+        for file in find_checkpoints(folder)
     }
-    return {"state": "unknown", **record, "kind": "run", "checkpoints": checkpoints}
 
 
 def _of_checkpoint(path: Path) -> dict[str, Any]:
