@@ -252,6 +252,23 @@ def read_text(path: Path, largest: int, encoding: str = "utf-8") -> str:
         PlainValueError: If it has more bytes or is not text; the message gives the reason.
         OSError: If it cannot be read.
     """
+    try:
+        return read_content(path, largest).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise PlainValueError(f"it is not text in {encoding} ({error})") from error
+
+
+def read_content(path: Path, largest: int) -> bytes:
+    """Read a whole file, within bounds.
+
+    Args:
+        path: The file; a pipe or a folder is refused.
+        largest: Bytes that it may have.
+
+    Raises:
+        PlainValueError: If it has more bytes, or is no file; the message gives the reason.
+        OSError: If it cannot be read.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise PlainValueError(f"'{path.name}' is a folder, a pipe or a device and no file")
@@ -259,7 +276,4 @@ def read_text(path: Path, largest: int, encoding: str = "utf-8") -> str:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise PlainValueError(f"it has more than {largest} bytes, {math.ceil(largest / 2**20)} MiB")
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise PlainValueError(f"it is not text in {encoding} ({error})") from error
+    return content

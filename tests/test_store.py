@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -422,3 +424,30 @@ def test_a_chunk_that_is_written_to_while_it_is_open_is_checked_again(spoilable)
         opened.write(bytes([byte ^ 0xFF]))
     with pytest.raises(StoreError, match=r"phantom_000': .*image.b2nd cannot be read \(chunk 0 is damaged"):
         mean_of(cases, "phantom_000")
+
+
+@pytest.mark.parametrize("file", ["dataset.json", "case.json", "numbers.npz", "image.b2nd"])
+@pytest.mark.parametrize("kind", ["pipe", "/dev/zero", "a bomb"])
+def test_files_of_a_strangers_store_are_neither_waited_for_nor_without_end(
+    built, tmp_path, monkeypatch, file, kind
+):
+    store = shutil.copytree(built, tmp_path / "store")
+    (name, *_) = CaseStore(store).cases
+    path = next(store.rglob(file if file == "dataset.json" else f"{name}/{file}"))
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "/dev/zero":
+        path.symlink_to(kind)
+    else:
+        monkeypatch.setattr(metadata, "LARGEST_NUMBERS", 2**20)
+        np.savez_compressed(path.with_suffix(".npz"), statistics=np.zeros(2**20))
+        path.with_suffix(".npz").rename(path)
+
+    def read():
+        opened = CaseStore(store)
+        opened.check_sum()
+        return opened.statistics(name), opened.read(name, opened.cases[name].grid.whole)
+
+    with pytest.raises(StoreError, match=re.escape(file)):
+        read()

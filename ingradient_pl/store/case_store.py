@@ -1,7 +1,6 @@
 """CaseStore: every case at its native grid and data type on disk, any box of it in milliseconds."""
 
 import hashlib
-import io
 import os
 import shlex
 import threading
@@ -15,6 +14,7 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
@@ -172,7 +172,7 @@ class CaseStore:
         files = [self.path / metadata.CASES / name / metadata.CASE for name in sorted(self.cases)]
         digest = hashlib.sha256()
         for file in (self.path / metadata.DATASET, *files):
-            digest.update(file.read_bytes())
+            digest.update(read_content(file, LARGEST_JSON))
         return digest.hexdigest()
 
     def _fresh(self) -> None:
@@ -254,7 +254,7 @@ class CaseStore:
     def _numbers(self, name: str) -> Any:
         path = self.path / CASES / name / NUMBERS
         try:
-            return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+            return metadata.read_numbers(path)
         except Exception as error:
             raise self._describe_damage(name, path, error) from error
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.files import replace_file, write_folder
 from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.chunks import Chunks, ChunkSums, pack
@@ -272,7 +273,7 @@ def _read_description(path: Path, name: str) -> dict[str, Any]:
 
 def _read_json(file: Path, what: str) -> dict[str, Any]:
     try:
-        return metadata.decode(file.read_bytes())
+        return metadata.decode(read_content(file, LARGEST_JSON))
     except FileNotFoundError as error:
         raise StoreError(f"{what}: {file} is missing. ingradient_pl.write_volume writes them.") from error
     except (OSError, ValueError, AttributeError, TypeError) as error:

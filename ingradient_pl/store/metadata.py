@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import io
 import json
 import os
 import shlex
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.plain_values import parse_json, read_json
+import numpy as np
+
+from ingradient_pl.plain_values import LARGEST_JSON, parse_json, read_content, read_json
 from ingradient_pl.spec import check_types
 from ingradient_pl.task import Task
 
@@ -20,6 +23,10 @@ FORMAT = 2
 SUM = "check_sum"
 DATASET, CASES, CASE, NUMBERS = "dataset.json", "cases", "case.json", "numbers.npz"
 ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "body": "body.b2nd"}
+
+
+LARGEST_NUMBERS = 2**30
+"""Bytes of a case's statistics and sampled voxels, unpacked."""
 
 
 class StoreError(ValueError):
@@ -163,7 +170,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         StoreError: If it cannot be read.
     """
     try:
-        plain = decode((folder / CASE).read_bytes())
+        plain = decode(read_content(folder / CASE, LARGEST_JSON))
         wrong = _describe_wrong(_Case, plain)
         if wrong:
             raise ValueError(wrong)
@@ -172,6 +179,23 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"Case '{folder.name}': {folder / CASE} cannot be read ({error}). {describe_cure(error, folder)}"
         ) from error
     return plain
+
+
+def read_numbers(path: Path) -> Any:
+    """Open the numbers of a case, to be closed by who asks.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is no file, unpacks to more than any case has, or is damaged.
+        OSError: If it cannot be read.
+    """
+    numbers = np.load(io.BytesIO(read_content(path, LARGEST_NUMBERS)), allow_pickle=False)
+    unpacked = sum(entry.file_size for entry in numbers.zip.infolist())
+    if unpacked > LARGEST_NUMBERS:
+        raise ValueError(f"it unpacks to {unpacked} bytes, where at most {LARGEST_NUMBERS} are read")
+    return numbers
 
 
 def describe_cure(error: BaseException, folder: Path) -> str:
@@ -233,7 +257,7 @@ def read_task(plain: dict[str, Any], path: Path) -> Task:
     task = parse_task(plain, path)
     if task.consecutive() is not task:
         raise StoreError(
-            f"{path} was written by an earlier version, which kept labels as their files numbered them. "
+            f"{path} was written by an earlier version: its dataset.json keeps labels as files number them. "
             "Prepare the data set again: ingradient prepare --source DATASET --store "
             f"{shlex.quote(str(path))}"
         )
