@@ -261,13 +261,9 @@ def _wrong_labels(task: Task) -> Iterator[str]:
         yield f"label 'background' is {task.labels['background']}; it must be 0"
     if "ignore" in task.labels and task.ignore in (None, BACKGROUND):
         yield f"label 'ignore' is {task.labels['ignore']}; it must be one integer above 0"
-    for name, values in task.labels.items():  # alone, a name for 0 is another word for the background
-        alone = "background" not in task.labels and values == BACKGROUND
-        if name not in ("background", "ignore") and BACKGROUND in _integers(values) and not alone:
-            yield f"label '{name}' holds 0, which is the background"
     for name, values in task.foreground.items():
-        if task.ignore is not None and task.ignore in values:
-            yield f"label '{name}' holds {task.ignore}, which is 'ignore'"
+        for value in {BACKGROUND, task.ignore} & {*values}:
+            yield f"label '{name}' holds {value}, which is '{'ignore' if value else 'background'}'"
     if not task.has_regions:
         yield from _twins(task)
 
@@ -275,8 +271,8 @@ def _wrong_labels(task: Task) -> Iterator[str]:
 def _twins(task: Task) -> Iterator[str]:
     """Say which labels are one integer."""
     names: dict[int, list[str]] = {}
-    for name, (value, *_) in task.foreground.items():
-        names.setdefault(value, []).append(name)
+    for name, value in task.labels.items():
+        names.setdefault(_integers(value)[0], []).append(name)
     for value, twice in names.items():
         if len(twice) > 1:
             yield f"labels {', '.join(twice)} are all {value}, so they cannot be told apart"

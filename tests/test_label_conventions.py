@@ -121,8 +121,8 @@ def test_the_plan_counts_labels(tmp_path, monkeypatch, capsys):
         ({"background": 0, "a": 1, "ignore": 0}, None, "'ignore' is 0"),
         ({"background": 1, "a": 2}, None, "'background' is 1; it must be 0"),
         ({"background": 0, "a": 1, "b": 1}, None, "labels a, b are all 1"),
-        ({"background": 0, "a": 0, "b": 1}, None, "'a' holds 0, which is the background"),
-        ({"background": 0, "a": [0, 1], "b": [1]}, [1, 1], "'a' holds 0, which is the background"),
+        ({"background": 0, "a": 0, "b": 1}, None, "labels background, a are all 0"),
+        ({"background": 0, "a": [0, 1], "b": [1]}, [1, 1], "'a' holds 0, which is 'background'"),
     ],
 )
 def test_labels_that_cannot_mean_what_they_say_are_refused(tmp_path, labels, order, words):
