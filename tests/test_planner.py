@@ -123,6 +123,11 @@ def test_the_coarsest_axis_becomes_the_first():
     assert plans["2d"].spacing == (None, 1.5, 1.5)
 
 
+def test_labels_that_overlap_get_no_cascade():
+    task = dataclasses.replace(LARGE.task, overlap={name: {} for name in LARGE.task.foreground})
+    assert list(Planner().plans(dataclasses.replace(LARGE, task=task))) == ["2d", "3d_fullres", "3d_lowres"]
+
+
 def test_large_cases_get_a_cascade():
     plans = Planner().plans(LARGE)
     assert list(plans) == ["2d", "3d_cascade_fullres", "3d_fullres", "3d_lowres"]

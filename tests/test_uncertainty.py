@@ -240,9 +240,9 @@ def test_a_calibration_that_cannot_be_is_named(wrong, model, tmp_path):
 
 def test_calibrating_predicts_each_case_once(raw, names, model, tmp_path, monkeypatch):
     seen = []
-    plain = Predictor.predict
+    plain = Predictor.segment
     monkeypatch.setattr(
-        Predictor, "predict", lambda self, image, *rest: seen.append(image.shape) or plain(self, image, *rest)
+        Predictor, "segment", lambda self, image, *rest: seen.append(image.shape) or plain(self, image, *rest)
     )
     ip.calibrate(model, raw, tmp_path / "calibrated.ckpt", names[:2], device="cpu")
     assert len(seen) == 2

@@ -103,9 +103,13 @@ def _of_store(path: Path) -> dict[str, Any]:
         name: np.median([grid[part] for grid in grids], axis=0).tolist() if grids else None
         for part, name in ((0, "shape"), (1, "spacing"))
     }
+    task = store.task
+    held = {value: (value,) for value in task.foreground_values}
+    if task.overlap is not None:  # labels by their numbers, not the combinations that the store numbers
+        held = dict(enumerate(task.foreground.values(), 1))
     voxels = {
-        str(value): sum(case.voxels.get(value, 0) for case in store.cases.values())
-        for value in store.task.foreground_values
+        str(value): sum(case.voxels.get(one, 0) for case in store.cases.values() for one in values)
+        for value, values in held.items()
     }
     return {
         "kind": "store",

@@ -101,7 +101,8 @@ class Planner:
 
         Returns:
             Plans by name: ``2d``; ``3d_fullres`` where cases have more than a slice; ``3d_lowres`` and
-            ``3d_cascade_fullres`` where a patch of the full resolution shows too little of a case.
+            ``3d_cascade_fullres`` where a patch of the full resolution shows too little of a case; the latter
+            not where labels may overlap.
 
         Raises:
             ValueError: If the memory is too small for any patch, or a CT channel has no foreground.
@@ -175,6 +176,7 @@ class Planner:
         plans = {"3d_fullres": self._plan(full, fingerprint, batch_dice=low is not None)}
         if low is not None:
             plans["3d_lowres"] = self._plan(low, fingerprint, batch_dice=False)
+        if low is not None and fingerprint.task.overlap is None:  # a cascade hands on one integer a voxel
             plans["3d_cascade_fullres"] = dataclasses.replace(plans["3d_fullres"], previous_stage="3d_lowres")
         return plans
 
