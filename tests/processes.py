@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-LONGEST = 120.0
+LONGEST = 240.0
 """Seconds to wait for a run to begin, or to end: far more than either takes."""
 
 

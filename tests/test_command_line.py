@@ -6,9 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import processes
 import pytest
 from runs import outcome
 
@@ -267,10 +267,7 @@ def test_a_run_told_to_stop_says_how_to_go_on(tmp_path, quick):
         ),  # whoever runs the tests may ignore it
     )
     last = tmp_path / "checkpoints" / "last.ckpt"
-    for _ in range(600):
-        if last.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
+    processes.wait_for(lambda: last.exists() or process.poll() is not None, "a checkpoint")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
