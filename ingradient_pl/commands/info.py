@@ -104,7 +104,7 @@ def _of_store(path: Path) -> dict[str, Any]:
         for part, name in ((0, "shape"), (1, "spacing"))
     }
     task = store.task
-    held = {value: (value,) for value in task.foreground_values}
+    held: dict[int, tuple[int, ...]] = {value: (value,) for value in task.foreground_values}
     if task.overlap is not None:  # labels by their numbers, not the combinations that the store numbers
         held = dict(enumerate(task.foreground.values(), 1))
     voxels = {
