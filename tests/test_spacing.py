@@ -3,6 +3,7 @@
 import pytest
 
 from ingradient_pl.geometry import Grid
+from ingradient_pl.planning.settings import make_rule
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing
 
 
@@ -56,6 +57,14 @@ def test_a_spacing_can_be_given_by_hand():
     assert FixedSpacing((5, 1, 1)).target(THICK) == ((5.0, 1.0, 1.0), 0)
     with pytest.raises(ValueError, match="three positive"):
         FixedSpacing((0.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), (1, 1), (1, 1, 1, 1), (1, 1, -1), (1, float("nan"), 1), (float("inf"), 1, 1)]
+)
+def test_a_spacing_by_hand_is_three_sizes(sizes):
+    with pytest.raises(ValueError, match=r"three sizes in mm along \(z, y, x\)"):
+        make_rule("ingradient", sizes, {})
 
 
 @pytest.mark.parametrize(

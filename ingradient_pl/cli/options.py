@@ -121,10 +121,14 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
     >>> def command(resume: bool, window_batch: int, spacing: list[float] | None): ...
     >>> normalise_options(command, ["--resume", "--window-batch", "2", "--spacing", "2,1", "1"])
     ['--resume=true', '--window_batch', '2', '--spacing', '["2", "1", "1"]']
+    >>> normalise_options(command, ["--res", "--spac", "2,1,1"])
+    ['--resume=true', '--spacing', '["2", "1", "1"]']
     """
     hints = {name: option.annotation for name, option in inspect.signature(function).parameters.items()}
     out = []
-    for name, values in _options(arguments):
+    for typed, values in _options(arguments):
+        begun = [f"--{name}" for name in hints if f"--{name}".startswith(typed)] if typed else []
+        name = begun[0] if len(begun) == 1 else typed  # an option may be typed as far as it is the only one
         hint = hints.get(name.removeprefix("--"))
         if hint in (bool, bool | None) and not values:
             out.append(f"{name}=true")

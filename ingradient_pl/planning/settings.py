@@ -1,9 +1,11 @@
 """What a planner is told, as one record: a store -> the plan of one configuration."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ingradient_pl.geometry import AXES
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
@@ -76,6 +78,11 @@ def make_rule(planner: str, spacing: tuple[float, ...] | None, numbers: dict[str
     if unknown:
         wanted = "a spacing chosen by hand" if spacing is not None else f"the planner {planner}"
         raise UsageError(f"--{', --'.join(unknown)}: {wanted} has no such number.")
+    if spacing is not None and (len(spacing) != AXES or not all(0 < size < math.inf for size in spacing)):
+        raise UsageError(
+            "A spacing is three sizes in mm along (z, y, x), such as [3,1,1]; got "
+            f"[{','.join(f'{size:g}' for size in spacing)}]."
+        )
     try:
         if spacing is None:
             built: SpacingRule = PLANNERS[planner](**numbers)
