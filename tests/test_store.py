@@ -25,6 +25,7 @@ from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.chunks import Chunks, ChunkSums, pack
 from ingradient_pl.store.statistics import Statistics
+from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.task import Task
 
 
@@ -262,6 +263,14 @@ def test_wrong_requests_are_refused(built, tmp_path):
         CaseStore(built, (0, 0, 1))
     with pytest.raises(StoreError, match=r"not a case store.*ingradient prepare"):
         CaseStore(tmp_path)
+
+
+def test_a_store_opened_by_names_does_not_stand_for_its_folder(built):
+    some = CaseStore(built, names=list(CaseStore(built).cases)[:1])
+    with pytest.raises(StoreError, match="all cases"):
+        os.fspath(some)
+    assert list(open_stores(some).cases) == list(some.cases)
+    assert Path(open_stores(CaseStore(built))) == Path(CaseStore(built)) == Path(built)
 
 
 def test_a_newer_or_older_store_is_refused_and_so_is_a_raw_data_set(spoilable, raw):

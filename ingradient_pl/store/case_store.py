@@ -60,6 +60,7 @@ class CaseStore:
         if sorted(transpose) != list(range(AXES)):
             raise ValueError(f"transpose must hold 0, 1 and 2 once each; got {list(transpose)}.")
         self.path, self.transpose = Path(path), tuple(int(axis) for axis in transpose)
+        self.named = names is not None
         described = metadata.read_dataset(self.path)
         if described["store_format"] < metadata.FORMAT:
             raise StoreError(
@@ -87,6 +88,8 @@ class CaseStore:
         return f"CaseStore({path if len(path) < NAMED else '...' + path[-NAMED:]!r}: {text})"
 
     def __fspath__(self) -> str:
+        if self.named:  # the folder would stand for the other cases, too
+            raise StoreError(f"{self!r} was opened by names; its folder means all cases. Give '{self.path}'.")
         return str(self.path)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def open_stores(
         StoreError: If there is none, or the stores do not go together; every one that is missing is named.
     """
     if isinstance(paths, CaseStore):
-        return CaseStore(paths.path, transpose, list(paths.cases))
+        return CaseStore(paths.path, transpose, list(paths.cases) if paths.named else None)
     if isinstance(paths, (str, PathLike)):
         return CaseStore(Path(paths), transpose)
     opened, faults = [], []
