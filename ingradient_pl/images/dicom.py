@@ -109,8 +109,8 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
             found.setdefault(one.series[0], []).append(one)
     if len(found) != 1:
         named = [
-            f"{slices[0].series[1] or uid} ({len(slices)} slices, such as {slices[0].file.name})"
-            for uid, slices in found.items()
+            f"{' '.join((one[0].series[1] or uid).split())} ({len(one)} slices, such as {one[0].file.name})"
+            for uid, one in found.items()
         ]
         raise ImageError(
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"

@@ -118,7 +118,8 @@ def _read_mgh(path: Path, channels: int | None) -> RawImage:
             raise ImageError(f"{path}: not an MGH file, though its name says so. Rename or convert it.")
         kind: Any = mghformat.MGHHeader
         header = _open(path, lambda: kind(start.ljust(SIZE_MGH + 20, b"\0")[: SIZE_MGH + 20]))
-        needed = SIZE_MGH + math.prod(map(int, header.get_data_shape())) * header.get_data_dtype().itemsize
+        width = _open(path, header.get_data_dtype).itemsize
+        needed = SIZE_MGH + math.prod(map(int, header.get_data_shape())) * width
         return Extent(needed, needed + SURPLUS)
 
     content = bytes(read_extent(path, SIZE_MGH, extent))
