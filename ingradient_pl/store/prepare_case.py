@@ -108,11 +108,11 @@ def _number_masks(
 ) -> tuple[NDArray[Any], list[str]]:
     """Give the integer of the combination of labels that lies in each voxel."""
     packed, remarks = read_combined(case, task, orientation, volume)
-    label = number_masks(packed, {held: value for value, held in task.combinations.items()} | _ignored(task))
+    label = number_masks(packed, {held: value for value, held in task.combinations.items()} | _ignore_combination(task))
     return label.astype(np.min_scalar_type(max(task.values)), copy=False), [*warnings, *remarks]
 
 
-def _ignored(task: Task) -> dict[tuple[int, ...], int]:
+def _ignore_combination(task: Task) -> dict[tuple[int, ...], int]:
     return {} if task.ignore is None else {(task.outputs + 1,): task.ignore}
 
 
