@@ -108,7 +108,9 @@ def _number_masks(
 ) -> tuple[NDArray[Any], list[str]]:
     """Give the integer of the combination of labels that lies in each voxel."""
     packed, remarks = read_combined(case, task, orientation, volume)
-    label = number_masks(packed, {held: value for value, held in task.combinations.items()} | _ignore_combination(task))
+    label = number_masks(
+        packed, {held: value for value, held in task.combinations.items()} | _ignore_combination(task)
+    )
     return label.astype(np.min_scalar_type(max(task.values)), copy=False), [*warnings, *remarks]
 
 
