@@ -46,9 +46,6 @@ def raw(tmp_path):
     """A raw data set of two cases beside a store of it."""
     write_phantoms(tmp_path / "raw", 2, (8, 8, 8))
     build_store(read_source(tmp_path / "raw"), tmp_path / "store", progress=False)
-    described = json.loads((tmp_path / "raw" / "dataset.json").read_text())
-    del described["written_by"]
-    (tmp_path / "raw" / "dataset.json").write_text(json.dumps(described))
     (tmp_path / "table.csv").write_text("case,image_0\nphantom_000,raw/imagesTr/phantom_000_0000.nii.gz\n")
     (tmp_path / "raw" / "scan.nii.gz").write_bytes(
         (tmp_path / "raw" / "imagesTr" / "phantom_000_0000.nii.gz").read_bytes()
@@ -190,6 +187,9 @@ def test_a_device_takes_a_report_and_stays_a_device(monkeypatch, capsys, raw):
 
 
 def test_phantoms_do_not_replace_a_data_set(monkeypatch, capsys, raw):
+    described = json.loads((raw / "raw" / "dataset.json").read_text())
+    del described["written_by"]  # somebody's own
+    (raw / "raw" / "dataset.json").write_text(json.dumps(described))
     before = seen(raw)
     assert outcome(monkeypatch, capsys, "phantoms", "--output", raw / "raw", "--cases", 1)[0] == 2
     assert outcome(monkeypatch, capsys, "phantoms", "--output", raw / "new", "--cases", 0)[0] == 2

@@ -126,6 +126,16 @@ def test_the_config_of_a_run_is_read_as_it_was_written(ground):
     assert OmegaConf.to_container(OmegaConf.create(read(ground, plain))) == plain
 
 
+@pytest.mark.parametrize("name", ["a$b", "$HOME", "a$b/run", "${x}", "a{b", "(b)", "a, b"])
+def test_the_config_of_a_run_is_read_in_any_folder(ground, name):
+    run = ground / name
+    run.mkdir(parents=True)
+    plain = with_entry(
+        payloads.run_config(), "callbacks.best.dirpath", "${hydra:runtime.output_dir}/checkpoints"
+    )
+    read_foreign_config(written(run / "config.yaml", plain), run, (), ())
+
+
 @pytest.mark.parametrize(
     "place",
     [

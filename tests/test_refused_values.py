@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from runs import composed, outcome
 from tiny_models import plan as made_plan
@@ -45,6 +46,28 @@ def _forget_hydra():
 )
 def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
     with pytest.raises(UsageError, match=words):
+        train(composed([*quick, told], tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("module.optimizer.lr=x", "module.optimizer.lr must be a number, got 'x'"),
+        ("module.optimizer.lr=nan", "got nan"),
+        ("module.optimizer.lr=null", "got None"),
+        ("module.optimizer.lr=[1,2]", r"got \[1, 2\]"),
+        ("module.optimizer.lr=true", "got True"),
+        ("module.optimizer.lr='${hydra:job.name}'", "got"),
+        ("module.optimizer.weight_decay=much", "module.optimizer.weight_decay must be a number"),
+        ("module.scheduler.power=high", "module.scheduler.power must be a number"),
+        ("data.draws.affine.rotation_p=often", "data.draws.affine.rotation_p must be a number, got 'often'"),
+        ("plan.batch_size=2.5", "batch_size"),
+        ("trainer.max_epochs=many", "trainer.max_epochs must be a whole number or null, got 'many'"),
+        ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val must be a number"),
+    ],
+)
+def test_what_is_no_number_is_refused_where_a_number_is_taken(quick, tmp_path, told, words):
+    with pytest.raises((ValueError, InstantiationException), match=words):
         train(composed([*quick, told], tmp_path))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ingradient_pl.geometry import Grid
 from ingradient_pl.planning.settings import make_rule
-from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing
+from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, check_spacing
 
 
 def grids(spacings, shape=(100, 100, 100)):
@@ -83,3 +83,10 @@ def test_numbers_that_make_no_sense_are_refused(wrong, told):
 def test_no_cases_no_spacing():
     with pytest.raises(ValueError, match="fill the store"):
         NnunetSpacing().target([])
+
+
+@pytest.mark.parametrize("spacing", [(1e-9, 1, 1), (5, 1e-3, 1), (1e9, 1, 1), (5, 1, 200)])
+def test_a_spacing_of_another_unit_is_refused(spacing):
+    with pytest.raises(ValueError, match=r"100 times finer or coarser .*\(5×1×1 mm\).* millimetres"):
+        check_spacing(spacing, (5.0, 1.0, 1.0))
+    check_spacing((0.05, 100.0, 0.7), (5.0, 1.0, 1.0))

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
@@ -85,11 +86,18 @@ def _explain_mistake(error: BaseException) -> str | None:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    inherited = ONE_LINE in os.environ
+    inherited, before = ONE_LINE in os.environ, sys.unraisablehook
     os.environ[ONE_LINE] = "1"
+
+    def say_unraisable(unraisable: Any) -> None:
+        if not LOST_WORKER.search(str(unraisable.exc_value)):  # who waits for its data tells of a lost reader
+            before(unraisable)
+
+    sys.unraisablehook = say_unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = before
         if not inherited:
             os.environ.pop(ONE_LINE, None)
 

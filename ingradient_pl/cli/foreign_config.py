@@ -220,7 +220,7 @@ def _resolve_references(file: Path, run: Path, plain: Mapping[str, Any]) -> Any:
             return {key: settle(entry) for key, entry in value.items()}
         if isinstance(value, list):
             return [settle(entry) for entry in value]
-        text = value.replace(OUTPUT, str(run).replace("$", "")) if isinstance(value, str) else value
+        text = value.replace(OUTPUT, str(run).replace("${", "\\${")) if isinstance(value, str) else value
         return re.sub(r"\$\{(hydra|now):[^${}]*\}", "x", text) if isinstance(text, str) else text
 
     try:

@@ -210,7 +210,10 @@ def read_paths(value: str, *, swept: bool = False) -> list[str]:
             return parsed
         if value[0] in "'\"" and value[-1] == value[0]:  # Lightning quotes, but does not escape
             return [value[1:-1]]
-    pieces = _existing_pieces(value.split(","))
+    inner = (
+        value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    )  # (b) is not of its grammar
+    pieces = _existing_pieces(inner.split(","))
     if len(pieces) > 1 and (swept or all(Path(piece).exists() for piece in pieces)):
         return pieces
     return [value]

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ingradient_pl.cli.failures import UsageError
 from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.network_inputs import set_network_inputs
+from ingradient_pl.cli.number_values import check_numbers
 from ingradient_pl.cli.suggestions import NESTED
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.init_weights import InitWeights
@@ -60,6 +61,7 @@ def train(config: DictConfig) -> float:
     _check_counts(config)
     _check_choices(config)
     check_kinds(config_values(config))
+    check_numbers(config)
     run = Path(config.trainer.default_root_dir)
     if config.resume == str(run / LAST) and is_finished(run, config.epochs):
         return _report_finished(run, config)

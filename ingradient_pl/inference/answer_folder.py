@@ -23,7 +23,8 @@ from ingradient_pl.plain_values import read_json
 from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
 
-WRITTEN_BY, ANSWERS, MARK = "written_by", "answers", "ingradient_pl"
+WRITTEN_BY, ANSWERS = "written_by", "answers"
+BESIDE_ANSWERS = "ingradient_pl predict", "ingradient_pl postprocess"
 """Entries of ``dataset.json`` that tell a folder of answers from a data set."""
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
@@ -135,7 +136,7 @@ class AnswerFolder:
             held = _read(file).get(ANSWERS, {}) if file.is_file() else {}
             held = dict(held) if isinstance(held, dict) else {}
             yield held
-            described = {**self.task.described, WRITTEN_BY: f"{MARK} predict", ANSWERS: held}
+            described = {**self.task.described, WRITTEN_BY: BESIDE_ANSWERS[0], ANSWERS: held}
             replace_file(file, json.dumps(described, indent=2, sort_keys=False).encode())
 
 
@@ -157,7 +158,7 @@ def refuse_data_set(folder: Path) -> None:
     if not file.is_file():
         return
     held = _read(file)
-    if not str(held.get(WRITTEN_BY, "")).startswith(MARK):
+    if held.get(WRITTEN_BY) not in BESIDE_ANSWERS:
         raise OutputError(
             f"{file} describes a data set, not predictions of ours: nothing is written over it. Name "
             "another folder for the segmentations."
@@ -172,7 +173,7 @@ def copy_description(file: Path, target: Path) -> None:
         target: That of the answers.
     """
     held = {key: value for key, value in _read(file).items() if key != ANSWERS}
-    replace_file(target, json.dumps({**held, WRITTEN_BY: f"{MARK} postprocess"}, indent=2).encode())
+    replace_file(target, json.dumps({**held, WRITTEN_BY: BESIDE_ANSWERS[1]}, indent=2).encode())
 
 
 def identify(files: Sequence[Path]) -> str:

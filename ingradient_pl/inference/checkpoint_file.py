@@ -7,6 +7,7 @@ comment. So each byte is covered, and a save reads none of its weights twice.
 
 import os
 import pickle
+import re
 import shlex
 import struct
 import zipfile
@@ -289,7 +290,9 @@ def _why_not_opened(path: Path, error: Exception) -> str:
             f"{path} is a checkpoint of nnU-Net. Bring the model along first: "
             f"ingradient import-nnunet --model {shlex.quote(str(path.parent.parent))} --output model.ckpt"
         )
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))  # what torch says besides is how to run it after all
+    why = f"it asks for '{asked[1]}'" if asked else "its pickle is not plain"
     return (
         f"{path} holds more than tensors and plain values, and opening it could run a program it brings "
-        f"({first_lines(error)}). It is not opened. Write the checkpoint anew from the training run."
+        f"({why}). It is not opened. Write the checkpoint anew from the training run."
     )

@@ -14,7 +14,7 @@ from ingradient_pl.planning.intensity import normaliser
 from ingradient_pl.planning.memory import Architecture, Memory
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.presets import DEFAULT, Preset
-from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule
+from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule, check_spacing
 from ingradient_pl.planning.topology import Topology, topology
 from ingradient_pl.short_repr import describe
 
@@ -105,9 +105,11 @@ class Planner:
             not where labels may overlap.
 
         Raises:
-            ValueError: If the memory is too small for any patch, or a CT channel has no foreground.
+            ValueError: If the memory is too small for any patch, a CT channel has no foreground, or voxels of
+                the rule's spacing are nothing like the cases'.
         """
         target = self.spacing.target(fingerprint.grids)
+        check_spacing(target.spacing, fingerprint.median_spacing)
         transpose = _coarsest_first(target.spacing)
         spacing = tuple(target.spacing[axis] for axis in transpose)
         shapes = [grid.respaced(target.spacing).shape for grid in fingerprint.grids]

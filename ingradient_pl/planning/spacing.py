@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
+from ingradient_pl.short_repr import join_times
 
 LITTLE_MM = 1e-5
+FARTHEST = 100
+"""Times that an edge of the network's voxels may be finer or coarser than that of the cases."""
 
 
 class Target(NamedTuple):
@@ -156,3 +159,20 @@ def _coarse_axis(spacing: NDArray[np.float64], threshold: float) -> int | None:
 def _millimetres(spacing: NDArray[np.float64]) -> Millimetres:
     z, y, x = (float(mm) for mm in spacing)
     return z, y, x
+
+
+def check_spacing(spacing: Sequence[float], found: Sequence[float]) -> None:
+    """Refuse voxels that are nothing like those of the cases: most often another unit was meant.
+
+    Args:
+        spacing: Of the network's voxels, in mm along (z, y, x).
+        found: Median of the cases, likewise.
+
+    Raises:
+        ValueError: If an edge is more than 100 times finer or coarser.
+    """
+    if any(not 1 / FARTHEST <= one / other <= FARTHEST for one, other in zip(spacing, found, strict=True)):
+        raise ValueError(
+            f"Voxels of {join_times(spacing)} mm are more than {FARTHEST} times finer or coarser than those "
+            f"of the cases ({join_times(found)} mm). A spacing is in millimetres along (z, y, x)."
+        )

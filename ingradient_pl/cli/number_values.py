@@ -1,0 +1,87 @@
+"""Numbers of a config: where a class or function says it takes a number, nothing else is handed to it."""
+
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from ingradient_pl.lightning.targets import locate
+from ingradient_pl.messages import UsageError
+from ingradient_pl.spec import TARGET
+
+NUMBERS = int, float
+BESIDE = bool, types.NoneType, Tensor
+"""What may stand beside a number in an annotation that is still taken for one."""
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuse texts, lists, NaN and missing values where what is built takes a number.
+
+    Args:
+        config: Of a training run; what it refers to by ``${...}`` is looked up.
+
+    Raises:
+        UsageError: If an entry is no number; its key, the value and what is wanted are named.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    for place, node in _nodes(plain):
+        for key, hint in _annotations(node[TARGET]).items():
+            name = f"{place}.{key}".lstrip(".")
+            wanted = _number(hint)
+            if key not in node or not wanted:
+                continue
+            value = _value(config, name, node[key])
+            if not _fits(value, wanted):
+                kind = "a number" if float in wanted else "a whole number"
+                more = " or null" if types.NoneType in wanted else ""
+                raise UsageError(f"{name} must be {kind}{more}, got {value!r}.")
+
+
+def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give all that is built, with where it stands."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get(TARGET), str):
+            yield place, node
+        for key, entry in node.items():
+            yield from _nodes(entry, f"{place}.{key}".lstrip("."))
+
+
+def _annotations(target: str) -> dict[str, Any]:
+    """Give the annotation of each parameter of a class or function; nothing where they cannot be read."""
+    found = locate(target)
+    try:
+        return typing.get_type_hints(found.__init__ if isinstance(found, type) else found)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _number(hint: Any) -> tuple[Any, ...]:
+    """Give the types of an annotation that takes numbers and nothing but; empty for any other."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    only = all(kind in (*NUMBERS, *BESIDE) for kind in kinds)
+    return kinds if only and any(kind in NUMBERS for kind in kinds) else ()
+
+
+def _value(config: DictConfig, name: str, value: Any) -> Any:
+    """Look up what an entry refers to; what only a part of the run knows is left to it."""
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        return OmegaConf.select(config, name)
+    except Exception:  # noqa: BLE001 - resolvers fail in their own ways, and say so where they are built
+        return 0
+
+
+def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
+    if value is None or isinstance(value, bool):
+        return type(value) in kinds
+    if isinstance(value, Mapping):  # something that is built first
+        return True
+    if isinstance(value, float):
+        return not math.isnan(value) and (float in kinds or value.is_integer())
+    return isinstance(value, int)
