@@ -139,3 +139,21 @@ def test_null_in_a_plan_is_refused_by_name_unless_it_means_something(name):
         return
     with pytest.raises((TypeError, ValueError), match=f"'{name}'.*None"):
         dataclasses.replace(made_plan(), **{name: None})
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "words"),
+    [
+        ("evaluate", ["--predictions", ".", "--labels", ".", "--tolerance", -1], "tolerance must be"),
+        ("evaluate", ["--predictions", ".", "--labels", ".", "--overlap", 2], "overlap must be"),
+        ("lightning-config", ["--store", "nowhere", "--plan", "plan.yaml"], "nowhere"),
+    ],
+)
+def test_commands_refuse_what_they_would_not_have_used(monkeypatch, capsys, tmp_path, command, more, words):
+    (tmp_path / "dataset.json").write_text(
+        '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}'
+    )
+    monkeypatch.chdir(tmp_path)
+    code, _, err = outcome(monkeypatch, capsys, command, *more)
+    assert code
+    assert words in err

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf, open_dict
 
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
-from ingradient_pl.cli.overrides import quote_paths
+from ingradient_pl.cli.overrides import quote_paths, read_paths
 from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.scratch import scratch_folder
+from ingradient_pl.store.store_union import open_stores
 
 HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
 FIELDS_ONLY = ("plan", "draws", "split", "affine")
@@ -36,7 +37,11 @@ def convert_config(
         output: YAML file to write; run it with: ingradient fit --config OUTPUT
         run_dir: Folder for checkpoints, logs and pictures.
         overrides: What ingradient-train would be told, such as [epochs=10,trainer=cpu].
+
+    Raises:
+        StoreError: If there is no store.
     """
+    open_stores(read_paths(store))
     told = quote_paths([f"store={store}", f"plan={plan}", *(overrides or ()), f"hydra.run.dir={run_dir}"])
     with scratch_folder() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
         config = compose("train", with_plans(told, folder))

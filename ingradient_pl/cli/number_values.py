@@ -54,7 +54,7 @@ def _annotations(target: str) -> dict[str, Any]:
     """Give the annotation of each parameter of a class or function; nothing where they cannot be read."""
     found = locate(target)
     try:
-        return typing.get_type_hints(found.__init__ if isinstance(found, type) else found)
+        return typing.get_type_hints(getattr(found, "__init__") if isinstance(found, type) else found)  # noqa: B009
     except (NameError, TypeError, AttributeError):
         return {}
 

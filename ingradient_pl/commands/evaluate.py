@@ -105,9 +105,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     task = task_beside(Path(predictions), Path(labels), dataset)
     if dataset is None:
         check_one_meaning(Path(predictions), Path(labels))
-    chosen: list[Measure] = [SurfaceDistances(tolerance)] if surface else []
-    if lesions:
-        chosen.append(LesionDetection(overlap))
+    distances, detection = SurfaceDistances(tolerance), LesionDetection(overlap)  # or refused, wanted or not
+    chosen: list[Measure] = [*([distances] if surface else []), *([detection] if lesions else [])]
     chosen += [make(one, "a measure") if isinstance(one, str) else one for one in measures or ()]
     beside = Path(predictions if output is None else output)
     with choose_workers(cluster, cluster_options, image_formats, beside=beside) as pool:

@@ -8,6 +8,7 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.short_repr import say_count
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
@@ -61,5 +62,7 @@ def prepare(  # noqa: PLR0913 - one argument an option
         summary = build_store(found, folder, workers, progress, orientation, pool)
     say(summary)
     if summary.faults:
-        say_failure(f"{len(summary.faults)} faults: the cases named above are not in {store}.")
+        say_failure(
+            f"{say_count(len(summary.faults), 'case')} could not be prepared for {store}: named above."
+        )
     return CaseStore(Path(store))
