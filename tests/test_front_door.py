@@ -124,7 +124,7 @@ def test_a_case_that_cannot_be_prepared_is_said(tmp_path, capsys):
     next((tmp_path / "raw" / "imagesTr").iterdir()).write_bytes(b"damaged")
     store = ip.prepare(tmp_path / "raw", tmp_path / "store", workers=1, progress=False)
     assert len(store.cases) == 2
-    assert "1 fault" in capsys.readouterr().err
+    assert "1 case could not be prepared" in capsys.readouterr().err
 
 
 ROOMS = sorted(
