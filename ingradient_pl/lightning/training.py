@@ -81,12 +81,13 @@ def describe_end(trainer: pl.Trainer, metric: str, data: pl.LightningDataModule)
         data: What it saw.
     """
     run, scores = Path(trainer.default_root_dir), trainer.callback_metrics
-    lines = [f"{_describe_score(scores, metric)} The model: {run / LAST}"]
+    lines = [f"{_describe_score(scores, metric)} The model: {run / LAST}; its scores of whole cases:"]
+    lines.append(f"  {scoring_command(run / LAST, data)}")
     pictures = newest_pictures(run)
     if pictures:
         more = f" and {len(pictures) - 1} more beside it" if len(pictures) > 1 else ""
         lines.append(f"Pictures, truth beside prediction: {pictures[0]}{more}; curves: {run / FIGURE}")
-    return [*lines, "Scores of whole cases:", f"  {scoring_command(run / LAST, data)}"]
+    return lines
 
 
 def _describe_score(scores: Mapping[str, Any], metric: str) -> str:
