@@ -111,7 +111,7 @@ def check_types(kind: type, values: Mapping[str, Any]) -> None:
     Raises:
         TypeError: If one is of another type; the message names it.
     """
-    hints = _hints(kind)
+    hints = read_annotations(kind)
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             raise TypeError(
@@ -139,9 +139,14 @@ def _build(
     return made(**entries)
 
 
-def _hints(kind: type) -> dict[str, Any]:
+def read_annotations(made: Any) -> dict[str, Any]:
+    """Give the annotation of each parameter; nothing where they cannot be read.
+
+    Args:
+        made: A class or a function.
+    """
     try:
-        return typing.get_type_hints(kind.__init__)  # type: ignore[misc]
+        return typing.get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
     except (NameError, TypeError, AttributeError):  # names that only a type checker sees
         return {}
 

@@ -1,23 +1,18 @@
 """Write the tables of docs/dice_per_minute.md anew from its rows: python scripts/dice_per_minute_page.py."""
 
 import math
-import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "benchmarks")]
 
 from dice_per_minute import LIMITS, TRAINERS, Row, rows  # noqa: E402
+from page_tables import fill, markdown_table  # noqa: E402
 
 PAGE = ROOT / "docs" / "dice_per_minute.md"
 SHOWN = {"10 s": "10 s", "60 s": "1 min", "300 s": "5 min", "900 s": "15 min"}
 NOT_RUN = "not run"
-
-
-def table(columns: list[str], lines: list[list[str]]) -> str:
-    ruled = [columns, ["---"] * len(columns), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def by_limit(found: list[Row]) -> str:
@@ -28,7 +23,9 @@ def by_limit(found: list[Row]) -> str:
             own = {row.limit: row.dice for row in found if row[:3] == (data, trainer, device)}
             cells = [f"{own[limit]:.4f}" if limit in own else NOT_RUN for limit in LIMITS]
             lines.append([data, device, trainer, *cells])
-    return table(["data", "device", "trainer", *(SHOWN.get(limit, limit) for limit in LIMITS)], lines)
+    return markdown_table(
+        ["data", "device", "trainer", *(SHOWN.get(limit, limit) for limit in LIMITS)], lines
+    )
 
 
 def all_runs(found: list[Row]) -> str:
@@ -42,17 +39,13 @@ def all_runs(found: list[Row]) -> str:
         for row in found
     ]
     columns = ["data", "device", "trainer", "steps", "s of steps", "s with start", "Dice", "cases", "note"]
-    return table(columns, lines)
+    return markdown_table(columns, lines)
 
 
 def main() -> None:
-    page, found = PAGE.read_text(encoding="utf-8"), rows()
-    for name, made in (("by limit", by_limit(found)), ("runs", all_runs(found))):
-        block = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(
-            block, lambda match, made=made: match[1] + made + "\n" + match[2], page, flags=re.DOTALL
-        )
-    PAGE.write_text(page, encoding="utf-8")
+    found = rows()
+    tables = {"by limit": by_limit(found), "runs": all_runs(found)}
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Write the table of docs/finetune_study.md anew from docs/finetune.csv: python scripts/finetune_page.py."""
 
-import re
 import statistics
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "benchmarks")]
 
 from finetune import END, TRIALS, Row, difference, rows  # noqa: E402
+from page_tables import fill  # noqa: E402
 
 PAGE = ROOT / "docs" / "finetune_study.md"
 SCRATCH = ("scratch", END)
@@ -49,15 +49,7 @@ def _to_scratch(trial: tuple[str, int]) -> list[str]:
 
 
 def main() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    made = table()
-    page = re.sub(
-        r"(<!-- table -->\n).*?(<!-- end -->)",
-        lambda match: f"{match[1]}{made}\n{match[2]}",
-        page,
-        flags=re.DOTALL,
-    )
-    PAGE.write_text(page, encoding="utf-8")
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), {"table": table()}), encoding="utf-8")
 
 
 if __name__ == "__main__":

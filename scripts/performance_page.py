@@ -2,9 +2,14 @@
 
 import csv
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from page_tables import fill  # noqa: E402
+
 ROWS = ROOT / "docs" / "performance.csv"
 TABLES = {ROOT / "docs" / "performance.md": True, ROOT / "README.md": False}
 """The pages, and whether they name the benchmark of each figure."""
@@ -26,10 +31,7 @@ def table(*, benchmarks: bool) -> str:
 
 def written(page: Path, *, benchmarks: bool) -> str:
     """The page as it is to be."""
-    made = table(benchmarks=benchmarks)
-    block = r"(<!-- figures -->\n).*?(<!-- end -->)"
-    text = page.read_text(encoding="utf-8")
-    return re.sub(block, lambda match: f"{match[1]}{made}\n{match[2]}", text, flags=re.DOTALL)
+    return fill(page.read_text(encoding="utf-8"), {"figures": table(benchmarks=benchmarks)})
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Write the tables of docs/recipe.md anew from docs/recipe.csv: python scripts/recipe_page.py."""
 
-import re
 import statistics
 import sys
 from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "benchmarks")]
 
+from page_tables import fill, markdown_table  # noqa: E402
 from recipe import BASE, DATA, TRIALS, by_trial  # noqa: E402
 
 PAGE = ROOT / "docs" / "recipe.md"
@@ -18,11 +18,6 @@ RECIPES = (
     *("fast", "fast-mirrored", "nnunet-unmirrored", "nnunet"),
     *("fast-resenc", "fast-resenc-mirrored", "nnunet-resenc"),
 )
-
-
-def table(columns: list[str], lines: list[list[str]]) -> str:
-    ruled = [columns, ["---"] * len(columns), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def shown(dice: list[float]) -> str:
@@ -40,7 +35,7 @@ def reported() -> str:
         cells = [shown(found.get((data, trial, steps), [])) for steps in STEPS]
         if any(cells):
             lines.append([data, f"`{trial}`", *cells])
-    return table(["data set", "recipe", *(f"{steps} steps" for steps in STEPS)], lines)
+    return markdown_table(["data set", "recipe", *(f"{steps} steps" for steps in STEPS)], lines)
 
 
 def changes() -> str:
@@ -51,7 +46,7 @@ def changes() -> str:
         change = f"{statistics.mean(dice) - statistics.mean(start):+.4f}" if start and trial != "base" else ""
         keys = [key for key in TRIALS[trial] if key not in BASE]
         lines.append([data, str(steps), trial, " ".join(f"`{key}`" for key in keys), shown(dice), change])
-    return table(["data set", "steps", "change", "keys", "Dice", "to base"], lines)
+    return markdown_table(["data set", "steps", "change", "keys", "Dice", "to base"], lines)
 
 
 def _order(entry: tuple[tuple[str, str, int], list[float]]) -> tuple[str, int, int]:
@@ -60,13 +55,8 @@ def _order(entry: tuple[tuple[str, str, int], list[float]]) -> tuple[str, int, i
 
 
 def main() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for name, made in (("reported", reported()), ("changes", changes())):
-        block = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(
-            block, lambda match, made=made: match[1] + made + "\n" + match[2], page, flags=re.DOTALL
-        )
-    PAGE.write_text(page, encoding="utf-8")
+    tables = {"reported": reported(), "changes": changes()}
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 if __name__ == "__main__":

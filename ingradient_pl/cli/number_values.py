@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ingradient_pl.lightning.targets import locate
 from ingradient_pl.messages import UsageError
-from ingradient_pl.spec import TARGET
+from ingradient_pl.spec import TARGET, read_annotations
 
 NUMBERS = int, float
 BESIDE = bool, types.NoneType, Tensor
@@ -29,7 +29,7 @@ def check_numbers(config: DictConfig) -> None:
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     for place, node in _nodes(plain):
-        for key, hint in _annotations(node[TARGET]).items():
+        for key, hint in read_annotations(locate(node[TARGET])).items():
             name = f"{place}.{key}".lstrip(".")
             wanted = _number(hint)
             if key not in node or not wanted:
@@ -48,15 +48,6 @@ def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]
             yield place, node
         for key, entry in node.items():
             yield from _nodes(entry, f"{place}.{key}".lstrip("."))
-
-
-def _annotations(target: str) -> dict[str, Any]:
-    """Give the annotation of each parameter of a class or function; nothing where they cannot be read."""
-    found = locate(target)
-    try:
-        return typing.get_type_hints(getattr(found, "__init__") if isinstance(found, type) else found)  # noqa: B009
-    except (NameError, TypeError, AttributeError):
-        return {}
 
 
 def _number(hint: Any) -> tuple[Any, ...]:
