@@ -23,7 +23,6 @@ MAGIC = (b"n+1", b"n+2", b"ni1", b"ni2")
 MOST_AXES = 7
 PAIR = (".hdr", ".img")
 MGH = (".mgz", ".mgh")
-WRITABLE = (".nii", ".nii.gz")
 TENSORS = {1004: "matrices", 1005: "symmetric matrices", 1006: "displacements"}
 """Intents whose fifth axis is not a row of channels; ITK reads none of them."""
 
