@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,7 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             names.add(node.module or "")
-            if node.module == "ingradient_pl":
-                names |= {f"ingradient_pl.{alias.name}" for alias in node.names}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -59,6 +59,11 @@ def test_imports_point_down(file):
     ours = {name.split(".")[1] for name in imported(file) if name.startswith("ingradient_pl.")}
     wrong = {name for name in ours - {unit} if HEIGHT.get(name, -1) >= HEIGHT[unit]}
     assert not wrong, f"{unit} may not import {sorted(wrong)}"
+
+
+def test_no_module_imports_itself_by_a_detour():
+    modules = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES}
+    TopologicalSorter({name: imported(file) & modules.keys() for name, file in modules.items()}).prepare()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

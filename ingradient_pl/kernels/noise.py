@@ -97,7 +97,7 @@ def _add_noise(volumes: Tensor, rows: Tensor, values: Tensor) -> Tensor:
     from ingradient_pl.kernels import noise_triton
 
     with on_device_of(volumes):
-        noise_triton.add_noise_(volumes, rows, values.contiguous())
+        noise_triton.add_noise_(volumes, rows, values.contiguous(), UNIFORM)
     return volumes
 
 

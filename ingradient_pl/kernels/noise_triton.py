@@ -9,8 +9,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ingradient_pl.kernels.noise import UNIFORM
-
 BLOCK = 1024
 TAIL = tl.constexpr(5.0)
 """Where one polynomial takes over from the other, in minus the logarithm of 1 - x squared."""
@@ -57,14 +55,15 @@ def _add_noise(volumes, rows, values, words, voxels, UNIFORM: tl.constexpr, BLOC
     tl.store(place, tl.load(place, mask=inside, other=0.0) + noise, mask=inside)
 
 
-def add_noise_(volumes: Tensor, rows: Tensor, values: Tensor) -> None:
+def add_noise_(volumes: Tensor, rows: Tensor, values: Tensor, uniform: float) -> None:
     """Add noise to channels ``rows`` of ``volumes``, in place.
 
     Args:
         volumes: All channels, contiguous, ``(channel, z, y, x)``.
         rows: Which are changed, int64.
         values: Of each: deviation times the root of two, and the bits of its two keys, ``(row, 3)``.
+        uniform: From 32 bits, signed, to a number inside (-1, 1).
     """
     voxels = volumes[0].numel()
     grid = (triton.cdiv(voxels, BLOCK), len(rows))
-    _add_noise[grid](volumes, rows, values, values.view(torch.int32), voxels, UNIFORM=UNIFORM, BLOCK=BLOCK)
+    _add_noise[grid](volumes, rows, values, values.view(torch.int32), voxels, UNIFORM=uniform, BLOCK=BLOCK)
