@@ -13,6 +13,8 @@ CONF, DOCS = ROOT / "conf", ROOT / "docs"
 BELOW = 20 * " "
 CHANGES_OTHERS = "# @package _global_"
 KEY = re.compile(r"^(\s*)(?:- )?([\w@/]+):(.*)$")
+ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):(?=`|<code>)")
+"""What docstrings put before a name that is ours; Markdown knows no such thing."""
 COMMENT = re.compile(r"(?:^|\s+)#\s+")
 ORDER = ["data", "draws", "augment", "module", "network", "loss", "optimizer", "scheduler", "trainer"]
 ROOMS = ["geometry", "images", "datasets", "store", "draws", "transforms", "networks", "losses", "metrics"]
@@ -78,7 +80,7 @@ def keys(lines):
         if meaning:
             MEANINGS.setdefault(key, meaning)
         if value or meaning:
-            found.append((key, cell(value), cell(meaning)))
+            found.append((key, cell(value), prose(meaning)))
     return found
 
 
@@ -109,6 +111,17 @@ def cell(text):
     return text.replace("|", "\\|")
 
 
+def entry(path, name):
+    """What stands at ``path``, under the name by which it is imported."""
+    return f"::: {path}\n    options:\n      heading: {name}\n"
+
+
+def prose(text):
+    """Text whose stars outside of code are stars, not emphasis, and whose names of ours are plain code."""
+    parts = re.split(r"(`+[^`]*`+)", ROLE.sub("", text))
+    return cell("".join(part if part.startswith("`") else part.replace("*", "\\*") for part in parts))
+
+
 def arguments(target):
     """What a constructor's docstring says of each argument."""
     if "${" in target or not target.startswith("ingradient_pl."):
@@ -124,7 +137,7 @@ def api_page():
     """Each exported name, the top level first, then room by room."""
     parts = ["# API\n", "## ingradient_pl\n"]
     shown = {"ingradient_pl.draws.planned.draws"}
-    parts += [f"::: {path}\n" for path in shown]
+    parts += [entry(path, "ingradient_pl.draws") for path in shown]
     for package in ["ingradient_pl", *(f"ingradient_pl.{room}" for room in ROOMS)]:
         module = importlib.import_module(package)
         if package != "ingradient_pl":
@@ -134,8 +147,17 @@ def api_page():
             path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
             if (inspect.isclass(value) or inspect.isfunction(value)) and path not in shown:
                 shown.add(path)
-                parts.append(f"::: {path}\n")
+                parts.append(entry(path, f"{package}.{name}"))
     return "\n".join(parts)
+
+
+def on_page_content(html, **_):
+    """Called by mkdocs with each page that it has made.
+
+    Args:
+        html: The page.
+    """
+    return ROLE.sub("", html)
 
 
 PAGES = {"config.md": config_page, "api.md": api_page}
