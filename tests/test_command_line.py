@@ -1,6 +1,7 @@
 """What the commands print, and with which code they end."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,27 +14,53 @@ import pytest
 from runs import outcome
 
 from ingradient_pl.cli import main as entry
+from ingradient_pl.cli.command_help import paint
+from ingradient_pl.cli.main import FIRST
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "phantoms",
-        "prepare",
-        "plan",
-        "predict",
-        "evaluate",
-        "compare",
-        "postprocess",
-        "export",
-        "import-nnunet",
-    ],
-)
-def test_help_tells_what_each_option_is(monkeypatch, capsys, command):
+@pytest.mark.parametrize("command", sorted(set(entry.COMMANDS) - set(entry.OWN_MODULES)))
+def test_help_tells_what_each_option_is_and_ends_with_an_example(monkeypatch, capsys, command):
     code, out, _ = outcome(monkeypatch, capsys, command, "--help")
     assert code == 0
-    assert "--" in out
-    assert len(out) > 200
+    options, example = out.split("\nexample:\n  ingradient ")
+    assert example.startswith(f"{command} ")
+    assert "(type:" not in out
+    known, said = (set(re.findall(r"--\w+", part)) for part in (options, example))
+    needed = set(re.findall(r"--\w+", options.splitlines()[0]))
+    first = {FIRST[command]} if not shlex.split(example)[1].startswith("-") else set()
+    assert needed <= said | first <= known, "an example is a line that can be typed"
+
+
+def test_help_is_in_colours_on_a_terminal_alone(monkeypatch, capsys):
+    plain = outcome(monkeypatch, capsys, "compare", "--help")[1]
+    assert "\033" not in plain
+    painted = paint(plain)
+    assert re.sub("\033\\[\\d*m", "", painted) == plain
+    for part in ("\033[1musage:", "\033[1moptions:", "\033[36m--first", "\033[32mingradient compare"):
+        assert part in painted
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert outcome(monkeypatch, capsys, "compare", "--help")[1] == painted
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert outcome(monkeypatch, capsys, "compare", "--help")[1] == plain
+
+
+def test_a_shell_completes_commands_and_options(monkeypatch, capsys, tmp_path):
+    script = tmp_path / "ingradient"
+    for words, expected in (("prep", "prepare"), ("predict --win", "--window_batch"), ("train sto", "")):
+        script.write_text(outcome(monkeypatch, capsys, "--completion", "bash")[1])
+        line = f'. "{script}"; COMP_WORDS=(ingradient {words}); COMP_CWORD={len(words.split())}'
+        said = subprocess.run(
+            ["bash", "-c", f"{line}; _ingradient; echo ${{COMPREPLY[@]}}"], capture_output=True, check=True
+        )
+        assert said.stdout.decode().strip() == expected
+    assert "bashcompinit" in outcome(monkeypatch, capsys, "--completion", "zsh")[1]
+    assert (
+        "'__fish_seen_subcommand_from plan' -l store"
+        in outcome(monkeypatch, capsys, "--completion", "fish")[1]
+    )
+    for words in ([], ["bsh"]):
+        code, _, err = outcome(monkeypatch, capsys, "--completion", *words)
+        assert (code, "bash, zsh, fish" in err) == (2, True)
 
 
 def test_help_lists_the_commands(monkeypatch, capsys):

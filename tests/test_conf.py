@@ -37,6 +37,7 @@ OF_OTHERS = {
     "logger/wandb.yaml": "wandb",
     "logger/mlflow.yaml": "mlflow",
     "logger/comet.yaml": "comet_ml",
+    "logger/aim.yaml": "aim",
 }
 """Variants that need the package of an extra."""
 

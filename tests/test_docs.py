@@ -62,12 +62,12 @@ GENERATED = script("docs_pages").PAGES
 
 def test_figures_are_those_of_the_rows():
     module = script("performance_page")
-    for page, benchmarks in module.TABLES.items():
-        made = module.written(page, benchmarks=benchmarks)
+    for page in module.PAGES:
+        made = module.make_page(page)
         assert made == page.read_text(encoding="utf-8"), "python scripts/performance_page.py writes it anew"
         assert made.count("\n| ") > 10
     names = re.findall(r"`scripts/benchmark (\w+)`", (DOCS / "performance.md").read_text(encoding="utf-8"))
-    assert len(names) == len(module.ROWS.read_text(encoding="utf-8").splitlines()) - 1
+    assert len(names) == len(module.rows("performance.csv"))
     assert not [name for name in names if not (DOCS.parent / f"scripts/benchmarks/{name}.py").is_file()]
 
 

@@ -111,6 +111,7 @@ def test_a_graph_that_was_asked_for_and_cannot_be_is_refused(quick, tmp_path):
     [
         ("+trainer.accumulate_grad_batches=2", True, "gathers 2 batches"),
         ("trainer.precision=64-true", True, "precision 64-true"),
+        ("trainer=ddp_cpu", True, "several processes share a step"),
         ("trainer.benchmark=true", False, "Conv3d is not a network of this package"),
     ],
 )

@@ -1,5 +1,8 @@
 """Loggers by key: what cannot start is left out and said once; what starts writes into the run's folder."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import pytorch_lightning.loggers as known
 from hydra.core.hydra_config import HydraConfig
@@ -10,7 +13,7 @@ from ingradient_pl.cli.foreign_config import read_foreign_config
 from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.train_config import train
 
-OUTSIDE = {"wandb": known.WandbLogger, "mlflow": known.MLFlowLogger, "comet": known.CometLogger}
+OUTSIDE = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "comet": "CometLogger", "aim": "AimLogger"}
 BESIDE = {"TensorBoardLogger", "CSVLogger"}
 
 
@@ -18,6 +21,23 @@ BESIDE = {"TensorBoardLogger", "CSVLogger"}
 def _forget_hydra():
     yield
     HydraConfig.instance().cfg = None
+
+
+@pytest.fixture
+def aim(monkeypatch):
+    """A package 'aim' with the logger that the config names."""
+
+    class AimLogger(known.CSVLogger):
+        def __init__(self, repo, **_):
+            super().__init__(repo, "aim")
+
+    there = SimpleNamespace(AimLogger=AimLogger)
+    monkeypatch.setitem(sys.modules, "aim", SimpleNamespace(__path__=[], pytorch_lightning=there))
+    monkeypatch.setitem(sys.modules, "aim.pytorch_lightning", there)
+
+
+def logger_class(name):
+    return getattr(sys.modules["aim.pytorch_lightning"] if name == "aim" else known, OUTSIDE[name])
 
 
 def missing(*_, **__):
@@ -30,7 +50,10 @@ def kinds(loggers):
 
 @pytest.mark.parametrize("name", sorted(OUTSIDE))
 def test_a_logger_without_its_package_is_left_out_and_said_once(monkeypatch, capsys, quick, tmp_path, name):
-    monkeypatch.setattr(OUTSIDE[name], "__init__", missing)
+    if name == "aim":
+        monkeypatch.setitem(sys.modules, "aim", None)
+    else:
+        monkeypatch.setattr(logger_class(name), "__init__", missing)
     made = make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)
     assert kinds(made) == BESIDE
     said = capsys.readouterr().err
@@ -41,13 +64,13 @@ def test_a_logger_without_its_package_is_left_out_and_said_once(monkeypatch, cap
 @pytest.mark.parametrize("name", sorted(OUTSIDE))
 @pytest.mark.parametrize("error", [RuntimeError("no API key"), OSError("no route to host")], ids=str)
 def test_a_logger_without_an_account_or_a_server_is_left_out(
-    monkeypatch, capsys, quick, tmp_path, name, error
+    monkeypatch, capsys, quick, tmp_path, aim, name, error
 ):
     def refuse(self):
         raise error
 
-    monkeypatch.setattr(OUTSIDE[name], "__init__", lambda self, **_: None)
-    monkeypatch.setattr(OUTSIDE[name], "experiment", property(refuse))
+    monkeypatch.setattr(logger_class(name), "__init__", lambda self, **_: None)
+    monkeypatch.setattr(logger_class(name), "experiment", property(refuse))
     made = make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)
     assert kinds(made) == BESIDE
     assert str(error) in capsys.readouterr().err
@@ -73,7 +96,12 @@ def test_one_logger_alone(quick, tmp_path, name, kind):
 
 @pytest.mark.filterwarnings("default")  # of their own insides
 @pytest.mark.parametrize(
-    ("name", "files"), [("wandb", "wandb/offline-run-*"), ("mlflow", "mlruns/*/artifacts/images/*.png")]
+    ("name", "files"),
+    [
+        ("wandb", "wandb/offline-run-*"),
+        ("mlflow", "mlruns/*/artifacts/images/*.png"),
+        ("aim", ".aim/meta/chunks/*"),
+    ],
 )
 def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, name, files):
     pytest.importorskip(name)
@@ -84,7 +112,7 @@ def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, name
 @pytest.mark.parametrize("name", sorted(OUTSIDE))
 def test_a_strangers_run_does_not_name_a_server(tmp_path, name):
     file = tmp_path / "config.yaml"
-    target = f"{OUTSIDE[name].__module__}".rpartition(".")[0] + f".{OUTSIDE[name].__name__}"
+    target = f"{'aim.pytorch_lightning' if name == 'aim' else 'pytorch_lightning.loggers'}.{OUTSIDE[name]}"
     file.write_text(f"logger:\n  {name}:\n    _target_: {target}\n    project: theirs\n")
     with pytest.raises(ValueError, match=f"logger={name}, or go on without: logger=default"):
         read_foreign_config(file, tmp_path, ())

@@ -1,5 +1,6 @@
 """Pictures reach each kind of logger by the call that it has."""
 
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -44,6 +45,13 @@ def test_others_get_channels_last(logger, call, where):
     assert name == call
     assert named["step"] == 7
     assert torch.equal(torch.from_numpy(where(args, named)), PICTURE.permute(1, 2, 0))
+
+
+def test_aim_gets_a_picture_of_its_own_kind(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aim", Mock(Image=lambda plain: ("picture", plain)))
+    name, ((kind, plain),), named = logged(Mock(spec=["experiment"], experiment=Mock(spec=["track"])))
+    assert (name, kind, named) == ("experiment.track", "picture", {"name": "val/levels", "step": 7})
+    assert torch.equal(torch.from_numpy(plain), PICTURE.permute(1, 2, 0))
 
 
 def test_a_logger_that_shows_no_pictures_is_left_alone():

@@ -42,6 +42,7 @@ def test_a_sweep_by_the_package_trains_two_runs_and_leaves_their_table(package, 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((tmp_path / "sweep").glob("*/checkpoints/last.ckpt"))) == 2
+    assert "alembic" not in done.stdout + done.stderr
     table = (tmp_path / "sweep" / "runs.csv").read_text().splitlines()
     assert len(table) == 3
     assert table[0] == "run,overrides,val/dice"

@@ -26,7 +26,10 @@ OUTPUT = "${hydra:runtime.output_dir}"
 WRITERS = ("callbacks", "logger", "trainer")
 """Groups whose paths are written to."""
 
-SENDERS = {f"pytorch_lightning.loggers.{name}Logger" for name in ("Wandb", "MLFlow", "Comet")}
+SENDERS = {
+    "aim.pytorch_lightning.AimLogger",
+    *(f"pytorch_lightning.loggers.{name}Logger" for name in ("Wandb", "MLFlow", "Comet")),
+}
 """Loggers that send to an address, or into an account, that the config names."""
 
 NAMED = re.compile(r"[\w./@-]+")

@@ -13,7 +13,7 @@ from ingradient_pl.spec import TARGET
 OWN_FILES = ("CSVLogger", "TensorBoardLogger")
 """Loggers that need nothing but the run's folder: what fails in them is a fault of the disk."""
 
-EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet"}
+EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet", "AimLogger": "aim"}
 LONGEST = 300
 """Letters of what another program says."""
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ingradient_pl import __version__
-from ingradient_pl.cli.failures import MISUSED
+from ingradient_pl.cli.failures import MISUSED, plain_errors
 from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.messages import nearest
 
@@ -70,6 +70,11 @@ def main() -> None:
     if arguments[0] == "--version":
         print(__version__)
         return
+    if arguments[0] == "--completion":
+        write = importlib.import_module("ingradient_pl.cli.completion").write_completion
+        with plain_errors("ingradient"):
+            print(write(arguments[1] if arguments[1:] else "", COMMANDS, list(OWN_MODULES)))
+        return
     command = arguments[0]
     if command not in COMMANDS:
         near = nearest(command, COMMANDS)
@@ -112,6 +117,7 @@ def _overview() -> str:
             *lines,
             "",
             "Training takes KEY=VALUE: ingradient train store=DIR   (ingradient train --help)",
+            "Completion in a shell: ingradient --completion bash (or zsh, fish) says where to keep it.",
         ]
     )
 

@@ -12,12 +12,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from jsonargparse import auto_cli
 
+from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
 from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
 PLAIN = (str, int, float, bool, type(None))
-PARSER = ("config", "print_config", "help")
-"""Options that every command has."""
 
 
 def run(
@@ -39,7 +38,12 @@ def run(
         try:
             _check_names(function, arguments[1:], command)
             result = auto_cli(
-                plain_function(function, defaults or {}), args=given, as_positional=False, prog=command
+                plain_function(function, defaults or {}),
+                args=given,
+                as_positional=False,
+                prog=command,
+                formatter_class=CommandHelp,
+                epilog=describe_example(arguments[0]),
             )
         except Exception as error:
             if type(error).__module__.split(".")[0] not in ("hydra", "omegaconf"):

@@ -11,6 +11,7 @@ from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.postprocess import Steps
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.window_batch import WindowBatch as WindowBatch
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
 
@@ -24,7 +25,7 @@ def load(
     checkpoint: AnyPath | list[AnyPath],
     device: str | None = None,
     step: float = 0.5,
-    window_batch: int | None = None,
+    window_batch: WindowBatch = "auto",
     mirror: bool = True,  # noqa: FBT001 - a switch of the command line
     trust: list[str] | None = None,
 ) -> Predictor:
@@ -36,7 +37,7 @@ def load(
         device: cpu, cuda, cuda:1, mps; the best there is if not given.
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
             windows overlap by 1 - step.
-        window_batch: Windows that go through the network together; the fastest number if not given.
+        window_batch: Windows that go through the network together; auto: as many as is fastest and fits.
         mirror: Whether to average over mirrored passes, along the axes that training mirrored.
         trust: Packages outside this one whose classes the checkpoint may name, such as [monai].
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
-from ingradient_pl.commands.load import checkpoint_files, load, without_postprocess
+from ingradient_pl.commands.load import WindowBatch, checkpoint_files, load, without_postprocess
 from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles, Source
@@ -65,7 +65,7 @@ def predict(  # noqa: PLR0913 - one argument an option
     mirror: bool = True,  # noqa: FBT001 - a switch of the command line
     step: float = 0.5,
     device: str | None = None,
-    window_batch: int | None = None,
+    window_batch: WindowBatch = "auto",
     resume: bool = False,  # noqa: FBT001
     pictures: AnyPath | None = None,
     postprocess: AnyPath | None = None,
@@ -96,7 +96,7 @@ def predict(  # noqa: PLR0913 - one argument an option
         step: Step between windows as a fraction of the patch size, in (0, 1]: nnU-Net's tile_step_size;
             windows overlap by 1 - step.
         device: cpu, cuda, cuda:1, mps; the best there is if not given.
-        window_batch: Windows that go through the network together; the fastest number if not given.
+        window_batch: Windows that go through the network together; auto: as many as is fastest and fits.
         resume: Whether to leave out cases whose file is there already.
         pictures: Folder for a PNG of each case.
         postprocess: YAML file of what is done to each segmentation, as ingradient postprocess learns it; it

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ingradient_pl.commands.image_formats import add_image_formats
-from ingradient_pl.commands.load import load, without_postprocess
+from ingradient_pl.commands.load import WindowBatch, load, without_postprocess
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases
@@ -27,7 +27,7 @@ class ModelOptions(NamedTuple):
         checkpoints: Files, by paths that hold on every machine.
         device: As for :func:`ingradient_pl.commands.predict.predict`; None takes each worker's best.
         step: Between windows, as a fraction of the patch.
-        window_batch: Windows that go through the network together; None takes the fastest number.
+        window_batch: Windows that go through the network together, or auto.
         mirror: Whether mirrored passes are averaged.
         trust: Packages that checkpoints may name.
         postprocess: File of steps, or None.
@@ -37,7 +37,7 @@ class ModelOptions(NamedTuple):
     checkpoints: tuple[Path, ...]
     device: str | None
     step: float
-    window_batch: int | None
+    window_batch: WindowBatch
     mirror: bool
     trust: tuple[str, ...]
     postprocess: Path | None
@@ -49,7 +49,7 @@ class ModelOptions(NamedTuple):
         checkpoints: Sequence[Path],
         device: str | None,
         step: float,
-        window_batch: int | None,
+        window_batch: WindowBatch,
         mirror: bool,  # noqa: FBT001
         trust: Sequence[str] | None,
         postprocess: str | PathLike[str] | None,

@@ -1,7 +1,6 @@
 """Predict one case: an array and its spacing in, a label on the same voxels out."""
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.images.packed_masks import unpack_masks
-from ingradient_pl.inference.average import decode_average
+from ingradient_pl.inference.average import Watch, decode_average
 from ingradient_pl.inference.forward import finest, spread
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.preprocess import preprocess
 from ingradient_pl.inference.probabilities import scratch_maps
-from ingradient_pl.inference.sliding_window import FULL_BYTES, SlidingWindow, Tiling
+from ingradient_pl.inference.sliding_window import SlidingWindow, Tiling
 from ingradient_pl.inference.to_native import (
     KeepProbabilities,
     LabelDecoder,
@@ -33,13 +32,9 @@ from ingradient_pl.inference.uncertainty import (
     divergence,
     to_disagreement,
 )
+from ingradient_pl.inference.window_batch import WindowBatch, choose_window_batch
 from ingradient_pl.short_repr import describe, say_count
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
-
-VIEWS = {"cpu": 2}
-"""Windows together: on 2 cores one takes 168 ms, two 91 ms each, four 91 ms, eight 102 ms (40×56×40)."""
-VIEWS_ELSEWHERE = 8
-VIEW_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -49,9 +44,8 @@ class Predictor:
     Args:
         model: Networks, plan and task.
         device: Where networks run: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        window_batch: Windows (each mirrored pass counts) that go through the network together; None takes
-            what is fastest: two on a processor, eight elsewhere, fewer where their logits would fill more
-            than 256 MB.
+        window_batch: Windows (each mirrored pass counts) that go through the network together; "auto" takes
+            two on a processor, eight elsewhere, on a CUDA device as many of them as its free memory holds.
         step: Largest step between windows as a fraction of the patch size, in (0, 1].
         mirror: Axes (0, 1, 2 for z, y, x of the network) whose mirrorings are averaged; None takes all that
             training mirrored, () none.
@@ -63,14 +57,14 @@ class Predictor:
 
     model: Model
     device: str = "cpu"
-    window_batch: int | None = None
+    window_batch: WindowBatch = "auto"
     step: float = 0.5
     mirror: tuple[int, ...] | None = None
     slab_bytes: int = 2**29
 
     def __post_init__(self) -> None:
-        if self.window_batch is not None and self.window_batch < 1:
-            raise ValueError(f"window_batch must be at least 1, got {self.window_batch}.")
+        if self.window_batch != "auto" and self.window_batch < 1:
+            raise ValueError(f"window_batch must be auto or at least 1, got {self.window_batch}.")
         if not 0 < self.step <= 1:
             raise ValueError(f"step must be a share of the patch in (0, 1], got {self.step}.")
         if not set(self.mirror or ()) <= set(range(AXES)):
@@ -103,12 +97,10 @@ class Predictor:
 
     @property
     def views(self) -> int:
-        """How many windows go through the network together."""
-        if self.window_batch is not None:
+        """How many windows go through the network together, as far as is known now."""
+        if self.window_batch != "auto":
             return self.window_batch
-        plan = self.model.plan
-        most = VIEW_BYTES // (FULL_BYTES * plan.outputs * math.prod(plan.patch))
-        return max(1, min(most, VIEWS.get(torch.device(self.device).type, VIEWS_ELSEWHERE)))
+        return choose_window_batch(self.model, torch.device(self.device), self.slab_bytes)
 
     def predict(
         self,
@@ -181,9 +173,11 @@ class Predictor:
         doubts = [None if uncertainty is None else Uncertainty.empty(shape[1:], shape[0]) for _ in maps]
         for model, found, doubt in zip((alone, *self.model.others), maps, doubts, strict=True):
             replace(self, model=model)._predict(image, spacing, found, doubt)
+        watch: Watch | None = None
         if uncertainty is not None:
-            uncertainty.join(maps, [one for one in doubts if one], regions=self.model.task.has_regions)
-        return decode_average(maps, LabelDecoder.of(self.model.task), probabilities)
+            parts = [one for one in doubts if one]
+            watch = partial(uncertainty.join, maps=maps, parts=parts, regions=self.model.task.has_regions)
+        return decode_average(maps, LabelDecoder.of(self.model.task), probabilities, watch)
 
     def _predict(
         self,

@@ -84,26 +84,28 @@ class Uncertainty:
 
     def join(
         self,
+        rows: slice,
+        mean: Float[Tensor, "output row b c"],
         maps: Sequence[Float[np.ndarray, "output z y x"]],
         parts: "Sequence[Uncertainty]",
         *,
         regions: bool,
     ) -> None:
-        """Take what models of several plans found, whose probabilities are averaged.
+        """Take what models of several plans found in some rows, where their probabilities are averaged.
 
         Args:
-            maps: Probabilities of each.
+            rows: Which.
+            mean: Their average.
+            maps: Probabilities of each model.
             parts: Uncertainty of each; to their mean disagreement that among them is added.
             regions: Whether each output says yes or no for itself.
         """
-        for row in range(self.entropy.shape[0]):
-            shares = torch.stack([torch.from_numpy(np.array(one[:, row : row + 1])).float() for one in maps])
-            mean = shares.mean(0)
-            self.keep(row, mean, regions=regions)
-            own = torch.from_numpy(np.stack([part.disagreement[row : row + 1] for part in parts])).float()
-            within = -torch.log1p(-(own / FULL).clamp(max=1 - 1 / FULL)).mean(0)
-            among = _mean_divergence(mean, shares, regions=regions)
-            self.disagreement[row : row + 1] = to_disagreement(within + among)
+        shares = torch.stack([torch.from_numpy(np.array(one[:, rows])).float() for one in maps])
+        self.keep(rows.start, mean, regions=regions)
+        own = torch.from_numpy(np.stack([part.disagreement[rows] for part in parts])).float()
+        within = -torch.log1p(-(own / FULL).clamp(max=1 - 1 / FULL)).mean(0)
+        among = _mean_divergence(mean, shares, regions=regions)
+        self.disagreement[rows] = to_disagreement(within + among)
 
     def expected_dice(self) -> list[float]:
         """Give the Dice that the probabilities let expect of each output; NaN where nothing was chosen."""

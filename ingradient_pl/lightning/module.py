@@ -23,6 +23,7 @@ from ingradient_pl.lightning.callbacks.throughput import Throughput
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_run
+from ingradient_pl.lightning.device_kinds import check_devices
 from ingradient_pl.lightning.further_volumes import takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.loss_agreement import check_use_of_data
@@ -131,6 +132,7 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def on_fit_start(self) -> None:
+        check_devices(self.trainer)
         self._seed = torch.initial_seed()  # what seed_everything set, the same on all ranks
 
     @override

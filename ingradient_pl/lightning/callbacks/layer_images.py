@@ -1,5 +1,6 @@
 """Pictures of every level while training: to the logger and as PNG."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +23,8 @@ class LayerImages(pl.Callback):
 
     In validation it shows the same patches each time, those with the most foreground, each of another case,
     and the patch with the lowest Dice of the epoch; in training the patch of the epoch's first batch that has
-    the most foreground. All on rank 0. TensorBoard, Weights & Biases, MLflow and Comet get the pictures, and
-    ``images/`` under the run's folder gets a PNG of each.
+    the most foreground. All on rank 0. TensorBoard, Weights & Biases, MLflow, Comet and Aim get the pictures,
+    and ``images/`` under the run's folder gets a PNG of each.
 
     Args:
         every_n_epochs: Epochs from one picture to the next.
@@ -254,3 +255,5 @@ def log_image(logger: Any, key: str, picture: Tensor, step: int) -> None:
         experiment.log_image(logger.run_id, plain, key=key, step=step)
     elif hasattr(experiment, "log_image"):  # Comet
         experiment.log_image(plain, name=key, step=step)
+    elif hasattr(experiment, "track"):  # Aim
+        experiment.track(sys.modules["aim"].Image(plain), name=key, step=step)
