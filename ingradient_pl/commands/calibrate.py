@@ -85,7 +85,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     if Path(output).resolve() == file.resolve() or Path(output).suffix != ".ckpt":
         raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
     check_report(Path(output).with_suffix(""), [Path(source)])
-    predictor = load(file, device, step, None, mirror, trust)
+    predictor = load(file, device, step, "auto", mirror, trust)
     if predictor.model.others:
         raise UsageError(
             f"{file} averages models of several plans, each of which has a temperature of its own: calibrate "
