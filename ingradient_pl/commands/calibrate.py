@@ -1,5 +1,6 @@
 """``ingradient calibrate``: a checkpoint and labelled cases -> the checkpoint, its confidence corrected."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,9 +92,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
             f"{file} averages models of several plans, each of which has a temperature of its own: calibrate "
             "the checkpoints that it was made from."
         )
-    plain = Predictor(
-        predictor.model._replace(calibration=Calibration()), predictor.device, None, step, predictor.mirror
-    )
+    plain = replace(predictor, model=predictor.model._replace(calibration=Calibration()))
     cases = [case for case in find_cases(source, predictor.model, only)[0] if case.label is not None]
     if not cases:
         raise UsageError(f"{source} holds no labelled case among those to calibrate on.")

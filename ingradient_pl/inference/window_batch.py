@@ -94,7 +94,7 @@ def _trace_peak(network: nn.Module, channels: int, patch: tuple[int, ...]) -> in
             torch.func.functional_call(whole, empty, (window,))
     except Exception:  # noqa: BLE001 - whatever a network of others makes of tensors without content
         return None
-    return live.peak
+    return int(live.peak)
 
 
 def _in_half(dtype: torch.dtype) -> torch.dtype:
@@ -113,11 +113,11 @@ class _Finest(nn.Module):
         return finest(self.network, window)
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the bytes of all tensors that are made inside and not gone yet."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
 
     @override
