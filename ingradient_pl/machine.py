@@ -8,6 +8,9 @@ MOST_READERS = 8
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cublas_status_alloc_failed")
 """What Python's, torch's and CUDA's errors say of it."""
 
+NO_DEVICE = ("No supported", "can not run on your system", "But your machine only has")
+"""What Lightning says of an accelerator that this machine does not have."""
+
 
 def available_cores() -> int:
     """Count the processor cores that this process may run on: a job's share, where the system tells."""
@@ -32,3 +35,19 @@ def is_out_of_memory(error: BaseException) -> bool:
         error: As Python, torch or CUDA raised it.
     """
     return isinstance(error, MemoryError) or any(said in str(error).lower() for said in OUT_OF_MEMORY)
+
+
+def explain_missing_device(said: str) -> str:
+    """Say what to take where an accelerator was asked for that is not there; give other texts as they are.
+
+    Args:
+        said: An error's message.
+    """
+    if not any(part in said for part in NO_DEVICE):
+        return said
+    first = " ".join(said.split()).rstrip("!. ")
+    return (
+        f"{first}: this machine does not have what trainer.accelerator and trainer.devices ask for. Take "
+        "what it has (trainer=auto, for LightningCLI --trainer.accelerator auto), or cpu; `ingradient "
+        "doctor` says what that is, and what is wrong with it."
+    )

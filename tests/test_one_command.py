@@ -37,6 +37,7 @@ def test_a_folder_becomes_a_model_by_one_command(raw_phantoms, tmp_path, monkeyp
     code, out, err = outcome(monkeypatch, capsys, "train", *line)
     assert code == 0, err
     assert "No plan was named: planned for" in out
+    assert "Instead of these, as you say: plan.patch=[16,16,16]" in out
     assert (tmp_path / "stores" / "raw" / "dataset.json").is_file()
     assert (tmp_path / "run" / ".hydra" / "plan" / "plan.yaml").is_file()
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt").plan.patch == (16, 16, 16)

@@ -430,7 +430,7 @@ def test_what_is_no_data_set_is_explained(tmp_path, raw):
     with pytest.raises(SourceError, match="no such file or folder"):
         read_source(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"no known data set.*table of paths"):
+    with pytest.raises(SourceError, match=r"no known data set.*table with the paths"):
         read_source(tmp_path / "empty")
     shutil.rmtree(raw / "labelsTr")
     with pytest.raises(SourceError, match="labelsTr is missing"):

@@ -3,7 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
+from torch import nn
 
+from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.quiet import STEP_HOOKS, leave_out_idle_hooks
 from ingradient_pl.lightning.step_values import is_logged
 
 
@@ -39,3 +43,26 @@ def trainer(step, every=10, refresh=0, batches=50, **others):
 )
 def test_a_loss_is_logged_where_somebody_sees_it(step, batch, given, logged):
     assert is_logged(trainer(step, **given), batch) is logged
+
+
+class Ends(pl.Callback):
+    def on_train_batch_end(self, *_):
+        """Do something."""
+
+
+def test_hooks_of_a_step_that_do_nothing_are_passed_by():
+    own, plain = Ends(), pl.Callback()
+    plain.on_before_backward = lambda *_: None
+    leave_out_idle_hooks([own, plain])
+    found = [[hook for hook in STEP_HOOKS if callable(getattr(one, hook))] for one in (own, plain)]
+    assert found == [["on_train_batch_end"], ["on_before_backward"]]
+
+
+def test_what_lightning_notes_at_each_hook_is_not_looked_at_as_a_weight(monkeypatch):
+    module = SegmentationModule(nn.Identity(), nn.Identity())
+    monkeypatch.delattr(nn.Module, "__setattr__")
+    module._current_fx_name = "training_step"
+    monkeypatch.undo()
+    assert module._current_fx_name == "training_step"
+    module.further = nn.Linear(1, 1)
+    assert "further.weight" in dict(module.named_parameters())

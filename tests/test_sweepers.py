@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import traceback
 from importlib import metadata
 
 import pytest
 import yaml
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
 from ingradient_pl.cli.sweep_job import check_score
+from ingradient_pl.cli.sweep_table import REASON, keep_reason
 from ingradient_pl.lightning.run_files import write_record
 
 CHOSEN = {
@@ -51,6 +55,14 @@ def test_a_sweep_by_the_package_trains_two_runs_and_leaves_their_table(package, 
         assert found["best_value"] == pytest.approx(
             max(float(row.split(",")[-1]) for row in table[1:]), abs=1e-4
         )
+
+
+def test_why_a_run_of_a_sweep_failed_is_what_was_wrong(tmp_path):
+    try:
+        instantiate({"part": {"_target_": "fractions.Fraction", "numerator": "x"}})
+    except InstantiationException as error:
+        (tmp_path / REASON).write_text("".join(traceback.format_exception(error)))
+    assert keep_reason(tmp_path).startswith('ValueError("Invalid literal for Fraction')
 
 
 def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):

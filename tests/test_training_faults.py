@@ -168,6 +168,22 @@ def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, erro
     assert all(key in said for key in keys), said
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["train", "fit"])
+def test_a_gpu_that_is_not_there_is_told_with_what_to_take(
+    command, monkeypatch, capsys, tmp_path, quick, store
+):
+    if command == "train":
+        code, _, err = run(monkeypatch, capsys, tmp_path, quick, store, "trainer=gpu")
+    else:
+        line = ["--data.store", store, "--trainer.accelerator=gpu", f"--trainer.default_root_dir={tmp_path}"]
+        code, _, err = outcome(monkeypatch, capsys, "fit", *line)
+    assert code == 1
+    *_, said = err.splitlines()
+    assert "Traceback" not in err
+    assert all(part in said for part in ("trainer=auto", "cpu", "ingradient doctor")), said
+
+
 def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):
     files = sorted(store.glob("**/*"), reverse=True)
     for file in files:

@@ -66,6 +66,7 @@ def test_without_a_terminal_there_is_a_line_an_epoch_and_little_else(told):
         assert float(speed[1]) > 0
         assert 0 <= int(speed[2]) <= 100
         assert float(speed[3]) > 0
+    assert re.search(r"(?m)^Training .* batches \(\d+ patch(es)? of \d+x\d+x\d+ voxels\); ", out)
     assert len(lines) <= 8, out
     assert err == ""
     assert "\x1b" not in out

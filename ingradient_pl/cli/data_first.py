@@ -108,6 +108,8 @@ def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any],
     say(f"No plan was named: planned for {', '.join(stores)} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
     for line in describe_plan(made):
         say(line)
+    if own := [entry for entry in overrides if entry.lstrip("+").startswith("plan.")]:
+        say(f"  Instead of these, as you say: {' '.join(own)}")
     return [*with_loss(overrides, made), f"plan={quote(str(file))}"]
 
 

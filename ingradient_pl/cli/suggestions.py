@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.retired_keys import OPTIONS as RENAMED_OPTIONS
 from ingradient_pl.cli.retired_keys import renamed_key, renamed_target
+from ingradient_pl.machine import explain_missing_device
 from ingradient_pl.messages import nearest
 
 UNKNOWN_KEY = re.compile(r"Could not override '([^'@]+)'|Key '([^']+)' is not in struct")
@@ -76,7 +77,7 @@ def explain_instantiation(error: Exception) -> str:
         return f"There is no {target[1]}: it is now {renamed_target(target[1])}."
     if target:
         return f"There is no {target[1]}.{_nearest_target(target[1], error)}"
-    return " ".join(str(error.__cause__ or error).split())[:MANY]
+    return explain_missing_device(" ".join(str(error.__cause__ or error).split())[:MANY])
 
 
 def _nearest_target(target: str, error: Exception) -> str:

@@ -120,12 +120,13 @@ def read_score(file: Path) -> dict[str, Any]:
 
 
 def keep_reason(folder: Path) -> str:
-    """Give the last line of why a run failed.
+    """Give the last line of why a run failed, but for that in which Hydra names the place in the config.
 
     Args:
         folder: Of the run.
     """
-    lines = (folder / REASON).read_text(encoding="utf-8").strip().splitlines()
+    text = (folder / REASON).read_text(encoding="utf-8").strip()
+    lines = [line for line in text.splitlines() if not line.startswith("full_key: ")] or [text]
     return f"{lines[-1]} (more in {folder / REASON})"
 
 

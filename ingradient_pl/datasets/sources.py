@@ -59,7 +59,8 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
         above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
         raise SourceError(
             f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
-            "layout) nor a .npz + .pkl pair. For other layouts give a .csv or .json table of paths."
+            "layout) nor a .npz + .pkl pair. For other layouts, DICOM among them, give a .csv or .json table "
+            "with the paths of images (a file, or the folder of a series) and labels."
         )
     task = task_of(described, folder)
     places = read_places(described, folder)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
@@ -13,6 +14,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints
+from ingradient_pl.machine import explain_missing_device
 from ingradient_pl.planning.plan import Plan
 
 KEYWORDS = ("best", "last", "hpc")
@@ -69,15 +71,21 @@ def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
 
     Args:
         arguments: Its name and options; None takes the process's own command line.
+
+    Raises:
+        ValueError: If Lightning refuses the settings.
     """
     # It would take the line of the process, and ranks of a run are started by that: both are said on purpose
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     with without_advice():
-        PlainCheckpoints(
-            SegmentationModule,
-            SegmentationData,
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            auto_configure_optimizers=False,
-            args=None if arguments is None else list(arguments),
-        )
+        try:
+            PlainCheckpoints(
+                SegmentationModule,
+                SegmentationData,
+                seed_everything_default=0,
+                save_config_kwargs={"overwrite": True},
+                auto_configure_optimizers=False,
+                args=None if arguments is None else list(arguments),
+            )
+        except MisconfigurationException as error:
+            raise ValueError(explain_missing_device(str(error))) from error

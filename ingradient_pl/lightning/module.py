@@ -30,6 +30,7 @@ from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
+from ingradient_pl.lightning.quiet import leave_out_idle_hooks
 from ingradient_pl.lightning.run_schedule import make_schedule, run_length
 from ingradient_pl.lightning.step_values import as_pyramid, is_logged, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
@@ -136,7 +137,15 @@ class SegmentationModule(WholeCaseModule):
         self._seed = torch.initial_seed()  # what seed_everything set, the same on all ranks
 
     @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # a text that Lightning sets twice a hook: no module, no weight
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @override
     def on_train_start(self) -> None:
+        leave_out_idle_hooks(self.trainer.callbacks)  # type: ignore[attr-defined]
         check_run(self.trainer, self.network)
         problem = "module.graph=false"
         if self.graph is not False:

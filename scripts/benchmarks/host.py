@@ -5,6 +5,7 @@ told beside a small operation of torch in the same run. Calls are counted, and t
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from ingradient_pl.optimizers.step_graph import StepGraph
 
 ISO = (1.0, 1.0, 1.0)
 TINY = Setting(20, (36, 50, 36), ISO, ISO, (8, 8, 8), 7, (8, 8))
-STEPS, SETTLING, BATCHES = 300, 60, 60
+STEPS, SETTLING, BATCHES, COUNTED = 300, 60, 60, 20
 
 
 class NoRecorder:
@@ -56,6 +57,23 @@ class ThreadClock(pl.Callback):
         return statistics.median(stop - start for start, stop in pairwise(ends))
 
 
+class CallCounter(pl.Callback):
+    """Counts what Python calls in some steps, its own functions and built-in ones."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        *_, batch_idx = args
+        if batch_idx == STEPS - COUNTED - 2:
+            sys.setprofile(self._count)
+        elif batch_idx == STEPS - 2:
+            sys.setprofile(None)
+
+    def _count(self, frame: object, event: str, argument: object) -> None:
+        self.calls += event in ("call", "c_call")
+
+
 class TorchCalls(TorchFunctionMode):
     """Counts what is called of torch from Python: kernels, copies and views."""
 
@@ -74,26 +92,29 @@ def figures() -> list[Figure]:
         overrides = ["epochs=1", f"batches_per_epoch={STEPS}", "trainer.limit_val_batches=0"]
         overrides += ["data.resident=true", "data.workers=2", "trainer.accelerator=cpu"]
         config = make_config(Path(folder) / "run", TINY, [*overrides, "trainer.precision=32-true"])
-        before, step = _small_operation(), _through_lightning(config)
+        before, (step, called) = _small_operation(), _through_lightning(config)
         parts = _parts(config)
         unit = (before + _small_operation()) / 2
     print(f"a small operation {unit * 1e6:.2f} us")
     for name, (seconds, calls) in {"a step through Lightning": (step, None), **parts}.items():
-        told = "" if calls is None else f"{calls:6.0f} calls of torch"
+        told = f"{called:6.0f} calls of Python" if calls is None else f"{calls:6.0f} calls of torch"
         print(f"{name:<28}{seconds * 1e6:7.0f} us {seconds / unit:7.0f} small operations {told}")
     prepared, augmented = parts["prepare a batch"], parts["augment it"]
     calls = prepared[1] + augmented[1]
-    return [Figure("host_prepare_and_augment", calls, "calls of torch", "a batch of 7 patches", 280)]
+    return [
+        Figure("host_prepare_and_augment", calls, "calls of torch", "a batch of 7 patches", 280),
+        Figure("host_step", called, "calls of Python", "a step through Lightning", 3200),
+    ]
 
 
-def _through_lightning(config: Any) -> float:
-    """Give the seconds of the training thread for a step with all callbacks and loggers as shipped."""
+def _through_lightning(config: Any) -> tuple[float, float]:
+    """Give seconds and calls of the training thread for a step with all callbacks and loggers as shipped."""
     with _recorded_as_nothing():
-        clock = ThreadClock()
-        callbacks = [*instantiate_group(config.callbacks), clock]
+        clock, counter = ThreadClock(), CallCounter()
+        callbacks = [*instantiate_group(config.callbacks), clock, counter]
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=instantiate_group(config.logger))
         trainer.fit(instantiate(config.module), instantiate(config.data))
-    return clock.median
+    return clock.median, counter.calls / COUNTED
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class EpochLog(pl.Callback):
             write_epochs(Path(trainer.default_root_dir), self.epochs)
         weights = sum(weight.numel() for weight in pl_module.parameters())
         data = trainer.datamodule  # type: ignore[attr-defined]
-        cases = _count_cases(data) if isinstance(data, SegmentationData) else ""
+        cases = _describe_data(data) if isinstance(data, SegmentationData) else ""
         tell(
             f"Training {weights:,} weights on {pl_module.device.type} ({trainer.precision}), "
             f"{_count(trainer.max_epochs)} epoch{'' if trainer.max_epochs == 1 else 's'} of "
@@ -224,11 +224,13 @@ def _describe_speed(record: Mapping[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _count_cases(data: SegmentationData) -> str:
-    """Say how many cases do what."""
+def _describe_data(data: SegmentationData) -> str:
+    """Say what a batch is, and how many cases do what."""
     idle = {name for name, case in data.store.cases.items() if case.labelled}
     idle -= {*data.split.train, *data.split.validation}
-    told = f"; {len(data.split.train)} cases train, {len(data.split.validation)} validate"
+    edges = "x".join(map(str, data.plan.patch))
+    patches = f"{data.draws.batch_size} patch{'' if data.draws.batch_size == 1 else 'es'} of {edges} voxels"
+    told = f" ({patches}); {len(data.split.train)} cases train, {len(data.split.validation)} validate"
     return f"{told}, {len(idle)} with a label do neither" if idle else told
 
 
