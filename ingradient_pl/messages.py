@@ -11,11 +11,30 @@ from collections.abc import Iterable
 
 from typing_extensions import override
 
+LARGEST_SEED = 2**32 - 1
+"""NumPy's and torch's generators of random numbers both take it."""
+
 LOGGER = logging.getLogger("ingradient_pl")
 
 
 class UsageError(ValueError):
     """Arguments that contradict each other or name what does not exist."""
+
+
+def check_range(option: str, value: float | None, least: float, most: float) -> None:
+    """Refuse a number that is out of its range; NaN is in none.
+
+    Args:
+        option: Of the command, without its dashes.
+        value: What was given; None where nothing was.
+        least: The smallest that will do.
+        most: The largest.
+
+    Raises:
+        UsageError: If it is out of range.
+    """
+    if value is not None and not least <= value <= most:
+        raise UsageError(f"--{option} must be from {least} to {most}; got {value}.")
 
 
 class Console(logging.Handler):

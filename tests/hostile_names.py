@@ -10,6 +10,7 @@ HOSTILE = [
     *("..\\victim", "a\\b", "\\", "C:\\victim", "C:victim", "\\\\host\\victim"),
     *("a\0b", "a\nb", "a\rb", "\x1b[2J", "a\x7fb", "a\u2028b", "a\x85b"),
     *("con", "NUL", "nul.x", "Aux", "COM1", "lpt9.nii"),
+    *(" a", "a ", "a\u00a0", "a\u200bb", "a\u200d", "\ufeffa", "a\u202eb", "\u2066a", "a\u00adb"),
     *("x" * 235, "é" * 130, "a/" * 400),
 ]
 HARMLESS = [
@@ -37,6 +38,7 @@ HARMLESS = [
         "%s",
         "@x",
         "jürgen",
+        "نامه\u200cها",
         "患者",
         "😀",
         "a.b",

@@ -12,7 +12,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.normalise import NoNormalisation
 
-BALL = Task(("CT",), {"background": 0, "ball": 1})
+BALL = Task(("MR",), {"background": 0, "ball": 1})
 
 
 class Oracle(nn.Module):

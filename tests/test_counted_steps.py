@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from runs import composed
 
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.counted_steps import count_steps, steps_per_epoch
 from ingradient_pl.lightning.run_files import LAST, read_record
 
@@ -72,6 +73,19 @@ def test_a_run_that_was_changed_twice_counts_on():
     assert third["length"] == 60
     _, steps = resumed(trainer(10, 10, 60, 1), third)
     assert steps == 60 + 2 * 10
+
+
+@pytest.mark.parametrize(
+    ("epoch", "done", "steps", "known"), [(3, 4, 40, 10), (3, 3, 35, 0), (0, 1, 7, 7), (3, 4, 41, 0)]
+)
+def test_steps_that_an_older_checkpoint_did_not_write_down_follow_from_its_epochs(epoch, done, steps, known):
+    one, progress = ChangedSettings(), {"current": {"processed": done}}
+    checkpoint = {"epoch": epoch, "global_step": steps, "loops": {"fit_loop": {"epoch_progress": progress}}}
+    one.on_load_checkpoint(SimpleNamespace(checkpoint_callbacks=[]), None, checkpoint)
+    one.load_state_dict({"length": 40})
+    assert one.before["counted"] == {"steps": 0, "epochs": 0.0, "per_epoch": known}
+    one.load_state_dict({})
+    assert not one.before
 
 
 def test_a_schedule_without_a_length_is_left_alone():

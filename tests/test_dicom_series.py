@@ -1,5 +1,6 @@
 """A DICOM series is read where it is one even, complete stack, slice by slice in its place; else refused."""
 
+import io
 import itertools
 import os
 import re
@@ -26,10 +27,12 @@ from made_dicom import (
     save,
     stack,
 )
+from PIL import Image
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
     RLELossless,
 )
 
@@ -672,3 +675,19 @@ def test_a_slice_cut_short_is_never_left_out_in_silence(tmp_path, number, kept, 
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(ImageError, match=re.escape(file.name)):
         read_volume([tmp_path / "series"])
+
+
+@pytest.mark.parametrize("damaged", [0, 5])
+@pytest.mark.parametrize("size", [(4, 4), (30, 40)])
+def test_a_slice_whose_pixels_are_not_of_its_headers_shape_is_named(tmp_path, damaged, size):
+    slices = stack()
+    for number, one in enumerate(slices):
+        stream = io.BytesIO()
+        shape = size if number == damaged else (one.Columns, one.Rows)
+        Image.new("L", shape, 40 + number).save(stream, "JPEG")
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 8, 8, 7, 0
+        one.PixelData = pydicom.encaps.encapsulate([stream.getvalue()])
+        one["PixelData"].VR = "OB"
+        one.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    with pytest.raises(ImageError, match=rf"scan: .*IM000{damaged}.dcm.*again"):
+        read_volume([save(tmp_path / "scan", slices)])

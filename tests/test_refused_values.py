@@ -11,6 +11,8 @@ from hydra.utils import instantiate
 from runs import composed, outcome
 from tiny_models import plan as made_plan
 
+from ingradient_pl.cli.group_options import check_experiment, group_options
+from ingradient_pl.cli.overrides import quote_paths
 from ingradient_pl.cli.suggestions import NESTED, explain_instantiation
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.module import SegmentationModule
@@ -27,6 +29,7 @@ def _forget_hydra():
 @pytest.mark.parametrize(
     ("told", "words"),
     [
+        ("data.split=null", "data.split.number=null"),
         ("seed=-1", "seed must be a whole number from 0 to 4294967295, got -1"),
         ("seed=4294967296", "from 0 to 4294967295"),
         ("seed=null", "seed must be .* got None"),
@@ -75,6 +78,41 @@ def test_what_is_no_number_is_refused_where_a_number_is_taken(quick, tmp_path, t
 def test_null_in_the_place_of_a_group_is_refused_with_how_to_choose(quick, tmp_path, group, place):
     with pytest.raises(UsageError, match=f"{place}=null would not switch it off.*{group}@{place}=NAME"):
         train(composed([*quick, f"{place}=null"], tmp_path))
+
+
+@pytest.mark.parametrize("told", ["trainer=null", "~data", "loss@module.loss=", "recipe=None", "logger=null"])
+def test_a_group_that_is_told_no_option_is_refused_with_those_there_are(told):
+    key = told.lstrip("~").partition("=")[0]
+    with pytest.raises(UsageError) as error:
+        quote_paths([told])
+    assert str(error.value).startswith(f"{told} chooses no option")
+    assert all(option in str(error.value) for option in group_options(key.partition("@")[0]))
+    assert (f"{key}=none" in str(error.value)) == (key == "logger")
+
+
+@pytest.mark.parametrize("told", ["plan=null", "experiment=null", "debug=", "callbacks=none", "seed=null"])
+def test_null_is_what_a_group_is_without_an_option_where_none_is_needed(told):
+    assert quote_paths([told, "seed=1"])[-1] == "seed=1"
+    assert (told in quote_paths([told])) == (told in ("callbacks=none", "seed=null"))
+
+
+FLAT = {"spacing": (None, 1, 1), "patch": (1, 16, 16), "strides": [(1, 1, 1), (1, 2, 2)]}
+
+
+@pytest.mark.parametrize("experiment", ["demo", "acdc_cpu", "reference_cpu"])
+def test_an_experiment_of_other_dimensions_than_the_plan_is_refused(experiment):
+    flat = dataclasses.replace(made_plan(), **FLAT)
+    with pytest.raises(UsageError, match=f"experiment={experiment} trains patches of .* of two dimensions"):
+        check_experiment(experiment, flat, [])
+    check_experiment(experiment, flat, ["plan.patch=[1,16,16]"])
+    check_experiment("smoke", flat, [])
+
+
+def test_what_an_experiment_replaces_in_a_plan_is_said(capsys):
+    check_experiment("demo", made_plan(), ["plan.widths=[4,8]"])
+    said = capsys.readouterr().out
+    assert "experiment=demo replaces entries of the plan: patch" in said
+    assert "widths" not in said
 
 
 def test_a_refused_run_says_one_line(quick, tmp_path, monkeypatch, capsys):
@@ -146,6 +184,15 @@ def test_null_in_a_plan_is_refused_by_name_unless_it_means_something(name):
     [
         ("evaluate", ["--predictions", ".", "--labels", ".", "--tolerance", -1], "tolerance must be"),
         ("evaluate", ["--predictions", ".", "--labels", ".", "--overlap", 2], "overlap must be"),
+        ("evaluate", ["--predictions", ".", "--labels", ".", "--seed", -1], "seed must be from 0"),
+        ("compare", ["--first", "a", "--second", "b", "--seed", -1], "seed must be from 0"),
+        ("phantoms", ["--output", "p", "--channels", 0], "channels must be from 1"),
+        ("phantoms", ["--output", "p", "--cases", 10**9], "cases must be from 1"),
+        ("phantoms", ["--output", "p", "--seed", -1], "seed must be from 0"),
+        ("prepare", ["--source", ".", "--store", "s", "--workers", 0], "workers must be from 1"),
+        ("report", ["--path", ".", "--worst", -1], "worst must be from 0"),
+        *(("plan", ["--store", "s", "--multiple", one], "multiple must be from 1") for one in (0, -1, 10**9)),
+        *(("plan", ["--store", "s", "--memory_gb", one], "memory_gb must be from") for one in (0, -1, 1e9)),
         ("lightning-config", ["--store", "nowhere", "--plan", "plan.yaml"], "nowhere"),
     ],
 )

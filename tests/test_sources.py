@@ -462,6 +462,19 @@ def test_cases_to_predict_come_in_every_layout(raw):
         images_only(write_phantoms(raw / "other", 0) / "imagesTr", task)
 
 
+@pytest.mark.parametrize("folders", [("images", "labels"), ("imagesTs",), ("P1", "P2", "P3")])
+def test_folders_of_images_are_no_series_and_the_one_to_give_is_named(raw, tmp_path, folders):
+    for folder in folders:
+        shutil.copytree(raw / "labelsTr", tmp_path / folder)
+    with pytest.raises(SourceError, match=f"{folders[0]} \\(3\\).*Give the folder.*{folders[0]}"):
+        images_only(tmp_path, read_source(raw).task)
+
+
+def test_a_store_is_no_source_of_another(phantom_store):
+    with pytest.raises(SourceError, match=r"is a case store already.*ingradient plan --store"):
+        read_source(phantom_store)
+
+
 def test_single_files_are_cases_where_there_is_one_channel(tmp_path):
     raw = write_phantoms(tmp_path / "raw", 2, (10, 12, 14))
     task = read_source(raw).task

@@ -460,3 +460,7 @@ def test_files_of_a_strangers_store_are_neither_waited_for_nor_without_end(
 
     with pytest.raises(StoreError, match=re.escape(file)):
         read()
+
+
+def test_no_names_open_no_case(built):
+    assert not CaseStore(built, names=[]).cases

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -65,6 +66,25 @@ def test_spreadsheets_of_every_country_are_one_table(raw, delimiter, end, encodi
     assert told(source) == [
         (f"c {n}", True, f"p{n}", split) for n, split in enumerate(("train", "train", "val"))
     ]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "dataset"])
+def test_paths_that_were_written_on_windows_are_read(raw, tmp_path, name):
+    shutil.copytree(raw, tmp_path / "raw")
+    image, label = "imagesTr\\phantom_000_0000.nii.gz", ".\\labelsTr\\phantom_000.nii.gz"
+    path = tmp_path / "raw" / name
+    if name == "dataset":
+        path = tmp_path / "raw"
+        plain = json.loads((path / "dataset.json").read_text())
+        plain["dataset"] = {"c": {"images": [image], "label": label}}
+        (path / "dataset.json").write_text(json.dumps(plain))
+    elif name == "t.json":
+        path.write_text(json.dumps([{"image_0": image, "label": label}]))
+    else:
+        written(tmp_path / "raw", [{"image_0": image, "label": label}], name=name)
+    (case,) = read_source(path).cases
+    assert all(file.is_file() for file in case.files)
+    assert case.name in ("c", "phantom_000_0000")
 
 
 @pytest.mark.parametrize("word", [*MISSING, "NaN", "None", "NULL", "N/A", "NA", " nan "])

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Quote, QuotedString
 from hydra.errors import HydraException
 
+from ingradient_pl.cli.group_options import settle_groups
 from ingradient_pl.messages import UsageError
 
 PATHS = (
@@ -148,7 +149,7 @@ def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
     ['store="Projekt (alt)"', 'seed=1']
     """
     out = []
-    for override in overrides:
+    for override in settle_groups(overrides):
         key, prefix, value = _parts(override)
         if key in PATHS or key in FOLDERS:
             written = write_paths(value, _absolute if key in PATHS else str, swept=swept)

@@ -4,10 +4,15 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ingradient_pl.cli.group_options import check_experiment
 from ingradient_pl.cli.overrides import find, parse_texts, parse_trust, quote, read_paths, without
 from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.spec import TRUSTED
+
+if TYPE_CHECKING:  # torch comes along
+    from ingradient_pl.planning.plan import Plan
 
 SEARCHED = "hydra.searchpath"
 NAMED = re.compile(r"(?!(null|true|false|inf|nan)$)(\d+(?![eE])[A-Za-z]|[A-Za-z_])", re.IGNORECASE)
@@ -50,7 +55,8 @@ def name_plans(overrides: Sequence[str], folder: Path) -> list[str]:
     for i, file in enumerate(files):
         name = option_name(file.stem)
         names.append(name if name not in names else f"{name}_{i}")
-        copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
+        made = copy_plan(file, folder / "plan" / f"{names[-1]}.yaml", (*TRUSTED, *parse_trust(overrides)))
+        check_experiment(find(overrides, "experiment"), made, overrides)
     return [*without(overrides, "plan"), f"plan={','.join(names)}"]
 
 
@@ -61,7 +67,7 @@ def _plans(overrides: Sequence[str]) -> list[str]:
     return names if all(Path(name).suffix in ENDINGS for name in names) else []
 
 
-def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
+def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> "Plan":
     """Write what a plan holds as a config of plain values, or say what is wrong with it.
 
     Args:
@@ -77,7 +83,9 @@ def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> None:
     if not file.exists():
         typed = shlex.quote(str(file))
         raise FileNotFoundError(f"No plan at {file}. Write one: ingradient plan --store DIR --output {typed}")
-    copy.write_text(as_config(read_plan(file, trusted), str(file)), encoding="utf-8")
+    plan = read_plan(file, trusted)
+    copy.write_text(as_config(plan, str(file)), encoding="utf-8")
+    return plan
 
 
 def option_name(stem: str) -> str:

@@ -46,7 +46,7 @@ def train(config: DictConfig) -> float:
     Raises:
         UsageError: If no store or no plan was given.
     """
-    if OmegaConf.is_missing(config, "store"):
+    if OmegaConf.is_missing(config, "store") or config.store is None:
         raise UsageError(
             "No store was given. Name the one that `ingradient prepare` wrote, store=DIR, or a data set, "
             "which is prepared first: source=DATASET"
@@ -185,6 +185,10 @@ def _check_objects(config: DictConfig) -> None:
                 f"{inside.get(place, place)}={found}"
             )
 
+    if config.data.get("split") is None:
+        raise UsageError(
+            "data.split=null does not divide the cases. To train on all of them: data.split.number=null"
+        )
     for group, place in NESTED.items():
         where, _, name = place.rpartition(".")
         above = OmegaConf.select(config, where)

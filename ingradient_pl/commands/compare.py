@@ -8,7 +8,7 @@ import numpy as np
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
-from ingradient_pl.messages import say
+from ingradient_pl.messages import LARGEST_SEED, check_range, say
 from ingradient_pl.metrics import comparison
 from ingradient_pl.metrics.comparison import Comparison, comparison_table, describe_comparison
 
@@ -41,6 +41,7 @@ def compare(
         ComparisonError: If a file is not such a summary, or cases, labels or the score differ.
         GroupError: If group_pattern is not a regular expression with a group.
     """
+    check_range("seed", seed, 0, LARGEST_SEED)
     check_report(output, [Path(first), Path(second)])
     result = comparison.compare(Path(first), Path(second), np.random.default_rng(seed), score, group_pattern)
     say(comparison_table(result))

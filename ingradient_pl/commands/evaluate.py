@@ -13,7 +13,7 @@ from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.uncertainty_files import Estimates, describe_estimates, read_estimates
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
@@ -98,6 +98,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         OutputError: If the report would replace a file that is read, or one of a data set.
         ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
+    check_range("seed", seed, 0, LARGEST_SEED)
     add_image_formats(image_formats)
     for report in (output, csv):
         check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])

@@ -6,9 +6,9 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.phantom import WRITTEN_BY, write_phantoms
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 
-MOST = 100_000
+MOST_CASES, MOST_CHANNELS = 100_000, 100
 
 
 def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0) -> Path:
@@ -26,8 +26,9 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
     Raises:
         UsageError: If the folder holds a data set that is not of phantoms, or the number is out of range.
     """
-    if not 1 <= cases <= MOST:
-        raise UsageError(f"--cases must be from 1 to {MOST}; got {cases}.")
+    check_range("cases", cases, 1, MOST_CASES)
+    check_range("channels", channels, 1, MOST_CHANNELS)
+    check_range("seed", seed, 0, LARGEST_SEED)
     held = Path(output) / DESCRIPTION
     if held.is_file() and WRITTEN_BY not in held.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(

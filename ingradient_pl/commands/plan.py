@@ -13,7 +13,7 @@ from ingradient_pl.datasets.splits import describe_column_faults
 from ingradient_pl.finetuning.like import Key, chosen_keys, plan_like
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.inference.answer_files import check_report
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import UsageError, check_range, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
@@ -25,7 +25,14 @@ from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurat
 from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.store.copies import describe_copies
+from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.store_union import AnyCases, store_paths
+
+LARGEST_MULTIPLE = 1024
+"""Voxels; a patch of more along each axis fits no memory."""
+
+SMALLEST_MEMORY, LARGEST_MEMORY = 0.01, 100_000
+"""Gigabytes of a GPU, or of many."""
 
 NO_RULE = f"a spacing rule ({', '.join(PLANNERS)}, or a class of yours with a method target)"
 
@@ -86,6 +93,8 @@ def plan(  # noqa: PLR0913 - one argument an option
             "--like takes over a UNet's plan: it goes neither with --nnunet-plans nor --network; got "
             f"--nnunet-plans {nnunet_plans} and --network {network}."
         )
+    check_range("multiple", multiple, 1, LARGEST_MULTIPLE)
+    check_range("memory_gb", memory_gb, SMALLEST_MEMORY, LARGEST_MEMORY)
     case_store = open_cases(store)
     _say_odd_cases(case_store)
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
@@ -130,7 +139,7 @@ def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key
 
 def _say_odd_cases(store: AnyCases) -> None:
     """Say now what training would refuse (a patient on both sides of a table's division), or suffer from."""
-    for text in describe_copies(store):
+    for text in [*describe_copies(store), *describe_exchanged(store)]:
         say(f"Note: {text}")
     cases = store.cases.values()
     divided = {case.name: case.split for case in cases}

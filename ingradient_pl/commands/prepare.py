@@ -7,10 +7,12 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.messages import check_range, say, say_failure
 from ingradient_pl.short_repr import say_count
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
+
+MOST_WORKERS = 1024
 
 
 def prepare(  # noqa: PLR0913 - one argument an option
@@ -53,8 +55,7 @@ def prepare(  # noqa: PLR0913 - one argument an option
         ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
     add_image_formats(image_formats)
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1; got {workers}.")
+    check_range("workers", workers, 1, MOST_WORKERS)
     with choose_workers(cluster, cluster_options, image_formats, beside=Path(store)) as pool:
         path = Path(source) if pool is None else Path(source).resolve()
         found = read_source(path, group_pattern)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath, AnyStore
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import UsageError, check_range, say
 from ingradient_pl.reports.crossvals import (
     describe_cascade,
     describe_crossval,
@@ -25,6 +25,7 @@ from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.stored_cases import is_store
 
 MEGA = 1e6
+MOST_CASES = 10_000
 DESCRIBED = ("case store", "run", "sweep", "cross-validation", "cascade", "evaluation")
 
 
@@ -63,8 +64,7 @@ def report(
         ImportError: If the extra 'report' is not installed.
     """
     check_extra()
-    if worst < 0:
-        raise UsageError(f"worst must be at least 0; got {worst}.")
+    check_range("worst", worst, 0, MOST_CASES)
     path = path.path if isinstance(path, CaseStore) else Path(path)
     read = [path, *([] if evaluation is None else [Path(evaluation)])]
     check_report(output, [file for file in read if file.is_file()])

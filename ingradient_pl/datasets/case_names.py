@@ -19,6 +19,9 @@ DEVICES = {
 }
 """Names that are devices on Windows, with any ending."""
 
+JOINED = re.compile(r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])")
+"""What joins or parts letters where scripts need it, as of Persian; elsewhere it is not seen."""
+
 LITTER = ("__MACOSX",)
 """Folders that archives of macOS leave beside the data."""
 
@@ -45,11 +48,14 @@ def describe_name_fault(name: object) -> str:
 def _why_not(name: str) -> str:
     separators = sorted({letter for letter in name if letter in "/\\"})
     control = [letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")]
+    unseen = [letter for letter in JOINED.sub("", name) if unicodedata.category(letter) == "Cf"]
     rules = (
         (not name.strip(), "it is empty"),
         (bool(separators), f"it holds '{''.join(separators)}', which separates folders"),
         (name.startswith("."), "it starts with a dot, as hidden files do"),
         (bool(control), f"it holds {', '.join(map(repr, control[:1]))}, which no file name should"),
+        (bool(unseen), f"it holds {', '.join(map(repr, unseen[:1]))}, which nobody sees"),
+        (name != name.strip(), "it begins or ends with a blank, which nobody sees"),
         (re.match(r"[a-zA-Z]:", name) is not None, "it starts as a drive does"),
         (name.split(".")[0].strip().lower() in DEVICES, "some systems keep it for a device"),
         (_size(name) > LONGEST, f"it is {_size(name)} bytes long, the longest may be {LONGEST}"),

@@ -15,7 +15,7 @@ from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.near_names import NearNames
 from ingradient_pl.datasets.overlap import Places, read_labels
 from ingradient_pl.datasets.pair_layout import holds_pairs, pairs_layout
-from ingradient_pl.datasets.records import Fault, SourceError, strip_ending
+from ingradient_pl.datasets.records import Fault, SourceError, place_path, strip_ending
 from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import ending
 from ingradient_pl.images.known_formats import is_picture
@@ -288,4 +288,4 @@ def join_path(folder: Path, file: object) -> Path:
         folder: Where the description lies.
         file: Absolute, or relative to ``folder``; ``$NAME`` is filled in.
     """
-    return folder / os.path.expandvars(str(file))
+    return place_path(folder, os.path.expandvars(str(file)))

@@ -13,6 +13,17 @@ from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
 
 
+def place_path(folder: Path, told: str) -> Path:
+    r"""Give a path as a table or description tells it, be it written as on Windows.
+
+    Args:
+        folder: What it is relative to.
+        told: With ``/`` or, where no file has that name, with a backslash between folders.
+    """
+    path = folder / told
+    return folder / told.replace("\\", "/") if "\\" in told and not path.exists() else path
+
+
 class SourceError(ValueError):
     """A data set that cannot be understood as a whole; the message holds every reason."""
 

@@ -1,5 +1,6 @@
 """Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,12 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
             "layout) nor a .npz + .pkl pair. For other layouts, DICOM among them, give a .csv or .json table "
             "with the paths of images (a file, or the folder of a series) and labels."
         )
+    if "store_format" in described:
+        raise SourceError(
+            f"{folder} is a case store already. Plan for it and train on it: ingradient plan --store "
+            f"{shlex.quote(str(folder))}; or give the data set that it was made from "
+            f"({described.get('source')})."
+        )
     task = task_of(described, folder)
     places = read_places(described, folder)
     if isinstance(described.get("dataset"), Mapping):
@@ -107,6 +114,7 @@ def images_only(path: Path, task: Task) -> Source:
     places = read_places(described, path) if raw and described is not None else None
     inside = path / "imagesTr" if raw and not holds_pairs(path) else path
     layout = predicted_layout(inside, len(task.channels), labels)
+    _refuse_nested(inside, layout.cases)
     cases = []
     for case in layout.cases:
         found = _series(case.name, case.images[0]) if case.images[0].is_dir() else [(case.name, case.images)]
@@ -116,6 +124,22 @@ def images_only(path: Path, task: Task) -> Source:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
     return _without_faulty(check_cases(source))
+
+
+def _refuse_nested(folder: Path, cases: Sequence[CaseFiles]) -> None:
+    """Refuse folders of image files where a folder of images, or folders of DICOM series, were wanted."""
+    folders = [case.images[0] for case in cases if case.images and case.images[0].is_dir()]
+    counts = {
+        one: sum(1 for file in one.iterdir() if ending(file) and not is_hidden(file)) for one in folders
+    }
+    held = {one: count for one, count in counts.items() if count and not dicom.holds_series(one)}
+    if held:
+        some = ", ".join(f"{one.name} ({count})" for one, count in list(held.items())[:5])
+        first = next((one for one in held if "image" in one.name.lower()), next(iter(held)))
+        raise SourceError(
+            f"{folder}: image files lie in folders of it: {some}{', ...' if len(held) > 5 else ''}. Give the "  # noqa: PLR2004
+            f"folder that holds the images, such as {first}, or a table of paths."
+        )
 
 
 def _with_label(

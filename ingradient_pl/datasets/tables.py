@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, place_label, settl
 from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.overlap import VALUE, Places, number_names, place_files, read_labels
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, place_path, strip_ending
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.datasets.table_rows import Row, read_rows, read_spacing
 from ingradient_pl.images import pairs
@@ -218,7 +219,8 @@ def _case(
     name = str(row.get("case") or "").strip()
     if not cells or (len(cells) != len(files) and len(files) > 1):
         return f"row {number} ({name[:100]!r}) lacks an image: {files}"
-    images = tuple(path.parent / cell for cell in cells)
+    join = partial(place_path, path.parent)
+    images = tuple(map(join, cells))
     name = name or strip_ending(images[0])
     wrong = describe_name_fault(name)
     if wrong:
@@ -234,7 +236,7 @@ def _case(
     try:
         spacing, annotated = read_spacing(row.get("spacing")), read_annotated(row.get(ANNOTATED))
         case = CaseFiles(name, images, None, group, split or None, spacing, annotated)
-        return place_label(case, label, places, path.parent.joinpath)
+        return place_label(case, label, places, join)
     except ValueError as error:
         return f"row {number} ({name[:100]!r}): {error}"
 

@@ -64,8 +64,8 @@ def read(path: Path, channels: int | None) -> RawImage:
     wanted = (len(found.slices), *found.slices[0].shape)
     if voxels.shape != wanted:
         raise ImageError(
-            f"{path}: its pixels have shape {voxels.shape}, its headers promise {wanted}. Is a slice "
-            "damaged? Copy or export it again."
+            f"{path}: its pixels have shape {voxels.shape}, its headers promise {wanted}"
+            f"{_name_misfit(path, found.slices)}. Is it damaged? Copy or export it again."
         )
     return RawImage(path, voxels[None], found.frame, remarks=found.remarks)
 
@@ -128,6 +128,15 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
     return next(iter(found.values())), tuple(told)
 
 
+def _name_misfit(path: Path, slices: Sequence[Slice]) -> str:
+    """Name the first slice whose own pixels are not as its header promises; empty where each fits."""
+    for one in slices:
+        shape = _read(path, [one]).shape
+        if shape != (1, *one.shape):
+            return f" (those of {one.name} have {shape[1:]}, not {one.shape})"
+    return ""
+
+
 def _files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and not file.is_dir()]
 
@@ -185,6 +194,11 @@ def _unpack(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
             ) from error
         stored = opened[one.file]
         plane = stored if stored.ndim == 2 else stored[one.frame]  # noqa: PLR2004
+        if plane.shape != one.shape:
+            raise ImageError(
+                f"{path}: the pixels of {one.name} have shape {plane.shape}, its header promises "
+                f"{one.shape}. Is it damaged? Copy or export it again."
+            )
         planes.append(_stored_values(plane, one) * one.scale[0] + one.scale[1])
     values = np.stack(planes)
     whole = all(float(number).is_integer() for one in slices for number in one.scale)

@@ -16,6 +16,7 @@ from ingradient_pl.datasets.records import CaseFiles, check_channels
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
+from ingradient_pl.inference.unlike_plan import describe_unlike
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.store.stored_cases import is_stored, stored_volume
 from ingradient_pl.task import Task
@@ -128,7 +129,7 @@ def _answers(
             answer: Future[Any] = Future()
             try:
                 volume = current.result()
-                for remark in volume.remarks:
+                for remark in [*volume.remarks, *describe_unlike(volume, predictor.model)]:
                     say(f"{case.name}: {remark}")
                 beside = scratch(volume)
                 predictor, label = _predict(predictor, volume, beside, say)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
-from ingradient_pl.planning.intensity import Intensities
+from ingradient_pl.planning.intensity import Intensities, Spread
 from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
@@ -23,6 +23,7 @@ class Fingerprint:
         relative_size: Median over the cases of the share of voxels that the crop left.
         foreground: Intensities of each channel's foreground; None where no case has any.
         orientation: Where the axes x, y, z of the cases point to (``LPS``); ``stored``: as in their files.
+        spreads: Between what each channel's intensities lie; empty where that is not known.
 
     Raises:
         ValueError: If there is no case, or intensities are not given for every channel.
@@ -33,6 +34,7 @@ class Fingerprint:
     relative_size: float = 1.0
     foreground: tuple[Intensities | None, ...] = ()
     orientation: str = "LPS"
+    spreads: tuple[Spread, ...] = ()
 
     def __post_init__(self) -> None:
         foreground = tuple(self.foreground) or (None,) * len(self.task.channels)
@@ -108,6 +110,10 @@ class Fingerprint:
             relative_size=float(np.median(left)) if left else 1.0,
             foreground=tuple(foreground),
             orientation=store.orientation,
+            spreads=tuple(
+                Spread.of([case[channel].body for case in measured])
+                for channel in range(len(store.task.channels) if measured else 0)
+            ),
         )
 
     @property

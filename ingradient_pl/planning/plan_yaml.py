@@ -46,7 +46,7 @@ COMMENTS = {
     "ignore": "integer of voxels that nobody annotated, which no loss counts",
     "regions": "integers of each output where labels overlap; null: each voxel has one label",
     "previous_stage": "in a cascade: the configuration whose segmentation is a further input",
-    "notes": "how the plan came about; read by nobody but you",
+    "notes": "how the plan came about; prediction holds images against 'seen'",
 }
 
 

@@ -14,6 +14,7 @@ from ingradient_pl.planning.intensity import normaliser
 from ingradient_pl.planning.memory import Architecture, Memory
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.presets import DEFAULT, Preset
+from ingradient_pl.planning.seen_cases import SEEN, describe_seen
 from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule, check_spacing
 from ingradient_pl.planning.topology import Topology, topology
 from ingradient_pl.short_repr import describe
@@ -128,6 +129,7 @@ class Planner:
             "median_spacing_mm": list(fingerprint.median_spacing),
             "spacing_rule": repr(self.spacing),
             "anisotropic_axis": target.anisotropic_axis,
+            SEEN: describe_seen(fingerprint),
         }
         return {
             name: dataclasses.replace(

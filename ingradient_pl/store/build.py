@@ -21,6 +21,7 @@ from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.combinations import number_combinations
 from ingradient_pl.store.copies import describe_copies
+from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.summary import CaseRecord, Summary
@@ -97,7 +98,8 @@ def build_store(
     known = {case.name for case in source.cases}
     kept = sorted({fault.case for fault in faults} & set(held))
     strangers = [name for name in held if name not in known and name not in kept]
-    odd = describe_copies(CaseStore(store))
+    stored = CaseStore(store)
+    odd = [*describe_copies(stored), *describe_exchanged(stored)]
     return Summary.of(source, sorted(records), sorted(faults), strangers, kept, odd)
 
 

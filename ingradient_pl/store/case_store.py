@@ -72,9 +72,8 @@ class CaseStore:
             metadata.read_task(described["task"], self.path),
             str(described["orientation"]),
         )
-        self.cases = {
-            name: self._case(name, self._plain(name)) for name in names or metadata.read_case_names(self.path)
-        }
+        wanted = metadata.read_case_names(self.path) if names is None else names
+        self.cases = {name: self._case(name, self._plain(name)) for name in wanted}
         self._fresh()
 
     def __repr__(self) -> str:

@@ -38,6 +38,7 @@ class ChangedSettings(pl.Callback):
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
         self.now: dict[str, Any] = {}
+        self.per_epoch = 0
         self.arguments: dict[int, dict[str, Any]] = {}
 
     @override
@@ -96,6 +97,7 @@ class ChangedSettings(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        self.per_epoch = _steps_of_whole_epochs(checkpoint)
         known = checkpoint.get("callbacks", {})
         for one in trainer.checkpoint_callbacks:
             if isinstance(one, ModelCheckpoint) and one.monitor is not None and one.state_key not in known:
@@ -107,7 +109,8 @@ class ChangedSettings(pl.Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.before = dict(state_dict)
+        counted = {"steps": 0, "epochs": 0.0, "per_epoch": self.per_epoch}
+        self.before = {"counted": counted, **state_dict} if state_dict else {}
 
     def _follow(self, trainer: pl.Trainer, module: pl.LightningModule, steps: int | None) -> None:
         """Put each schedule where it would be, had its settings held from the first step."""
@@ -135,6 +138,17 @@ class ChangedSettings(pl.Callback):
                         rate * factor for rate, factor in zip(getattr(scheduler, name), factors, strict=True)
                     ]
                     setattr(scheduler, name, scaled)
+
+
+def _steps_of_whole_epochs(checkpoint: dict[str, Any]) -> int:
+    """Give the steps of an epoch where a checkpoint was saved at the end of one; else 0.
+
+    For checkpoints of before steps were counted: a run that accumulates gradients from now on would take
+    them all for steps as they are now.
+    """
+    progress = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+    done, steps = progress.get("processed", 0), checkpoint.get("global_step", 0)
+    return steps // done if done == checkpoint.get("epoch", -1) + 1 and not steps % done else 0
 
 
 def _apply(optimizer: Optimizer, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:

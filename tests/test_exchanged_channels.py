@@ -1,0 +1,77 @@
+"""A case whose channel files were exchanged is told when it is prepared, and no other case is."""
+
+import re
+from itertools import combinations, permutations
+
+import pytest
+
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.exchanged_channels import describe_exchanged
+
+CHANNELS, CASES = 3, 6
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exchanged") / "raw"
+    return write_phantoms(folder, CASES, (10, 16, 16), channels=CHANNELS)
+
+
+@pytest.fixture(scope="module")
+def store(raw):
+    build_store(read_source(raw), raw.parent / "store", progress=False)
+    return CaseStore(raw.parent / "store")
+
+
+class Exchanged(CaseStore):
+    """A store with the channels of one case, or of all, in another order."""
+
+    def __init__(self, store, case, order):
+        super().__init__(store.path)
+        self.case, self.order = case, order
+
+    def statistics(self, name):
+        found = super().statistics(name)
+        return tuple(found[number] for number in self.order) if self.case in (name, None) else found
+
+
+@pytest.mark.parametrize("pair", list(combinations(range(CHANNELS), 2)))
+def test_the_case_and_its_channels_are_named_whichever_they_are(store, pair):
+    order = list(range(CHANNELS))
+    order[pair[0]], order[pair[1]] = pair[1], pair[0]
+    for case in store.cases:
+        told = describe_exchanged(Exchanged(store, case, order))
+        assert [text for text in told if re.match(rf"{case}: its channels {pair[0]} .* and {pair[1]} ", text)]
+        assert all(text.startswith(case) for text in told)
+
+
+def test_channels_as_they_should_be_need_no_word(store):
+    assert not describe_exchanged(store)
+    for order in permutations(range(CHANNELS)):  # in every case alike: names may be wrong, no case is
+        assert not describe_exchanged(Exchanged(store, None, order))
+
+
+def test_files_that_were_exchanged_are_told_when_a_data_set_is_prepared(raw, tmp_path):
+    first, second = (raw / f"imagesTr/phantom_002_000{channel}.nii.gz" for channel in (0, 1))
+    contents = first.read_bytes(), second.read_bytes()
+    for contents_now, expected in ((contents[::-1], 1), (contents, 0)):
+        first.write_bytes(contents_now[0])
+        second.write_bytes(contents_now[1])
+        summary = build_store(read_source(raw), tmp_path / "store", progress=False)
+        told = [text for text in summary.warnings if "look exchanged" in text]
+        assert len(told) == expected
+        assert all(text.startswith("phantom_002: its channels 0 ('MR') and 1 ('MR1')") for text in told)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_channels_give_no_false_alarm_and_most_exchanges_are_told(real_data, tmp_path):
+    build_store(read_source(real_data / "Dataset013_BraTS2013"), tmp_path / "store", progress=False)
+    brats = CaseStore(tmp_path / "store")
+    assert not describe_exchanged(brats)
+    told = {case: describe_exchanged(Exchanged(brats, case, (1, 0))) for case in brats.cases}
+    assert sum(map(len, told.values())) >= 5
+    assert all(text.startswith(case) for case, texts in told.items() for text in texts)
