@@ -123,9 +123,11 @@ class Chain:
         line: Overrides: store, plan and what else makes it small.
         folder: For the run, its log and its temporary files; another disk than ``elsewhere``.
         elsewhere: For temporary files of the system.
+        begin: Starts a process.
     """
 
-    def __init__(self, line, folder: Path, elsewhere: Path) -> None:
+    def __init__(self, line, folder: Path, elsewhere: Path, begin=processes.start) -> None:
+        self.begin = begin
         self.run, self.log, self.elsewhere = folder / "run", elsewhere / "log", elsewhere / "tmp"
         self.elsewhere.mkdir(parents=True)
         self.line = [*line, f"epochs={EPOCHS}", "batches_per_epoch=4", "callbacks.images=null", "resume=auto"]
@@ -162,7 +164,7 @@ class Chain:
 
     def start(self, line):
         """Start the run in a session of its own, of which nothing is left afterwards."""
-        return _session(self.log, [*line, *self.line], self.elsewhere)
+        return _session(self.begin, self.log, [*line, *self.line], self.elsewhere)
 
     def done(self) -> int:
         """How many epochs the last checkpoint has; 0 where there is none."""
@@ -235,12 +237,12 @@ def _equal(one, two):
 
 
 @contextmanager
-def _session(log, line, temporary):
+def _session(begin, log, line, temporary):
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(temporary)
     try:
         with log.open("w") as file:
-            process = processes.start(file, *line)
+            process = begin(file, *line)
             try:
                 yield process
             finally:

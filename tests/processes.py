@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import preloaded
+
 LONGEST = 240.0
 """Seconds to wait for a run to begin, or to end: far more than either takes."""
 
@@ -18,13 +20,19 @@ def start(log, *overrides):
     return subprocess.Popen(line, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
+def fork(log, *overrides, spares=()):
+    """Start it as ``start`` does, but from a process that has imported what it needs, as its ranks are."""
+    how = {"start_new_session": True, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "spares": spares}
+    return preloaded.Command("ingradient_pl.cli.train", *overrides, stdout=log, stderr=log, **how)
+
+
 def family(session):
-    """Process numbers of a session that still live, and their command lines."""
+    """Process numbers of a session that still live, and their names and command lines."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, _, _, its_session = folder.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
-            line = folder.joinpath("cmdline").read_text()
+            line = "".join(folder.joinpath(name).read_text() for name in ("comm", "cmdline"))
         except OSError:
             continue
         if int(its_session) == session and state != "Z":
@@ -34,7 +42,8 @@ def family(session):
 
 def rank(session, number):
     """The process of a rank beside the first."""
-    return next(pid for pid, line in family(session).items() if f"train_ddp_process_{number}" in line)
+    names = (f"train_ddp_process_{number}", f"rank {number}\n")
+    return next(pid for pid, line in family(session).items() if any(name in line for name in names))
 
 
 def wait_for(condition, what):

@@ -1,6 +1,7 @@
 """What the package's style comes to in numbers, read from its syntax: sizes, names, docstrings, messages."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,6 +119,7 @@ class Raise(NamedTuple):
     shows_value: bool
 
 
+@functools.cache
 def trees() -> dict[str, ast.Module]:
     """All modules of the package, by their path below it."""
     return {

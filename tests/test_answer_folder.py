@@ -106,6 +106,7 @@ def test_two_inputs_of_one_name_do_not_share_an_answer(predicted, tmp_path):
     assert seen(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_an_answer_of_another_model_or_cut_short_is_made_again_when_resumed(predicted, tmp_path, model):
     write_ball(tmp_path, "scan")
     out, source = tmp_path / "out", tmp_path / "images"

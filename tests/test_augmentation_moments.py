@@ -111,6 +111,7 @@ def shown(ours, theirs):
     return {name: (errors, ours[name], theirs[name]) for name, errors in apart.items() if errors >= ERRORS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOKS)
 def test_patches_and_channels_are_changed_as_often_as_nnunets(name):
     expected = EXPECTED["intensities"][name]
@@ -121,6 +122,7 @@ def test_patches_and_channels_are_changed_as_often_as_nnunets(name):
     assert not agree(seen(rarer, name, effects.touched), expected["often"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOKS)
 def test_a_change_does_what_nnunets_does(name):
     assert not shown(effect(change(name), name), EXPECTED["intensities"][name]["effect"])
@@ -132,6 +134,7 @@ def test_a_range_five_percent_off_is_noticed(name, wrong):
     assert not agree(effect(replace(change(name), **wrong), name), EXPECTED["intensities"][name]["effect"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", effects.PATCH)
 def test_patches_are_turned_scaled_and_mirrored_as_often_as_nnunets(kind):
     expected = EXPECTED["affines"][kind]

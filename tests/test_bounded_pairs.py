@@ -104,7 +104,7 @@ def test_a_damaged_stream_is_a_fault_of_its_file(tmp_path, at):
 @pytest.mark.parametrize("key", ["spacing", "origin", "direction"])
 @pytest.mark.parametrize(
     "value",
-    [nested(30), nested(1), [1.0] * 10**5, np.ones(10**6), "1, 2, 3", {"a": 1}, [None] * 3, [[[1]]], 5],
+    [nested(30), nested(1), [1.0] * 10**4, np.ones(10**5), "1, 2, 3", {"a": 1}, [None] * 3, [[[1]]], 5],
 )
 def test_a_place_is_a_few_numbers(tmp_path, key, value):
     path = archive(tmp_path / "a.npz", numbers(X.shape))

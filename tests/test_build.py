@@ -326,6 +326,7 @@ build.build_store(read_source(Path(sys.argv[1])), Path(sys.argv[2]), workers=1, 
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_and_leaves_nothing_behind(raw, store):
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(raw), str(store)], stdout=subprocess.PIPE)
     with process.stdout:
@@ -377,6 +378,7 @@ def test_cases_that_the_source_has_no_more_are_told(raw, store):
     assert "1 cases in the store are not in the source: phantom_003" in str(summary)
 
 
+@pytest.mark.slow
 def test_preparing_needs_neither_torch_nor_lightning(raw, store):
     code = (
         "import sys; from pathlib import Path\n"

@@ -5,11 +5,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -89,10 +88,9 @@ def test_one_line_trains_both_stages_and_after_a_kill_ends_with_the_same_weights
 
     shutil.rmtree(folder / "second")
     tests = Path(__file__).parent
-    program = [sys.executable, "-m", "ingradient_pl.cli.main", "cascade", *map(str, line)]
     environment = {**os.environ, FLAG: "1", "PYTHONPATH": str(tests)}
-    killed = subprocess.run(program, env=environment, cwd=tests.parent, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    killed = preloaded.run("ingradient_pl.cli.main", "cascade", *line, env=environment, cwd=tests.parent)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert torch.load(last, weights_only=True)["epoch"] == 0
     code, printed, _ = outcome(monkeypatch, capsys, "cascade", *line)
     assert code == 0

@@ -67,6 +67,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_both_stages_give_nnunets_answers(tmp_path, name):
     """Slices far apart; and turned axes, regions, two channels, zeros about the body."""

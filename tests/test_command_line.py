@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import processes
 import pytest
 from runs import outcome
@@ -108,6 +109,7 @@ def test_a_line_that_is_proposed_can_be_pasted(monkeypatch, capsys, tmp_path, ph
     assert folder in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -125,6 +127,7 @@ def test_a_run_that_cannot_start_is_told_in_one_line(monkeypatch, capsys, tmp_pa
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
@@ -276,26 +279,13 @@ def test_a_plan_that_is_none_is_one_line(monkeypatch, capsys, tmp_path, quick, e
 @pytest.mark.slow
 def test_a_run_told_to_stop_says_how_to_go_on(tmp_path, quick):
     """By Ctrl-C; by SIGTERM, and with readers: test_ending_together.py."""
-    line = [
-        sys.executable,
-        "-m",
-        "ingradient_pl.cli.train",
-        *quick,
-        "epochs=1000",
-        f"hydra.run.dir={tmp_path}",
-    ]
-    process = subprocess.Popen(
-        line,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # whoever runs the tests may ignore it
-    )
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    processes.wait_for(lambda: last.exists() or process.poll() is not None, "a checkpoint")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert f"resume={tmp_path}" in err
+    run, said = tmp_path / "run", tmp_path / "said"
+    line = [*quick, "epochs=1000", f"hydra.run.dir={run}"]
+    with said.open("w") as log:
+        process = preloaded.Command("ingradient_pl.cli.train", *line, stdout=log, stderr=log)
+        last = run / "checkpoints" / "last.ckpt"
+        processes.wait_for(lambda: last.exists() or process.poll() is not None, "a checkpoint")
+        process.send_signal(signal.SIGINT)
+        code = process.wait(processes.LONGEST)
+    assert code == 130, said.read_text()
+    assert f"resume={run}" in said.read_text()

@@ -173,6 +173,7 @@ def test_one_patient_has_no_interval_and_no_significance(tmp_path):
     assert "No interval: there is one patient (6 cases)." in comparison_table(comparison)
 
 
+@pytest.mark.slow
 def test_a_difference_that_is_none_is_found_as_seldom_as_promised_over_patients_only(tmp_path):
     """8 patients with 5 alike visits: at 5 % a test over cases finds in many runs what is not there."""
     found = {None: 0, "^(.+)$": 0}

@@ -51,6 +51,7 @@ def rounds():
     return [*found, *([one] for one in VARIANTS if one.parent.name not in together or one not in ours)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variants", rounds(), ids=lambda row: " ".join(map(str, row)))
 def test_every_variant_composes_and_instantiates(variants, quick, tmp_path):
     chosen = [f"{ELSEWHERE.get(one.parent.name, one.parent.name)}={one.stem}" for one in variants]
@@ -89,6 +90,7 @@ def test_every_setting_of_the_augmentation_is_a_key(recipe, quick, tmp_path):
         assert settings == {key for key in node if not key.startswith("_")}, node._target_
 
 
+@pytest.mark.slow
 def test_a_change_set_to_null_is_off_and_wrong_ranges_are_refused(quick, tmp_path):
     plain, without = (
         instantiate(composed([*quick, *told], tmp_path).data).augment

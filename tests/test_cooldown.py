@@ -126,6 +126,7 @@ def test_the_command_ends_it_too(open_ended, tmp_path):
     assert (tmp_path / "checkpoints" / "before_decay.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_a_schedule_that_cannot_end_is_refused(quick, tmp_path):
     with pytest.raises(ValueError, match="recipe=open"):
         train(composed([*quick, "callbacks=open_ended"], tmp_path))

@@ -71,6 +71,7 @@ def _bytes(folder: Path) -> dict[Path, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "folds", "said"),
     [

@@ -5,12 +5,11 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -150,10 +149,10 @@ def test_a_cascade_learns_from_and_is_scored_on_what_held_out_folds_of_its_first
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_summary(undisturbed, phantom_store, plans, tmp_path):
     folder, random_moment = tmp_path / "killed", random.Random(os.urandom(4))
-    line = [sys.executable, "-m", "ingradient_pl.cli.main", "crossval", f"store={phantom_store}"]
+    line = ["crossval", f"store={phantom_store}"]
     line += [f"plan=[{','.join(map(json.dumps, map(str, plans)))}]", f"output={folder}", *TOLD]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(line, stdout=log, stderr=log)  # as many threads as here, for equal weights
+        process = preloaded.Command("ingradient_pl.cli.main", *line, stdout=log, stderr=log)
         wanted = random_moment.randint(1, 75)  # of all that it writes before it compares
         try:
             wait_for(lambda: _files(folder) >= wanted or process.poll() is not None, f"file number {wanted}")
@@ -182,9 +181,9 @@ def test_a_launcher_runs_all_folds_of_all_configurations_and_the_scores_are_the_
         metadata.version(package)
     except metadata.PackageNotFoundError:
         pytest.skip(f"{package} is not installed")
-    line = [sys.executable, "-m", "ingradient_pl.cli.main", "crossval", f"store={phantom_store}"]
+    line = ["crossval", f"store={phantom_store}"]
     line += [f"plan=[{','.join(map(json.dumps, map(str, plans[:count])))}]", f"output={tmp_path / 'cv'}"]
-    done = subprocess.run([*line, *TOLD, *launcher], capture_output=True, encoding="utf-8", check=False)
+    done = preloaded.run("ingradient_pl.cli.main", *line, *TOLD, *launcher)
     assert done.returncode == 0, done.stdout + done.stderr
     found, whole = (
         read_state(folder)["summary"]["candidates"] for folder in (tmp_path / "cv", undisturbed.folder)
@@ -281,6 +280,7 @@ def test_configurations_are_all_that_the_data_have_or_those_named(phantom_store)
         choose_plans(store, ["3d_lowres"], None, {})
 
 
+@pytest.mark.slow
 def test_a_cascade_brings_its_first_stage_along(phantom_store, monkeypatch, plans):
     from ingradient_pl.cli import crossval_plans
 
@@ -305,6 +305,7 @@ def test_a_cascade_brings_its_first_stage_along(phantom_store, monkeypatch, plan
         choose_held_out(store, found, None, [*TOLD, "data.previous=here"])
 
 
+@pytest.mark.slow
 def test_a_cascade_needs_every_case_held_out_once(phantom_store, plans, tmp_path):
     store = CaseStore(phantom_store)
     names = sorted(store.cases)

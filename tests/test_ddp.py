@@ -5,6 +5,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import preloaded
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -24,18 +25,12 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 def sweep(quick, tmp_path_factory):
     """The folder in which a sweep over two recipes was started, each job with two ranks."""
     folder = tmp_path_factory.mktemp("sweep")
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "trainer=ddp_cpu"]
+    line = ["-m", *quick, "trainer=ddp_cpu"]
     line += [*THAWING, f"recipe={','.join(RECIPES)}", f"hydra.sweep.dir={folder / 'sweep'}"]
-    (folder / "said.txt").write_text(call(line, folder), encoding="utf-8")
-    return folder
-
-
-def call(line, folder):
-    done = subprocess.run(
-        line, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=folder
-    )
+    done = preloaded.run("ingradient_pl.cli.train", *line, env=ENVIRONMENT, cwd=folder, spares=(2, 1))
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stderr
+    (folder / "said.txt").write_text(done.stderr, encoding="utf-8")
+    return folder
 
 
 def last(run):

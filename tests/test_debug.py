@@ -68,6 +68,7 @@ def test_a_command_takes_them_so_and_a_name_that_is_none_is_refused(
     assert f"  {key}: " in out
 
 
+@pytest.mark.slow
 def test_overfitting_sees_the_same_batches_without_random_changes(quick, tmp_path):
     config = composed([*quick, "debug=overfit"], tmp_path)
     assert not config.data.augment.transforms
@@ -109,6 +110,7 @@ class Breaks(pl.Callback):
         )
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_a_number_is_stopped_at_and_named(quick, tmp_path):
     breaks = "+callbacks.breaks={_target_: test_debug.Breaks}"
     with pytest.raises(RuntimeError, match="'BrokenBackward' returned nan"):

@@ -86,6 +86,7 @@ def check(path, label, volume, numbers):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["LPS", "stored", "RAS"])
 @pytest.mark.parametrize(
     "direction", [(1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (0.8, 0.6, 0, -0.6, 0.8, 0)], ids=str
@@ -156,6 +157,7 @@ def test_what_cannot_become_one_is_named_and_leaves_nothing(tmp_path, monkeypatc
     assert not list(tmp_path.glob("*.dcm"))
 
 
+@pytest.mark.slow
 def test_a_predicted_series_is_nifti_or_dicom_as_asked(tmp_path):
     pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
     truth = series(tmp_path / "series", shape=(12, 20, 18))
@@ -170,6 +172,7 @@ def test_a_predicted_series_is_nifti_or_dicom_as_asked(tmp_path):
     assert abs(int(voxels.sum()) - int(truth.sum())) < 0.1 * truth.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_series_become_segmentations_that_lie_right(tmp_path, real_data):
     pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")

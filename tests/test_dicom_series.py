@@ -618,6 +618,7 @@ def test_a_series_has_one_channel(tmp_path):
         read_volume([save(tmp_path / "scan", stack())], channels=2)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_series_are_read_as_itk_reads_them(real_data):
     reader = SimpleITK.ImageSeriesReader

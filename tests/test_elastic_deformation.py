@@ -116,6 +116,7 @@ def test_a_bend_that_cannot_be_is_refused():
         RandomElasticDeformation((5.0, 1.0))
 
 
+@pytest.mark.slow
 def test_a_run_may_bend_its_patches(quick, tmp_path):
     target = "ingradient_pl.draws.elastic.RandomElasticDeformation"
     elastic = f"data.draws.elastic={{_target_: {target}, p: 1.0, magnitude: [1, 3]}}"

@@ -85,7 +85,8 @@ def test_all_processes_of_a_run_end_with_one_line_and_the_right_code(quick, tmp_
     more = [trainer, "epochs=10000", "batches_per_epoch=4", f"data.workers={readers}", "logger=none"]
     run = tmp_path / "run"
     with (tmp_path / "log").open("w") as log:
-        process = processes.start(log, *rest, *more, "callbacks.images=null", f"hydra.run.dir={run}")
+        line = [*rest, *more, "callbacks.images=null", f"hydra.run.dir={run}"]
+        process = processes.fork(log, *line, spares=(1,))
         try:
             processes.wait_for((run / "checkpoints" / "last.ckpt").is_file, "a checkpoint")
             harm(kind, process.pid)

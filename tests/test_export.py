@@ -51,6 +51,7 @@ def needs_onnx():
         pytest.importorskip(package, reason=f"the extra 'export' is not installed ({package})")
 
 
+@pytest.mark.slow
 def test_both_stages_of_a_cascade_are_written(tmp_path):
     first = model(unet())
     plan = replace(first.plan, previous_stage="3d_lowres")
@@ -85,6 +86,7 @@ def test_an_exported_network_gives_the_same_logits_at_any_batch(tmp_path, form, 
     )
 
 
+@pytest.mark.slow
 def test_each_fold_is_a_file_and_the_plan_lies_beside(tmp_path):
     made = model(unet(0), unet(1))
     written = export_model(made, tmp_path, "torch")
@@ -98,6 +100,7 @@ def test_each_fold_is_a_file_and_the_plan_lies_beside(tmp_path):
     assert told["plan"]["spacing"] == [2.0, 1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_the_network_itself_stays_as_it_was(tmp_path):
     made = model(unet())
     before = {name: value.clone() for name, value in made.networks[0].state_dict().items()}
@@ -118,6 +121,7 @@ def test_a_network_that_cannot_be_traced_is_named_and_leaves_nothing(tmp_path):
         export_model(model(unet()), tmp_path, "tensorflow")
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_with_the_cure(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     monkeypatch.setitem(__import__("sys").modules, "onnx", __import__("json"))
@@ -125,6 +129,7 @@ def test_a_missing_package_is_named_with_the_cure(tmp_path, monkeypatch):
         export_model(model(unet()), tmp_path, "onnx")
 
 
+@pytest.mark.slow
 def test_the_command_writes_files_and_says_how_near_they_are(monkeypatch, capsys, tmp_path):
     made = model(unet())
     checkpoints.write(tmp_path / "model.ckpt", made.networks, made.plan, made.task)

@@ -41,6 +41,7 @@ def small(quick, file, patch):
     return [*kept, f"plan={file}", "epochs=1"]
 
 
+@pytest.mark.slow
 def test_a_network_of_somebody_else_is_planned_for_trained_and_used_where_trusted(
     quick, mine, phantom_store, raw_phantoms, tmp_path, capsys
 ):

@@ -11,6 +11,7 @@ EACH = 10
 SEED = 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_is_read_right_or_refused_by_name(tmp_path, kind, capfd):
     fuzzer = Fuzzer(kind, tmp_path / "files", SEED)
@@ -19,6 +20,7 @@ def test_a_damaged_file_is_read_right_or_refused_by_name(tmp_path, kind, capfd):
     assert {verdict.outcome for verdict in verdicts} != {READ}, "nothing was harmed"
 
 
+@pytest.mark.slow
 def test_mutations_follow_from_their_seed_and_are_of_every_kind():
     content = b"a: 1\nb: [2, 3]\nc: text\n" * 20
     plain = {"a": [1, {"b": "c"}], "d": 2.5}

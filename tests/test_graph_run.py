@@ -56,6 +56,7 @@ def test_a_run_of_replayed_steps_is_the_eager_run(quick, tmp_path, recorders, re
     assert others[0][0]["param_groups"] == states[0]["param_groups"]
 
 
+@pytest.mark.slow
 def test_a_step_is_recorded_anew_when_weights_thaw(quick, tmp_path, recorders):
     told = ["recipe=fast", "module.freeze=[encoder.*]", "module.freeze_epochs=1", "module.layer_decay=0.7"]
     folders = {"false": tmp_path / "eager", "true": tmp_path / "replayed"}

@@ -131,6 +131,7 @@ def test_formats_are_named_on_the_command_line(tmp_path, monkeypatch, raw):
             add_image_formats([name])
 
 
+@pytest.mark.slow
 def test_formats_of_installed_packages_are_found_and_broken_ones_are_told(tmp_path, raw):
     site = tmp_path / "site"
     (site / "my_formats-1.0.dist-info").mkdir(parents=True)

@@ -232,6 +232,7 @@ def test_real_cases_get_nnunets_own_answers(hippocampus, reference_model):
     assert equal / voxels >= 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("precision", "most"),

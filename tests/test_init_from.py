@@ -60,6 +60,7 @@ def source(phantom_store, phantom_plan, tmp_path):
     return tmp_path / "source.ckpt"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_a_run_starts_from_the_weights_and_shows_what_it_took(train, source, phantom_plan):
     run, code, out, err = train("run", *STILL, f"init_from={source}")
@@ -72,6 +73,7 @@ def test_a_run_starts_from_the_weights_and_shows_what_it_took(train, source, pha
     assert json.loads((run / "run.json").read_text())["init"]["path"] == str(source)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_a_model_folder_of_nnunet_is_a_source(train, phantom_store, phantom_plan, tmp_path):
     plan = replace(read_plan(phantom_plan), low_pass_above=None)
@@ -103,6 +105,7 @@ def test_plain_weights_want_a_mapping_where_names_tell_nothing(train, phantom_pl
     assert torch.equal(weights_of(run)["encoder.1.0.conv.weight"], network.encoder[1][0].conv.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_a_mapping_that_takes_next_to_nothing_stops_before_anything_trains(train, source):
     wider = "plan.widths=[5,7,9]"
@@ -116,6 +119,7 @@ def test_a_mapping_that_takes_next_to_nothing_stops_before_anything_trains(train
     assert code == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 @pytest.mark.parametrize(
     ("overrides", "code", "said"),
@@ -132,6 +136,7 @@ def test_wrong_settings_are_refused_by_name(train, source, overrides, code, said
     assert re.search(said, found[3])
 
 
+@pytest.mark.slow
 def test_a_file_that_could_run_something_is_refused(train, tmp_path):
     class Harmful:
         def __reduce__(self):
@@ -160,6 +165,7 @@ def test_a_run_that_began_from_weights_goes_on_with_its_own(train, source, monke
     assert "a run keeps its init_from" in err
 
 
+@pytest.mark.slow
 def test_going_on_and_starting_anew_at_once_is_refused(train, source, tmp_path):
     _, code, _, err = train("run", f"init_from={source}", f"resume={source}")
     assert code == 2
@@ -248,6 +254,7 @@ def test_names_of_another_data_set_are_told_and_unknown_cases_too():
             check_unseen("x.ckpt", [other._replace(**same)], validation)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not tell which cases")
 def test_python_does_as_the_command(source, phantom_store, phantom_plan, tmp_path):
     quick = {

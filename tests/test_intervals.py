@@ -34,6 +34,7 @@ def covered(groups_of_cases, patients=20, scans=5, trials=300):
     return held / trials
 
 
+@pytest.mark.slow
 def test_intervals_over_patients_cover_what_they_promise_and_over_cases_do_not():
     assert covered(None) < 0.75
     assert 0.87 < covered(np.repeat(np.arange(20), 5).tolist()) < 0.98
@@ -101,6 +102,7 @@ def labelled(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "more", "patients"),
     [

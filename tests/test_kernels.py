@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import preloaded
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -184,21 +185,4 @@ def test_a_double_takes_torchs_operators():
 @pytest.mark.slow
 def test_network_and_loss_compile_in_one_piece_around_the_kernels():
     """In a process of its own: shape checks cannot be compiled."""
-    code = """
-import torch
-from ingradient_pl.kernels import norm
-from ingradient_pl.losses.deep_supervision import DeepSupervision
-from ingradient_pl.losses.dice_ce import DiceCE
-from ingradient_pl.networks.unet import UNet
-
-geometry = [[1, 1, 1], [2, 2, 2], [2, 2, 2]], [[3, 3, 3]] * 3
-with torch.device("meta"):
-    network = UNet(1, 3, [4, 8, 8], *geometry, [1, 1, 1], [1, 1], residual=True, levels=2)
-    image, label = torch.empty(2, 1, 8, 8, 8), torch.empty(2, 8, 8, 8, dtype=torch.uint8)
-assert norm.fits(image)
-loss = DeepSupervision(DiceCE(ignore=3))
-first, second = (torch.compile(part, backend="aot_eager", fullgraph=True) for part in (network, loss))
-second(first(image), label).backward()
-assert all(param.grad is not None for param in network.parameters())
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    preloaded.run_helper("compiled_whole", "kernels")

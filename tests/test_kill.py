@@ -4,6 +4,7 @@ import random
 import tempfile
 from pathlib import Path
 
+import processes
 import pytest
 from killing import Chain, differences
 
@@ -14,10 +15,10 @@ MEMORY = Path("/dev/shm")
 @pytest.mark.slow
 def test_a_run_that_is_harmed_ends_as_one_that_was_left_alone(phantom_store, phantom_plan, tmp_path):
     line = [f"store={phantom_store}", f"plan={phantom_plan}", "logger=none", "data.workers=0"]
-    alone = Chain(line, tmp_path / "disk", tmp_path / "alone")
+    alone = Chain(line, tmp_path / "disk", tmp_path / "alone", processes.fork)
     assert not alone.finish()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as other_disk:
-        chain = Chain(line, Path(other_disk), tmp_path / "harmed")
+        chain = Chain(line, Path(other_disk), tmp_path / "harmed", processes.fork)
         moment = chain.harm("SIGKILL within a save", random.Random(0))
         assert not moment.faults
         assert moment.lost <= 1

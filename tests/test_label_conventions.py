@@ -45,6 +45,7 @@ def prepared(tmp_path, convention):
     return raw, store, Predictor(Model([Knowing(convention, task)], made, task, "test", ()), step=1.0)
 
 
+@pytest.mark.slow
 def test_a_network_that_knows_scores_one(prepared, tmp_path, convention):
     raw, store, predictor = prepared
     source = read_source(raw)

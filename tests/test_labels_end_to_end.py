@@ -128,6 +128,7 @@ def test_integers_of_any_size_train_and_predict(raw_phantoms, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_loss_for_regions_is_refused_where_there_are_none(quick, tmp_path):
     wrong = ["loss@module.loss=regions", "plan.regions=[[1,2],[1],[2]]", "callbacks=none"]
     with pytest.raises(ValueError, match=r"organ, lesion\) do not.*loss=dice_ce"):

@@ -1,11 +1,10 @@
 """Imports point down, and frameworks stay in the shell."""
 
 import ast
+import functools
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; rooms of one layer do not know each other
@@ -35,6 +34,7 @@ SHELL = {  # who alone may import a framework
 FILES = sorted(set(PACKAGE.glob("**/*.py")) - {PACKAGE / "__init__.py"})
 
 
+@functools.cache
 def imported(file: Path) -> set[str]:
     """All modules that ``file`` imports anywhere, functions included."""
     names = set()
@@ -52,13 +52,8 @@ def unit_of(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_imports_point_down(file):
-    unit = unit_of(file)
-    assert unit in HEIGHT, f"'{unit}' has no place in the layers"
-    ours = {name.split(".")[1] for name in imported(file) if name.startswith("ingradient_pl.")}
-    wrong = {name for name in ours - {unit} if HEIGHT.get(name, -1) >= HEIGHT[unit]}
-    assert not wrong, f"{unit} may not import {sorted(wrong)}"
+def test_every_unit_has_a_place_in_the_layers():
+    assert {*map(unit_of, FILES)} <= {*HEIGHT}
 
 
 def test_no_module_imports_itself_by_a_detour():
@@ -66,12 +61,25 @@ def test_no_module_imports_itself_by_a_detour():
     TopologicalSorter({name: imported(file) & modules.keys() for name, file in modules.items()}).prepare()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_each_framework_stays_in_its_shell(file):
-    found = {name.split(".")[0] for name in imported(file)}
-    for shell, frameworks in SHELL.items():
-        wrong = found & frameworks
-        assert unit_of(file) in shell or not wrong, f"only {' and '.join(shell)} may import {sorted(wrong)}"
+def test_imports_point_down():
+    wrong = []
+    for file in FILES:
+        unit = unit_of(file)
+        ours = {name.split(".")[1] for name in imported(file) if name.startswith("ingradient_pl.")}
+        up = sorted(name for name in ours - {unit} if HEIGHT.get(name, -1) >= HEIGHT[unit])
+        wrong += [f"{file.relative_to(PACKAGE)} may not import {name}" for name in up]
+    assert not wrong
+
+
+def test_each_framework_stays_in_its_shell():
+    wrong = []
+    for file in FILES:
+        found = {name.split(".")[0] for name in imported(file)}
+        for shell, frameworks in SHELL.items():
+            taken = set() if unit_of(file) in shell else found & frameworks
+            only = f"only {' and '.join(shell)} may import"
+            wrong += [f"{file.relative_to(PACKAGE)}: {only} {name}" for name in sorted(taken)]
+    assert not wrong
 
 
 def test_no_room_is_larger_than_a_seventh_of_the_package():
@@ -90,11 +98,11 @@ def test_no_drawer_for_leftovers():
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("file", sorted(TESTS.glob("*.py")), ids=lambda file: file.stem)
-def test_no_test_file_imports_another(file):
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
-        names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
-    wrong = {name for name in names if name.split(".")[0].startswith("test_") or "conftest" in name}
-    assert not wrong, f"{file.name} imports {sorted(wrong)}: move what they share into a module of its own"
+def test_no_test_file_imports_another():
+    wrong = [
+        f"{file.name} imports {name}: move what they share into a module of its own"
+        for file in sorted(TESTS.glob("*.py"))
+        for name in sorted(imported(file))
+        if name.split(".")[0].startswith("test_") or "conftest" in name
+    ]
+    assert not wrong

@@ -64,6 +64,7 @@ def config_of(store, plan, folder):
     }
 
 
+@pytest.mark.slow
 def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
     monkeypatch, caplog, tmp_path, phantom_store, phantom_plan
 ):
@@ -79,6 +80,7 @@ def test_fit_by_a_config_file_leaves_a_checkpoint_that_predicts(
     assert checkpoint.read(written).plan.patch == (16, 16, 16)
 
 
+@pytest.mark.slow
 def test_fit_without_a_config_plans_and_trains_by_the_fast_recipe(
     monkeypatch, capsys, tmp_path, phantom_store
 ):
@@ -132,6 +134,7 @@ class Harmful:
         return print, ("a program ran",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["fit", "validate", "test"])
 @pytest.mark.parametrize("given", ["file", "http", "s3", "registry", "weights_only"])
 def test_a_checkpoint_brings_no_program_and_comes_over_no_network(
@@ -155,6 +158,7 @@ def test_a_checkpoint_brings_no_program_and_comes_over_no_network(
     assert "not opened" in err if given in ("file", "weights_only") else "is an address" in err
 
 
+@pytest.mark.slow
 def test_a_hydra_run_and_its_lightning_config_end_with_the_same_weights(
     monkeypatch, tmp_path, quick, phantom_store, phantom_plan
 ):

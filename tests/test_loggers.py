@@ -76,6 +76,7 @@ def test_a_logger_without_an_account_or_a_server_is_left_out(
     assert str(error) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_logger(monkeypatch, capsys, quick, tmp_path):
     monkeypatch.setattr(known.WandbLogger, "__init__", missing)
     assert train(composed([*quick, "logger=wandb", "epochs=1", "callbacks=none"], tmp_path)) is not None
@@ -94,6 +95,7 @@ def test_one_logger_alone(quick, tmp_path, name, kind):
     assert kinds(make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)) == {kind}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of their own insides
 @pytest.mark.parametrize(
     ("name", "files"),

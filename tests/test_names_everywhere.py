@@ -49,6 +49,7 @@ def answers(tmp_path_factory):
     return folder / "pre dictions", folder / "la bels"
 
 
+@pytest.mark.slow
 def test_every_case_is_scored_cleaned_and_compared(answers):
     predictions, labels = answers
     folder = predictions.parent
@@ -64,6 +65,7 @@ def test_every_case_is_scored_cleaned_and_compared(answers):
     assert steps is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TELLING, ids=ascii)
 def test_folders_of_every_name_hold_answers(answers, tmp_path, name):
     predictions, labels = answers

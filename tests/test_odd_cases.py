@@ -76,6 +76,7 @@ def test_training_goes_through(quick, tmp_path, name):
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", [0, 1])
 def test_a_class_may_be_absent_from_one_side_of_a_fold(quick, tmp_path, fold):
     """The lesion is in one case only: one fold trains without it, the other validates without it."""
@@ -86,6 +87,7 @@ def test_a_class_may_be_absent_from_one_side_of_a_fold(quick, tmp_path, fold):
     assert sum(2 in case.classes for case in CaseStore(store).cases.values()) == 1
 
 
+@pytest.mark.slow
 def test_a_single_case_trains_and_validates_itself(quick, tmp_path):
     store = store_of(tmp_path, [(WHOLE, (1, 2))])
     score = trained(quick, store, tmp_path, "data.split.number=null", "data.iterations=1")

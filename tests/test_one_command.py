@@ -61,6 +61,7 @@ def test_the_planner_takes_its_options_as_keys(phantom_store, tmp_path):
     assert with_data(["store=nowhere"], tmp_path) == ["store=nowhere"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "said"),
     [
@@ -115,6 +116,7 @@ def test_what_is_switched_off_is_left_out_of_lightnings_config(
     assert written["trainer"]["logger"] is False
 
 
+@pytest.mark.slow
 def test_fit_does_not_write_over_a_run(monkeypatch, capsys, tmp_path, quick, phantom_store, phantom_plan):
     monkeypatch.chdir(tmp_path)
     rest = ",".join(entry for entry in quick if not entry.startswith(("store=", "plan=", "epochs=")))

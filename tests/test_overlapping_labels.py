@@ -58,6 +58,7 @@ def check_scores(convention, evaluation):
     assert not evaluation.remarks
 
 
+@pytest.mark.slow
 def test_a_network_that_knows_scores_one(prepared, tmp_path):
     convention, path, store, predictor = prepared
     cases = read_source(path).cases

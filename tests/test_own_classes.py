@@ -42,6 +42,7 @@ def folder(tmp_path, monkeypatch):
     return name
 
 
+@pytest.mark.slow
 def test_a_console_script_finds_a_class_in_the_working_directory(folder, tmp_path, phantom_store):
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "ingradient"

@@ -46,6 +46,7 @@ def test_the_same_patches_come_for_one_rank_of_four_as_for_two_ranks_of_two(data
         assert all(alike(*pair) for pair in zip(whole, shared, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_same_patches_come_whoever_reads_them(data, workers):

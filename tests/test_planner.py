@@ -4,11 +4,13 @@ import dataclasses
 import gzip
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import fingerprints
 import pytest
 import yaml
+from shapes import unchecked
 
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import Intensities
@@ -78,6 +80,7 @@ def planned(found, preset, memory_gb=None):
     return as_nnunet(Planner(preset=PRESETS[preset], memory_gb=memory_gb).plans(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_plans_equal_those_of_nnunet_on_made_up_data_sets(part):
     for number in fingerprints.NUMBERS[part::PARTS]:
@@ -85,8 +88,9 @@ def test_plans_equal_those_of_nnunet_on_made_up_data_sets(part):
         checksum, stored = STORED["made_up"][str(number)]
         assert checksum == fingerprints.checksum(numbers), "made-up data sets changed: ask nnU-Net again"
         found = fingerprint(numbers)
-        for preset, expected in stored.items():
-            assert planned(found, preset, numbers["memory_gb"]) == expected, f"data set {number}, {preset}"
+        with nullcontext() if number == fingerprints.NUMBERS[part] else unchecked():
+            answers = {preset: planned(found, preset, numbers["memory_gb"]) for preset in stored}
+        assert answers == stored, f"data set {number}"
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

@@ -290,6 +290,7 @@ def test_a_run_over_cases_writes_and_scores_what_post_processing_leaves(tmp_path
     assert found.sum() == scores[1]["n_pred"]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_what_is_learned_is_what_nnunet_learns(tmp_path, reference_model, hippocampus):
     """Of its own 40 validation cases it kept the largest component of label 1: Dice 0.83681 -> 0.83719."""

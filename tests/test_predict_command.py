@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import nibabel
 import numpy as np
+import preloaded
+import processes
 import pytest
 import SimpleITK
 import torch
@@ -47,6 +47,7 @@ def labels(folder):
     return {path.name: read_label(path, "stored").voxels[0] for path in sorted(folder.glob("[!.]*.nii.gz"))}
 
 
+@pytest.mark.slow
 def test_a_store_gives_the_answers_of_the_files_it_was_made_from(
     monkeypatch, capsys, tmp_path, model, raw_phantoms, phantom_store
 ):
@@ -63,6 +64,7 @@ def test_a_store_gives_the_answers_of_the_files_it_was_made_from(
         np.testing.assert_allclose(getattr(one, told)(), getattr(other, told)(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_store_is_scored_against_its_own_labels(monkeypatch, capsys, model, phantom_store):
     code, out, err = outcome(
         monkeypatch, capsys, "predict", "--checkpoint", model, "--source", phantom_store, "--device", "cpu"
@@ -93,6 +95,7 @@ def test_a_store_of_turned_files_comes_back_turned(tmp_path):
     assert dice(one, other) > 0.9
 
 
+@pytest.mark.slow
 def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_path, model, raw_phantoms):
     seen = []
     for part in range(4):
@@ -112,32 +115,22 @@ def test_parts_are_the_whole_and_no_case_is_done_twice(monkeypatch, capsys, tmp_
 def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
     for number in range(12):
         write_ball(tmp_path, f"case_{number:02d}", shape=(40, 48, 44))
-    line = [
-        sys.executable,
-        "-m",
-        "ingradient_pl.cli.main",
-        "predict",
-        "--checkpoint",
-        model,
-        "--device",
-        "cpu",
-    ]
+    line = ["predict", "--checkpoint", model, "--device", "cpu"]
     line += ["--source", tmp_path / "images", "--output", tmp_path / "out", "--save_probabilities", "true"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-    stopped = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("case*.nii.gz")) and time.monotonic() < stopped:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with (tmp_path / "log").open("w") as log:
+        how = {"stdout": log, "stderr": log, "env": environment}
+        with preloaded.Command("ingradient_pl.cli.main", *line, **how) as process:
+            stopped = time.monotonic() + processes.LONGEST
+            while not list((tmp_path / "out").glob("case*.nii.gz")) and time.monotonic() < stopped:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
     done = labels(tmp_path / "out")  # reads each to its end
     assert 1 <= len(done) < 12
     for file in (tmp_path / "out").glob("*.npz"):
         with np.load(file) as held:
             assert np.isfinite(held["probabilities"]).all()
-    finished = subprocess.run(
-        [*line, "--resume", "true"], capture_output=True, encoding="utf-8", env=environment, check=True
-    )
+    finished = preloaded.run("ingradient_pl.cli.main", *line, "--resume", "true", env=environment, check=True)
     assert f"{12 - len(done)} cases written" in finished.stdout
     assert f"{len(done)} cases were there already" in finished.stdout
     assert not list((tmp_path / "out").glob(".*"))

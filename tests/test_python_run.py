@@ -72,6 +72,7 @@ def test_a_setting_that_does_not_exist_is_refused(tmp_path, phantom_store, phant
     assert not GlobalHydra.instance().is_initialized()
 
 
+@pytest.mark.slow
 def test_a_store_or_plan_that_does_not_fit_is_refused(tmp_path, capsys, phantom_store, phantom_plan):
     with pytest.raises(FileNotFoundError, match="No plan at"):
         ip.train(phantom_store, tmp_path / "no.yaml")

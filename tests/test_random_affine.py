@@ -28,6 +28,7 @@ def test_probabilities_are_nnunets():
     assert (np.linalg.det(found) < 0).mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(found)))
 
 
+@pytest.mark.slow
 def test_rotation_is_rigid_and_as_wide_as_asked():
     found = many(RandomAffine(rotation_p=1, scaling_p=0, mirror=(False,) * 3), CUBE)
     assert np.allclose(found @ found.transpose(0, 2, 1), np.eye(3), atol=1e-12)

@@ -53,6 +53,7 @@ def test_the_fast_recipe_is_muon_with_a_warm_start(quick, tmp_path):
     assert muon.param_groups[0]["lr"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "mirror"), [("fast", ()), ("nnunet", (0, 1, 2))])
 def test_a_model_is_mirrored_as_its_recipe_trained_it(quick, tmp_path, recipe, mirror):
     train(composed([*quick, f"recipe={recipe}", "epochs=1", "callbacks=averaged"], tmp_path))

@@ -52,6 +52,7 @@ def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
         train(composed([*quick, told], tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "words"),
     [
@@ -115,6 +116,7 @@ def test_what_an_experiment_replaces_in_a_plan_is_said(capsys):
     assert "widths" not in said
 
 
+@pytest.mark.slow
 def test_a_refused_run_says_one_line(quick, tmp_path, monkeypatch, capsys):
     told = [*quick, "data.workers=-1", f"hydra.run.dir={tmp_path / 'run'}"]
     code, _, printed = outcome(monkeypatch, capsys, "train", *told)

@@ -134,6 +134,7 @@ def pages(made, phantom_store):
     return {kind: ip.report(path, made / f"{kind}.html") for kind, path in sources.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
@@ -182,6 +183,7 @@ def test_each_kind_of_page_tells_what_there_is_and_loads_nothing(pages, kind, to
     assert len(text) < 8e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["run", "sweep", "evaluation", "crossval", "cascade"])
 def test_hostile_names_are_text(pages, kind):
     page = PageReader(pages[kind].read_text())
@@ -193,6 +195,7 @@ def test_hostile_names_are_text(pages, kind):
         assert HOSTILE in "".join(page.words)
 
 
+@pytest.mark.slow
 def test_the_worst_cases_come_first_and_can_be_scrolled_through(made, pages):
     summary = read_summary(made / "summary.json")
     assert order_cases(summary, "Dice")[0] in ("phantom_003", "phantom_004", "phantom_005")
@@ -204,6 +207,7 @@ def test_the_worst_cases_come_first_and_can_be_scrolled_through(made, pages):
     assert few.tags.count("input") == 2
 
 
+@pytest.mark.slow
 def test_images_may_be_named_and_missing_ones_are_told(made, phantom_store, tmp_path):
     plain = json.loads((made / "summary.json").read_text())
     for place, entry in enumerate(plain["metric_per_case"]):
@@ -220,6 +224,7 @@ def test_images_may_be_named_and_missing_ones_are_told(made, phantom_store, tmp_
     assert "--images" not in named.text
 
 
+@pytest.mark.slow
 def test_a_run_may_be_told_with_its_evaluation(made, tmp_path):
     page = ip.report(made / "run", tmp_path / "page.html", evaluation=made / "summary.json")
     text = PageReader(page.read_text()).text
@@ -227,6 +232,7 @@ def test_a_run_may_be_told_with_its_evaluation(made, tmp_path):
     assert "The worst cases" in text
 
 
+@pytest.mark.slow
 def test_uncertainty_is_shown_beside_the_case_and_against_its_score(made, tmp_path):
     folder = tmp_path / "predictions"
     shutil.copytree(made / "predictions", folder)
@@ -251,6 +257,7 @@ def test_uncertainty_is_shown_beside_the_case_and_against_its_score(made, tmp_pa
     assert "Uncertainty" not in PageReader(ip.report(tmp_path, tmp_path / "page.html").read_text()).text
 
 
+@pytest.mark.slow
 def test_a_run_on_several_stores_tells_of_each(made, phantom_store, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(phantom_store, other)

@@ -1,10 +1,9 @@
 """A run that goes on from the middle of an epoch is the run that was never interrupted."""
 
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
+import preloaded
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -79,11 +78,13 @@ def same(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_no_number_comes_twice(whole):
     _, seen, _ = whole
     assert sorted(number for *_, numbers in seen for number in numbers) == list(range(2 * 2 * BATCHES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "workers"), [(1, 2), (3, 0), (3, 2), (4, 1), (6, 1)])
 def test_a_run_resumed_anywhere_goes_on_with_the_next_batch(whole, overrides, tmp_path, step, workers):
     folder, seen, weights = whole
@@ -169,13 +170,11 @@ def test_two_ranks_go_on_where_they_were(overrides, tmp_path):
     steps += " auto_insert_metric_name: false}"
 
     def train(name, *more):
-        line = [sys.executable, "-m", "ingradient_pl.cli.train", *overrides, "data.workers=1", *more]
+        line = [*overrides, "data.workers=1", *more]
         line.append("module.network.dropout=0.3")  # of which each rank has its own
         line.append(f"hydra.run.dir={tmp_path / name}")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            line, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
-        )
+        done = preloaded.run("ingradient_pl.cli.train", *line, env=environment, spares=(1,))
         assert done.returncode == 0, done.stdout + done.stderr
         return torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 

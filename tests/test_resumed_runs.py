@@ -4,10 +4,9 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
+import preloaded
+import processes
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -251,21 +250,14 @@ def test_a_sweep_goes_on_where_it_was(quick, tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
 def test_a_sweep_told_to_stop_starts_no_further_job(tmp_path, quick, number, code):
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "epochs=1000", "seed=0,1"]
-    process = subprocess.Popen(
-        [*line, f"hydra.sweep.dir={tmp_path}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # whoever runs the tests may ignore it
-    )
-    last = tmp_path / "0" / "checkpoints" / "last.ckpt"
-    for _ in range(1200):
-        if last.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == code, err
-    assert f"Go on with it: resume={tmp_path}" in err
-    assert not (tmp_path / "1").exists()
+    sweep, said = tmp_path / "sweep", tmp_path / "said"
+    line = ["-m", *quick, "epochs=1000", "seed=0,1", f"hydra.sweep.dir={sweep}"]
+    with said.open("w") as log:
+        process = preloaded.Command("ingradient_pl.cli.train", *line, stdout=log, stderr=log)
+        last = sweep / "0" / "checkpoints" / "last.ckpt"
+        processes.wait_for(lambda: last.exists() or process.poll() is not None, "a checkpoint")
+        process.send_signal(number)
+        ended = process.wait(processes.LONGEST)
+    assert ended == code, said.read_text()
+    assert f"Go on with it: resume={sweep}" in said.read_text()
+    assert not (sweep / "1").exists()

@@ -19,6 +19,7 @@ RETIRED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "word"), RETIRED)
 def test_the_command_gives_the_new_word(monkeypatch, capsys, tmp_path, quick, override, word):
     code, _, err = outcome(

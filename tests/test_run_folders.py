@@ -123,6 +123,7 @@ def test_any_checkpoint_counts_as_a_model(file, tmp_path):
         take_folder(tmp_path, [], OmegaConf.create({}))
 
 
+@pytest.mark.slow
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for kind, flags in (("run", []), ("sweep", ["-m"])):
@@ -140,6 +141,7 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_start_or_go_on(tmp_path, monkeypatch):
     """resume=auto, and SLURM's second start of a job, take what is there; a new folder begins anew."""
     monkeypatch.chdir(tmp_path)
@@ -160,6 +162,7 @@ def test_start_or_go_on(tmp_path, monkeypatch):
         prepare_arguments(["store=x"], tmp_path / "copies")
 
 
+@pytest.mark.slow
 def test_a_job_of_slurm_finds_its_folder_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SLURM_JOB_ID", "77")
@@ -196,6 +199,7 @@ def test_a_plan_is_copied_to_where_the_run_is(tmp_path, monkeypatch, phantom_pla
         assert str(tmp_path / "copies") not in " ".join(prepared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags", [["--cfg", "job"], ["--info", "config"], ["--cfg", "job", "-p", "plan"], ["-m"]]
 )

@@ -9,6 +9,7 @@ from runs import outcome
 import ingradient_pl as ip
 
 
+@pytest.mark.slow
 def test_every_labelled_case_is_drawn(monkeypatch, capsys, phantom_store, tmp_path):
     folder = tmp_path / "pictures [of] cases"
     code, said, err = outcome(monkeypatch, capsys, "show", phantom_store, "--output", folder)

@@ -516,6 +516,7 @@ def test_real_data_sets_are_found_whole(real_data, name, cases, groups):
     assert not source.faults
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_pairs_and_files_of_the_same_patients_are_the_same_voxels(real_data):
     """The pairs were made from the raw data set, cropped; every one is found in it."""

@@ -76,9 +76,9 @@ def test_whole_files_are_within_their_sizes(tmp_path):
 
 @pytest.mark.parametrize("entry", ["others", "previous"])
 def test_models_within_models_without_end_are_refused(tmp_path, entry):
-    content = tiny_models.content()
+    alone = content = tiny_models.content()
     for _ in range(300 if entry == "previous" else 40):
-        content = {**tiny_models.content(), entry: [content, content] if entry == "others" else content}
+        content = {**alone, entry: [content, content] if entry == "others" else content}
     torch.save(content, tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"last\.ckpt "):
         checkpoint.read(tmp_path / "last.ckpt")

@@ -161,6 +161,7 @@ def test_many_voxels_of_a_class_are_sampled_the_same_way_each_time():
     assert content._ranks(2_000_000, np.random.default_rng(0)).size == 20_000
 
 
+@pytest.mark.slow
 def test_chunks_hold_any_array_and_read_any_box(tmp_path):
     rng = np.random.default_rng(0)
     for fill, dtype in ((0, np.int16), (-1024, np.int16), (3, np.uint8), (1.5, np.float32), (True, bool)):
@@ -201,6 +202,7 @@ def test_every_flipped_byte_of_an_array_is_noticed_where_it_is_read(tmp_path):
     np.testing.assert_array_equal(corner, array[:, :9, :9, :9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["dataset.json", "cases/phantom_001/case.json"])
 def test_a_digit_or_word_of_a_description_that_has_changed_is_noticed(spoilable, file):
     path = spoilable / file
@@ -290,6 +292,7 @@ def mean_of(store, name):
     return float(store.read(name, store.cases[name].grid.whole).image.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_a_store_that_is_in_use_goes_to_other_processes(built, way):
@@ -359,6 +362,7 @@ print(int(peak.split()[1]) * 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
 def test_cases_of_many_classes_fill_no_memory(tmp_path):
     classes, size = 100, 64

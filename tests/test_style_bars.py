@@ -6,9 +6,6 @@ import statistics
 import pytest
 from style_figures import PACKAGE, functions, quantile, raises, trees
 
-MODULES = trees()
-FUNCTIONS = list(functions(MODULES))
-PUBLIC = [one for one in FUNCTIONS if one.is_public]
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 58
 ONE_PROGRAM = {
     "kernels/dice_ce_finish_triton.py: _finish": "what it sums lives in registers: a part is another launch",
@@ -35,59 +32,76 @@ PREDICATES_AND_VIEWS = {
 }
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_one_thing_of_at_most_so_many_lines(module):
-    lines = len((PACKAGE / module).read_text(encoding="utf-8").splitlines())
-    assert lines <= LONGEST_MODULE, f"{lines} lines: split it by what it owns"
+@pytest.fixture(scope="module")
+def modules():
+    """All modules of the package, by their path."""
+    return trees()
 
 
-def test_modules_are_short():
+@pytest.fixture(scope="module")
+def every(modules):
+    """All functions."""
+    return list(functions(modules))
+
+
+@pytest.fixture(scope="module")
+def public(every):
+    """All functions that others call."""
+    return [one for one in every if one.is_public]
+
+
+def test_a_module_is_one_thing_of_at_most_so_many_lines(modules):
+    lines = {module: len((PACKAGE / module).read_text(encoding="utf-8").splitlines()) for module in modules}
+    long = {module: count for module, count in lines.items() if count > LONGEST_MODULE}
+    assert not long, f"split it by what it owns: {long}"
+
+
+def test_modules_are_short(modules):
     """Lines of code and comments; docstrings grow with what they say, and are not counted."""
-    assert statistics.median(map(_code_lines, MODULES)) <= 95
+    assert statistics.median(_code_lines(*one) for one in modules.items()) <= 95
 
 
-def test_functions_are_short():
+def test_functions_are_short(every):
     """Lines from ``def`` on, but for the docstring; programs for a GPU have a list of their own."""
-    lines = {str(one): one.lines for one in FUNCTIONS}
+    lines = {str(one): one.lines for one in every}
     long = {name for name, count in lines.items() if count > LONGEST_FUNCTION}
     assert statistics.median(lines.values()) <= 7
     assert quantile(list(lines.values()), 0.9) <= 18
     assert long == set(ONE_PROGRAM), "divide it, or take what is short now off the list"
 
 
-def test_functions_that_do_something_are_verbs():
-    found = {str(one) for one in FUNCTIONS if one.is_bare_participle}
+def test_functions_that_do_something_are_verbs(every):
+    found = {str(one) for one in every if one.is_bare_participle}
     assert found <= PREDICATES_AND_VIEWS, "a bare participle: say what the function does"
     assert len(PREDICATES_AND_VIEWS) <= 15
 
 
-def test_parameters_have_a_line_under_args():
-    wanted = sum(len(one.parameters) for one in PUBLIC)
-    without = {str(one): names for one in PUBLIC if (names := one.without_line)}
+def test_parameters_have_a_line_under_args(public):
+    wanted = sum(len(one.parameters) for one in public)
+    without = {str(one): names for one in public if (names := one.without_line)}
     share = 1 - sum(map(len, without.values())) / wanted
     assert share >= 0.98, f"{share:.3f}; without: {without}"
 
 
-def test_public_functions_are_documented():
-    bare = [str(one) for one in PUBLIC if not one.doc and one.node.name != "__init__"]
+def test_public_functions_are_documented(public):
+    bare = [str(one) for one in public if not one.doc and one.node.name != "__init__"]
     assert not bare, "say what it does, or mark it @override"
 
 
-def test_docstrings_give_shapes_where_arrays_pass():
-    passing = [one for one in PUBLIC if one.passes_arrays]
+def test_docstrings_give_shapes_where_arrays_pass(public):
+    passing = [one for one in public if one.passes_arrays]
     silent = [str(one) for one in passing if not one.gives_shapes]
     assert len(silent) <= 0.03 * len(passing), silent
 
 
-def test_messages_show_the_value():
-    found = list(raises(MODULES))
+def test_messages_show_the_value(modules):
+    found = list(raises(modules))
     silent = [one for one in found if not one.shows_value]
     assert len(silent) <= 0.04 * len(found), silent
 
 
-def _code_lines(module):
-    tree, text = MODULES[module], (PACKAGE / module).read_text(encoding="utf-8")
-    count = len(text.splitlines())
+def _code_lines(module, tree):
+    count = len((PACKAGE / module).read_text(encoding="utf-8").splitlines())
     for node in ast.walk(tree):
         documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module)
         if documented and ast.get_docstring(node):

@@ -1,11 +1,10 @@
 """Sweepers and launchers of the extra ``sweep``, each run for real."""
 
 import os
-import subprocess
-import sys
 import traceback
 from importlib import metadata
 
+import preloaded
 import pytest
 import yaml
 from hydra.errors import InstantiationException
@@ -33,17 +32,10 @@ def test_a_sweep_by_the_package_trains_two_runs_and_leaves_their_table(package, 
         metadata.version(package)
     except metadata.PackageNotFoundError:
         pytest.skip(f"{package} is not installed")
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, *CHOSEN[package]]
+    line = ["-m", *quick, *CHOSEN[package]]
     line += ["epochs=1", "callbacks.images=null", "seed=choice(0,1)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    done = subprocess.run(
-        line,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-        cwd=tmp_path,
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = preloaded.run("ingradient_pl.cli.train", *line, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((tmp_path / "sweep").glob("*/checkpoints/last.ckpt"))) == 2
     assert "alembic" not in done.stdout + done.stderr
@@ -78,10 +70,10 @@ def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path,
 @pytest.mark.slow
 def test_optuna_ends_with_the_first_runs_where_their_score_has_another_name(quick, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", "-m", *quick, "hydra/sweeper=optuna"]
+    line = ["-m", *quick, "hydra/sweeper=optuna"]
     line += ["hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "epochs=1", "callbacks.images=null"]
     line += ["seed=choice(0,1,2)", "maximise=val/dize", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    done = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=tmp_path)
+    done = preloaded.run("ingradient_pl.cli.train", *line, cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Did you mean val/dice?" in done.stderr
     assert [file.parts[-3] for file in (tmp_path / "sweep").glob("*/checkpoints/last.ckpt")] == ["0"]

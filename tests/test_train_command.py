@@ -1,10 +1,12 @@
 """``ingradient train`` is ``ingradient-train``: help, runs, faults and ranks."""
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 import torch
 
@@ -22,28 +24,28 @@ def call(*line, **options):
 
 @pytest.fixture(params=["script", "module"])
 def program(request):
-    found = [sys.executable, "-m", "ingradient_pl.cli.main"]
-    if request.param == "script":
-        if not (PROGRAMS / "ingradient").is_file():
-            pytest.skip("installed without its programs")
-        found = [str(PROGRAMS / "ingradient")]
-    return [*found, "train"]
+    """What runs ``ingradient`` in a process of its own."""
+    if request.param == "module":
+        return functools.partial(preloaded.run, "ingradient_pl.cli.main", spares=(1,))
+    if not (PROGRAMS / "ingradient").is_file():
+        pytest.skip("installed without its programs")
+    return functools.partial(call, PROGRAMS / "ingradient")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", [["--help"], ["store=nowhere", "plan=nowhere.yaml"], ["epochs=x", "stroe=x"]]
 )
 def test_it_says_what_the_program_of_its_own_says(tmp_path, line):
-    one = call(sys.executable, "-m", "ingradient_pl.cli.main", "train", *line, cwd=tmp_path)
-    other = call(sys.executable, "-m", "ingradient_pl.cli.train", *line, cwd=tmp_path)
+    one = preloaded.run("ingradient_pl.cli.main", "train", *line, cwd=tmp_path)
+    other = preloaded.run("ingradient_pl.cli.train", *line, cwd=tmp_path)
     assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)
 
 
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_its_ranks_are_of_the_same_run(program, quick, tmp_path):
-    line = [*program, *quick, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}"]
-    done = call(*line, cwd=tmp_path)
+    done = program("train", *quick, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 4

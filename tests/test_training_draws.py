@@ -136,6 +136,7 @@ def test_class_weights_choose_the_class():
         assert start.tolist() == [2, 0, 0]
 
 
+@pytest.mark.slow
 def test_classes_are_drawn_as_their_weights_and_their_voxels_all_alike():
     draws = replace(KEPT, oversampling=FixedShare(1.0), class_weights={1: 1.0, 2: 3.0})
     voxels = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3) + 30
@@ -159,6 +160,7 @@ def test_classes_are_drawn_as_their_weights_and_their_voxels_all_alike():
 NESTED = ((1, 2, 3), (2, 3), (3,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("regions", "counts"),
     [
@@ -244,6 +246,7 @@ def test_a_case_without_foreground_is_drawn_anywhere(known, classes):
     assert len({draws.draw(number, [case]).centre for number in range(20)}) > 15
 
 
+@pytest.mark.slow
 def test_boxes_are_inside_and_never_empty():
     wild = RandomAffine(
         rotation=180, rotation_p=0.7, scaling=(0.3, 3.0), scaling_p=0.7, synchronised_p=0.0, flat=False

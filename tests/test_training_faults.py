@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -118,16 +117,10 @@ def test_a_harmed_case_ends_the_run_with_its_name(
 def test_a_killed_worker_ends_the_run(tmp_path, quick, store, when):
     """In a process of its own: the signal arrives anywhere, in a test's own machinery as well."""
     callback = f"+callbacks.harm={{_target_: test_training_faults.Harm, kind: {when}, store: {store}}}"
-    line = [sys.executable, "-m", "ingradient_pl.cli.train", *arguments(tmp_path, quick, store), callback]
+    line = [*arguments(tmp_path, quick, store), callback, "data.workers=2"]
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [*line, "data.workers=2"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=300,
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = preloaded.run("ingradient_pl.cli.train", *line, env=environment)
     assert done.returncode == 1, done.stderr
     assert re.search("worker .* (is killed|exited unexpectedly)", told(done.stderr))
     assert "data.workers=1" in done.stderr
@@ -184,6 +177,7 @@ def test_a_gpu_that_is_not_there_is_told_with_what_to_take(
     assert all(part in said for part in ("trainer=auto", "cpu", "ingradient doctor")), said
 
 
+@pytest.mark.slow
 def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, capsys, tmp_path, quick, store):
     files = sorted(store.glob("**/*"), reverse=True)
     for file in files:
@@ -198,6 +192,7 @@ def test_a_store_on_a_read_only_disk_trains_and_is_not_touched(monkeypatch, caps
         file.chmod(0o700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "sweep", "crossval", "cascade"])
 @pytest.mark.parametrize("place", ["locked", "file"])
 def test_a_folder_that_cannot_be_made_is_one_line_before_anything_is_trained(

@@ -34,6 +34,7 @@ def weights(file):
     return torch.load(file, weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
     score = train(composed([*quick, "recipe=nnunet"], tmp_path))
@@ -55,12 +56,14 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(quick, tmp_path):
     assert {"train/levels", "val/levels/1", "val/levels/worst"} <= set(events.Tags()["images"])
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_network_without_deep_supervision_is_shown_too(quick, tmp_path):
     train(composed([*quick, "module.network.levels=1", "epochs=1"], tmp_path))
     assert list((tmp_path / "images").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(quick, tmp_path):
     whole, first, second = (tmp_path / name for name in ("whole", "first", "second"))
     for folder in (whole, first, second):

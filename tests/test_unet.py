@@ -1,10 +1,9 @@
 """The UNet: as many weights as nnU-Net's, and its logits on the same weights, in two dimensions as well."""
 
-import subprocess
-import sys
 import zlib
 
 import numpy as np
+import preloaded
 import pytest
 import torch
 from torch.nn import functional as F
@@ -219,28 +218,7 @@ def test_a_bottleneck_of_one_voxel_trains_in_any_precision():
 @pytest.mark.slow
 def test_network_and_loss_compile_in_one_piece():
     """In a process of its own: shape checks cannot be compiled."""
-    code = """
-import torch
-from ingradient_pl.losses.deep_supervision import DeepSupervision
-from ingradient_pl.losses.dice_ce import DiceCE
-from ingradient_pl.networks.unet import UNet
-
-geometry = [[1, 1, 1], [2, 2, 2], [2, 2, 2]], [[3, 3, 3]] * 3
-network = UNet(1, 3, [4, 8, 8], *geometry, [1, 1, 1], [1, 1], residual=True, levels=2)
-loss = DeepSupervision(DiceCE(ignore=3, class_weights=[1, 2, 3]))
-image, label = torch.randn(2, 1, 8, 8, 8), torch.randint(0, 4, (2, 8, 8, 8), dtype=torch.uint8)
-found = []
-for whole in (False, True):
-    network.zero_grad()
-    first, second = network, loss
-    if whole:
-        first, second = (torch.compile(part, backend="aot_eager", fullgraph=True) for part in (first, second))
-    value = second(first(image), label)
-    value.backward()
-    found.append([value.detach(), *(param.grad.clone() for param in network.parameters())])
-torch.testing.assert_close(*found)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    preloaded.run_helper("compiled_whole")
 
 
 def test_the_recipe_builds_its_equal():

@@ -16,7 +16,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
-from ingradient_pl.commands.report import report
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
@@ -154,6 +153,8 @@ def write_page(sweep: Path) -> None:
     Args:
         sweep: Its folder.
     """
+    from ingradient_pl.commands.report import report  # a run alone has no page
+
     try:
         report(sweep, sweep / PAGE)
     except ImportError as error:

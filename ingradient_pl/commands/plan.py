@@ -3,11 +3,10 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.inputs import AnyPath, AnyStores, open_cases
-from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import describe_column_faults
 from ingradient_pl.finetuning.like import Key, chosen_keys, plan_like
@@ -27,6 +26,9 @@ from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.store_union import AnyCases, store_paths
+
+if TYPE_CHECKING:
+    from ingradient_pl.commands.named_network import NamedNetwork
 
 LARGEST_MULTIPLE = 1024
 """Voxels; a patch of more along each axis fits no memory."""
@@ -107,7 +109,7 @@ def plan(  # noqa: PLR0913 - one argument an option
             )
         plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
         return _save_plan(plans[configuration], output, case_store)
-    other = None if network == "unet" else NamedNetwork(network)
+    other = None if network == "unet" else _find_network(network)
     memory = None if other is None else TracedMemory(other, multiple=multiple)
     rule = _rule(planner, spacing, numbers)
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
@@ -119,6 +121,12 @@ def plan(  # noqa: PLR0913 - one argument an option
     if other is not None:
         result = dataclasses.replace(result, notes={**result.notes, "network": network})
     return _save_plan(result, output, case_store, "" if other is None else f" {other.override}")
+
+
+def _find_network(network: str) -> "NamedNetwork":
+    from ingradient_pl.commands.named_network import NamedNetwork  # with Lightning, which no other plan needs
+
+    return NamedNetwork(network)
 
 
 def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key], store: AnyCases) -> Plan:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.images import formats
@@ -120,6 +119,8 @@ def describe_estimates(evaluation: Evaluation, estimates: Estimates) -> str:
     ]
     if len(pairs) < FEWEST_COMPARED:
         return f"{ESTIMATES} estimates {len(pairs)} of these Dice: too few to compare."
+    from scipy.stats import spearmanr  # half a second, for those who compare
+
     guessed, scored = np.array(pairs).T
     off, shift = np.abs(guessed - scored).mean(), (guessed - scored).mean()
     order = spearmanr(guessed, scored).statistic if min(np.ptp(guessed), np.ptp(scored)) > 0 else math.nan

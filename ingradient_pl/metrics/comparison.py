@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy import stats
 
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.metrics.comparison_files import (
@@ -223,6 +222,8 @@ def _difference(
 def _wilcoxon(apart: Float[np.ndarray, " patient"]) -> float:
     if not apart.any():
         return 1.0
+    from scipy import stats  # half a second, for those who compare
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a few cases with ties: the normal approximation is coarse
         return float(stats.wilcoxon(apart).pvalue)
