@@ -118,7 +118,7 @@ def test_an_answer_of_another_model_or_cut_short_is_made_again_when_resumed(pred
         assert code == 0
         assert "made again: it was cut short or changed since" in said
         assert (out / "scan.nii.gz").read_bytes() == whole
-    assert "1 cases were there already" in predicted(source, out, "--resume")[1]
+    assert "1 case there already" in predicted(source, out, "--resume")[1]
     other = tmp_path / "other.ckpt"
     torch.manual_seed(1)
     checkpoint.write(other, UNet(1, 2, *SMALL), plan(), TASK)

@@ -12,7 +12,8 @@ from pathlib import Path
 import preloaded
 import processes
 import pytest
-from runs import outcome
+from omegaconf import OmegaConf
+from runs import composed, outcome
 
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli.command_help import paint
@@ -43,6 +44,16 @@ def test_help_is_in_colours_on_a_terminal_alone(monkeypatch, capsys):
     assert outcome(monkeypatch, capsys, "compare", "--help")[1] == painted
     monkeypatch.setenv("NO_COLOR", "1")
     assert outcome(monkeypatch, capsys, "compare", "--help")[1] == plain
+
+
+def test_help_of_training_is_short_and_names_keys_that_there_are(monkeypatch, capsys, tmp_path, quick):
+    code, out, _ = outcome(monkeypatch, capsys, "train", "--help")
+    assert code == 0
+    assert len(out.splitlines()) < 50
+    (said,) = re.findall(r"those said most: (.*?)\. All of them", out, re.DOTALL)
+    config = composed(quick, tmp_path)
+    for key in said.replace("\n", " ").split(", "):
+        assert key.startswith("hydra.") or OmegaConf.select(config, key, default="") != "", key
 
 
 def test_a_shell_completes_commands_and_options(monkeypatch, capsys, tmp_path):

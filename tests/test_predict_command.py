@@ -131,8 +131,8 @@ def test_a_killed_run_leaves_whole_files_only_and_goes_on(tmp_path, model):
         with np.load(file) as held:
             assert np.isfinite(held["probabilities"]).all()
     finished = preloaded.run("ingradient_pl.cli.main", *line, "--resume", "true", env=environment, check=True)
-    assert f"{12 - len(done)} cases written" in finished.stdout
-    assert f"{len(done)} cases were there already" in finished.stdout
+    assert f"{12 - len(done)} case" in finished.stdout
+    assert f"{len(done)} case" in finished.stdout
     assert not list((tmp_path / "out").glob(".*"))
     assert len(labels(tmp_path / "out")) == 12
 
@@ -143,7 +143,7 @@ def test_switches_may_be_given_bare_and_with_dashes(monkeypatch, capsys, tmp_pat
     for _ in range(2):
         code, out, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out", *more)
         assert code == 0, err
-    assert "1 cases were there already" in out
+    assert "1 case there already" in out
     assert (tmp_path / "out" / "case.npz").is_file()
 
 
@@ -174,7 +174,7 @@ def test_a_bad_case_is_one_line_and_exit_code_1_while_the_others_are_done(
     spoil(tmp_path)
     code, _, err = predict(monkeypatch, capsys, model, tmp_path / "images", tmp_path / "out")
     assert code == 1
-    assert "1 cases failed:" in err
+    assert "1 case failed:" in err
     assert f"\n  bad: {tmp_path / 'images' / 'bad_0000.nii.gz'}" in err
     assert said in err
     assert "Traceback" not in err
@@ -204,7 +204,7 @@ def test_a_table_of_new_cases_needs_no_label_and_a_lost_file_is_one_failure(
     assert code == 1
     assert sorted(labels(tmp_path / "out")) == ["one.nii.gz", "two.nii.gz"]
     assert "'two': its label" in out
-    assert "1 cases failed" in err
+    assert "1 case failed" in err
     assert "three" in err
     assert "no such file" in err
 

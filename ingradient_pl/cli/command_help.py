@@ -80,8 +80,16 @@ class CommandHelp(DefaultHelpFormatter):
 
     @override
     def format_help(self) -> str:
-        text = super().format_help()
-        return paint(text) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+        return paint_on_terminal(super().format_help())
+
+
+def paint_on_terminal(text: str) -> str:
+    """Give a help text with colours where it is read on a terminal, and nobody set ``NO_COLOR``.
+
+    Args:
+        text: Without.
+    """
+    return paint(text) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 
 def paint(text: str) -> str:

@@ -26,7 +26,9 @@ def run_command(
         work: Called with what is typed behind the name.
     """
     if any(argument in ("-h", "--help") for argument in arguments[1:]):
-        print(help_text, end="")
+        from ingradient_pl.cli.command_help import paint_on_terminal  # jsonargparse comes along
+
+        print(paint_on_terminal(help_text), end="")
         return
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)

@@ -12,6 +12,7 @@ from ingradient_pl.inference.answer_files import answer_parts, check_report, che
 from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set
 from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
 from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.short_repr import say_count
 from ingradient_pl.store.label_maps import find_answers
 
 
@@ -66,9 +67,9 @@ def postprocess(
     written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps, task)
     if description.is_file():
         copy_description(description, Path(output) / DESCRIPTION)
-    say(f"{len(written)} cases written to {output}")
+    say(f"{say_count(len(written), 'case')} written to {output}")
     if failures:
-        say_failure("\n  ".join(map(str, [f"{len(failures)} cases failed:", *failures])))
+        say_failure("\n  ".join(map(str, [f"{say_count(len(failures), 'case')} failed:", *failures])))
     return steps
 
 

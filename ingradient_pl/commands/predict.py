@@ -26,7 +26,7 @@ from ingradient_pl.inference.uncertainty_files import add_estimates
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
-from ingradient_pl.short_repr import short_repr
+from ingradient_pl.short_repr import say_count, short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.label_maps import labels_task
 from ingradient_pl.store.store_union import names_in_folder
@@ -212,9 +212,9 @@ def _write(
     answers.finish(targets)
     if report.estimates:
         add_estimates(answers.folder, report.estimates)
-    say(f"{len(report.written)} cases written to {answers.folder} in {report.seconds:.1f} s")
+    say(f"{say_count(len(report.written), 'case')} written to {answers.folder} in {report.seconds:.1f} s")
     if report.skipped:
-        say(f"{len(report.skipped)} cases were there already")
+        say(f"{say_count(len(report.skipped), 'case')} there already")
     if pictures is not None:
         left_out = {*report.skipped, *(failure.case for failure in report.failures)}
         done = [case for case in cases if case.name not in left_out]
@@ -226,7 +226,7 @@ def _write(
 def _say_failures(result: Predictions) -> Predictions:
     """Name the cases that could not be done."""
     if result.failures:
-        lines = [f"{len(result.failures)} cases failed:", *result.failures]
+        lines = [f"{say_count(len(result.failures), 'case')} failed:", *result.failures]
         say_failure("\n  ".join(map(str, lines)))
     return result
 

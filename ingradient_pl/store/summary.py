@@ -10,7 +10,7 @@ import numpy as np
 from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
-from ingradient_pl.short_repr import short_repr
+from ingradient_pl.short_repr import say_count, short_repr
 from ingradient_pl.store.odd_cases import describe_lost_spacing, describe_patients_alike, describe_task
 
 SHOWN = 20
@@ -139,9 +139,11 @@ class Summary(NamedTuple):
         if self.cases:
             lines += [f"  {title:<14}{text}" for title, text in self._figures()]
             lines += ["", *self._classes()]
-        lines += _list_lines("warnings", self.warnings)
-        title = "faulty cases" if self.kept else "faulty cases, not in the store"
-        lines += _list_lines(title, [str(fault) for fault in self.faults])
+        lines += _list_lines("warning", self.warnings)
+        faults = _list_lines("faulty case", [str(fault) for fault in self.faults])
+        if faults and not self.kept:
+            faults[1] = f"{faults[1][:-1]}, not in the store:"
+        lines += faults
         return "\n".join(lines)
 
     def _outcomes(self) -> str:
@@ -234,4 +236,4 @@ def _list_lines(title: str, texts: Sequence[str]) -> list[str]:
         return []
     more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN and "faulty" not in title else []
     shown = texts if "faulty" in title else _rarest_first(texts)[:SHOWN]
-    return ["", f"{len(texts)} {title}:", *(f"  {text}" for text in shown), *more]
+    return ["", f"{say_count(len(texts), title)}:", *(f"  {text}" for text in shown), *more]
