@@ -8,6 +8,7 @@ import pytest
 from made_raw import label, save
 
 import ingradient_pl as ip
+from ingradient_pl.images.packed_masks import pack_integers
 from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.evaluation_oddities import find_turn
 from ingradient_pl.task import Task
@@ -25,8 +26,11 @@ def lopsided(shape=(9, 9, 9)):
 def test_a_mirrored_prediction_says_along_which_axes(flips):
     truth = lopsided()
     axes = [axis for axis in range(3) if flips[axis]]
-    told = find_turn(np.flip(truth, axes), truth)
-    assert told.endswith(f"1.00 mirrored along {' and '.join('zyx'[axis] for axis in axes)}")
+    along = f"1.00 mirrored along {' and '.join('zyx'[axis] for axis in axes)}"
+    assert find_turn(np.flip(truth, axes), truth).endswith(along)
+    packed = pack_integers(truth, [(1, 2), (2,), *[()] * 7, (1,)])  # labels that overlap, in two planes
+    assert find_turn(np.flip(packed, [axis + 1 for axis in axes]), packed).endswith(along)
+    assert not find_turn(packed, packed)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3)))[1:])

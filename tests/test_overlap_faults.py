@@ -219,6 +219,11 @@ def test_predictions_of_one_integer_a_voxel_are_refused(tmp_path, known):
         save(tmp_path / "old" / f"{case}.nii.gz", masks_of(number)["wt"].astype(np.uint8))
     with pytest.raises(EvaluationError, match=r"a.nii.gz: 3 channels.*one integer a voxel cannot hold them"):
         ip.evaluate(tmp_path / "old", path)
+    for number, case in enumerate(CASES):
+        for label, mask in masks_of(number).items():
+            save(tmp_path / "turned" / f"{case}_{label}.nii.gz", mask[::-1].astype(np.uint8))
+    (told, _) = ip.evaluate(tmp_path / "turned", path).remarks
+    assert "1.00 mirrored along z" in told
     (tmp_path / "none").mkdir()
     with pytest.raises(EvaluationError, match=r"none holds no masks of wt, tc, et"):
         ip.evaluate(tmp_path / "none", path)
@@ -226,7 +231,7 @@ def test_predictions_of_one_integer_a_voxel_are_refused(tmp_path, known):
 
 def test_what_has_one_integer_a_voxel_is_refused(tmp_path, known):
     _, model = known
-    with pytest.raises(ExportError, match=r"its labels may overlap, and nnU-Net's files have one integer"):
+    with pytest.raises(ExportError, match=r"its labels overlap in ways that one integer a voxel cannot tell"):
         export_nnunet(model, tmp_path / "exported")
     second = model._replace(plan=dataclasses.replace(model.plan, previous_stage="3d_lowres"))
     with pytest.raises(CheckpointError, match=r"its labels may overlap: a cascade"):

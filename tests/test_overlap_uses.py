@@ -13,6 +13,7 @@ from runs import composed
 
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import (
     clear_under,
     empty_masks,
@@ -26,13 +27,17 @@ from ingradient_pl.images.packed_masks import (
     unpack_masks,
 )
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.answer_files import answer_parts
+from ingradient_pl.inference.answer_folder import AnswerFolder
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import LargestComponent, SmallestSize, Steps
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.uncertainty_files import MAPS
 from ingradient_pl.metrics.evaluation_masks import score_masks
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.pictures.levels import Shown, draw_levels, look_at_patch, score_patches
 from ingradient_pl.pictures.slices import colour_of, draw_labels
+from ingradient_pl.reports.doubts import read_maps
 from ingradient_pl.reports.evaluations import describe_evaluation
 from ingradient_pl.reports.parts import Items, Viewer
 from ingradient_pl.reports.summaries import read_summary
@@ -207,4 +212,65 @@ def test_overlapping_labels_train_predict_and_are_reported(tmp_path, capsys):
     parts = [part for section in describe_evaluation(summary) for part in section.parts]
     assert sum(isinstance(part, Viewer) for part in parts) == 6
     assert not any(isinstance(part, Items) for part in parts)
+    capsys.readouterr()
+
+
+def test_an_answer_of_several_files_is_made_again_where_one_was_cut_short(tmp_path):
+    case = CaseFiles("a", (tmp_path / "a_0000.nii.gz",), None, "a")
+    targets = {"a": tmp_path / "out" / "a.nii.gz"}
+    folder = AnswerFolder(tmp_path / "out", TASK, "model")
+
+    def write():
+        folder.begin([case], targets, resume=True)
+        for file in answer_parts(targets["a"], TASK):
+            file.write_bytes(b"mask")
+        folder.finish(targets)
+
+    write()
+    assert folder.begin([case], targets, resume=True) == []
+    second = answer_parts(targets["a"], TASK)[1]
+    second.write_bytes(b"ma")
+    (told,) = folder.begin([case], targets, resume=True)
+    assert "is made again: it was cut short" in told
+    write()
+    second.write_bytes(b"")
+    assert len(folder.begin([case], targets, resume=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{case}/{label}", "{case}_{label}", "{label}/{case}", "{case}/seg/{label}"]
+)
+def test_maps_and_estimates_are_found_from_any_mask(tmp_path, pattern):
+    file = tmp_path / f"{pattern.format(case='a', label='wt')}.nii.gz"
+    save(file, np.zeros((2, 3, 4), np.uint8))
+    for kind in MAPS:
+        save(tmp_path / kind / "a.nii.gz", np.full((2, 3, 4), 7, np.uint8))
+    found = read_maps(file, "a", (2, 3, 4))
+    assert sorted(found) == sorted(MAPS)
+    assert (found["entropy"] == 7).all()
+
+
+@pytest.mark.slow
+def test_crossval_trains_scores_and_resumes_where_labels_overlap(tmp_path, capsys):
+    for number, case in enumerate("abcd"):
+        masks = list(masks_of(number, ("wt", "tc"), (16, 16, 16)).values())
+        save(tmp_path / "raw/imagesTr" / f"{case}_0000.nii.gz", np.float32(masks[0] + 2.0 * masks[1]))
+        for name, mask in zip(("wt", "tc"), masks, strict=True):
+            save(tmp_path / "raw/labelsTr" / case / f"{name}.nii.gz", mask.astype(np.uint8))
+    described = {"channel_names": {"0": "MR"}, "labels": ["wt", "tc"], "file_ending": ".nii.gz"}
+    (tmp_path / "raw/dataset.json").write_text(json.dumps(described))
+    store = ip.prepare(tmp_path / "raw", tmp_path / "store")
+    small = {"widths": (4, 8), "strides": ((1, 1, 1), (2, 2, 2)), "kernels": ((3, 3, 3),) * 2}
+    planned = dataclasses.replace(ip.plan(store), **small, blocks=(1, 1), decoder_blocks=(1,))
+    settings = {"trainer": "cpu", "logger": "none", "epochs": 1, "batches_per_epoch": 1}
+    settings |= {"data.workers": 0, "data.split.count": 2, "trainer.limit_val_batches": 0}
+    settings = {key.replace(".", "__"): value for key, value in settings.items()}
+    found = ip.crossval(store=store, output=tmp_path / "cv", plan=planned, **settings)
+    assert not found.failures
+    assert list(found.candidates[0].dice) == ["wt", "tc", "mean of labels"]
+    label = found.load(device="cpu").predict(np.zeros((1, 16, 16, 16), np.float32), (1.5, 1.0, 1.0))
+    assert label.shape == (2, 16, 16, 16)
+    (found.candidates[0].predictions / "a" / "tc.nii.gz").unlink()
+    again = ip.crossval(store=store, output=tmp_path / "cv", plan=planned, **settings)
+    assert again.candidates[0].dice == found.candidates[0].dice
     capsys.readouterr()

@@ -15,12 +15,13 @@ from ingradient_pl.cli.sweep_table import REASON
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
-from ingradient_pl.inference.answer_files import DEFAULT_ENDING
+from ingradient_pl.inference.answer_files import DEFAULT_ENDING, answer_parts
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.task import Task
 
 FIXED = ("plan", "store", "resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra/sweeper")
 """What no override may say: each is decided here."""
@@ -88,7 +89,7 @@ def cross_fit(
         sweep_folds(
             case_store, {"plan": decided}, place, held_out, overrides, subfolder=SUBFOLDER, mapped=mapped
         )
-    return collect(place, held_out, probabilities=probabilities)
+    return collect(place, case_store.task, held_out, probabilities=probabilities)
 
 
 def choose_folds(
@@ -149,20 +150,22 @@ def check_held_out(held_out: dict[int, tuple[str, ...]]) -> None:
 
 
 def collect(
-    folder: Path, held_out: Mapping[int, tuple[str, ...]], *, probabilities: bool = False
+    folder: Path, task: Task, held_out: Mapping[int, tuple[str, ...]], *, probabilities: bool = False
 ) -> CrossFit:
     """Look at what a folder of folds holds, and train nothing.
 
     Args:
         folder: As :func:`cross_fit` was given.
+        task: Of the store, which says how many files a segmentation has.
         held_out: Names of the cases that each fold holds out.
         probabilities: Whether a case needs its maps to count as done.
     """
     predictions, runs, failures = folder / PREDICTIONS, dict[int, Path](), dict[int, str]()
-    endings = (DEFAULT_ENDING, ENDING) if probabilities else (DEFAULT_ENDING,)
     for number, names in held_out.items():
         run = folder / f"{FOLD}{number}"
-        wanted = [predictions / f"{name}{ending}" for name in names for ending in endings]
+        answers = [predictions / f"{name}{DEFAULT_ENDING}" for name in names]
+        wanted = [file for answer in answers for file in answer_parts(answer, task)]
+        wanted += [predictions / f"{name}{ENDING}" for name in names if probabilities]
         missing = [file for file in wanted if not file.is_file()]
         if (run / REASON).is_file():
             failures[number] = (run / REASON).read_text(encoding="utf-8").strip().splitlines()[-1]

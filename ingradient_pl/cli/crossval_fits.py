@@ -87,7 +87,7 @@ def fit_configurations(
 
     def collect_folds(names: Sequence[str]) -> None:
         for name in names:
-            fits[name] = collect(folder / name, held_out, probabilities=name in mapped)
+            fits[name] = collect(folder / name, store.task, held_out, probabilities=name in mapped)
             failed = fits[name].failures
             state[CONFIGURATIONS][name] = {"folds": {str(one): failed.get(one, "done") for one in held_out}}
         write_state(folder, state)

@@ -23,7 +23,7 @@ from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.label_maps import labels_task, store_annotated
+from ingradient_pl.store.label_maps import is_dataset, labels_task, store_annotated
 from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
 
@@ -213,7 +213,7 @@ def check_one_meaning(predictions: Path, labels: Path) -> None:
     """
     ours, beside = predictions / DESCRIPTION, (labels / DESCRIPTION, labels.parent / DESCRIPTION)
     theirs = next((file for file in beside if file.is_file() and file != ours), None)
-    by_name = is_store(labels) or labels.is_file() or (labels / "labelsTr").is_dir() or holds_pairs(labels)
+    by_name = is_store(labels) or labels.is_file() or is_dataset(labels) or holds_pairs(labels)
     if (
         not ours.is_file() or theirs is None or by_name
     ):  # what tells its own task is read by the labels' names

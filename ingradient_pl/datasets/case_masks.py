@@ -186,10 +186,7 @@ def find_file(folder: Path, pattern: str) -> Path:
 
 def _match_files(folder: Path, pattern: str) -> Iterator[tuple[Path, str]]:
     """Give the files that a pattern fits, and the case of each."""
-    before, after = pattern.split(CASE, 1)
-    name, _, rest = after.partition(CASE)
-    told = "(?P<case>[^/]+)" + re.escape(name) + ("(?P=case)" + re.escape(rest) if CASE in after else "")
-    wanted = re.compile(f"{re.escape(before)}{told}")
+    wanted = case_pattern(pattern)
     for file in folder.glob("/".join(["*"] * (pattern.count("/") + 1))):
         last, path = ending(file), file.relative_to(folder).as_posix()
         if is_hidden(file) or not last:
@@ -197,6 +194,16 @@ def _match_files(folder: Path, pattern: str) -> Iterator[tuple[Path, str]]:
         match = wanted.fullmatch(path if ending(Path(pattern)) else path[: -len(last)])
         if match is not None:
             yield file, match["case"]
+
+
+def case_pattern(pattern: str) -> re.Pattern[str]:
+    """Give what fits the names of a pattern, as group ``case`` what stands for ``{case}``.
+
+    Args:
+        pattern: With ``{case}`` once or several times; ``*`` is any text within a name.
+    """
+    before, *after = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split(CASE)]
+    return re.compile(before + "(?P<case>[^/]+)" + "(?P=case)".join(after))
 
 
 def _in_folder(folder: Path, places: Places) -> tuple[MaskFile, ...]:

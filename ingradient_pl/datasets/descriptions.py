@@ -6,6 +6,7 @@ from typing import Any
 
 from ingradient_pl.datasets.annotated import ANNOTATED
 from ingradient_pl.datasets.case_masks import MISSING_LABELS
+from ingradient_pl.datasets.folder_patterns import IMAGE_FILES, LABEL_FILE, with_label_names
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import LABEL_FILES, Places, read_labels
 from ingradient_pl.datasets.records import SourceError
@@ -15,7 +16,7 @@ from ingradient_pl.task import Task
 KNOWN = {
     *("name", "channel_names", "modality", "labels", "regions_class_order", "file_ending"),
     *("dataset", "training", "test", "validation", "testing", "written_by", ANNOTATED),
-    *(LABEL_FILES, MISSING_LABELS),
+    *(LABEL_FILES, MISSING_LABELS, IMAGE_FILES, LABEL_FILE),
 }
 
 
@@ -98,7 +99,7 @@ def read_description(folder: Path, name: str = DESCRIPTION) -> dict[str, Any] | 
         raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
     if not isinstance(plain, dict):
         raise SourceError(f"{file}: it must hold an object with 'channel_names' and 'labels'.")
-    return plain
+    return with_label_names(plain, folder)
 
 
 def read_places(described: Mapping[str, Any], folder: Path) -> Places | None:

@@ -12,6 +12,12 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
+from ingradient_pl.datasets.folder_patterns import (
+    IMAGE_FILES,
+    leave_unlabelled,
+    pattern_layout,
+    propose_description,
+)
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layout_records import Layout
 from ingradient_pl.datasets.layouts import (
@@ -62,6 +68,7 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
             f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
             "layout) nor a .npz + .pkl pair. For other layouts, DICOM among them, give a .csv or .json table "
             "with the paths of images (a file, or the folder of a series) and labels."
+            f"{propose_description(folder)}"
         )
     if "store_format" in described:
         raise SourceError(
@@ -71,6 +78,9 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
         )
     task = task_of(described, folder)
     places = read_places(described, folder)
+    if IMAGE_FILES in described:
+        found = leave_unlabelled(pattern_layout(folder, task.channels, described, places))
+        return _source(found, described, folder, group_pattern)
     if isinstance(described.get("dataset"), Mapping):
         return _source(mapped_layout(described["dataset"], folder, places), described, folder, group_pattern)
     if isinstance(described.get("training"), list) and described["training"]:
@@ -104,9 +114,9 @@ def images_only(path: Path, task: Task) -> Source:
         check_order(path, source.task.channels, task)
         return _without_faulty(check_cases(source._replace(task=task)))
     described = None if path.is_file() else read_description(path)
-    raw = described is not None and not {"dataset", "training"} & set(described)
+    raw = described is not None and not {"dataset", "training", IMAGE_FILES} & set(described)
     if path.is_file() or (described is not None and not raw):
-        source = read_source(path)
+        source = _read_listed(path, described or {})
         check_order(path, source.task.channels, task)
         return _without_faulty(source._replace(task=task))
     check_order(path, _named_channels(described or {}), task)
@@ -140,6 +150,16 @@ def _refuse_nested(folder: Path, cases: Sequence[CaseFiles]) -> None:
             f"{folder}: image files lie in folders of it: {some}{', ...' if len(held) > 5 else ''}. Give the "  # noqa: PLR2004
             f"folder that holds the images, such as {first}, or a table of paths."
         )
+
+
+def _read_listed(path: Path, described: dict[str, Any]) -> Source:
+    """Find the cases that a description lists or gives patterns of, those without a label among them."""
+    if IMAGE_FILES not in described:
+        return read_source(path)
+    channels = task_of(described, path).channels
+    return _source(
+        pattern_layout(path, channels, described, read_places(described, path)), described, path, PATTERN
+    )
 
 
 def _with_label(

@@ -58,6 +58,18 @@ def adapt_rows(
     return torch.stack([row.to(fresh) for row in rows])
 
 
+def adapt_outputs(weight: Float[Tensor, "known ..."], *, masks: bool) -> Float[Tensor, "wanted ..."]:
+    """Make outputs of which one holds (softmax) such that hold each by itself (sigmoid), or the reverse.
+
+    Of a label alone against the background the probability stays as it was.
+
+    Args:
+        weight: Weight or bias of a head, a row an output; of classes the first is the background's.
+        masks: Whether the answer is of labels that may overlap.
+    """
+    return weight[1:] - weight[:1] if masks else torch.cat([torch.zeros_like(weight[:1]), weight])
+
+
 def with_axes(weight: Tensor, fresh: Tensor) -> Tensor:
     """Give a kernel of two dimensions ``(width, channel, y, x)`` a third, one voxel thick; all else as it is.
 

@@ -8,6 +8,7 @@ from ingradient_pl.finetuning.adapt import (
     FIRST_KERNEL_AXIS,
     adapt_channels,
     adapt_kernel,
+    adapt_outputs,
     adapt_rows,
     adapt_upsampling,
     pair_names,
@@ -20,6 +21,8 @@ from ingradient_pl.task import Task
 
 STEM, FIRST = "stem.", "encoder.0.0."
 """The first convolution of a residual and of a plain UNet."""
+SIGMOID, SOFTMAX = "a label's row less the background's", "labels beside a background of zeros"
+"""What becomes of the rows of heads where labels overlap here and not in the source, and the reverse."""
 
 
 class Match(NamedTuple):
@@ -144,11 +147,17 @@ class UNetMatcher:
                 return Match(None, f"{len(weight)} outputs in the source, which names none", source=theirs)
             how = "; ".join([*told, "outputs in order: the source names none"])
             return Match(weight, how, fresh.numel(), theirs)
+        names, known = output_names(self.task), output_names(self.known)
         if self.known.has_regions != self.task.has_regions:
-            here, there = (("regions" if one.has_regions else "labels") for one in (self.task, self.known))
-            return Match(None, f"outputs are {here}, the source's {there}", source=theirs)
-        names = output_names(self.task)
-        found = pair_names(names, output_names(self.known))
+            if self.known.overlap is None and self.task.overlap is None:
+                here, there = (
+                    ("regions" if one.has_regions else "labels") for one in (self.task, self.known)
+                )
+                return Match(None, f"outputs are {here}, the source's {there}", source=theirs)
+            weight = adapt_outputs(weight, masks=self.task.has_regions)
+            told = [*told, SIGMOID if self.task.has_regions else SOFTMAX]
+            known = known[1:] if self.task.has_regions else [names[0], *known]
+        found = pair_names(names, known)
         absent = [name for name, place in zip(names, found, strict=True) if place is None]
         if len(absent) == len(names):
             return Match(None, "the source has none of the labels", source=theirs)

@@ -76,9 +76,9 @@ class AnswerFolder:
                     raise OutputError(
                         f"{maps[case.name]} is there already. Name another folder, or delete it."
                     )
-                first = next((file for file in parts[case.name] if file.is_file()), None)
-                if first is not None:
-                    told += self._judge(first, there, wanted, resume=resume)
+                present = [file for file in parts[case.name] if file.is_file()]
+                if present:
+                    told += self._judge(present, there, wanted, resume=resume)
                 if not all(file.is_file() for file in parts[case.name]) or (there is not None and not resume):
                     held[case.name] = wanted
         return told
@@ -91,9 +91,9 @@ class AnswerFolder:
         """
         with self._change_record() as held:
             for name, file in targets.items():
-                first = answer_parts(file, self.task)[0]
-                if name in held and first.is_file():
-                    held[name]["bytes"] = first.stat().st_size
+                parts = answer_parts(file, self.task)
+                if name in held and all(part.is_file() for part in parts):
+                    held[name]["bytes"] = _sizes(parts)
 
     def _refuse_beside(self, cases: Sequence[CaseFiles]) -> None:
         """Refuse answers among the images and labels of a data set, which they would become part of."""
@@ -104,9 +104,10 @@ class AnswerFolder:
             )
 
     def _judge(
-        self, target: Path, there: dict[str, Any] | None, wanted: dict[str, Any], *, resume: bool
+        self, parts: Sequence[Path], there: dict[str, Any] | None, wanted: dict[str, Any], *, resume: bool
     ) -> list[str]:
-        """Decide about an answer that is there: leave it, make it again, or refuse."""
+        """Decide about an answer of which files are there: leave it, make it again, or refuse."""
+        target = parts[0]
         if there is None:
             if resume:
                 return []
@@ -119,9 +120,9 @@ class AnswerFolder:
                 f"{target} is the answer to {_list_sources(there.get('sources', []))}, not to "
                 f"{_list_sources(wanted['sources'])}. Name another folder, or one of the two differently."
             )
-        size = target.stat().st_size
+        sizes = _sizes(parts)
         why = "it is of another model" if there.get("model") != self.model else ""
-        if not size or there.get("bytes", size) != size:
+        if not all(part.stat().st_size for part in parts) or there.get("bytes", sizes) != sizes:
             why = "it was cut short or changed since"
         if not resume or not why:
             return []
@@ -190,6 +191,12 @@ def identify(files: Sequence[Path]) -> str:
                 found = zlib.crc32(part, found)
         sums.append(f"{found:08x}")
     return "+".join(sums)
+
+
+def _sizes(parts: Sequence[Path]) -> int | list[int]:
+    """Give the bytes of an answer's file, or of each of several."""
+    sizes = [part.stat().st_size for part in parts]
+    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -18,7 +18,12 @@ from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
 from ingradient_pl.metrics.evaluation_masks import score_masks
-from ingradient_pl.metrics.evaluation_oddities import Scored, describe_empty, describe_prediction
+from ingradient_pl.metrics.evaluation_oddities import (
+    Scored,
+    describe_empty,
+    describe_masks,
+    describe_prediction,
+)
 from ingradient_pl.metrics.evaluation_unnamed import Unnamed, describe_unnamed, unnamed_values
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.metrics.patients import label_groups
@@ -262,7 +267,8 @@ def _score_masks(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSc
         found = rules.before(found, ours.frame.spacing)
     scores = score_masks(found, theirs.voxels, list(rules.labels), rules.measures, spacing)
     scores = leave_unannotated(scores, rules.labels, reference.knows(names))
-    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks)))
+    odd = describe_masks(prediction.path, found, theirs.voxels, len(names) + 1)
+    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks, *odd)))
     masks = prediction.masks, reference.masks
     return CaseScores(name, prediction.path, reference.path, scores, remarks=remarks, masks=masks)
 

@@ -6,12 +6,13 @@ from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.images.packed_masks import BITS, is_packed, take_mask
 from ingradient_pl.metrics.agreement import Label
 
-Voxels = Integer[np.ndarray, "z y x"]
+Voxels = Integer[np.ndarray, "*masks z y x"] | Bool[np.ndarray, "z y x"]
 
 POOR, RISE, GOOD = 0.5, 0.4, 0.7
 """Dice of the foreground below which a prediction may lie another way round; what it wins and reaches so."""
@@ -35,7 +36,26 @@ def describe_prediction(path: Path, found: Voxels, truth: Voxels, ignore: int | 
                 f"{path}: {left} voxels hold {ignore}, which marks in references what nobody annotated; in a "
                 "prediction they count as background."
             )
-    turned = find_turn(found, np.where(truth == ignore, 0, truth) if ignore is not None else truth)
+    yield from _describe_turn(
+        path, found, np.where(truth == ignore, 0, truth) if ignore is not None else truth
+    )
+
+
+def describe_masks(path: Path, found: Voxels, truth: Voxels, ignore: int) -> Iterator[str]:
+    """Say what is odd about a prediction whose labels may overlap.
+
+    Args:
+        path: Of the prediction.
+        found: Packed masks of the prediction.
+        truth: Those of the reference on the same voxels.
+        ignore: Number of the mask that marks what nobody annotated; it may be empty.
+    """
+    ignored = take_mask(truth, ignore)
+    yield from _describe_turn(path, found, truth * ~ignored if ignored.any() else truth)
+
+
+def _describe_turn(path: Path, found: Voxels, truth: Voxels) -> Iterator[str]:
+    turned = find_turn(found, truth)
     if turned:
         yield f"{path}: {turned}. Is the header of one of them wrong, or were its axes turned without it?"
 
@@ -44,10 +64,10 @@ def find_turn(found: Voxels, truth: Voxels) -> str:
     """Say how a poor prediction must be mirrored or transposed to agree far better; empty where it need not.
 
     Args:
-        found: Integers of the prediction.
+        found: Integers of the prediction, or packed masks.
         truth: Those of the reference on the same voxels.
     """
-    size = int(np.count_nonzero(found)) + int(np.count_nonzero(truth))
+    size = _count(found) + _count(truth)
     given = _agreement(found, truth, size)
     if not size or given >= POOR or not found.any() or not truth.any():
         return ""
@@ -65,14 +85,24 @@ def _turns(found: Voxels) -> Iterator[tuple[str, Voxels]]:
         axes = [axis for axis, flip in enumerate(flips) if flip]
         if axes:
             cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
-            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), found[cut]
+            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), found[(..., *cut)]
+    before = found.ndim - AXES
     for order in list(permutations(range(AXES)))[1:]:
-        yield "with its axes in the order " + ", ".join("zyx"[axis] for axis in order), found.transpose(order)
+        turned = found.transpose(*range(before), *(before + axis for axis in order))
+        yield "with its axes in the order " + ", ".join("zyx"[axis] for axis in order), turned
 
 
 def _agreement(found: Voxels, truth: Voxels, size: int) -> float:
-    """Twice the foreground voxels of the same integer over all foreground voxels."""
-    return 2 * int(np.count_nonzero((found == truth) & (truth != 0))) / size if size else math.nan
+    """Twice the foreground voxels of the same integer over all foreground voxels; of masks voxels of each."""
+    same = found & truth if is_packed(found) else (found == truth) & (truth != 0)
+    return 2 * _count(same) / size if size else math.nan
+
+
+def _count(label: Voxels) -> int:
+    """Count foreground voxels; of packed masks those of each label."""
+    if not is_packed(label):
+        return int(np.count_nonzero(label))
+    return sum(int(np.count_nonzero(label & np.uint8(1 << bit))) for bit in range(BITS))
 
 
 Scored = tuple[str, Path, Path, Mapping[Label, Mapping[str, float]]]

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.geometry import AXES
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.nnunet.overlap import to_regions
 from ingradient_pl.nnunet.plans import INTENSITIES, ORDERS, RESAMPLING
 from ingradient_pl.nnunet.weights import to_nnunet_weights
 from ingradient_pl.planning.plan import Plan
@@ -29,6 +31,7 @@ SCHEMES: dict[type[Normaliser], str] = {
     MinMax01: "RescaleTo01Normalization",
     RGB01: "RGBTo01Normalization",
 }
+Weights = Mapping[str, Tensor]
 SEPARATE_Z_ABOVE = 3.0
 """nnU-Net's threshold, which is not an entry of its plans."""
 
@@ -54,6 +57,8 @@ def export_nnunet(model: Model, output: Path) -> list[str]:
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"{output} holds files already: name a new folder.")
     _check(model)
+    remarks = _remarks(model)
+    model, rows = _without_overlap(model)
     name = str(model.plan.notes.get("configuration") or ("2d" if _is_2d(model.plan) else "3d_fullres"))
     plans, dataset = _plans(model, name), _dataset(model.task)
     output.mkdir(parents=True, exist_ok=True)
@@ -66,14 +71,24 @@ def export_nnunet(model: Model, output: Path) -> list[str]:
     for fold, network in enumerate(model.networks):
         assert isinstance(network, UNet)
         settings = {"plans": plans, "configuration": name, "fold": fold, "dataset_json": dataset}
-        _write_fold(output / f"fold_{fold}", network, model, settings)
-    return _remarks(model)
+        weights = to_nnunet_weights(network, flat=_is_2d(model.plan))
+        heads = {key: weight[rows] for key, weight in weights.items() if ".seg_layers." in key}
+        _write_fold(output / f"fold_{fold}", {**weights, **heads}, model, settings)
+    return remarks
 
 
-def _write_fold(folder: Path, network: UNet, model: Model, settings: Mapping[str, Any]) -> None:
+def _without_overlap(model: Model) -> tuple[Model, list[int]]:
+    """Give a model as nnU-Net has it, and which output each of its outputs is."""
+    if model.task.overlap is None:
+        return model, list(range(model.task.outputs))
+    regions = to_regions(model.task)
+    return model._replace(task=regions.task), list(regions.order)
+
+
+def _write_fold(folder: Path, weights: Weights, model: Model, settings: Mapping[str, Any]) -> None:
     flat = _is_2d(model.plan)
     entries = {
-        "network_weights": to_nnunet_weights(network, flat=flat),
+        "network_weights": weights,
         "optimizer_state": None,
         "grad_scaler_state": None,
         "logging": {},
@@ -95,10 +110,7 @@ def _check(model: Model) -> None:
     schemes = [type(one).__name__ for one in plan.normalisation if type(one) not in SCHEMES]
     wrong = {
         f"its network is {others[:1]}, and nnU-Net builds plain and residual UNets only": others,
-        "its labels may overlap, and nnU-Net's files have one integer a voxel; predict here (ingradient "
-        "predict), or train on regions that lie within each other (lists of integers)": (
-            model.task.overlap is not None
-        ),
+        _describe_overlap(model.task): _describe_overlap(model.task),
         "it averages models of several plans, and a model folder has one": model.others,
         "it is a later stage of a cascade; export the first stage alone, or predict here": model.previous,
         f"its normaliser {schemes[:1]} is not one of {[kind.__name__ for kind in SCHEMES]}": schemes,
@@ -114,8 +126,25 @@ def _check(model: Model) -> None:
         raise ExportError(f"{model.origin} cannot be exported to nnU-Net: {'; '.join(found)}.")
 
 
+def _describe_overlap(task: Task) -> str:
+    """Say why labels that may overlap cannot be regions of nnU-Net's; nothing where they can."""
+    try:
+        if task.overlap is not None:
+            to_regions(task)
+    except ValueError as error:
+        return f"{error}; predict here (ingradient predict)"
+    return ""
+
+
 def _remarks(model: Model) -> list[str]:
     remarks = []
+    if model.task.overlap is not None:
+        meaning = ", ".join(f"{value} for {held}" for value, held in to_regions(model.task).meaning.items())
+        remarks.append(
+            f"Labels overlap, and nnU-Net's answers hold one integer a voxel: {meaning}. Where the network "
+            "finds labels together in another way the last of them decides (nnUNetv2_predict "
+            "--save_probabilities keeps a map of each)."
+        )
     orientation = model.plan.orientation
     if orientation not in ("stored", *READERS):
         remarks.append(
@@ -129,7 +158,7 @@ def _remarks(model: Model) -> list[str]:
     if model.postprocess.steps:
         remarks.append("The model's post-processing is not exported: nnU-Net keeps its own in a pickle.")
     held, exported = model.task.in_files.foreground_values, model.task.consecutive().foreground_values
-    if held != exported:
+    if held != exported and model.task.overlap is None:
         pairs = ", ".join(f"{new} for {old}" for old, new in zip(held, exported, strict=True))
         remarks.append(f"nnU-Net wants consecutive integers: its answers hold {pairs}.")
     return remarks

@@ -14,22 +14,33 @@ from ingradient_pl.reports.summaries import Summary
 
 MOST = 4000
 """Points of a chart."""
+DEPTH = 4
+"""Folders, from a prediction's own upwards, in which its maps and estimates may lie."""
 
 
-def read_maps(prediction: Path, shape: tuple[int, ...]) -> dict[str, Integer[np.ndarray, "z y x"]]:
+def read_maps(prediction: Path, name: str, shape: tuple[int, ...]) -> dict[str, Integer[np.ndarray, "z y x"]]:
     """Read the maps of uncertainty beside a segmentation, as percentages by name; none where there are none.
 
     Args:
-        prediction: File of the segmentation.
+        prediction: File of the segmentation, or of one of its masks.
+        name: Of the case.
         shape: Its voxels along (z, y, x), which a map must have.
     """
     found = {}
-    for kind, file in zip(MAPS, map_files(prediction), strict=True):
+    target = _answers_of(prediction) / f"{name}{formats.ending(prediction)}"
+    for kind, file in zip(MAPS, map_files(target), strict=True):
         if file.is_file():
             voxels = formats.read_label(file, "LPS").voxels[0]
             if voxels.shape == shape:
                 found[kind] = voxels
     return found
+
+
+def _answers_of(prediction: Path) -> Path:
+    """Give the folder of segmentations that a file belongs to: of several masks, each may lie deeper."""
+    above = prediction.parents[:DEPTH]
+    told = (one for one in above if (one / ESTIMATES).is_file() or (one / MAPS[0]).is_dir())
+    return next(told, prediction.parent)
 
 
 def describe_estimates(summary: Summary) -> list[Part]:
@@ -38,7 +49,7 @@ def describe_estimates(summary: Summary) -> list[Part]:
     Args:
         summary: Of an evaluation; its predictions may have estimates beside them.
     """
-    folders = dict.fromkeys(prediction.parent for prediction, _ in summary.files.values())
+    folders = dict.fromkeys(_answers_of(prediction) for prediction, _ in summary.files.values())
     expected: dict[str, dict[str, float | None]] = {}
     for folder in folders:
         try:

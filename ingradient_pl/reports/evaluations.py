@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.images.known_formats import ending
 from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
@@ -180,8 +179,7 @@ def _viewer(
         for label, scores in summary.cases[name].items()
     )
     note = f"{score}: {own}" + ("" if image is not None else f" {NO_IMAGE}")
-    beside = prediction.with_name(f"{name}{ending(prediction)}") if name in summary.masks else prediction
-    shares = read_maps(beside, labels["truth"].shape)
+    shares = read_maps(prediction, name, labels["truth"].shape)
     return make_viewer(name, note, image, labels, spacing, shares, groups)
 
 

@@ -1,5 +1,6 @@
 """Labels that overlap as integers of a store: one for each combination of labels that some case holds."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,8 @@ class _Found(NamedTuple):
 def number_combinations(source: Source, store: Path, pool: Workers) -> Source:
     """Number the combinations of labels that occur in a data set: each label alone first, then ``ignore``.
 
-    Every label file is read for it. What a store has numbered keeps its integers. A source whose labels do
-    not overlap is given back.
+    A label's own number is left free where it never lies alone. Every label file is read for it. What a
+    store has numbered keeps its integers. A source whose labels do not overlap is given back.
 
     Args:
         source: With its cases.
@@ -44,10 +45,11 @@ def number_combinations(source: Source, store: Path, pool: Workers) -> Source:
         return source
     labelled = [case for case in source.cases if case.masks]
     outcomes = [found for _, found in pool.map(partial(_find, task=task), labelled)]
+    held = _held(task, store)
     found = {one for outcome in outcomes for one in outcome.combinations or ()}
     unreadable = sum(outcome.combinations is None for outcome in outcomes) + len(source.faults)
     ignored = {(task.outputs + 1,)} if task.ignore is not None else set()
-    numbers = _number(found - ignored, task, store)
+    numbers = _number(found - ignored, task, held)
     if max(numbers.values()) > MOST:
         raise SourceError(
             f"{source.path}: its {task.outputs} labels occur in {len(numbers)} combinations; a store numbers "
@@ -55,20 +57,32 @@ def number_combinations(source: Source, store: Path, pool: Workers) -> Source:
             "overlap by chance."
         )
     _check_all_occur(source, found, unreadable)
+    occurring = {one: at for one, at in numbers.items() if one in found or one in held}
     labels = {
-        name: value if name in UNMASKED else tuple(at for held, at in numbers.items() if number in held)
+        name: value if name in UNMASKED else _integers_of(number, occurring) or (number,)
         for number, (name, value) in enumerate(task.labels.items())  # background is the first
     }
     return source._replace(task=replace(task, labels=labels))
 
 
-def _number(found: set[Combination], task: Task, store: Path) -> dict[Combination, int]:
+def _held(task: Task, store: Path) -> dict[Combination, int]:
+    """Give the combinations that a store has numbered already for the same labels."""
+    if not (store / metadata.DATASET).is_file():
+        return {}
+    held = metadata.parse_task(metadata.read_dataset(store)["task"], store)
+    if held.overlap is None or list(held.labels) != list(task.labels):
+        return {}
+    return {combination: value for value, combination in held.combinations.items()}
+
+
+def _integers_of(number: int, numbers: Mapping[Combination, int]) -> tuple[int, ...]:
+    return tuple(at for combination, at in numbers.items() if number in combination)
+
+
+def _number(found: set[Combination], task: Task, held: Mapping[Combination, int]) -> dict[Combination, int]:
     """Give the integer of each combination: the store's, where it has numbered some already."""
     numbers: dict[Combination, int] = {(number,): number for number in range(1, task.outputs + 1)}
-    if (store / metadata.DATASET).is_file():
-        held = metadata.parse_task(metadata.read_dataset(store)["task"], store)
-        if held.overlap is not None and list(held.labels) == list(task.labels):
-            numbers = {combination: value for value, combination in held.combinations.items()}
+    numbers |= held
     for combination in list_combinations(found, task.outputs):
         after = max(*numbers.values(), task.outputs + (task.ignore is not None)) + 1
         numbers.setdefault(combination, after)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ingradient_pl.datasets.case_masks import find_cases, find_masks
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.descriptions import read_description, read_places
+from ingradient_pl.datasets.folder_patterns import IMAGE_FILES
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import (
     CASE,
@@ -153,7 +154,7 @@ def find_labels(path: Path, task: Task | None = None) -> dict[str, LabelMap]:
     if is_store(path):
         known = CaseStore(path).task.in_files
         cases = stored_cases(path, known).cases
-    elif path.is_file() or holds_pairs(path) or _is_dataset(path):
+    elif path.is_file() or holds_pairs(path) or is_dataset(path):
         source = read_source(path)
         cases, known = source.cases, source.task
     else:
@@ -235,7 +236,7 @@ def labels_task(path: Path) -> Task | None:
     path = Path(path)
     if is_store(path):
         return read_task(read_dataset(path)["task"], path).in_files
-    if path.is_file() or (path.is_dir() and (holds_pairs(path) or _is_dataset(path))):
+    if path.is_file() or (path.is_dir() and (holds_pairs(path) or is_dataset(path))):
         return read_source(path).task
     return None
 
@@ -251,11 +252,17 @@ def store_annotated(source: object) -> dict[str, tuple[str, ...] | None]:
     if not isinstance(source, (str, Path)):
         return {}
     folder = Path(source).parent if Path(source).name == DESCRIPTION else Path(source)
-    if not folder.is_dir() or not (is_store(folder) or _is_dataset(folder) or holds_pairs(folder)):
+    if not folder.is_dir() or not (is_store(folder) or is_dataset(folder) or holds_pairs(folder)):
         return {}
     return {name: label.annotated for name, label in find_labels(folder).items()}
 
 
-def _is_dataset(folder: Path) -> bool:
-    """Whether a folder is a data set as a whole: its description lies beside its folders, not its labels."""
-    return (folder / DESCRIPTION).is_file() and (folder / "labelsTr").is_dir()
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is a data set as a whole: its description lies beside its folders, not its labels.
+
+    Args:
+        folder: It need not be there.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return False
+    return (folder / "labelsTr").is_dir() or IMAGE_FILES in (read_description(folder) or {})

@@ -1,0 +1,191 @@
+"""Cases by patterns of their files' names, as ``dataset.json`` gives them: a folder a patient, any names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingradient_pl.datasets.case_masks import case_pattern, find_masks, with_masks
+from ingradient_pl.datasets.case_names import is_hidden
+from ingradient_pl.datasets.layout_records import Layout, case_of
+from ingradient_pl.datasets.layouts import DESCRIPTION, shorten
+from ingradient_pl.datasets.overlap import CASE, FOLDER, LABEL, LABEL_FILES, Places
+from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
+from ingradient_pl.images.formats import ending
+
+IMAGE_FILES, LABEL_FILE, CHANNEL_NAME = "image_files", "label_file", "{channel}"
+"""Keys of a description: patterns of image files and of a label file; what stands for a channel's name."""
+
+
+def pattern_layout(
+    folder: Path, channels: Sequence[str], described: Mapping[str, Any], places: Places | None
+) -> Layout:
+    """Sort the files of a folder by patterns relative to it; cases without any label file have none.
+
+    Args:
+        folder: Of the ``dataset.json``.
+        channels: Names of the task's channels.
+        described: Its content: ``image_files``, and ``label_file`` or, where labels may overlap,
+            ``label_files``.
+        places: How label files hold each label that may overlap; None where none may.
+
+    Raises:
+        SourceError: If a pattern is none, or fits no file.
+    """
+    patterns = _image_patterns(folder, channels, described)
+    found: dict[str, dict[int, Path]] = {}
+    for number, pattern in enumerate(patterns):
+        for name, file in match_pattern(folder, pattern):
+            found.setdefault(name, {})[number] = file
+    if not found:
+        raise SourceError(
+            f"{folder / DESCRIPTION}: no file is named as '{IMAGE_FILES}' says ({', '.join(patterns)}). "
+            f"There are {shorten([file.relative_to(folder).as_posix() for file in _some_files(folder)])}."
+        )
+    labels = _find_labels(folder, described, places)
+    cases, faults = [], []
+    for name, files in sorted(found.items()):
+        lacking = [number for number in range(len(patterns)) if number not in files]
+        faults += [
+            Fault(
+                name,
+                folder / patterns[number].replace(CASE, name),
+                f"the image of channel '{channels[number]}' is missing. Add it, or correct its name.",
+            )
+            for number in lacking
+        ]
+        if not lacking:
+            case = case_of(name, tuple(files[number] for number in range(len(patterns))), labels.get(name))
+            cases.append(case if places is None else _place_masks(folder, case, described, places))
+    return Layout(cases, tuple(faults))
+
+
+def leave_unlabelled(layout: Layout) -> Layout:
+    """Leave out cases without a label, with a remark.
+
+    Args:
+        layout: As its patterns give it.
+    """
+    bare = [case.name for case in layout.cases if case.label is None]
+    told = f"{len(bare)} cases have no label file and are left out: {shorten(bare)}."
+    labelled = [case for case in layout.cases if case.label is not None]
+    return layout._replace(cases=labelled, remarks=(*layout.remarks, *([told] if bare else [])))
+
+
+def with_label_names(described: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Name the labels after their files where a description gives a pattern of these and no ``labels``.
+
+    Args:
+        described: The content of a ``dataset.json``.
+        folder: Where it lies.
+    """
+    pattern = described.get(LABEL_FILES)
+    if IMAGE_FILES not in described or "labels" in described or LABEL not in str(pattern):
+        return described
+    told = str(pattern).replace(LABEL, "\0").replace(CASE, "*").replace("\0", CASE)
+    names = sorted({name for name, _ in match_pattern(folder, told)})
+    return {**described, "labels": names} if names else described
+
+
+def match_pattern(folder: Path, pattern: str) -> Iterator[tuple[str, Path]]:
+    """Give the files that a pattern fits, and what stands for ``{case}`` in each.
+
+    Args:
+        folder: That the pattern is relative to.
+        pattern: With ``{case}`` once or several times; ``*`` is any text within a name. Without an ending it
+            fits files of all formats and folders.
+    """
+    wanted = case_pattern(pattern)
+    whole = bool(ending(Path(pattern)))
+    for file in sorted(folder.glob("/".join(["*"] * (pattern.count("/") + 1)))):
+        path = file.relative_to(folder).as_posix()
+        match = wanted.fullmatch(path if whole else path[: len(path) - len(ending(file))])
+        if match is not None and not is_hidden(file) and (ending(file) or not whole):
+            yield match["case"], file
+
+
+def _image_patterns(folder: Path, channels: Sequence[str], described: Mapping[str, Any]) -> list[str]:
+    """Give a pattern for each channel, or one of files that hold all."""
+    told = described[IMAGE_FILES]
+    if isinstance(told, str):
+        parts = channels if CHANNEL_NAME in told else [""]
+        patterns = [told.replace(CHANNEL_NAME, channel) for channel in parts]
+    elif isinstance(told, Mapping) and sorted(told) in (
+        sorted(channels),
+        sorted(map(str, range(len(channels)))),
+    ):
+        patterns = [told.get(channel, told.get(str(at))) for at, channel in enumerate(channels)]
+    else:
+        raise SourceError(
+            f"{folder / DESCRIPTION}: '{IMAGE_FILES}' is a pattern such as '{CASE}/{CASE}_{CHANNEL_NAME}"
+            f".nii.gz', or one for each channel ({', '.join(channels)}); got {str(told)[:100]}."
+        )
+    return [_check_pattern(folder, IMAGE_FILES, pattern) for pattern in patterns]
+
+
+def _check_pattern(folder: Path, key: str, pattern: object) -> str:
+    if not isinstance(pattern, str) or CASE not in pattern or pattern.startswith("/") or ".." in pattern:
+        raise SourceError(
+            f"{folder / DESCRIPTION}: '{key}' is a pattern of names in this folder with {CASE}, such as "
+            f"'{CASE}/image.nii.gz'; got {str(pattern)[:100]!r}."
+        )
+    return pattern.removeprefix("./")
+
+
+def _find_labels(folder: Path, described: Mapping[str, Any], places: Places | None) -> dict[str, Path]:
+    if places is not None:
+        return {}
+    if LABEL_FILE not in described:
+        raise SourceError(
+            f"{folder / DESCRIPTION}: '{IMAGE_FILES}' says where images are, and nothing where labels are: "
+            f"'{LABEL_FILE}' ('{CASE}/{CASE}_seg.nii.gz'), or '{LABEL_FILES}' for a file a label."
+        )
+    return dict(match_pattern(folder, _check_pattern(folder, LABEL_FILE, described[LABEL_FILE])))
+
+
+def _place_masks(folder: Path, case: CaseFiles, described: Mapping[str, Any], places: Places) -> CaseFiles:
+    """Give a case with where its masks are; with none where no file is there."""
+    told = described.get(LABEL_FILES)
+    patterns = told.values() if isinstance(told, Mapping) else [told]
+    below = any(str(pattern).startswith(FOLDER) for pattern in patterns)  # which places leave out
+    masks = find_masks(folder / FOLDER if below else folder, case.name, places)
+    return with_masks(case, masks if any(mask.path.is_file() for mask in masks) else ())
+
+
+def _some_files(folder: Path) -> list[Path]:
+    """Give files of the first folders that hold images, or of the folder itself."""
+    places = [folder, *(one for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one))][:3]
+    return [file for place in places for file in sorted(place.iterdir()) if ending(file)]
+
+
+LIKE_LABELS = ("seg", "label", "mask", "gt", "annot")
+
+
+def propose_description(folder: Path) -> str:
+    """Propose a ``dataset.json`` for a folder that has a folder for each case; empty where it is none.
+
+    Args:
+        folder: Without a description.
+    """
+    for place in [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one)][:3]:
+        files = [file for file in sorted(place.glob("*")) if file.is_file() and ending(file)]
+        labels = [file for file in files if any(word in file.name.lower() for word in LIKE_LABELS)]
+        images = [file for file in files if file not in labels]
+        deeper = [one for one in sorted(place.iterdir()) if one.is_dir() and any(map(ending, one.iterdir()))]
+        if not images or not (labels or deeper):
+            continue
+        pattern = [f"{CASE}/{file.name.replace(place.name, CASE)}" for file in images]
+        stems = [strip_ending(file).replace(place.name, "").strip("_- .") or "image" for file in images]
+        channels = ", ".join(f'"{at}": "{stem}"' for at, stem in enumerate(stems))
+        told = ", ".join(f'"{at}": "{one}"' for at, one in enumerate(pattern))
+        last = ending(next(deeper[0].iterdir())) if deeper else ""
+        own = (
+            f'"labels": {{"background": 0, "NAME": 1}}, "{LABEL_FILE}": '
+            f'"{CASE}/{labels[0].name.replace(place.name, CASE)}"'
+            if labels
+            else f'"{LABEL_FILES}": "{CASE}/{deeper[0].name}/{LABEL}{last}"'
+        )
+        return (
+            f' It has a folder for each case: write {DESCRIPTION} into it, {{"channel_names": {{{channels}}}'
+            f', "{IMAGE_FILES}": {{{told}}}, {own}}}. A channel called CT is normalised as CT.'
+        )
+    return ""
