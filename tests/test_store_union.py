@@ -13,15 +13,17 @@ from runs import outcome
 
 import ingradient_pl as ip
 from ingradient_pl.commands.inputs import open_store
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
+from ingradient_pl.inference import case_pictures
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.store_union import open_stores
+from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.store.unite_tasks import unite_tasks
 from ingradient_pl.task import Task
 
@@ -402,3 +404,18 @@ def test_a_model_of_several_stores_scores_each(union_run, two_stores, union):
             for case in done.evaluation.cases:
                 assert math.isnan(case.scores[3 - known]["Dice"])
                 assert not math.isnan(case.scores[known]["Dice"])
+
+
+def test_pictures_show_the_labels_of_each_store_by_their_names(two_stores, union, tmp_path, monkeypatch):
+    drawn = {}
+
+    def draw(channels, shown, *_, **__):
+        drawn.update(shown)
+        return torch.zeros(3, 4, 4, dtype=torch.uint8)
+
+    monkeypatch.setattr(case_pictures, "case_picture", draw)
+    lesions = two_stores[1]
+    raw = images_only(lesions.parent / "lesions (b) data", union.task).cases[0]
+    for case in (raw, stored_cases(lesions, union.task).cases[0]):
+        case_pictures.write_picture(case, None, union.task, tmp_path)
+        assert np.unique(drawn["truth"]).tolist() == [0, union.task.labels["lesion"]]

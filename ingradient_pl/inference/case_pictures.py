@@ -9,11 +9,10 @@ from jaxtyping import Integer
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import number_together
 from ingradient_pl.inference.case_pipeline import read_case
+from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.pictures.cases import case_picture
 from ingradient_pl.pictures.slices import write_png
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap, find_answers
-from ingradient_pl.store.stored_cases import is_stored
 from ingradient_pl.task import Task
 
 ORIENTATION = "LPS"
@@ -68,7 +67,7 @@ def write_picture(case: CaseFiles, prediction: LabelMap | None, task: Task, fold
     maps = {"truth": LabelMap.of(case), "prediction": prediction}
     known = {title: label for title, label in maps.items() if label is not None}
     if task.overlap is None:
-        shown = {title: label.read(ORIENTATION).voxels[0] for title, label in known.items()}
+        shown = {title: read_translated(one, task, ORIENTATION).voxels[0] for title, one in known.items()}
         names, groups = {v: name for name, held in task.in_files.foreground.items() for v in held}, None
     else:
         shown, groups = read_together(known, task)
@@ -97,9 +96,7 @@ def read_together(
     """
     names, told = list(task.foreground), {}
     for title, label in labels.items():
-        stored = is_stored(label.path.parent)
-        known = CaseStore(label.path.parents[2], names=[label.path.parent.name]).task if stored else task
-        named = label if label.task is not None or label.masks else label._replace(task=known)
+        named = label if label.masks else label._replace(task=label.find_task() or task)
         told[title] = named.read_masks(names, ORIENTATION).voxels
     numbered, groups = number_together(list(told.values()), len(names))
     return dict(zip(told, numbered, strict=True)), groups

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -84,8 +85,8 @@ def _turns(found: Voxels) -> Iterator[tuple[str, Voxels]]:
     for flips in product((False, True), repeat=AXES):
         axes = [axis for axis, flip in enumerate(flips) if flip]
         if axes:
-            cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
-            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), found[(..., *cut)]
+            cut: tuple[Any, ...] = (..., *(slice(None, None, -1 if flip else 1) for flip in flips))
+            yield "mirrored along " + " and ".join("zyx"[axis] for axis in axes), found[cut]
     before = found.ndim - AXES
     for order in list(permutations(range(AXES)))[1:]:
         turned = found.transpose(*range(before), *(before + axis for axis in order))

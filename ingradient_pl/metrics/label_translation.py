@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.task import BACKGROUND, Task
 
 
@@ -68,6 +70,22 @@ class LabelTranslation(NamedTuple):
         if self.known is None or names is None:
             return names if self.known is None else self.known
         return tuple(name for name in names if name in self.known)
+
+
+def read_translated(label: LabelMap, task: Task, orientation: str) -> Volume:
+    """Read a label map with the integers of a task, by the labels' names where its source tells them.
+
+    Args:
+        label: One integer a voxel.
+        task: Whose integers are wanted.
+        orientation: As for :func:`ingradient_pl.images.formats.read_volume`.
+
+    Raises:
+        ImageError: If it cannot be read.
+        ValueError: If an integer of it lies in labels that none of the task's lies in.
+    """
+    found = label.read(orientation)
+    return found._replace(voxels=LabelTranslation.between(label.find_task(), task).apply(found.voxels))
 
 
 def _counterpart(value: int, source: Task, task: Task, shared: list[str]) -> int:

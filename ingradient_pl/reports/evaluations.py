@@ -14,6 +14,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
+from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.metrics.patients import describe_patients
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.doubts import describe_estimates, read_maps
@@ -188,7 +189,11 @@ def _read_maps(
 ) -> tuple[dict[str, NDArray[Any]], Sequence[float], Sequence[Sequence[int]] | None]:
     """Read truth and prediction of a case: integers, size of a voxel, and those of each overlapping label."""
     if name not in summary.masks or summary.task is None:
-        read = {title: label.read("LPS") for title, label in maps.items()}
+        task = summary.task
+        read = {
+            title: label.read("LPS") if task is None else read_translated(label, task, "LPS")
+            for title, label in maps.items()
+        }
         return {title: one.voxels[0] for title, one in read.items()}, read["truth"].frame.spacing, None
     ours, theirs = summary.masks[name]
     held = {"truth": theirs, "prediction": ours}

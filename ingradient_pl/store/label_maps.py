@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ingradient_pl.datasets.case_masks import find_cases, find_masks
 from ingradient_pl.datasets.case_names import is_hidden
-from ingradient_pl.datasets.descriptions import read_description, read_places
+from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
 from ingradient_pl.datasets.folder_patterns import IMAGE_FILES
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import (
@@ -77,6 +77,16 @@ class LabelMap(NamedTuple):
     def overlaps(self) -> bool:
         """Whether several labels may lie in one voxel."""
         return bool(self.masks) or (self.task is not None and self.task.overlap is not None)
+
+    def find_task(self) -> Task | None:
+        """Give what its integers mean, as told or by its store or the data set whose labelsTr it is in."""
+        folder = self.path.parent
+        if self.task is not None:
+            return self.task
+        if is_stored(folder):
+            return CaseStore(self.path.parents[2], names=[folder.name]).task.in_files
+        described = read_description(folder.parent) if folder.name == "labelsTr" else None
+        return None if described is None else task_of(described, folder.parent)
 
     def knows(self, names: Sequence[str]) -> list[str]:
         """Give which of some labels its files tell.

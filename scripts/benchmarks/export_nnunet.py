@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,18 @@ from ingradient_pl.transforms.normalise import ZScore
 SHARED = ROOT.parent / "shared"
 DATA, MODEL = SHARED / "data", SHARED / "reference" / "nnunet_hippocampus"
 HIPPOCAMPUS, ACDC = DATA / "Dataset004_Hippocampus", DATA / "Dataset027_ACDC"
-CASES, STEPS = 6, 200
+CASES, STEPS = 6, 100
 ACDC_NETWORKS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "residual": {"plan.residual": True, "plan.blocks": [1, 2, 2, 2], "plan.decoder_blocks": [1, 1, 1]},
+    "plain": {"blocks": (2, 2, 2, 2), "decoder_blocks": (2, 2, 2)},
+    "residual": {"residual": True, "blocks": (1, 2, 2, 2), "decoder_blocks": (1, 1, 1)},
+}
+SMALL: dict[str, Any] = {
+    "spacing": (10.0, 1.8, 1.8),
+    "patch": (10, 96, 96),
+    "widths": (8, 16, 32, 64),
+    "batch_size": 2,
+    "strides": ((1, 1, 1), *((1, 2, 2),) * 3),
+    "kernels": ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3)),
 }
 SHORT: dict[str, Any] = {
     "trainer": "cpu",
@@ -44,9 +53,6 @@ SHORT: dict[str, Any] = {
     "recipe": "fast",
     "epochs": 1,
     "trainer.limit_val_batches": 0,
-    "plan.spacing": [10.0, 1.8, 1.8],
-    "plan.patch": [10, 96, 96],
-    "plan.widths": [8, 16, 32, 64],
 }
 
 
@@ -71,7 +77,8 @@ def _models(folder: Path) -> Iterator[tuple[str, Model, Path]]:
     store = ip.prepare(ACDC, folder / "store", orientation="stored")
     plan = ip.plan(store)
     for kind, changes in ACDC_NETWORKS.items():
-        run = ip.train(store, plan, folder / kind, batches_per_epoch=STEPS, **SHORT, **changes)
+        small = replace(plan, **SMALL, **changes)
+        run = ip.train(store, small, folder / kind, batches_per_epoch=STEPS, **SHORT)
         yield f"{kind}, trained, ACDC", run.load().model, ACDC
 
 
