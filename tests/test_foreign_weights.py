@@ -327,5 +327,15 @@ def test_a_name_that_other_integers_have_is_told(tmp_path, labels, name, told):
     assert any("one name with two meanings?" in line for line in found.warnings) == told
 
 
+@pytest.mark.parametrize(("labels", "told"), [({"Organ": 1, "x": 2}, False), ({"kidney": 1, "x": 2}, True)])
+def test_a_source_of_another_task_is_told(tmp_path, labels, told):
+    task = Task(TASK.channels, {"background": 0, **labels})
+    found = mapped(read_weights(saved("ours", tmp_path)), task=task)
+    assert (
+        any("trained for organ, lesion, none of which is a label here" in one for one in found.warnings)
+        == told
+    )
+
+
 def test_other_sources_are_told_by_their_kind(tmp_path):
     assert read_weights(saved(NNSSL, tmp_path)).missing == "the source is an encoder alone"

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 from runs import outcome
-from tiny_models import network, plan
+from tiny_models import TASK, network, plan
 
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.images.formats import read_label, read_volume
-from ingradient_pl.inference.checkpoint import CheckpointError, read
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, read
 from ingradient_pl.inference.forward import finest
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.nnunet.checkpoint import read_checkpoint
+from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.nnunet.model import import_nnunet, read_nnunet
 from ingradient_pl.nnunet.weights import nnunet_names
+from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
@@ -188,6 +191,54 @@ def test_what_is_no_model_folder_is_named(folder, tmp_path):
     checkpoint.unlink()
     with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final.pth"):
         read_nnunet(folder)
+
+
+@pytest.mark.parametrize("named", ["model", "model/fold_0", ".", "model/fold_0/model_final_checkpoint.model"])
+def test_a_model_of_nnunet_1_is_refused_by_name(tmp_path, named):
+    (tmp_path / "model" / "fold_0").mkdir(parents=True)
+    (tmp_path / "model" / "plans.pkl").write_bytes(b"never opened")
+    (tmp_path / "model" / "fold_0" / "model_final_checkpoint.model").write_bytes(b"never opened")
+    place = tmp_path / named
+    for read_it in (read_weights, read_nnunet) if place.is_dir() else (read_weights,):
+        with pytest.raises(CheckpointError, match=r"holds a model of nnU-Net 1 \(plans.pkl"):
+            read_it(place)
+
+
+BLOCKS = {"M": [1, 3, 4, 6, 6, 6], "L": [1, 3, 4, 6, 6, 6], "XL": [1, 3, 4, 6, 6, 6, 6]}
+
+
+@pytest.mark.parametrize("size", BLOCKS)
+def test_models_of_the_presets_of_residual_encoders_are_brought_along(tmp_path, size):
+    """As nnU-Net names planner and plans of a preset; the network is as deep, and narrow."""
+    blocks = BLOCKS[size]
+    stages = len(blocks)
+    shape = {"widths": (2,) * stages, "strides": ((1, 1, 1), *((2, 2, 2),) * (stages - 1))}
+    shape |= {
+        "kernels": ((3, 3, 3),) * stages,
+        "blocks": tuple(blocks),
+        "decoder_blocks": (1,) * (stages - 1),
+    }
+    made = plan(patch=(2 ** (stages - 1),) * 3, residual=True, orientation="stored", **shape)
+    ours = unet(made)
+    export_nnunet(Model([ours], made, TASK, "x", ()), tmp_path / "model")
+    told = json.loads((tmp_path / "model" / "plans.json").read_text())
+    told |= {
+        "plans_name": f"nnUNetResEncUNet{size}Plans",
+        "experiment_planner_used": f"nnUNetPlannerResEnc{size}",
+    }
+    (tmp_path / "model" / "plans.json").write_text(json.dumps(told))
+    found = read_nnunet(tmp_path / "model")
+    assert found.plan.residual
+    assert found.plan.blocks == tuple(blocks)
+    held = found.networks[0].state_dict()
+    assert all(torch.equal(weight, ours.state_dict()[name]) for name, weight in held.items())
+
+
+def test_a_label_to_ignore_comes_along_and_is_no_output(folder):
+    labels = {"background": 0, "organ": 1, "ignore": 2}
+    (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "MR"}, "labels": labels}))
+    found = read_nnunet(folder)
+    assert (found.task.ignore, found.task.outputs, found.plan.outputs) == (2, 2, 2)
 
 
 def test_weights_of_another_plan_are_refused(folder):

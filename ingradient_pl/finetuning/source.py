@@ -17,7 +17,7 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
-from ingradient_pl.nnunet.model import FINAL, read_nnunet
+from ingradient_pl.nnunet.model import FINAL, VERSION_1, read_nnunet, refuse_version_1
 from ingradient_pl.spec import TRUSTED
 
 LAST = Path("checkpoints") / "last.ckpt"
@@ -41,6 +41,8 @@ def read_weights(path: Path, folds: Folds = "first", trusted: Sequence[str] = TR
     check_address(path)
     path = Path(path)
     file = path / LAST if (path / LAST).is_file() else path
+    if file.suffix == VERSION_1:
+        refuse_version_1(file.parent)
     with torch.random.fork_rng(devices=[]):  # networks are initialised before they are filled
         return _read_folder(file, folds) if file.is_dir() else _read_file(file, folds, trusted)
 
@@ -53,6 +55,7 @@ def _read_folder(folder: Path, folds: Folds) -> Source:
         return _read_folds(folder.parent, [folder.name], FINAL, folds)
     if (folder / ADAPTATION).is_file():
         return read_encoder(folder)
+    refuse_version_1(folder)
     raise CheckpointError(
         f"{folder} is not a folder to start from: it holds neither {LAST} (a run), nor {PLANS} (a model of "
         f"nnU-Net, TRAINER__PLANS__CONFIGURATION), nor {ADAPTATION} (an encoder of nnssl)."

@@ -17,6 +17,9 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 
 FINAL = "checkpoint_final.pth"
+VERSION_1, OLD_PLANS = ".model", "plans.pkl"
+OLD = (f"*{VERSION_1}", f"fold_*/*{VERSION_1}", f"*/{OLD_PLANS}")
+"""What a model folder of nnU-Net 1 holds."""
 
 
 def import_nnunet(
@@ -88,7 +91,27 @@ def read_nnunet(
     return model.after(_previous(model, previous, previous_folds, checkpoint))
 
 
+def refuse_version_1(folder: Path) -> None:
+    """Refuse a model folder of nnU-Net 1 by name, one of its folds, or the folder above; nothing is opened.
+
+    Args:
+        folder: It need not be one of nnU-Net's.
+
+    Raises:
+        CheckpointError: If it is.
+    """
+    beside = any((place / OLD_PLANS).is_file() for place in (folder, folder.parent))
+    if beside or any(file for pattern in OLD for file in folder.glob(pattern)):
+        raise CheckpointError(
+            f"{folder} holds a model of nnU-Net 1 ({OLD_PLANS}, model_final_checkpoint.model), and models of "
+            "nnU-Net 2 are read: the network of version 1 is built by its own code. Train anew on its data "
+            "set, whose imagesTr, labelsTr and dataset.json `ingradient prepare` reads."
+        )
+
+
 def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
+    if not (folder / "plans.json").is_file():
+        refuse_version_1(folder)
     if not (folder / "plans.json").is_file():
         raise CheckpointError(
             f"{folder} is not a model folder of nnU-Net: it has no plans.json. It is the one named "
