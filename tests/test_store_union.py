@@ -18,10 +18,12 @@ from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
 from ingradient_pl.inference import case_pictures
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.further_volumes import FurtherFolders
 from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.case_volumes import write_volume as write_further
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.store.unite_tasks import unite_tasks
@@ -404,6 +406,19 @@ def test_a_model_of_several_stores_scores_each(union_run, two_stores, union):
             for case in done.evaluation.cases:
                 assert math.isnan(case.scores[3 - known]["Dice"])
                 assert not math.isnan(case.scores[known]["Dice"])
+
+
+def test_a_further_volume_goes_by_the_name_of_case_and_store(two_stores, union, union_plan, tmp_path):
+    for number, (name, case) in enumerate(union.cases.items()):
+        write_further(tmp_path, union, name, np.full(case.grid.shape, number, np.uint8))
+    opened = FurtherFolders(str(tmp_path), None, None, 0).open(union, union_plan, union.cases)
+    read_box = opened.reader(training=True)
+    for number, name in enumerate(union.cases):
+        assert (read_box(name, Box((0, 0, 0), (2, 3, 4)), 0) == number).all()
+    with pytest.raises(StoreError, match="holds no volume for 3 of 3 cases"):
+        FurtherFolders(str(tmp_path), None, None, 0).open(
+            (alone := open_stores(two_stores[0])), union_plan, alone.cases
+        )
 
 
 def test_pictures_show_the_labels_of_each_store_by_their_names(two_stores, union, tmp_path, monkeypatch):

@@ -14,9 +14,9 @@ from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, wri
 from ingradient_pl.loading.volume_reader import VolumeReader
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.case_store import StoreError
 from ingradient_pl.store.case_volumes import INTEGERS, CaseVolumes
-from ingradient_pl.store.store_union import AnyCases, StoreUnion
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.previous_stage import PreviousStageAugment, append_one_hot, change_labels
 
@@ -100,16 +100,8 @@ class FurtherFolders:
 
         Raises:
             StoreError: If a case has none, one for other voxels, or one with other labels than the task.
-            ValueError: If the plan sees no previous stage, or another, both kinds of volumes are named, or
-                there are several stores.
+            ValueError: If the plan sees no previous stage, or another, or both kinds of volumes are named.
         """
-        if isinstance(store, StoreUnion):
-            if self.extra is not None or self.previous is not None:
-                raise ValueError(
-                    "Further volumes (data.extra, data.previous) belong to the cases of one store; the run "
-                    f"has {len(store.stores)}: {', '.join(store.stores)}. Leave them out, or train on one."
-                )
-            return None
         if self.previous is None:
             return None if self.extra is None else FurtherVolumes(_open(self.extra, store, names))
         if self.extra is not None:
@@ -124,7 +116,7 @@ class FurtherFolders:
 
 
 def _open(
-    folder: str, store: CaseStore, names: Iterable[str], values: Collection[int] | None = None
+    folder: str, store: AnyCases, names: Iterable[str], values: Collection[int] | None = None
 ) -> CaseVolumes:
     volumes = CaseVolumes(folder, store)
     if values is not None and volumes.kind != INTEGERS:
@@ -133,7 +125,7 @@ def _open(
     return volumes
 
 
-def _read_model(folder: str, store: CaseStore, plan: Plan) -> Model:
+def _read_model(folder: str, store: AnyCases, plan: Plan) -> Model:
     """Read the model of the stage before, and hold it against the stage that sees its segmentations."""
     if plan.previous_stage is None:
         raise ValueError(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ingradient_pl.store.metadata import StoreError as StoreError
     from ingradient_pl.store.records import StoredCase as StoredCase
     from ingradient_pl.store.records import Voxels as Voxels
+    from ingradient_pl.store.store_union import open_stores as open_stores
     from ingradient_pl.store.stored_cases import is_store as is_store
     from ingradient_pl.store.summary import Summary as Summary
 
@@ -26,6 +27,7 @@ __all__, __getattr__, __dir__ = attach(
         "Voxels": "store.records",
         "build_store": "store.build",
         "is_store": "store.stored_cases",
+        "open_stores": "store.store_union",
         "write_volume": "store.case_volumes",
     },
 )

@@ -15,9 +15,9 @@ from ingradient_pl.files import replace_file, write_folder
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.chunks import Chunks, ChunkSums, pack
 from ingradient_pl.store.metadata import CASES, NUMBERS, StoreError
+from ingradient_pl.store.store_union import AnyCases, locate_case
 
 FORMAT = 1
 VOLUMES, CASE, ARRAY = "volumes.json", "volume.json", "volume.b2nd"
@@ -37,13 +37,13 @@ class CaseVolumes:
 
     Args:
         path: The folder that :func:`write_volume` wrote into.
-        store: The store that the cases are in. Boxes are given and read on its axes.
+        store: The store of the cases, or several opened as one. Boxes are given and read on its axes.
 
     Raises:
         StoreError: If the folder holds no volumes, or those of a newer version.
     """
 
-    def __init__(self, path: str | Path, store: CaseStore) -> None:
+    def __init__(self, path: str | Path, store: AnyCases) -> None:
         self.path, self.store = Path(path), store
         self.kind = _read_kind(self.path)
         self._renew()
@@ -147,12 +147,12 @@ class CaseVolumes:
             )
 
 
-def write_volume(path: str | Path, store: CaseStore, name: str, volume: Shaped[np.ndarray, "_ _ _"]) -> None:
+def write_volume(path: str | Path, store: AnyCases, name: str, volume: Shaped[np.ndarray, "_ _ _"]) -> None:
     """Write the volume of a case; it appears whole or not at all, in the place of an older one.
 
     Args:
         path: Folder of the volumes; it is made.
-        store: The store that the case is in.
+        store: The store that the case is in, or several as one (``open_stores``): ``name`` is CASE@STORE.
         name: Of the case.
         volume: Axes (z, y, x) of the store: either on every voxel of the case's file, as predictions are, or
             on those that the store keeps (``store.cases[name].grid``). Integers are resampled as labels
@@ -197,7 +197,7 @@ def list_volumes(path: Path) -> list[str]:
     )
 
 
-def sum_image(store: CaseStore, name: str) -> int:
+def sum_image(store: AnyCases, name: str) -> int:
     """Give a check sum of where a stored image lies and what it holds.
 
     Args:
@@ -208,7 +208,8 @@ def sum_image(store: CaseStore, name: str) -> int:
         StoreError: If there is no such case, or it is damaged.
     """
     described = store.describe(name)
-    file = store.path / CASES / name / NUMBERS
+    folder, case, _ = locate_case(store, name)
+    file = folder / CASES / case / NUMBERS
     try:
         with np.load(file, allow_pickle=False) as numbers:
             sums = numbers["image_sums"].tolist()
@@ -220,7 +221,7 @@ def sum_image(store: CaseStore, name: str) -> int:
     return metadata.sum_plain({**where, "image": sums})
 
 
-def _cut(store: CaseStore, name: str, volume: NDArray[Any]) -> NDArray[Any]:
+def _cut(store: AnyCases, name: str, volume: NDArray[Any]) -> NDArray[Any]:
     """Give the part of a volume that the store keeps of the case."""
     store.describe(name)  # whether there is such a case
     case = store.cases[name]
