@@ -41,11 +41,11 @@ def tell_other_meanings(network: nn.Module, source: Source, task: Task) -> Itera
     if source.task is None:
         return
     yield from _other_integers(source.task, task, source.origin)
-    theirs, ours = list(source.task.foreground), list(task.foreground)
-    if all(place is None for place in pair_names(ours, theirs)):
+    known, wanted = list(source.task.foreground), list(task.foreground)
+    if all(place is None for place in pair_names(wanted, known)):
         yield (
-            f"{source.origin} was trained for {', '.join(theirs)}, none of which is a label here "
-            f"({', '.join(ours)}): its heads are of no use. Is it the source that was meant?"
+            f"{source.origin} was trained for {', '.join(known)}, none of which is a label here "
+            f"({', '.join(wanted)}): its heads are of no use. Is it the source that was meant?"
         )
     if isinstance(network, UNet) and isinstance(source.network, UNet):
         return
