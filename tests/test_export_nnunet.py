@@ -67,6 +67,13 @@ def test_what_is_brought_back_has_the_same_weights_plan_and_labels(plan, task, t
         assert all(torch.equal(own[name], weight) for name, weight in held.items())
 
 
+def test_a_model_that_was_never_mirrored_says_so_as_nnunet_does(tmp_path):
+    export_nnunet(model()._replace(mirror=()), tmp_path / "out")
+    file = tmp_path / "out" / "fold_0" / "checkpoint_final.pth"
+    assert torch.load(file, weights_only=True)["inference_allowed_mirroring_axes"] is None
+    assert read_nnunet(tmp_path / "out").mirror == ()
+
+
 def test_names_of_weights_are_those_of_a_trained_nnunet(reference_model, tmp_path):
     theirs = read_checkpoint(reference_model / "fold_0" / "checkpoint_final.pth")
     imported = read_nnunet(reference_model)

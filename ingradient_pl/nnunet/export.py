@@ -87,6 +87,7 @@ def _without_overlap(model: Model) -> tuple[Model, list[int]]:
 
 def _write_fold(folder: Path, weights: Weights, model: Model, settings: Mapping[str, Any]) -> None:
     flat = _is_2d(model.plan)
+    mirror = tuple(axis - flat for axis in model.mirror if axis >= flat)
     entries = {
         "network_weights": weights,
         "optimizer_state": None,
@@ -96,7 +97,7 @@ def _write_fold(folder: Path, weights: Weights, model: Model, settings: Mapping[
         "current_epoch": 0,
         "init_args": dict(settings),
         "trainer_name": TRAINER,
-        "inference_allowed_mirroring_axes": tuple(axis - flat for axis in model.mirror if axis >= flat),
+        "inference_allowed_mirroring_axes": mirror or None,  # of an empty tuple it wants the largest
     }
     folder.mkdir()
     with whole_file(folder / "checkpoint_final.pth") as path:

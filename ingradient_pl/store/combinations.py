@@ -45,7 +45,7 @@ def number_combinations(source: Source, store: Path, pool: Workers) -> Source:
         return source
     labelled = [case for case in source.cases if case.masks]
     outcomes = [found for _, found in pool.map(partial(_find, task=task), labelled)]
-    held = _held(task, store)
+    held = _read_numbered(task, store)
     found = {one for outcome in outcomes for one in outcome.combinations or ()}
     unreadable = sum(outcome.combinations is None for outcome in outcomes) + len(source.faults)
     ignored = {(task.outputs + 1,)} if task.ignore is not None else set()
@@ -65,7 +65,7 @@ def number_combinations(source: Source, store: Path, pool: Workers) -> Source:
     return source._replace(task=replace(task, labels=labels))
 
 
-def _held(task: Task, store: Path) -> dict[Combination, int]:
+def _read_numbered(task: Task, store: Path) -> dict[Combination, int]:
     """Give the combinations that a store has numbered already for the same labels."""
     if not (store / metadata.DATASET).is_file():
         return {}
