@@ -62,6 +62,21 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     described = read_description(folder)
     if holds_pairs(folder):
         return _source(pairs_layout(folder), described, folder, group_pattern)
+    described = _check_described(described, folder)
+    task = task_of(described, folder)
+    places = read_places(described, folder)
+    if IMAGE_FILES in described:
+        found = leave_unlabelled(pattern_layout(folder, task.channels, described, places))
+        return _source(found, described, folder, group_pattern)
+    if isinstance(described.get("dataset"), Mapping):
+        return _source(mapped_layout(described["dataset"], folder, places), described, folder, group_pattern)
+    if isinstance(described.get("training"), list) and described["training"]:
+        return _source(datalist_layout(described, folder, places), described, folder, group_pattern)
+    return _source(raw_layout(folder, task, described), described, folder, group_pattern)
+
+
+def _check_described(described: dict[str, Any] | None, folder: Path) -> dict[str, Any]:
+    """Refuse a folder that nothing describes, and a case store."""
     if described is None:
         above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
         raise SourceError(
@@ -76,16 +91,7 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
             f"{shlex.quote(str(folder))}; or give the data set that it was made from "
             f"({described.get('source')})."
         )
-    task = task_of(described, folder)
-    places = read_places(described, folder)
-    if IMAGE_FILES in described:
-        found = leave_unlabelled(pattern_layout(folder, task.channels, described, places))
-        return _source(found, described, folder, group_pattern)
-    if isinstance(described.get("dataset"), Mapping):
-        return _source(mapped_layout(described["dataset"], folder, places), described, folder, group_pattern)
-    if isinstance(described.get("training"), list) and described["training"]:
-        return _source(datalist_layout(described, folder, places), described, folder, group_pattern)
-    return _source(raw_layout(folder, task, described), described, folder, group_pattern)
+    return described
 
 
 def images_only(path: Path, task: Task) -> Source:

@@ -34,7 +34,7 @@ from ingradient_pl.transforms.normalise import ZScore
 SHARED = ROOT.parent / "shared"
 DATA, MODEL = SHARED / "data", SHARED / "reference" / "nnunet_hippocampus"
 HIPPOCAMPUS, ACDC = DATA / "Dataset004_Hippocampus", DATA / "Dataset027_ACDC"
-CASES, STEPS = 6, 40
+CASES, STEPS = 6, 30
 ACDC_NETWORKS: dict[str, dict[str, Any]] = {
     "plain": {"blocks": (2, 2, 2, 2), "decoder_blocks": (2, 2, 2)},
     "residual": {"residual": True, "blocks": (1, 2, 2, 2), "decoder_blocks": (1, 1, 1)},
