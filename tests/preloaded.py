@@ -159,9 +159,19 @@ def _server():
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-    atexit.register(process.wait)
-    atexit.register(ours.close)  # the last registered is called first
+    atexit.register(_end, process, ours)
     return ours
+
+
+def _end(process, door):
+    """End the one that forks, whoever inherited the socket, and whatever a test has left running."""
+    door.shutdown(socket.SHUT_RDWR)
+    door.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _serve(number):

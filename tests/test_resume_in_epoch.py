@@ -149,6 +149,7 @@ def test_every_batch_and_every_rank_drops_its_own(overrides, tmp_path):
         module = instantiate(composed(overrides, tmp_path).module)
     finally:
         HydraConfig.instance().cfg = None
+    module.trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
     module.on_fit_start()
 
     def drawn(*numbers):
