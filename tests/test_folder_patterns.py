@@ -116,7 +116,7 @@ def test_a_folder_for_each_patient_is_read_by_patterns(tmp_path, name):
     source = read_source(folder)
     assert not source.faults
     assert [case.name for case in source.cases] == list(CASES)
-    assert source.remarks == ("1 cases have no label file and are left out: x_003.",)
+    assert source.remarks == ("Left out, without a label file: x_003 (1 of 3 cases).",)
     build_store(source, tmp_path / "store", progress=False)
     store = CaseStore(tmp_path / "store")
     assert list(store.cases) == list(CASES)

@@ -66,7 +66,7 @@ def leave_unlabelled(layout: Layout) -> Layout:
         layout: As its patterns give it.
     """
     bare = [case.name for case in layout.cases if case.label is None]
-    told = f"{len(bare)} cases have no label file and are left out: {shorten(bare)}."
+    told = f"Left out, without a label file: {shorten(bare)} ({len(bare)} of {len(layout.cases)} cases)."
     labelled = [case for case in layout.cases if case.label is not None]
     return layout._replace(cases=labelled, remarks=(*layout.remarks, *([told] if bare else [])))
 
