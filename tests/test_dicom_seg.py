@@ -108,6 +108,7 @@ def test_each_voxel_lies_where_it_was_found_under_its_name(tmp_path, direction, 
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["case.dcm"]
 
 
+@pytest.mark.slow
 def test_regions_may_overlap(tmp_path):
     highdicom = pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
     series(tmp_path / "series")

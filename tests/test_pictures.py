@@ -217,6 +217,7 @@ def test_single_slices_and_thick_ones_are_bounded():
     case_picture({"CT": np.zeros((1, 5, 8))}, {"truth": label}, (1.0, 500.0, 0.5), names, "x" * 300)
 
 
+@pytest.mark.slow
 def test_titles_and_legends_that_are_too_long_are_broken_and_not_cut():
     narrow = Panel(np.zeros((40, 120, 3), np.uint8), "a title that is much longer than its panel is wide")
     short = narrow._replace(title="short")

@@ -51,6 +51,7 @@ def test_its_ranks_are_of_the_same_run(program, quick, tmp_path):
     assert state["global_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_plain_run_in_this_process(monkeypatch, capsys, quick, tmp_path):
     run = tmp_path / "run"
     line = [

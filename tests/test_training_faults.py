@@ -161,6 +161,7 @@ def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, erro
     assert all(key in said for key in keys), said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["train", "fit"])
 def test_a_gpu_that_is_not_there_is_told_with_what_to_take(

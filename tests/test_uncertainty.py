@@ -171,6 +171,7 @@ def test_a_line_is_fitted_where_it_is_not_guessed(pairs, line):
     assert fit_line(pairs) == pytest.approx(line)
 
 
+@pytest.mark.slow
 def test_calibrating_keeps_the_labels_and_writes_the_temperature(raw, names, model, tmp_path, capsys):
     output = tmp_path / "calibrated.ckpt"
     found = ip.calibrate(model, raw, output, names[:2], device="cpu")
@@ -185,6 +186,7 @@ def test_calibrating_keeps_the_labels_and_writes_the_temperature(raw, names, mod
     assert joined.temperature == pytest.approx(found.calibration.temperature**0.5)
 
 
+@pytest.mark.slow
 def test_uncertainty_is_written_beside_the_answers(raw, names, model, tmp_path, monkeypatch, capsys):
     line = ["--checkpoint", model, "--source", raw / "imagesTr", "--output", tmp_path, "--device", "cpu"]
     assert outcome(monkeypatch, capsys, "predict", *line, "--only", names[0])[0] == 0
@@ -238,6 +240,7 @@ def test_a_calibration_that_cannot_be_is_named(wrong, model, tmp_path):
         checkpoint.read(tmp_path / "wrong.ckpt")
 
 
+@pytest.mark.slow
 def test_calibrating_predicts_each_case_once(raw, names, model, tmp_path, monkeypatch):
     seen = []
     plain = Predictor.segment

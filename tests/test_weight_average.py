@@ -68,6 +68,7 @@ def test_validation_and_checkpoints_see_the_average(quick, tmp_path):
     assert not torch.equal(Witness.steps[-1][name], Witness.validations[-1][name])
 
 
+@pytest.mark.slow
 def test_a_resumed_average_is_that_of_an_uninterrupted_run(quick, tmp_path):
     whole = torch.load(averaged(quick, tmp_path / "whole"), weights_only=True)
     with pytest.raises(RuntimeError, match="killed"):

@@ -73,6 +73,7 @@ def test_without_a_terminal_there_is_a_line_an_epoch_and_little_else(told):
     assert "it/s" not in out
 
 
+@pytest.mark.slow
 def test_figures_of_each_epoch_are_kept_in_the_folder_and_by_every_logger(told):
     run = told[0]
     epochs = read_epochs(run)
@@ -167,6 +168,7 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(quick, tmp_path):
     assert "diverged" in (tmp_path / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_learning_rate_out_of_this_world_stops_the_run(quick, tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         train(composed([*quick, "module.optimizer.lr=1e20", "trainer.gradient_clip_val=null"], tmp_path))

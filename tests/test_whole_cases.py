@@ -57,6 +57,7 @@ def trainer(folder, **settings):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["test", "validate"])
 def test_dice_of_each_label_without_a_callback(tmp_path, run, stage):
     file, data = run
