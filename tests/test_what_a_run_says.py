@@ -103,7 +103,6 @@ def test_the_curves_are_drawn(told):
     assert (run / "progress.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
 def epochs_of(labels, *numbers):
     """Records of epochs that measured these labels."""
     scores = {f"label {label}": 0.5 + label / 500 for label in range(labels)}
@@ -124,6 +123,7 @@ def test_the_names_of_many_labels_leave_room_for_their_curves():
     assert np.ptp(many[260:495, 85:600], axis=-1).max() > 50
 
 
+@pytest.mark.slow
 def test_loggers_know_the_settings(told):
     run, _, _ = told
     for file in (run / "tensorboard" / "hparams.yaml", run / "csv" / "version_0" / "hparams.yaml"):
