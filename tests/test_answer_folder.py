@@ -181,6 +181,28 @@ def test_reports_do_not_go_over_data(monkeypatch, capsys, tmp_path, raw, command
     assert seen(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "taken"),
+    [
+        ("a.json", b'{"foreground_mean": {}}', True),
+        ("a.JSON", b'{"foreground_mean": {}}', True),
+        ("a.json", b" ", True),
+        ("a", b"foreground_mean", True),
+        ("a.json", b'{"mine": 1}', False),
+        ("a.yaml", b"foreground_mean", False),
+        ("a.py", b"foreground_mean", False),
+    ],
+)
+def test_a_report_takes_the_place_of_its_like_alone(tmp_path, name, content, taken):
+    check_report(tmp_path / name, [], (".json",), b"foreground_mean")  # nothing is there yet
+    (tmp_path / name).write_bytes(content)
+    if taken:
+        check_report(tmp_path / name, [], (".json",), b"foreground_mean")
+        return
+    with pytest.raises(OutputError, match=r"is something else.*Name another"):
+        check_report(tmp_path / name, [], (".json",), b"foreground_mean")
+
+
 def test_a_device_takes_a_report_and_stays_a_device(monkeypatch, capsys, raw):
     code, _, err = outcome(monkeypatch, capsys, "plan", "--store", raw / "store", "--output", "/dev/null")
     assert code == 0, err

@@ -186,3 +186,21 @@ def test_a_difference_that_is_none_is_found_as_seldom_as_promised_over_patients_
             found[pattern] += compare(*files, rng, group_pattern=pattern).rows[0].p < 0.05
     assert found[None] <= 8
     assert found["^(.+)$"] >= 15
+
+
+@pytest.mark.parametrize("dice", [73.2, -0.1, math.inf])
+def test_percentages_are_no_shares(tmp_path, dice):
+    good, wrong = (
+        write(tmp_path / f"{name}.json", {"a": {"1": one}}) for name, one in (("g", 0.7), ("w", dice))
+    )
+    with pytest.raises(ComparisonError, match=rf"w\.json.*Dice of label 1 in a is {dice}, not in \[0, 1\]"):
+        compare(good, wrong, np.random.default_rng(0))
+
+
+def test_one_file_twice_is_told(tmp_path):
+    file = write(tmp_path / "a.json", {"a": {"1": 0.7}})
+    (tmp_path / "x").mkdir()
+    assert (
+        "the same file"
+        in compare(file, tmp_path / "x" / ".." / "a.json", np.random.default_rng(0)).remarks[0]
+    )

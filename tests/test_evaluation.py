@@ -319,3 +319,30 @@ def test_what_makes_scores_mean_less_is_in_the_report(folders, tmp_path):
     write(labels / "case_1.nii.gz", random_labels(11))
     clean = summary(evaluate(predictions, predictions, Task(("MR",), {f"l{n}": n for n in range(1, 5)})))
     assert "remarks" not in clean
+
+
+@pytest.mark.parametrize(
+    "measure", [math.sqrt, lambda found, truth, mm: 3.0, lambda found, truth, mm: {}["x"]]
+)
+def test_a_measure_that_fails_is_named_with_the_case(folders, measure):
+    name = measure.__name__
+    with pytest.raises(
+        EvaluationError, match=rf"The measure {name} failed on case_\d \((TypeError|KeyError)"
+    ):
+        evaluate(*folders, TASK, measures=[measure])
+
+
+def test_two_reports_do_not_share_a_file(folders, tmp_path):
+    same = tmp_path / "x" / ".." / "a.json"
+    with pytest.raises(UsageError, match="give two files"):
+        ip.evaluate(*folders, dataset=TASK, output=tmp_path / "a.json", csv=same)
+
+
+def test_references_that_somebody_predicted_are_told(folders, capsys):
+    predictions, labels = folders
+    record = {**TASK.described, "written_by": "ingradient_pl predict", "answers": {}}
+    (labels / "dataset.json").write_text(json.dumps(record))
+    ip.evaluate(predictions, labels, dataset=TASK)
+    assert "holds segmentations that predict wrote" in capsys.readouterr().out
+    ip.evaluate(labels, predictions, dataset=TASK)
+    assert "holds segmentations" not in capsys.readouterr().out

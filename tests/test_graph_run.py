@@ -123,9 +123,9 @@ def test_what_cannot_be_recorded_says_why(quick, tmp_path, recorders, override, 
     assert told in graph.graph_problem(made, network, any_network=any_network)
 
 
-@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
-def test_true_half_precision_is_refused(quick, tmp_path, precision):
-    with pytest.raises(ValueError, match=rf"{precision} would round.*-mixed"):
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true", "64-true"])
+def test_a_precision_of_the_patches_themselves_is_refused(quick, tmp_path, precision):
+    with pytest.raises(ValueError, match=rf"{precision}(: patches are read| would round).*-mixed"):
         train(composed([*quick, f"trainer.precision={precision}"], tmp_path))
     check_precision("bf16-mixed")
 

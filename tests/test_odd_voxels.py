@@ -94,7 +94,7 @@ def test_patients_written_in_two_ways_are_told(tmp_path):
     rows = [f"c{n},imagesTr/case{n}_0000.nii.gz,labelsTr/case{n}.nii.gz,{names[n]}" for n in range(3)]
     (raw / "table.csv").write_text("\n".join(["case,image_0,label,group", *rows]))
     (warning,) = build_store(read_source(raw / "table.csv"), tmp_path / "store", progress=False).warnings
-    assert "the patients 'P 1', 'p1' differ in blanks or capitals alone" in warning
+    assert "the patients 'P 1', 'p1' differ in blanks, capitals or unseen letters alone" in warning
 
 
 def test_a_spacing_that_only_one_case_lost_is_told(tmp_path):

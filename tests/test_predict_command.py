@@ -14,10 +14,12 @@ import torch
 from oracles import BALL, cases_predictor, dice, plan, write_ball
 from runs import outcome
 
+from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.checkpoint_file import CheckpointError
 from ingradient_pl.inference.predict_cases import save_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.networks.unet import UNet
@@ -344,3 +346,11 @@ def test_segmentations_do_not_go_among_the_images(monkeypatch, capsys, tmp_path,
     assert code == 2
     assert "folder of the images" in err
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["one_0000.nii.gz"]
+
+
+@pytest.mark.parametrize("names", [("a.ckpt", "a.ckpt"), ("a.ckpt", "./b/../a.ckpt"), ("b.ckpt", "a.ckpt")])
+def test_a_checkpoint_that_is_named_twice_is_refused(tmp_path, names):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b.ckpt").symlink_to(tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointError, match="named twice"):
+        checkpoint_files([tmp_path / name for name in names])

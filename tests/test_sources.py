@@ -3,16 +3,19 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK
 
 from ingradient_pl.datasets.phantom import write_phantoms
-from ingradient_pl.datasets.sources import SourceError, images_only, read_source
+from ingradient_pl.datasets.sources import SourceError, describe_channels, images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.stored_cases import stored_cases
+from ingradient_pl.task import Task
 
 
 @pytest.fixture
@@ -468,6 +471,36 @@ def test_folders_of_images_are_no_series_and_the_one_to_give_is_named(raw, tmp_p
         shutil.copytree(raw / "labelsTr", tmp_path / folder)
     with pytest.raises(SourceError, match=f"{folders[0]} \\(3\\).*Give the folder.*{folders[0]}"):
         images_only(tmp_path, read_source(raw).task)
+
+
+@pytest.mark.parametrize(
+    ("named", "wanted", "told"),
+    [
+        (("FLAIR", "T1c"), ("T1", "T2"), True),
+        (("t1 ", "T2"), ("T1", "T2"), False),
+        (("0", "1"), ("T1", "T2"), False),
+        (("image_0", "channel 1"), ("T1", "T2"), False),
+        (("T1", "1"), ("T1", "T2"), False),
+        (("PET", "1"), ("CT", "T2"), True),
+        ((), ("CT", "T2"), False),
+    ],
+)
+def test_channels_of_other_names_than_the_models_are_told(named, wanted, told):
+    remarks = describe_channels(named, Task(wanted, {"a": 1}))
+    assert bool(remarks) == told
+    assert all(name in "".join(remarks) for name in (*named, *wanted) if told)
+
+
+def test_other_channels_are_told_whatever_the_source(raw, tmp_path):
+    build_store(read_source(raw), tmp_path / "store", progress=False)
+    task = replace(read_source(raw).task, channels=("PET", "SPECT"))
+    table = raw / "t.csv"
+    table.write_text(
+        "case,image_PET,image_T9\na,imagesTr/phantom_000_0000.nii.gz,imagesTr/phantom_000_0001.nii.gz\n"
+    )
+    for found in (images_only(raw, task), stored_cases(tmp_path / "store", task), images_only(table, task)):
+        assert "Are they the same contrasts?" in found.remarks[-1]
+    assert not images_only(raw / "imagesTr", task).remarks
 
 
 def test_a_store_is_no_source_of_another(phantom_store):

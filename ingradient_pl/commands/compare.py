@@ -42,7 +42,7 @@ def compare(
         GroupError: If group_pattern is not a regular expression with a group.
     """
     check_range("seed", seed, 0, LARGEST_SEED)
-    check_report(output, [Path(first), Path(second)])
+    check_report(output, [Path(first), Path(second)], (".json",))
     result = comparison.compare(Path(first), Path(second), np.random.default_rng(seed), score, group_pattern)
     say(comparison_table(result))
     if output is not None:

@@ -12,6 +12,7 @@ from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.inference.answer_files import check_report
+from ingradient_pl.inference.answer_folder import holds_answers
 from ingradient_pl.inference.uncertainty_files import Estimates, describe_estimates, read_estimates
 from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 from ingradient_pl.metrics import evaluation as evaluations
@@ -100,8 +101,11 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     """
     check_range("seed", seed, 0, LARGEST_SEED)
     add_image_formats(image_formats)
-    for report in (output, csv):
-        check_report(report, [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION])
+    if output is not None and csv is not None and Path(output).resolve() == Path(csv).resolve():
+        raise UsageError(f"--output and --csv both name {output}: give two files.")
+    read = [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION]
+    check_report(output, read, (".json",), b"foreground_mean")
+    check_report(csv, read, (".csv", ".tsv", ".txt"))
     group_cases([], group_pattern or PATTERN)  # refused before anything is read
     task = task_beside(Path(predictions), Path(labels), dataset)
     if dataset is None:
@@ -126,6 +130,11 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     if csv is not None:
         write_csv(evaluation, Path(csv))
     _say_scores(evaluation, seed, read_estimates(Path(predictions)))
+    if holds_answers(Path(labels)):
+        say(
+            f"Note: {labels} holds segmentations that predict wrote. Is it the reference, or were the two "
+            "exchanged?"
+        )
     if output is not None:
         say(f"Written to {output}")
     return evaluation

@@ -71,9 +71,14 @@ def checkpoint_files(checkpoint: AnyPath | Sequence[AnyPath]) -> list[Path]:
         checkpoint: Files, or folders of runs or cross-validations.
 
     Raises:
-        CheckpointError: If a folder is not a run's, or the run has no checkpoint yet.
+        CheckpointError: If a folder is not a run's, the run has no checkpoint yet, or one is named twice.
     """
-    return [_of_folder(path) if path.is_dir() else path for path in to_paths(checkpoint)]
+    files = [_of_folder(path) if path.is_dir() else path for path in to_paths(checkpoint)]
+    named = [file.resolve() for file in files]
+    twice = next((file for number, file in enumerate(files) if named[number] in named[:number]), None)
+    if twice is not None:
+        raise checkpoints.CheckpointError(f"{twice} is named twice and would count twice. Name it once.")
+    return files
 
 
 def _of_folder(folder: Path) -> Path:

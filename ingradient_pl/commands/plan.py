@@ -16,7 +16,7 @@ from ingradient_pl.messages import UsageError, check_range, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
+from ingradient_pl.planning.plan_yaml import OWN_TARGET, as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.settings import PLANNERS, choose_configuration, make_rule
@@ -160,7 +160,7 @@ def _save_plan(plan: Plan, output: AnyPath | None, store: AnyCases, network: str
     if output is None:
         return plan
     folders = store_paths(store)
-    check_report(output, [folder / DESCRIPTION for folder in folders])
+    check_report(output, [folder / DESCRIPTION for folder in folders], (".yaml", ".yml"), OWN_TARGET.encode())
     write_plan(Path(output), plan)
     say(as_yaml(plan))
     loss = "" if plan.regions is None else " loss@module.loss=regions"

@@ -10,7 +10,7 @@ from ingradient_pl.images.formats import ending
 from ingradient_pl.inference import postprocess_folder
 from ingradient_pl.inference.answer_files import answer_parts, check_report, check_targets
 from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set
-from ingradient_pl.inference.postprocess import Steps, read_steps, write_steps
+from ingradient_pl.inference.postprocess import HEAD, Steps, read_steps, write_steps
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.short_repr import say_count
 from ingradient_pl.store.label_maps import find_answers
@@ -48,7 +48,7 @@ def postprocess(
     if learn:
         if labels is None:
             raise UsageError("Learning needs references: name their folder with --labels DIR.")
-        check_report(Path(output), [Path(predictions), Path(labels)])
+        check_report(Path(output), [Path(predictions), Path(labels)], (".yaml", ".yml"), HEAD.encode())
         return _learn_steps(Path(predictions), Path(labels), Path(output), dataset)
     if postprocess is None:
         raise UsageError(

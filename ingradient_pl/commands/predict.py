@@ -141,7 +141,8 @@ def predict(  # noqa: PLR0913 - one argument an option
     predictor = _choose_postprocess(load(checkpoint, there, step, window_batch, mirror, trust), after)
     model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
     chosen, found = find_cases(source, model, only)
-    unread = _shard(_unreadable_cases(found) if only is None else [], part, parts)
+    told = _unreadable_cases(found)
+    unread = _shard(told if only is None else [], part, parts)
     cases = _shard(chosen, part, parts)
     if output is None:
         result = _score(predictor, _require_labels(cases), after, source)

@@ -67,7 +67,7 @@ def report(
     check_range("worst", worst, 0, MOST_CASES)
     path = path.path if isinstance(path, CaseStore) else Path(path)
     read = [path, *([] if evaluation is None else [Path(evaluation)])]
-    check_report(output, [file for file in read if file.is_file()])
+    check_report(output, [file for file in read if file.is_file()], (".html", ".htm"), b"<html")
     kind, sections = _describe(path, None if images is None else Path(images), worst)
     if evaluation is not None and kind != "evaluation":
         summary = read_summary(Path(evaluation))

@@ -1,5 +1,6 @@
 """Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
+
+UNNAMED = re.compile(r"((image|channel|modality)[ _-]*)?\d*", re.IGNORECASE)
+"""Names of channels that say nothing of what they hold."""
 
 _NO_TASK = Task(("unknown",), {"unknown": 1})
 """Stands where names are checked before the task is known."""
@@ -117,15 +121,12 @@ def images_only(path: Path, task: Task) -> Source:
         raise SourceError(f"{path}: no such file or folder. Give a folder of images or a table of paths.")
     if path.is_file() and path.name != DESCRIPTION:
         source = tables.read_to_predict(path, read_description(path.parent), PATTERN, task)
-        check_order(path, source.task.channels, task)
-        return _without_faulty(check_cases(source._replace(task=task)))
+        return _without_faulty(check_cases(_for_model(source, source.task.channels, task)))
     described = None if path.is_file() else read_description(path)
     raw = described is not None and not {"dataset", "training", IMAGE_FILES} & set(described)
     if path.is_file() or (described is not None and not raw):
         source = _read_listed(path, described or {})
-        check_order(path, source.task.channels, task)
-        return _without_faulty(source._replace(task=task))
-    check_order(path, _named_channels(described or {}), task)
+        return _without_faulty(_for_model(source, source.task.channels, task))
     labels = _labels(path / "labelsTr") if raw else {}
     places = read_places(described, path) if raw and described is not None else None
     inside = path / "imagesTr" if raw and not holds_pairs(path) else path
@@ -139,7 +140,13 @@ def images_only(path: Path, task: Task) -> Source:
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
-    return _without_faulty(check_cases(source))
+    return _without_faulty(check_cases(_for_model(source, _named_channels(described or {}), task)))
+
+
+def _for_model(source: Source, channels: Sequence[str], task: Task) -> Source:
+    """Give a source the task of a model; refuse its channels in another order, remark on other ones."""
+    check_order(source.path, channels, task)
+    return source._replace(task=task, remarks=(*source.remarks, *describe_channels(channels, task)))
 
 
 def _refuse_nested(folder: Path, cases: Sequence[CaseFiles]) -> None:
@@ -227,6 +234,25 @@ def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
         )
 
 
+def describe_channels(channels: Sequence[str], task: Task) -> tuple[str, ...]:
+    """Remark on a source whose channels have other names than those that a model was trained on.
+
+    Args:
+        channels: The source's, in its order; numbers and the like name nothing.
+        task: Of the model.
+    """
+    pairs = zip(channels, task.channels, strict=False)
+    named = [
+        (one, other) for one, other in pairs if not UNNAMED.fullmatch(one) and not UNNAMED.fullmatch(other)
+    ]
+    if all(one.strip().casefold() == other.strip().casefold() for one, other in named):
+        return ()
+    return (
+        f"its channels are called {', '.join(channels)}, those of the model {', '.join(task.channels)}: they "
+        "are taken in this order. Are they the same contrasts?",
+    )
+
+
 def _named_channels(described: Mapping[str, Any]) -> list[str]:
     named_there = described.get("channel_names", described.get("modality"))
     if not isinstance(named_there, Mapping) or not all(str(key).isdigit() for key in named_there):
@@ -254,8 +280,9 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")
-    if isinstance(promised, int) and promised != len(cases) + len({fault.case for fault in found.faults}):
-        remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {len(cases)}.")
+    there = len(cases) + len({fault.case for fault in found.faults})
+    if isinstance(promised, int) and promised != there:
+        remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {there}.")
     cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION)
     made = Source(task, cases, found.faults, tuple(remarks), folder)
     made = settle_masks(made, (described or {}).get(MISSING_LABELS), folder / DESCRIPTION)

@@ -31,6 +31,10 @@ class OutputError(UsageError):
     """Something of the user's would be written over; the message names it and the cure."""
 
 
+HEAD = 1 << 16
+"""Bytes of a file that are looked at to know what it is."""
+
+
 def target_files(
     cases: Sequence[CaseFiles], output: Path, task: Task | None = None, *, dicom: bool = False
 ) -> dict[str, Path]:
@@ -156,15 +160,22 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"{target} is not a plain file: nothing is written there. Name another folder.")
 
 
-def check_report(report: str | PathLike[str] | None, inputs: Sequence[Path]) -> None:
-    """Refuse to write a report or a plan over a file that is read, an image or a data set's description.
+def check_report(
+    report: str | PathLike[str] | None,
+    inputs: Sequence[Path],
+    endings: Sequence[str] = (),
+    marker: bytes = b"",
+) -> None:
+    """Refuse to write a report or a plan over a file that is read, or over one that is something else.
 
     Args:
         report: File that will be written, if any; a device such as ``/dev/null`` takes it.
         inputs: Files that are read.
+        endings: What a file that may be replaced ends in, the usual one first; any where none are given.
+        marker: What stands near the beginning of a file that may be replaced.
 
     Raises:
-        OutputError: If it is one of them, or a file of a data set.
+        OutputError: If it is one of them, a file of a data set, or there already and something else.
     """
     if report is None or is_special(Path(report)):
         return
@@ -174,3 +185,16 @@ def check_report(report: str | PathLike[str] | None, inputs: Sequence[Path]) -> 
     taken = target.exists() and (formats.ending(target) or target.name in (DESCRIPTION, "case.json"))
     if taken or target.suffix in (".npz", ".pkl", ".ckpt", ".pth"):
         raise OutputError(f"{target} is a file of a data set or a model, no report. Name another file.")
+    if target.is_file() and _is_something_else(target, endings, marker):
+        raise OutputError(
+            f"{target} is there and is something else: nothing is written over it. Name another file"
+            f"{f' (*{endings[0]})' if endings else ''}, or delete it."
+        )
+
+
+def _is_something_else(target: Path, endings: Sequence[str], marker: bytes) -> bool:
+    if endings and target.suffix and target.suffix.lower() not in endings:
+        return True
+    with target.open("rb") as opened:
+        head = opened.read(HEAD)
+    return bool(head.strip()) and marker not in head

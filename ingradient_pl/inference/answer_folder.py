@@ -166,6 +166,19 @@ def refuse_data_set(folder: Path) -> None:
         )
 
 
+def holds_answers(folder: Path) -> bool:
+    """Whether a folder's description says that segmentations were written into it by us.
+
+    Args:
+        folder: It need not exist.
+    """
+    file = folder / DESCRIPTION
+    try:
+        return file.is_file() and read_json(file).get(WRITTEN_BY) in BESIDE_ANSWERS
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def copy_description(file: Path, target: Path) -> None:
     """Write what a folder's integers mean beside answers made of its files.
 

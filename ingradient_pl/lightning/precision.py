@@ -4,6 +4,7 @@ import torch
 
 BRAIN, HALF, FULL = "bf16-mixed", "16-mixed", "32-true"
 REFUSED = {"16-true": HALF, "bf16-true": BRAIN}
+DOUBLE = "64-true"
 
 
 def fitting_precision(accelerator: str) -> str:
@@ -25,7 +26,7 @@ def fitting_precision(accelerator: str) -> str:
 
 
 def check_precision(precision: str) -> None:
-    """Refuse a precision that would also round where patches are read: positions, matrices, intensities.
+    """Refuse a precision that would also change what patches are read in: positions, matrices, intensities.
 
     Args:
         precision: As Lightning names it, such as ``bf16-mixed``.
@@ -33,6 +34,11 @@ def check_precision(precision: str) -> None:
     Raises:
         ValueError: If it is one; the message names what to take instead.
     """
+    if precision == DOUBLE:
+        raise ValueError(
+            f"trainer.precision={precision}: patches are read and prepared in 32 bits. Take {FULL}, or "
+            f"{BRAIN} where the device has it."
+        )
     if precision in REFUSED:
         raise ValueError(
             f"trainer.precision={precision} would round the positions and intensities of patches to 16 bits "

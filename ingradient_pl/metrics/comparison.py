@@ -122,7 +122,10 @@ def compare(
         )
         for column, name in enumerate([*order, MEAN])
     ]
-    return Comparison(score, rows, len(runs[0]), groups, tuple(describe_references(runs)))
+    remarks = describe_references(runs)
+    if Path(first).resolve() == Path(second).resolve():
+        remarks.append(f"Both runs are the same file, {first}: give the summary of another run.")
+    return Comparison(score, rows, len(runs[0]), groups, tuple(remarks))
 
 
 def comparison_table(comparison: Comparison) -> str:

@@ -13,6 +13,9 @@ REFERENCE = "n_ref"
 
 FEW = 5
 
+SHARES = {"Dice", "IoU", "NSD"}
+"""Scores in [0, 1]."""
+
 Scores = dict[str, dict[str, dict[str, float]]]
 """By case, by label, by name of the score."""
 
@@ -43,8 +46,9 @@ def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
             for case in plain["metric_per_case"]
         ]
         groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
-        for _, metrics in entries:
+        for name, metrics in entries:
             check_types(_Case, {"metrics": metrics})
+            _check_shares(str(name), metrics)
     except OSError as error:
         raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -57,6 +61,14 @@ def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
             f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
         )
     return dict(entries), groups
+
+
+def _check_shares(case: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Refuse percentages, and what else cannot be a share."""
+    for label, scores in metrics.items():
+        for name in SHARES & set(scores):
+            if not 0 <= (scores[name] or 0) <= 1 and not math.isnan(scores[name] or 0):
+                raise ValueError(f"{name} of label {label} in {case} is {scores[name]}, not in [0, 1]")
 
 
 def describe_references(runs: Sequence[Scores]) -> list[str]:

@@ -244,11 +244,25 @@ def _score_case(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSco
             seen = np.isin(truth[box], [] if ignore is None else [ignore], invert=True)
             masks = [np.isin(array[box], label) & seen for array in (found, truth)]
             for measure in rules.measures:
-                scores[label].update(measure(masks[0], masks[1], theirs.frame.spacing))
+                scores[label].update(_measure(measure, name, masks, theirs.frame.spacing))
     scores = leave_unannotated(scores, rules.labels, meaning.translate_annotated(files[2].annotated))
     odd = describe_prediction(prediction, found, truth, ignore)
     remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks, *odd)))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
+
+
+def _measure(
+    measure: Measure, case: str, masks: Sequence[NDArray[np.bool_]], spacing: Sequence[float]
+) -> dict[str, float]:
+    """Give the scores of a measure, which may be anybody's; what goes wrong in it is its own fault."""
+    try:
+        return dict(measure(masks[0], masks[1], spacing))
+    except Exception as error:
+        raise EvaluationError(
+            f"The measure {getattr(measure, '__name__', type(measure).__name__)} failed on {case} "
+            f"({type(error).__name__}: {error}). It takes prediction, reference (z, y, x) and the voxels' "
+            "size in mm, and gives numbers by name."
+        ) from error
 
 
 def _score_masks(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseScores | str:

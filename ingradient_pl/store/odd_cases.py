@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 import numpy as np
 
@@ -53,7 +53,10 @@ def describe_task(task: Task) -> list[str]:
         for name in task.channels
         if LIKE_CT.search(name) and name.strip().lower() != HOUNSFIELD
     ]
-    told += [f"the labels {names} differ in blanks or capitals alone." for names in _near_twins(task.labels)]
+    told += [
+        f"the labels {names} differ in blanks, capitals or unseen letters alone."
+        for names in _near_twins(task.labels)
+    ]
     return told
 
 
@@ -65,8 +68,8 @@ def describe_patients_alike(groups: Mapping[str, str]) -> list[str]:
     """
     told = {case: group for case, group in groups.items() if group != case}
     return [
-        f"the patients {names} differ in blanks or capitals alone and count as several: one may train and "
-        "another validate. Write one name if they are one."
+        f"the patients {names} differ in blanks, capitals or unseen letters alone and count as several: one "
+        "may train and another validate. Write one name if they are one."
         for names in _near_twins(dict.fromkeys(told.values()))
     ]
 
@@ -74,7 +77,8 @@ def describe_patients_alike(groups: Mapping[str, str]) -> list[str]:
 def _near_twins(names: Mapping[str, object]) -> Iterator[str]:
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(re.sub(r"\s+", "", normalize("NFC", name)).casefold(), []).append(name)
+        seen = "".join(one for one in normalize("NFC", name) if not one.isspace() and category(one) != "Cf")
+        alike.setdefault(seen.casefold(), []).append(name)
     for several in alike.values():
         if len(several) > 1:
             yield ", ".join(map(repr, several))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.datasets.sources import check_order
+from ingradient_pl.datasets.sources import check_order, describe_channels
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
@@ -53,7 +53,8 @@ def stored_cases(path: Path, task: Task) -> Source:
         label = folder / metadata.ARRAYS["label"] if case.labelled else None
         files = CaseFiles(case.name, (folder,), label, case.group, case.split, annotated=case.annotated)
         found.append(files)
-    return check_cases(Source(task, found, tuple(faults), path=path))
+    remarks = describe_channels(task_there.channels, task)
+    return check_cases(Source(task, found, tuple(faults), remarks, path))
 
 
 def _open_cases(path: Path) -> tuple[Task, list[StoredCase], list[Fault]]:
