@@ -10,7 +10,8 @@ import pytest
 import SimpleITK
 
 from ingradient_pl.datasets.phantom import write_phantoms
-from ingradient_pl.datasets.sources import SourceError, describe_channels, images_only, read_source
+from ingradient_pl.datasets.source_channels import describe_channels
+from ingradient_pl.datasets.sources import SourceError, images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore

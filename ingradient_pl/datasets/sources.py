@@ -1,6 +1,5 @@
 """Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,14 +30,12 @@ from ingradient_pl.datasets.layouts import (
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
+from ingradient_pl.datasets.source_channels import check_order, describe_channels, named_channels
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
 
-__all__ = ["CaseFiles", "Fault", "Source", "SourceError", "check_order", "images_only", "read_source"]
-
-UNNAMED = re.compile(r"((image|channel|modality)[ _-]*)?\d*", re.IGNORECASE)
-"""Names of channels that say nothing of what they hold."""
+__all__ = ["CaseFiles", "Fault", "Source", "SourceError", "images_only", "read_source"]
 
 _NO_TASK = Task(("unknown",), {"unknown": 1})
 """Stands where names are checked before the task is known."""
@@ -140,7 +137,7 @@ def images_only(path: Path, task: Task) -> Source:
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
     source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
-    return _without_faulty(check_cases(_for_model(source, _named_channels(described or {}), task)))
+    return _without_faulty(check_cases(_for_model(source, named_channels(described or {}), task)))
 
 
 def _for_model(source: Source, channels: Sequence[str], task: Task) -> Source:
@@ -213,51 +210,6 @@ def _series(name: str, folder: Path) -> list[tuple[str, tuple[Path, ...]]]:
     for entry in inside:
         found += _series(name if len(inside) == 1 else f"{name}_{entry.name}", entry)
     return found
-
-
-def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
-    """Refuse a source that has a task's channels in another order; other names than the task's may be right.
-
-    Args:
-        path: Of the source, for the message.
-        channels: The source's, in its order.
-        task: Of the model or the store.
-
-    Raises:
-        SourceError: If the names are the same, but not their order.
-    """
-    found, wanted = ([name.lower() for name in names] for names in (channels, task.channels))
-    if found != wanted and sorted(found) == sorted(wanted):
-        raise SourceError(
-            f"{path}: its channels are {', '.join(channels)}, in this order; the model wants them as "
-            f"{', '.join(task.channels)}. Give a table with the columns image_0, image_1, ... in that order."
-        )
-
-
-def describe_channels(channels: Sequence[str], task: Task) -> tuple[str, ...]:
-    """Remark on a source whose channels have other names than those that a model was trained on.
-
-    Args:
-        channels: The source's, in its order; numbers and the like name nothing.
-        task: Of the model.
-    """
-    pairs = zip(channels, task.channels, strict=False)
-    named = [
-        (one, other) for one, other in pairs if not UNNAMED.fullmatch(one) and not UNNAMED.fullmatch(other)
-    ]
-    if all(one.strip().casefold() == other.strip().casefold() for one, other in named):
-        return ()
-    return (
-        f"its channels are called {', '.join(channels)}, those of the model {', '.join(task.channels)}: they "
-        "are taken in this order. Are they the same contrasts?",
-    )
-
-
-def _named_channels(described: Mapping[str, Any]) -> list[str]:
-    named_there = described.get("channel_names", described.get("modality"))
-    if not isinstance(named_there, Mapping) or not all(str(key).isdigit() for key in named_there):
-        return []
-    return [str(name) for _, name in sorted(named_there.items(), key=lambda entry: int(entry[0]))]
 
 
 def _labels(folder: Path) -> dict[str, Path]:

@@ -202,8 +202,7 @@ def _pairs(
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
     faults = [f"{ours[name].path} has no label in {labels}.{find_near(name, skipped)}" for name in missing]
-    if complete:
-        faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped]
+    faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped if complete]
     if faults:
         raise EvaluationError(_list_faults("Predictions and labels do not go together by name", faults))
     return [(name, ours[name], theirs[name]) for name in sorted(ours)], skipped, label_groups(theirs)
@@ -227,12 +226,10 @@ def _score_case(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSco
         meaning = LabelTranslation.between(files[2].task, rules.task)
     except FAULTS as error:
         return _describe_fault(name, error, (prediction, reference))
-    apart = _describe_apart(rules, ours, theirs)
-    if apart:
+    if apart := _describe_apart(rules, ours, theirs):
         return apart
     found, truth = ours.voxels[0], meaning.apply(theirs.voxels[0])
-    if rules.before is not None:
-        found = rules.before(found, ours.frame.spacing)
+    found = found if rules.before is None else rules.before(found, ours.frame.spacing)
     ignore = rules.task.ignore
     agreement = count_agreement(found, truth, list(rules.labels), ignore)
     scores = {label: counts.as_metrics() for label, counts in agreement.items()}
@@ -251,18 +248,16 @@ def _score_case(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSco
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
 
 
-def _measure(
-    measure: Measure, case: str, masks: Sequence[NDArray[np.bool_]], spacing: Sequence[float]
-) -> dict[str, float]:
+def _measure(measure: Measure, case: str, masks: list[Mask], spacing: Sequence[float]) -> dict[str, float]:
     """Give the scores of a measure, which may be anybody's; what goes wrong in it is its own fault."""
     try:
         return dict(measure(masks[0], masks[1], spacing))
     except Exception as error:
-        raise EvaluationError(
-            f"The measure {getattr(measure, '__name__', type(measure).__name__)} failed on {case} "
-            f"({type(error).__name__}: {error}). It takes prediction, reference (z, y, x) and the voxels' "
-            "size in mm, and gives numbers by name."
-        ) from error
+        name, wrong = getattr(measure, "__name__", type(measure).__name__), type(error).__name__
+        told = (
+            "It takes prediction, reference (z, y, x) and the voxels' size in mm, and gives numbers by name."
+        )
+        raise EvaluationError(f"The measure {name} failed on {case} ({wrong}: {error}). {told}") from error
 
 
 def _score_masks(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseScores | str:
@@ -273,8 +268,7 @@ def _score_masks(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSc
         ours, theirs = (one.read_masks([*names, "ignore"]) for one in (prediction, reference))
     except FAULTS as error:
         return _describe_fault(name, error, (prediction.path, reference.path))
-    apart = _describe_apart(rules, ours, theirs)
-    if apart:
+    if apart := _describe_apart(rules, ours, theirs):
         return apart
     found, spacing = ours.voxels, theirs.frame.spacing
     if rules.before is not None:

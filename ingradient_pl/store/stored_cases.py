@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.datasets.sources import check_order, describe_channels
+from ingradient_pl.datasets.source_channels import check_order, describe_channels
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
