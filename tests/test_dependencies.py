@@ -75,6 +75,52 @@ def test_every_package_that_an_installation_brings_is_pinned():
     assert not sorted(found - set(pinned()))
 
 
+def locked(*names):
+    """Packages of files in locked/, with the version and the sums of each."""
+    found = {}
+    for name in names:
+        text = (ROOT / "locked" / f"{name}.txt").read_text().replace("\\\n", " ")
+        for line in filter(None, text.splitlines()):
+            package, version, rest = re.fullmatch(r"([\w.-]+)==(\S+)( .*)", line).groups()
+            found[canonicalize_name(package)] = (
+                version,
+                re.findall(r" --hash=sha256:([0-9a-f]{64})(?= |$)", rest),
+            )
+    return found
+
+
+LOCKS = ("build", "dev", "torch", "torch-cpu", "docs")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_what_is_installed_has_sums_and_the_pinned_version(name):
+    pins = pinned()
+    for package, (version, sums) in locked(name).items():
+        assert version.removesuffix("+cpu") == pins[package]
+        assert len(sums) == len(set(sums)) > 0, package
+
+
+def test_every_package_that_the_scripts_install_has_sums():
+    found = brought("ingradient_pl", ("", "dev")) | {"pip", "setuptools", "wheel"}
+    assert found - {OWN} <= set(locked("build", "dev", "torch"))
+    assert set(locked("torch-cpu")) == {"torch"}  # CUDA's packages come with the other build alone
+    assert {name for name in locked("torch") if not name.startswith(("cuda-", "nvidia-"))} == {"torch"}
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    docs = map(Requirement, settings["options.extras_require"]["docs"].split(";"))
+    assert {canonicalize_name(one.name) for one in docs} <= set(locked("dev", "docs"))
+
+
+def test_the_scripts_install_nothing_without_a_sum():
+    said = [(ROOT / "scripts" / name).read_text() for name in ("environment", "docs")]
+    lines = [line.strip() for line in "\n".join(said).splitlines() if re.search(r"\binstall .*-", line)]
+    loose = [line for line in lines if "--require-hashes" not in line and "install() {" not in line]
+    assert loose == [
+        "install --editable ."
+    ]  # of this folder, without what it needs, by what builds here already
+    assert {name for name in LOCKS if f"locked/{name}.txt" in "\n".join(lines)} == set(LOCKS)
+
+
 def test_what_is_pinned_is_within_its_bounds():
     pins = pinned()
     for one in requirements():

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.overrides import find, quote_paths, read_arguments, read_paths
 from ingradient_pl.cli.run_folders import claim, compose_config, hold_folder, take_folder, with_folder
-from ingradient_pl.cli.train import prepare_arguments
+from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.lightning.run_files import LAST
 
 

@@ -2,15 +2,25 @@
 
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import Any
 
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
+from ingradient_pl.scratch import clear_scratch
 
 FAILED, MISUSED = 1, 2
+TERMINATED, INTERRUPTED = 143, 130
+"""Exit codes of a command that was told to stop, as shells have them."""
+RANKS = ("LOCAL_RANK", "RANK", "SLURM_PROCID")
+STOPPED = "stopped before its end, as it was told to."
+DEFAULT = (signal.default_int_handler, signal.SIG_DFL)
+"""What becomes of a signal that nobody has asked for; one that is ignored stays ignored."""
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 """Hydra's own variable: set it to 1 to see every traceback."""
 
@@ -32,6 +42,39 @@ OUT_OF_MEMORY_CURE = (
     "ingradient plan --memory_gb N), with trainer.precision=bf16-mixed, or with data.resident=false, which "
     "leaves the cases on the host; a prediction with --window_batch 1. See that nobody else uses the device"
 )
+
+
+def is_first_rank() -> bool:
+    """Whether no other process of this run has a lower rank: folders are the first one's affair."""
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
+
+
+@contextmanager
+def stop_in_one_line(command: str, *, starting: bool = True) -> Iterator[None]:
+    """End a command at once, with a line and the right exit code, when a signal tells it to.
+
+    Args:
+        command: What the message begins with, such as ``ingradient plan``.
+        starting: Whether the keyboard does so, too: imports turn an exception into others. Work that has
+            begun gets it as an exception, and tidies up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        clear_scratch()
+        if is_first_rank():
+            os.write(2, f"{command}: {STOPPED}\n".encode())
+        os._exit(128 + number)
+
+    wanted = (signal.SIGTERM, signal.SIGINT) if starting else (signal.SIGTERM,)
+    before = {one: signal.signal(one, leave) for one in wanted if signal.getsignal(one) in DEFAULT}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 @contextmanager
@@ -59,7 +102,8 @@ def plain_errors(command: str) -> Iterator[None]:
             raise
         fail(command, RuntimeError(told))
     except KeyboardInterrupt:
-        sys.exit(130)
+        print(f"{command}: {STOPPED}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

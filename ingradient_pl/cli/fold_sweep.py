@@ -15,7 +15,7 @@ from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.sweep_job import train_job
 from ingradient_pl.cli.sweep_table import REASON
-from ingradient_pl.cli.train import prepare_arguments
+from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.commands.predict import VALIDATION, predict
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.planning.plan import Plan

@@ -6,7 +6,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ingradient_pl.cli.run_folders import is_first_rank
+from ingradient_pl.cli.failures import is_first_rank
 from ingradient_pl.messages import LOGGER
 from ingradient_pl.spec import TARGET
 

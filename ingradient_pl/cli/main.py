@@ -3,10 +3,11 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ingradient_pl import __version__
-from ingradient_pl.cli.failures import MISUSED, plain_errors
+from ingradient_pl.cli.failures import MISUSED, plain_errors, stop_in_one_line
 from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.messages import nearest
 
@@ -83,15 +84,24 @@ def main() -> None:
     if command == "train":
         _train(arguments[1:])
         return
+    with stop_in_one_line(f"ingradient {command}"):
+        run = _import_command(command)
+    if command in FIRST and arguments[1:] and not arguments[1].startswith("-"):
+        arguments.insert(1, FIRST[command])
+    run(arguments)
+
+
+def _import_command(command: str) -> Callable[[list[str]], object]:
+    """Give what a command does with the words of its line, its own name first."""
     if command in OWN_MODULES:
-        importlib.import_module(f"ingradient_pl.cli.{OWN_MODULES[command]}").main(arguments)
-        return
+        main: Callable[[list[str]], object] = importlib.import_module(
+            f"ingradient_pl.cli.{OWN_MODULES[command]}"
+        ).main
+        return main
     name = command.replace("-", "_")
     function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
     run = importlib.import_module("ingradient_pl.cli.options").run
-    if command in FIRST and arguments[1:] and not arguments[1].startswith("-"):
-        arguments.insert(1, FIRST[command])
-    run(function, arguments, DEFAULTS.get(command))
+    return lambda arguments: run(function, arguments, DEFAULTS.get(command))
 
 
 def _train(arguments: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from jsonargparse import auto_cli
 
 from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
-from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors
+from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors, stop_in_one_line
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
 PLAIN = (str, int, float, bool, type(None))
@@ -34,7 +34,7 @@ def run(
     command, given = f"ingradient {arguments[0]}", normalise_options(function, arguments[1:])
     counter = FailureCounter()
     LOGGER.addFilter(counter)
-    with plain_errors(command):
+    with plain_errors(command), stop_in_one_line(command, starting=False):
         try:
             _check_names(function, arguments[1:], command)
             result = auto_cli(

@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
-from ingradient_pl.cli.train import prepare_arguments, without_job_line
 from ingradient_pl.cli.train_config import train as train_config
+from ingradient_pl.cli.training_command import prepare_arguments, without_job_line
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import load
 from ingradient_pl.inference.predictor import Predictor

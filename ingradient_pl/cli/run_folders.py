@@ -29,12 +29,6 @@ MODELS = (".", "checkpoints")
 OWN = ".hydra"
 """Below a run or a sweep: its config, and copies of its plans."""
 BY_TIME = "${now:"
-RANKS = ("LOCAL_RANK", "RANK", "SLURM_PROCID")
-
-
-def is_first_rank() -> bool:
-    """Whether no other process of this run has a lower rank: folders are the first one's affair."""
-    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def is_requeued() -> bool:

@@ -6,12 +6,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED, plain_errors, stop_in_one_line
 from ingradient_pl.cli.overrides import read_arguments
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import UsageError
-
-TERMINATED, INTERRUPTED = 143, 130
 
 
 def run_command(
@@ -33,7 +31,7 @@ def run_command(
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
-    with plain_errors(command):
+    with plain_errors(command), stop_in_one_line(command, starting=False):
         try:
             work(arguments[1:])
         except Stopped as stopped:

@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED
 from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
 from ingradient_pl.cli.run_settings import differences, first_differences
@@ -22,7 +23,6 @@ from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished, r
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import nearest, say
 
-INTERRUPTED, TERMINATED = 130, 143
 BASIC = "basic"
 """Hydra's own sweeper, which asks for no score."""
 

@@ -1,0 +1,203 @@
+"""One run, or ``-m`` for a sweep, composed by Hydra; help comes without torch."""
+
+import math
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ingradient_pl.cli.data_first import with_data
+from ingradient_pl.cli.failures import (
+    FULL_ERRORS,
+    INTERRUPTED,
+    MISUSED,
+    TERMINATED,
+    fail,
+    is_first_rank,
+    plain_errors,
+    stop_in_one_line,
+)
+from ingradient_pl.cli.overrides import (
+    AUTO,
+    find,
+    is_sweep,
+    quote,
+    quote_paths,
+    read_arguments,
+    read_paths,
+    with_direction,
+    without,
+)
+from ingradient_pl.cli.plan_overrides import name_plans, with_plans
+from ingradient_pl.cli.resume import with_run, with_sweep
+from ingradient_pl.cli.run_folders import hold_folder, is_requeued, near, with_folder
+from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
+from ingradient_pl.cli.sweep_table import show_table
+from ingradient_pl.cli.working_directory import join_working_directory
+from ingradient_pl.lightning.run_files import find_state
+from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.scratch import scratch_folder
+
+COMMAND = "ingradient-train"
+RUNS = ("-m", "--multirun", "-r", "--run")
+"""Flags with which something is trained; all others only show something."""
+
+
+_failures: list[Exception] = []
+"""What ended a single run, on its way past Hydra."""
+
+
+@hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")
+def _job(config: DictConfig) -> float:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from ingradient_pl.cli.sweep_job import train_job
+
+        return train_job(config)
+    with stop_in_one_line(COMMAND):
+        from ingradient_pl.cli.train_config import train
+
+    try:
+        return train(config)
+    except Exception as error:  # noqa: BLE001 - raised again, without Hydra's line about overrides nobody typed
+        _failures.append(error)
+        return math.nan
+
+
+def main() -> None:
+    """Console entry: quote paths, make ``plan=FILE`` and ``resume=RUN`` words that Hydra knows, then run."""
+    join_working_directory()
+    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    with (
+        scratch_folder(until_training=True) as folder,
+        plain_errors(COMMAND),
+        stop_in_one_line(COMMAND, starting=False),
+        _errors_as_they_are(),
+    ):
+        sweep = None
+        sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
+        try:
+            sys.argv[1:] = prepare_arguments(sys.argv[1:], folder)
+            sweep = sweep_folder(sys.argv[1:])
+            with _hold_target(sys.argv[1:]):
+                _job()
+            if _failures:
+                raise _failures.pop()
+        except Stopped as stopped:
+            print(f"{COMMAND}: {stopped}", file=sys.stderr)
+            if sweep is not None:
+                again = shlex.quote(f"resume={near(sweep)}")
+                print(f"The sweep was stopped. Go on with it: {again}", file=sys.stderr)
+            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+        except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
+            if sweep is not None:
+                show_table(sweep)
+            _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    """Leave with one line and the exit code of what went wrong; what is not a user's mistake goes on."""
+    if isinstance(error, InstantiationException):
+        if isinstance(error.__cause__, (ValueError, OSError)):
+            raise error.__cause__ from error
+        fail(COMMAND, ValueError(explain_instantiation(error)))
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        fail(COMMAND, ValueError(explain_override(error)), MISUSED)
+    raise error
+
+
+def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
+    """Give the command line that Hydra is handed: overrides it can read, then its flags.
+
+    Args:
+        arguments: As typed.
+        folder: For copies of the plans until the run's own folder is known.
+    """
+    told, flags = read_arguments(arguments)
+    overrides = with_direction(quote_paths(told, swept=is_sweep(flags)))
+    if is_first_rank() and not all(flag in RUNS for flag in flags):  # something is shown, nothing trained
+        overrides, there = with_run(with_plans(overrides, folder), folder)
+        return [*overrides, *there, *flags]
+    overrides, flags = with_sweep(overrides, flags)
+    overrides, there = with_run(overrides, folder)
+    if not is_first_rank():
+        overrides = _of_rank(with_plans(overrides, folder), folder)
+    elif not there:
+        overrides = with_data(overrides, folder, swept=is_sweep(flags))
+        overrides = with_folder(name_plans(overrides, folder), flags, folder)
+    return [*overrides, *there, *flags]
+
+
+def _of_rank(overrides: list[str], folder: Path) -> list[str]:
+    """Let a further rank write no config, and nothing at all where the first one chooses the folder."""
+    chosen = find(overrides, "hydra.run.dir") or quote(str(folder / "rank"))
+    rest = without(overrides, "hydra.run.dir", "hydra.output_subdir")
+    if find(rest, "resume") == AUTO or is_requeued():
+        last = find_state(Path(read_paths(chosen)[0]).absolute())
+        rest = [*without(rest, "resume"), f"resume={'null' if last is None else quote(str(last))}"]
+    return [*rest, f"hydra.run.dir={chosen}", "hydra.output_subdir=null"]
+
+
+def sweep_folder(arguments: list[str]) -> Path | None:
+    """Give the folder of the sweep that a prepared line starts; None where it starts none.
+
+    Args:
+        arguments: Overrides and flags, without the program's name.
+    """
+    overrides, flags = read_arguments(arguments)
+    told = find(overrides, "hydra.sweep.dir") if is_sweep(flags) else None
+    return None if told is None else Path(read_paths(told)[0])
+
+
+def _hold_target(arguments: list[str]) -> AbstractContextManager[None]:
+    """Hold the folder of the run, or of the sweep, that a prepared line starts."""
+    overrides, flags = read_arguments(arguments)
+    key = "hydra.sweep.dir" if is_sweep(flags) else "hydra.run.dir"
+    told = find(overrides, key)
+    if told is None or not is_first_rank():
+        return nullcontext()
+    return hold_folder(Path(read_paths(told)[0]))
+
+
+@contextmanager
+def _errors_as_they_are() -> Iterator[None]:
+    """Have Hydra hand errors on, for plain_errors to say them; afterwards all is as it was."""
+    before = os.environ.get(FULL_ERRORS)
+    os.environ[FULL_ERRORS] = "1"
+    try:
+        with without_job_line():
+            yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERRORS]
+        else:
+            os.environ[FULL_ERRORS] = before
+
+
+@contextmanager
+def without_job_line() -> Iterator[None]:
+    """Keep Hydra from writing ``Error executing job with overrides``: the reason itself is told after it."""
+    before: Any = vars(JobReturn)["return_value"]
+
+    def give(job: JobReturn) -> Any:
+        if job.status == JobStatus.FAILED:
+            raise job._return_value
+        return before.fget(job)
+
+    setattr(JobReturn, "return_value", property(give, before.fset))  # noqa: B010 - a property of Hydra's own
+    try:
+        yield
+    finally:
+        setattr(JobReturn, "return_value", before)  # noqa: B010 - as above

@@ -1,0 +1,63 @@
+"""A command that is told to stop while it starts, or works: one line, and the exit code of shells."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ingradient_pl.cli import main as entry
+from ingradient_pl.cli.failures import INTERRUPTED, STOPPED, TERMINATED, plain_errors, stop_in_one_line
+
+CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+HEAVY = ("numpy", "torch", "hydra", "yaml")
+"""What commands import first, each of them while it starts."""
+
+
+def told_within_an_import(number, tmp_path, command):
+    """Start a command whose first import of something heavy tells it to stop, and swallows what is raised."""
+    text = f"import os\ntry:\n    os.kill(os.getpid(), {int(number)})\nexcept BaseException:\n    pass\n"
+    for name in HEAVY:
+        (tmp_path / f"{name}.py").write_text(text)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    module = "train" if command == "train" else "main"
+    line = [sys.executable, "-m", f"ingradient_pl.cli.{module}", *([] if module == "train" else [command])]
+    return subprocess.run(
+        line, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("command", sorted(entry.COMMANDS))
+def test_a_command_told_to_stop_while_it_imports_says_one_line(tmp_path, command):
+    number = list(CODES)[len(command) % 2]
+    done = told_within_an_import(number, tmp_path, command)
+    name = "ingradient-train" if command == "train" else f"ingradient {command}"
+    assert done.stderr == f"{name}: {STOPPED}\n"
+    assert done.returncode == CODES[number]
+
+
+@pytest.mark.parametrize("number", list(CODES))
+def test_a_signal_that_somebody_asked_for_is_theirs(number):
+    heard = []
+    before = signal.signal(number, lambda *told: heard.append(told[0]))
+    try:
+        with stop_in_one_line("x"):
+            os.kill(os.getpid(), number)
+        assert heard == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_the_keyboard_stops_work_by_an_exception_and_one_line(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.raises(KeyboardInterrupt) as raised,
+        stop_in_one_line("x", starting=False),
+    ):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(SystemExit) as left, plain_errors("x"):
+        raise raised.value
+    assert left.value.code == INTERRUPTED
+    assert capsys.readouterr().err == f"x: {STOPPED}\n"
+    assert signal.getsignal(signal.SIGTERM) == before
