@@ -4,7 +4,9 @@ import errno
 import os
 import shutil
 import socket
+import struct
 import time
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +22,31 @@ MEMORY = ("dev", "shm")
 LONG, ENDING = 120, 20
 """Bytes of a name that is kept in that of an unfinished file; letters kept of a longer one's end."""
 
+BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error)
+"""What Python's reader of zip files raises for a damaged one, beside ValueError, OSError and RuntimeError."""
+
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that does not take more; such errors name no file."""
+
+
+def take_room(handle: int, size: int, place: Path) -> None:
+    """Have the disk keep room for a file that is written through memory: a full one else ends the process.
+
+    Args:
+        handle: Of the open file, which gets this size.
+        size: Bytes.
+        place: What the message names.
+
+    Raises:
+        OSError: If there is no such room.
+    """
+    try:
+        if hasattr(os, "posix_fallocate") and size:
+            os.posix_fallocate(handle, 0, size)
+        else:  # macOS and Windows
+            os.ftruncate(handle, size)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: {size} bytes are needed", str(place)) from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -6,7 +6,9 @@ What is done goes to standard output, what failed to standard error. A program t
 
 import difflib
 import logging
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable
 
 from typing_extensions import override
@@ -15,6 +17,9 @@ LARGEST_SEED = 2**32 - 1
 """NumPy's and torch's generators of random numbers both take it."""
 
 LOGGER = logging.getLogger("ingradient_pl")
+
+
+NUMBER = re.compile(r"[+-]?\d*\.?\d+")
 
 
 class UsageError(ValueError):
@@ -43,7 +48,58 @@ class Console(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        print(self.format(record), file=stream)
+        print(printable(self.format(record)), file=stream)
+
+
+def printable(text: str) -> str:
+    r"""Give a text in which nothing is left that a terminal would obey: files may hold any letters.
+
+    Args:
+        text: Its line breaks stay.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def find_control(name: str) -> str:
+    """Give the first letter of a name that is a control character or breaks a line; empty without one.
+
+    Args:
+        name: Of a case, a label or a channel.
+    """
+    return next((one for one in name if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")), "")
+
+
+def check_letters(what: str, names: Iterable[object]) -> None:
+    """Refuse names that would break a line, or that a terminal would obey.
+
+    Args:
+        what: They are of: ``label``, say.
+        names: What is no text is left to others.
+
+    Raises:
+        ValueError: If one holds a control character.
+    """
+    for name in names:
+        if isinstance(name, str) and find_control(name):
+            raise ValueError(
+                f"The {what} {name!r} holds {find_control(name)!r}, a control character. Rename it."
+            )
+
+
+def as_cell(text: str) -> str:
+    """Give a text as the cell of a table that spreadsheets read: what they would compute is quoted.
+
+    Args:
+        text: A name that somebody chose.
+
+    >>> as_cell("=1+1"), as_cell("case_1"), as_cell("-1.5")
+    ("'=1+1", 'case_1', '-1.5')
+    """
+    begins = text[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{text}" if begins and not NUMBER.fullmatch(text) else text
 
 
 def say(text: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from ingradient_pl.messages import check_letters
 from ingradient_pl.short_repr import short_repr
 
 BACKGROUND = 0
@@ -29,7 +30,7 @@ class Task:
             ``channel``; ``value``). ``labels`` then gives the integers of the combinations that hold it.
 
     Raises:
-        ValueError: If there is no channel or no foreground label, or a label is not an integer >= 0.
+        ValueError: If a channel or foreground label is lacking, a label is no integer >= 0, or a name is odd.
     """
 
     channels: tuple[str, ...]
@@ -42,17 +43,14 @@ class Task:
     overlap: Mapping[str, Mapping[str, object]] | None = None
 
     def __post_init__(self) -> None:
-        # YAML and JSON know lists only
-        object.__setattr__(self, "channels", tuple(self.channels))
+        for listed in ("channels", "regions_class_order", "integers"):  # YAML and JSON know lists only
+            if getattr(self, listed) is not None:
+                object.__setattr__(self, listed, tuple(getattr(self, listed)))
         labels = {name: tuple(v) if isinstance(v, (list, tuple)) else v for name, v in self.labels.items()}
         object.__setattr__(self, "labels", labels)
         if not self.has_regions:  # else a list of one is a region: nnU-Net's scores call it (2,)
             plain = {name: v[0] if isinstance(v, tuple) and len(v) == 1 else v for name, v in labels.items()}
             object.__setattr__(self, "labels", plain)
-        if self.regions_class_order is not None:
-            object.__setattr__(self, "regions_class_order", tuple(self.regions_class_order))
-        if self.integers is not None:
-            object.__setattr__(self, "integers", tuple(self.integers))
         if self.overlap is not None:
             plain = {name: v if name in UNMASKED else _integers(v) for name, v in labels.items()}
             object.__setattr__(self, "labels", plain)
@@ -61,6 +59,7 @@ class Task:
                 f"A task needs a channel and a foreground label; got channels={list(self.channels)}, "
                 f"labels={labels}. Name them in dataset.json under 'channel_names' and 'labels'."
             )
+        check_letters("channel or label", (*self.channels, *labels))
         wrong = {name: v for name, v in labels.items() if not all(_is_label(one) for one in _integers(v))}
         if wrong:
             raise ValueError(f"Labels must be integers >= 0, or lists of them for regions; got {wrong}.")

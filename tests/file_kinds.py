@@ -17,18 +17,23 @@ import pydicom
 import SimpleITK
 import tiny_models
 import torch
+import weight_sources
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
+from safetensors.torch import save_file
 
 from ingradient_pl.cli.crossval_state import read_state, write_state
 from ingradient_pl.cli.foreign_config import read_foreign_config
 from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.cli.resume import with_sweep
+from ingradient_pl.cli.sweep_table import read_score
+from ingradient_pl.commands.info import info
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference import checkpoint
@@ -42,16 +47,21 @@ from ingradient_pl.inference.postprocess import (
     read_steps,
     write_steps,
 )
+from ingradient_pl.inference.probabilities import read_maps, write_maps
+from ingradient_pl.inference.uncertainty_files import ESTIMATES, add_estimates, read_estimates
 from ingradient_pl.lightning.resumable import check_resumable
-from ingradient_pl.lightning.run_files import read_record
+from ingradient_pl.lightning.run_files import CASCADE, SWEEP_TABLE, read_record
 from ingradient_pl.metrics.comparison import compare
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.nnunet.model import read_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
+from ingradient_pl.reports.summaries import read_summary as read_summary_of_report
+from ingradient_pl.reports.sweeps import read_sweep_table
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store import metadata
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.case_volumes import CaseVolumes, write_volume
 
 RNG = np.random.default_rng(0)
 VOXELS = RNG.integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
@@ -609,7 +619,112 @@ def says_nnunet_texts(folder):
     return {**answer, "spacing": plans["spacing"], "patch": plans["patch_size"]}
 
 
-KINDS = {
+# --- what came with a first stage, other weights, doubts and pages
+
+
+def make_volumes(folder):
+    store = CaseStore(_store(folder))
+    for name, case in store.cases.items():
+        write_volume(
+            folder / "volumes", store, name, np.arange(np.prod(case.grid.shape)).reshape(case.grid.shape)
+        )
+    return sorted(
+        file for file in (folder / "volumes").rglob("*") if "phantom_001" not in file.parts and file.is_file()
+    )
+
+
+def read_volumes(folder):
+    store = CaseStore(folder / "store")
+    volumes = CaseVolumes(folder / "volumes", store)
+    volumes.check(store.cases)
+    return {name: volumes.read(name, case.grid.whole) for name, case in store.cases.items()}
+
+
+def make_names(folder):
+    (folder / "names.yaml").write_text("encoder.*: backbone.*\ndecoder.*.*: up.*.*\nheads.*: null\n")
+    return [folder / "names.yaml"]
+
+
+def make_estimates(folder):
+    add_estimates(folder, {"a": {"organ": 0.5, "lesion": None}, "b": {"organ": 1.0, "lesion": 0.0}})
+    return [folder / ESTIMATES]
+
+
+def make_score(folder):
+    (folder / "score.json").write_text(
+        json.dumps({"overrides": ["seed=1"], "val/dice": 0.5, "val/loss": None})
+    )
+    return [folder / "score.json"]
+
+
+def make_cascade(folder):
+    plain = {"store": "/a/store", "cases": "x", "overrides of the first stage": ["seed=1"]}
+    (folder / CASCADE).write_text(json.dumps(plain))
+    return [folder / CASCADE]
+
+
+def make_encoder(folder):
+    return [weight_sources.saved(weight_sources.NNSSL, folder) / "adaptation_plan.json"]
+
+
+def make_plain_weights(folder):
+    save_file(dict(tiny_models.network().state_dict()), folder / "a.safetensors")
+    return [folder / "a.safetensors"]
+
+
+def make_maps(folder):
+    volume = read_volume(make_nifti(folder), "stored")
+    write_maps(folder / "a.npz", np.linspace(0, 1, 2 * VOXELS.size).reshape(2, *VOXELS.shape), volume)
+    return [folder / "a.npz"]
+
+
+def make_sweep_table(folder):
+    rows = [("run", "overrides", "val/dice"), ("0", "seed=0", "0.5"), ("1", "seed=1 a='b c'", "nan")]
+    with (folder / SWEEP_TABLE).open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return [folder / SWEEP_TABLE]
+
+
+def make_scored(folder):
+    entry = {"prediction_file": "p/a.nii.gz", "reference_file": "r/a.nii.gz", "metrics": {"1": {"Dice": 0.5}}}
+    (folder / "summary.json").write_text(
+        json.dumps({"metric_per_case": [entry], "spread": {"groups": {"a": "a"}}})
+    )
+    return [folder / "summary.json"]
+
+
+LATER = {
+    "volumes of cases": FileKind(make_volumes, read_volumes, None),
+    "mapping of names": FileKind(
+        make_names,
+        lambda folder: dict(read_names(folder / "names.yaml")),
+        lambda folder: yaml.safe_load((folder / "names.yaml").read_text()),
+        YAML,
+    ),
+    "estimates": FileKind(make_estimates, read_estimates, lambda folder: _json(folder / ESTIMATES), JSON),
+    "score": FileKind(
+        make_score,
+        lambda folder: read_score(folder / "score.json"),
+        lambda folder: _json(folder / "score.json"),
+        JSON,
+    ),
+    "cascade": FileKind(make_cascade, lambda folder: info(folder) and UNKNOWN, says_nothing, JSON),
+    "encoder": FileKind(
+        make_encoder, lambda folder: read_weights(only(folder, "nnssl")) and UNKNOWN, says_nothing, JSON
+    ),
+    "safetensors": FileKind(
+        make_plain_weights, lambda folder: read_weights(folder / "a.safetensors") and UNKNOWN, says_nothing
+    ),
+    "maps": FileKind(make_maps, lambda folder: {"maps": read_maps(folder / "a.npz")}, None),
+    "table of a sweep": FileKind(
+        make_sweep_table, lambda folder: read_sweep_table(folder) and UNKNOWN, says_nothing
+    ),
+    "summary of a report": FileKind(
+        make_scored, lambda folder: read_summary_of_report(folder) and UNKNOWN, says_nothing, JSON
+    ),
+}
+
+KINDS = LATER | {
     "plan": FileKind(make_plan, read_plan_file, says_plan, YAML),
     "run config": FileKind(
         make_run_config,

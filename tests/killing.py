@@ -15,6 +15,7 @@ import torch
 from file_kinds import same
 
 from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
+from ingradient_pl.lightning.run_files import EPOCHS as EPOCHS_FILE
 from ingradient_pl.lightning.run_files import LAST, read_epochs
 
 EPOCHS = 5
@@ -135,13 +136,13 @@ class Chain:
 
     def harm(self, name: str, draws: random.Random) -> Moment:
         """Start or go on, and do the harm at a drawn moment."""
-        kind, before = KINDS[name], self.done()
+        kind, before = KINDS[name], (self.done(), self._written())
         with self.start(kind.line) as process:
             began = time.monotonic()
             self._wait(process, kind, before, draws)
-            over, undo, seen = process.poll() is not None, None, len(read_epochs(self.run))
+            over, undo = process.poll() is not None, None
             after = float("nan") if over else time.monotonic() - began
-            training = seen > before
+            training = self._trains(*before)
             if not over:
                 undo = self._do(kind, process)
             faults = self._end(process)
@@ -190,13 +191,22 @@ class Chain:
             faults += [f"left in the temporary folder: {path.name}" for path in self.elsewhere.iterdir()]
         return faults
 
+    def _written(self):
+        """When the epochs of a run were last written down."""
+        file = self.run / EPOCHS_FILE
+        return file.stat().st_mtime_ns if file.is_file() else 0
+
+    def _trains(self, done, written) -> bool:
+        """Whether a run that went on from so many epochs has one of its own, not a killed one's."""
+        return self._written() != written and len(read_epochs(self.run)) > done
+
     def _wait(self, process, kind, before, draws):
         """Wait for the drawn moment, or until the run is over."""
         if kind.at_once and not kind.in_save and draws.random() < 0.25:
             _sleep(process, draws.uniform(0.2, 8.0))
             return
         end = time.monotonic() + processes.LONGEST
-        while process.poll() is None and time.monotonic() < end and len(read_epochs(self.run)) <= before:
+        while process.poll() is None and time.monotonic() < end and not self._trains(*before):
             time.sleep(0.01)
         _sleep(process, draws.uniform(0, 0.5 if kind.in_save else LATEST / 2))
         while kind.in_save and process.poll() is None and time.monotonic() < end:

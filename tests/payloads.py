@@ -1,8 +1,14 @@
 """What somebody may write into a file so that it runs, writes, deletes or tells something when it is read."""
 
+import io
 import json
+import os
+import pickle
+import subprocess
 
+import numpy as np
 import tiny_models
+import torch
 
 from ingradient_pl.spec import to_spec
 
@@ -120,3 +126,49 @@ def run_config():
         "written": "/somewhere/else",
         "seed": 0,
     }
+
+
+def documents(folder):
+    """Whole YAML documents whose tags would build something, by name."""
+    canary = folder / "canary"
+    calls = {
+        "apply system": f"apply:os.system ['touch {canary}']",
+        "apply eval": f"apply:builtins.eval [\"open('{canary}', 'w')\"]",
+        "apply open": f"apply:builtins.open ['{canary}', w]",
+        "apply popen": f"apply:subprocess.Popen [[touch, '{canary}']]",
+        "new popen": f"new:subprocess.Popen [[touch, '{canary}']]",
+        "new handler": f"new:logging.FileHandler ['{canary}']",
+    }
+    made = {name: f"a: !!python/object/{call}\n" for name, call in calls.items()}
+    return made | {
+        "name": "a: !!python/name:os.system\n",
+        "module": "a: !!python/module:antigravity\n",
+        "object": "a: !!python/object:pathlib.PosixPath {}\n",
+        "itself": "a: &a [*a]\n",
+    }
+
+
+class _Calls:
+    def __init__(self, function, *arguments):
+        self.told = function, arguments
+
+    def __reduce__(self):
+        return self.told
+
+
+def pickles(folder):
+    """Contents of files that run something where they are unpickled: plain, in a zip, in an array."""
+    canary = str(folder / "canary")
+    calls = {
+        "open": _Calls(open, canary, "w"),
+        "system": _Calls(os.system, f"touch {canary}"),
+        "eval": _Calls(eval, f"open({canary!r}, 'w')"),
+        "popen": _Calls(subprocess.Popen, ["touch", canary]),
+    }
+    made = {f"{name} {n}": pickle.dumps(call, n) for name, call in calls.items() for n in range(5)}
+    for name, call in calls.items():
+        zipped, array = io.BytesIO(), io.BytesIO()
+        torch.save({"state_dict": call, "ingradient": call}, zipped)
+        np.savez(array, data=np.array([call], object), seg=np.array([call], object))
+        made |= {f"{name} torch": zipped.getvalue(), f"{name} npz": array.getvalue()}
+    return made

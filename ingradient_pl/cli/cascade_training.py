@@ -195,7 +195,7 @@ def _keep_state(
 
     Raises:
         FileExistsError: If the folder holds another cascade.
-        ValueError: If there are fewer patients than folds.
+        ValueError: If there are fewer patients than folds, or the folder's state was damaged.
     """
     plain = {
         "store": str(store.path.absolute()),
@@ -205,7 +205,7 @@ def _keep_state(
         **{f"plan of the {stage} stage": as_yaml(plan) for stage, plan in plans.items()},
     }
     if (place / STATE).is_file():
-        before = read_json(place / STATE)
+        before = _read_state(place / STATE)
         changed = [key for key, value in plain.items() if before.get(key) != value]
         if changed:
             raise FileExistsError(
@@ -217,6 +217,15 @@ def _keep_state(
     replace_file(place / SPLITS, json.dumps(plain["folds of the first stage"], indent=2).encode())
     for stage, plan in plans.items():
         write_plan(place / f"{stage}.yaml", plan)
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(file).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}). Delete it: the stages are there, and go on."
+        ) from error
 
 
 def _train_first(place: Path, store: CaseStore, told: Sequence[str]) -> CrossFit:

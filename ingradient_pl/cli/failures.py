@@ -12,6 +12,7 @@ from typing import Any
 
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
+from ingradient_pl.messages import printable
 from ingradient_pl.scratch import clear_scratch
 
 FAILED, MISUSED = 1, 2
@@ -146,11 +147,6 @@ def _one_line() -> Iterator[None]:
             os.environ.pop(ONE_LINE, None)
 
 
-def _printable(text: str) -> str:
-    """Give a text in which nothing is left that a terminal would obey: files may hold any letters."""
-    return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
-
-
 def fail(command: str, error: BaseException, code: int = FAILED) -> None:
     """Print ``error`` to standard error and leave with ``code``.
 
@@ -160,5 +156,5 @@ def fail(command: str, error: BaseException, code: int = FAILED) -> None:
         code: The process's exit code: 1 for what failed, 2 for wrong usage.
     """
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
-    print(f"{command}: {_printable(str(text)) or type(error).__name__}", file=sys.stderr)
+    print(f"{command}: {printable(str(text)) or type(error).__name__}", file=sys.stderr)
     sys.exit(code)

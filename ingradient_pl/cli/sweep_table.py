@@ -19,6 +19,7 @@ from typing_extensions import override
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
+from ingradient_pl.messages import printable
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.spec import check_types
 
@@ -143,7 +144,8 @@ def show_table(sweep: Path) -> None:
     shown = [columns, *([*entries, _format_score(float(score))] for *entries, score in rows)]
     widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
     for line in shown:
-        print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+        cells = (entry.ljust(width) for entry, width in zip(line, widths, strict=True))
+        print(printable("  ".join(cells).rstrip()))
     print(f"Kept in {file}")
 
 

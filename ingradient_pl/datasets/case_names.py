@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
+from ingradient_pl.messages import find_control
 
 LONGEST = 220
 """Bytes of a name: file systems take 255, and an ending is added."""
@@ -47,13 +48,13 @@ def describe_name_fault(name: object) -> str:
 
 def _why_not(name: str) -> str:
     separators = sorted({letter for letter in name if letter in "/\\"})
-    control = [letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")]
+    control = find_control(name)
     unseen = [letter for letter in JOINED.sub("", name) if unicodedata.category(letter) == "Cf"]
     rules = (
         (not name.strip(), "it is empty"),
         (bool(separators), f"it holds '{''.join(separators)}', which separates folders"),
         (name.startswith("."), "it starts with a dot, as hidden files do"),
-        (bool(control), f"it holds {', '.join(map(repr, control[:1]))}, which no file name should"),
+        (bool(control), f"it holds {control!r}, which no file name should"),
         (bool(unseen), f"it holds {', '.join(map(repr, unseen[:1]))}, which nobody sees"),
         (name != name.strip(), "it begins or ends with a blank, which nobody sees"),
         (re.match(r"[a-zA-Z]:", name) is not None, "it starts as a drive does"),

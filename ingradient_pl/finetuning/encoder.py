@@ -75,8 +75,8 @@ def read_encoder(folder: Path, weights: Path | None = None, plan: Path | None = 
     inside: Any = found.plain.get(EMBEDDED)
     entries, origin = (_read(beside), beside) if beside.is_file() else (inside, file)
     adaptation = _adaptation(entries, origin)
+    network = _network(adaptation, origin)
     names = found.weights.get(WEIGHTS) or max(found.weights.values(), key=len)
-    network = _network(adaptation)
     return Source(
         network=network,
         weights=_encoder_weights(adaptation, network, names, origin, file),
@@ -238,10 +238,13 @@ def _normalisation(found: Mapping[str, Any], channels: int) -> list[Normaliser |
     ]
 
 
-def _network(adaptation: AdaptationPlan) -> UNet:
+def _network(adaptation: AdaptationPlan, origin: Path) -> UNet:
     """Build the network without memory: its shape is what is asked of it."""
-    with torch.device("meta"):
-        return UNet(adaptation.channels, 1, **adaptation.network, levels=1)
+    try:
+        with torch.device("meta"):
+            return UNet(adaptation.channels, 1, **adaptation.network, levels=1)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise CheckpointError(f"{origin} describes a network that cannot be built: {error}") from error
 
 
 def _encoder_weights(

@@ -14,7 +14,7 @@ from ingradient_pl.finetuning.counterpart import Match, UNetMatcher, match_by_na
 from ingradient_pl.finetuning.meanings import check_labels, tell_other_meanings
 from ingradient_pl.finetuning.names import Rules, name_weights
 from ingradient_pl.finetuning.source_record import Source
-from ingradient_pl.messages import UsageError
+from ingradient_pl.messages import UsageError, as_cell
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
@@ -110,7 +110,8 @@ class WeightMapping(NamedTuple):
         writer.writerow(COLUMNS)
         for row in self.rows:
             shape = "x".join(map(str, row.shape))
-            writer.writerow((row.tensor, shape, row.parameters, row.state, row.taken, row.source, row.how))
+            cells = (row.tensor, shape, row.parameters, row.state, row.taken, row.source, row.how)
+            writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in cells])
         replace_file(file, text.getvalue().encode())
 
     def _parts(self) -> dict[str, list[Row]]:

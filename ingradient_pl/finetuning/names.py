@@ -15,7 +15,7 @@ from ingradient_pl.plain_values import read_yaml
 from ingradient_pl.short_repr import join_times
 
 SHOWN = 4
-ANY = "*"
+ANY, MOST_ANY = "*", 3
 IN_ORDER = "by shape and order: names of the source are other ones"
 Rules = Mapping[str, str | None]
 """Names of ours to names of theirs, ``*`` for any text; None leaves a tensor as it was initialised."""
@@ -30,7 +30,7 @@ def read_names(file: Path) -> Rules:
             ``null`` leaves tensors as they were initialised.
 
     Raises:
-        UsageError: If it is not such a file, or a line has more ``*`` on the right than on the left.
+        UsageError: If it is not such a file, or a line has other ``*`` on both sides, or over three.
     """
     try:
         plain = read_yaml(file)
@@ -41,7 +41,8 @@ def read_names(file: Path) -> Rules:
     if not lines or wrong:
         raise UsageError(
             f"init_mapping={file} should hold lines such as 'encoder.*: backbone.layers.*', as many '*' on "
-            f"the right as on the left, or null on the right; got {wrong[0] if wrong else str(plain)[:60]!r}."
+            f"the right as on the left and {MOST_ANY} at most, or null on the right; got "
+            f"{wrong[0] if wrong else str(plain)[:60]!r}."
         )
     return dict(lines)
 
@@ -74,6 +75,8 @@ def name_weights(
 
 def _is_rule(ours: object, theirs: object) -> bool:
     if not isinstance(ours, str) or not (theirs is None or isinstance(theirs, str)):
+        return False
+    if ours.count(ANY) > MOST_ANY:  # each more of them takes as many times longer as a name has letters
         return False
     return theirs is None or theirs.count(ANY) == ours.count(ANY)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from ingradient_pl.datasets.case_names import check_cases
+from ingradient_pl.datasets.case_names import check_cases, describe_name_fault
 from ingradient_pl.datasets.layouts import DESCRIPTION
-from ingradient_pl.datasets.overlap import CASE, CHANNEL, CHANNELS, FILE, Places, place_files
+from ingradient_pl.datasets.overlap import CASE, CHANNEL, CHANNELS, FILE, Places, number_names, place_files
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.files import is_special
 from ingradient_pl.images import dicom_seg, formats
@@ -92,13 +92,19 @@ def answer_places(task: Task) -> Places:
 
     Args:
         task: Whose labels may overlap.
+
+    Raises:
+        ValueError: If a label's name cannot be that of a file.
     """
     names, told = list(task.foreground), task.overlap or {}
     if not _has_files(task):
         return {name: {CHANNEL: at, CHANNELS: len(names)} for at, name in enumerate(names)}
+    number_names(names)  # they may become names of files
     files = [told[name].get(FILE) for name in names]
     if len(set(files)) < len(files) or any(CHANNEL in told[name] for name in names):
         return place_files(names)
+    if any(describe_name_fault(part) for file in files for part in str(file).split("/")):
+        return place_files(names)  # label files may lie anywhere; answers are written below their folder
     return {name: {FILE: file} for name, file in zip(names, files, strict=True)}
 
 

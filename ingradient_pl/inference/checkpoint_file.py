@@ -14,12 +14,13 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, TypeGuard, cast
+from typing import IO, Any, TypeGuard
 
 import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
+from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.pickle_bounds import PickleError
 
 OURS = "ingradient"
@@ -53,10 +54,7 @@ def write_content(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     with whole_file(path, sync=True) as temporary, temporary.open("w+b") as file:
-        writer = _Writer(file)
-        torch.save(content, cast(IO[bytes], writer))
-        if writer.error is not None:
-            raise writer.error
+        write_torch(file, lambda to: torch.save(content, to))
         _seal(file)
 
 
@@ -171,29 +169,6 @@ def first_lines(error: BaseException, longest: int = 300) -> str:
     """
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= longest else f"{text[:longest]} ..."
-
-
-class _Writer:
-    """A file as ``torch.save`` writes to it: what the disk refuses is told afterwards.
-
-    PyTorch ends the process where an error meets its own writer while it tidies up.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def write(self, content: bytes | memoryview) -> int:
-        """Write, unless that failed before."""
-        if self.error is None:
-            try:
-                self.file.write(content)
-            except OSError as error:
-                self.error = error
-        return memoryview(content).nbytes
-
-    def flush(self) -> None:
-        """Do nothing: the file is flushed when it is whole."""
 
 
 def _seal(file: IO[bytes]) -> None:

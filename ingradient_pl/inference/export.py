@@ -17,6 +17,7 @@ import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.forward import finest
+from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.optional import require
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import to_spec
@@ -172,7 +173,7 @@ def _program(network: nn.Module, model: Model) -> torch.export.ExportedProgram:
 
 def _write_torch(program: torch.export.ExportedProgram, path: Path) -> None:
     with path.open("wb") as file:
-        torch.export.save(program, file)
+        write_torch(file, lambda to: torch.export.save(program, to))
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:

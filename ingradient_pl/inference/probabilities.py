@@ -1,8 +1,8 @@
 """Maps of probabilities: in a file while they are made, so that memory does not grow with the classes."""
 
+import math
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from ingradient_pl.files import whole_file
+from ingradient_pl.files import BAD_ARCHIVE, take_room, whole_file
 from ingradient_pl.images.formats import Volume
 
 ENDING = ".npz"
@@ -40,9 +40,14 @@ def scratch_maps(
         shape: Of the maps.
         folder: Where there is room; None takes the system's place for temporary files.
         dtype: Of the maps.
+
+    Raises:
+        OSError: If there is no room for them: memory of a file that has none ends the process.
     """
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype, "w+", shape=tuple(shape))
+    place = Path(tempfile.gettempdir() if folder is None else folder)
+    with tempfile.TemporaryFile(dir=place) as file:
+        take_room(file.fileno(), math.prod(shape) * np.dtype(dtype).itemsize, place)
+        return np.memmap(file, dtype, "r+", shape=tuple(shape))
 
 
 def write_maps(path: Path, maps: Float[np.ndarray, "output z y x"], volume: Volume) -> None:
@@ -80,12 +85,15 @@ def read_maps(path: Path) -> Float[np.ndarray, "output z y x"]:
         with zipfile.ZipFile(path) as archive, archive.open(f"{NAME}.npy") as entry:
             np.lib.format.read_magic(entry)
             shape, in_columns, dtype = np.lib.format.read_array_header_1_0(entry)
-            if in_columns or dtype != np.float16 or len(shape) != MAP_AXES:
-                raise ValueError(f"it holds {dtype} of shape {shape}")
+            held = archive.getinfo(f"{NAME}.npy").file_size - entry.tell()
+            if in_columns or dtype != np.float16 or len(shape) != MAP_AXES or math.prod(shape) * 2 != held:
+                raise ValueError(f"it holds {dtype} of shape {shape} in {held} bytes")
             maps = scratch_maps(shape, path.parent)
             for rows in maps:
                 rows[...] = np.frombuffer(entry.read(rows.nbytes), "<f2").reshape(rows.shape)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error) as error:
+    except (*BAD_ARCHIVE, KeyError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # the disk, and not what is in the file
+            raise
         raise ValueError(
             f"{path} does not hold maps of probabilities ({error}). Delete it, and predict again with "
             "save_probabilities."

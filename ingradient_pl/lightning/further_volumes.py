@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, wri
 from ingradient_pl.loading.volume_reader import VolumeReader
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.spec import check_types
 from ingradient_pl.store.case_store import StoreError
 from ingradient_pl.store.case_volumes import INTEGERS, CaseVolumes
 from ingradient_pl.store.store_union import AnyCases
@@ -221,6 +222,12 @@ def _find_volumes(previous: Path) -> Path:
     return previous / _read_previous(previous)[1]
 
 
+class _Previous:
+    """Types of what a previous stage's folder says, for :func:`check_types`."""
+
+    def __init__(self, values: Sequence[int], volumes: str) -> None: ...
+
+
 def _read_previous(previous: Path) -> tuple[list[int], str]:
     """Read the integers of a stage's labels, and where its segmentations lie."""
     file = previous / PREVIOUS
@@ -231,6 +238,7 @@ def _read_previous(previous: Path) -> tuple[list[int], str]:
         )
     try:
         plain = read_json(file)
+        check_types(_Previous, {"values": plain[VALUES], "volumes": plain.get(VOLUMES, ".")})
         return list(plain[VALUES]), str(plain.get(VOLUMES, "."))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} does not say which labels there are ({error}). Write it anew.") from error

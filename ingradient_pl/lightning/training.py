@@ -16,6 +16,7 @@ from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.resumable import check_resumable
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.messages import printable
 from ingradient_pl.store.store_union import store_paths
 
 
@@ -178,4 +179,4 @@ def _how_to_go_on(trainer: pl.Trainer) -> str:
 
 
 def _print(text: str) -> None:
-    print(text)  # noqa: T201 - what a run leaves behind goes to standard output
+    print(printable(text))  # noqa: T201 - what a run leaves behind goes to standard output

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ingradient_pl.files import replace_file
+from ingradient_pl.messages import as_cell
 from ingradient_pl.metrics.agreement import Label
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
@@ -83,7 +84,7 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
     for case in evaluation.cases:
         for label, numbers in case.scores.items():
             values = ["" if math.isnan(numbers[name]) else repr(numbers[name]) for name in names]
-            rows.append([case.name, str(label), evaluation.labels[label], *values])
+            rows.append([as_cell(case.name), str(label), as_cell(evaluation.labels[label]), *values])
     lines = io.StringIO(newline="")
     csv.writer(lines).writerows(rows)
     replace_file(Path(path), lines.getvalue().encode())

@@ -12,6 +12,7 @@ from torch import Tensor
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.geometry import AXES
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.overlap import to_regions
 from ingradient_pl.nnunet.plans import INTENSITIES, ORDERS, RESAMPLING
@@ -100,8 +101,8 @@ def _write_fold(folder: Path, weights: Weights, model: Model, settings: Mapping[
         "inference_allowed_mirroring_axes": mirror or None,  # of an empty tuple it wants the largest
     }
     folder.mkdir()
-    with whole_file(folder / "checkpoint_final.pth") as path:
-        torch.save(entries, path)
+    with whole_file(folder / "checkpoint_final.pth") as path, path.open("wb") as file:
+        write_torch(file, lambda to: torch.save(entries, to))
 
 
 def _check(model: Model) -> None:

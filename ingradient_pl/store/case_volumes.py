@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 from numpy.typing import NDArray
 
-from ingradient_pl.files import replace_file, write_folder
+from ingradient_pl.files import BAD_ARCHIVE, replace_file, write_folder
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
@@ -211,9 +211,9 @@ def sum_image(store: AnyCases, name: str) -> int:
     folder, case, _ = locate_case(store, name)
     file = folder / CASES / case / NUMBERS
     try:
-        with np.load(file, allow_pickle=False) as numbers:
+        with metadata.read_numbers(file) as numbers:
             sums = numbers["image_sums"].tolist()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, *BAD_ARCHIVE) as error:
         raise StoreError(
             f"Case '{name}': {file} cannot be read ({error}). {metadata.describe_cure(error, file.parent)}"
         ) from error

@@ -1,14 +1,13 @@
 """A check sum of each case's image or label: it tells a case by its voxels, whatever it is called."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.store.metadata import CASES, NUMBERS
+from ingradient_pl.files import BAD_ARCHIVE
+from ingradient_pl.store.metadata import CASES, NUMBERS, read_numbers
 
 IMAGE, LABEL = "image_sums", "label_sums"
 DIGITS = 16
@@ -41,9 +40,9 @@ def _read_sums(store: Path, names: Iterable[str], entry: str) -> dict[str, str]:
     found = {}
     for name in names:
         try:
-            with np.load(store / CASES / name / NUMBERS, allow_pickle=False) as numbers:
+            with read_numbers(store / CASES / name / NUMBERS) as numbers:
                 sums = np.asarray(numbers[entry])
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (OSError, KeyError, ValueError, *BAD_ARCHIVE):
             continue  # who reads the case says what is wrong with it
         found[name] = hashlib.sha256(sums.tobytes()).hexdigest()[:DIGITS]
     return found

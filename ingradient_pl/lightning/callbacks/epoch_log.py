@@ -22,6 +22,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.progress_figure import draw_progress, write_picture
 from ingradient_pl.lightning.run_files import LOG, add_epoch, write_epochs
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
+from ingradient_pl.messages import printable
 
 FIGURE = "progress.png"
 PAUSE = 30.0
@@ -148,7 +149,7 @@ class EpochLog(pl.Callback):
     def _say(self, trainer: pl.Trainer, line: str) -> None:
         bar = trainer.progress_bar_callback
         if isinstance(bar, ProgressBar) and getattr(bar, "is_enabled", False) and self.file is not None:
-            bar.print(line)  # above the bar, which stays whole
+            bar.print(printable(line))  # above the bar, which stays whole
             write_down(self.file, line)
         else:
             tell(line)
