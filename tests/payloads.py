@@ -165,7 +165,7 @@ def pickles(folder):
         "eval": _Calls(eval, f"open({canary!r}, 'w')"),
         "popen": _Calls(subprocess.Popen, ["touch", canary]),
     }
-    made = {f"{name} {n}": pickle.dumps(call, n) for name, call in calls.items() for n in range(5)}
+    made = {f"{name} {n}": pickle.dumps(call, n) for name, call in calls.items() for n in (0, 2, 4)}
     for name, call in calls.items():
         zipped, array = io.BytesIO(), io.BytesIO()
         torch.save({"state_dict": call, "ingradient": call}, zipped)

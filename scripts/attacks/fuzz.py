@@ -12,6 +12,7 @@ from pathlib import Path
 
 from file_kinds import KINDS
 from fuzzing import FAULTS, HANG, LONGEST, READ, REFUSED, Fuzzer, Verdict
+from harmful_files import names_of_payloads, try_payloads
 
 CRASH = "crash"
 OUTCOMES = (READ, REFUSED, *FAULTS, CRASH)
@@ -34,10 +35,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", nargs="*", choices=sorted(KINDS), default=sorted(KINDS), metavar="NAME")
     parser.add_argument("--list", action="store_true", help="name the kinds of files")
+    parser.add_argument(
+        "--payloads", action="store_true", help="code in files instead of damage: none may run"
+    )
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.list:
         print("\n".join(sorted(KINDS)))
+    elif told.payloads:
+        sys.exit(_try_payloads(told.kind))
     elif told.child:
         _read(told.child[0], range(int(told.child[1]), int(told.child[2])), told.seed)
     else:
@@ -61,6 +67,17 @@ def _report(kinds: list[str], each: int, seed: int) -> int:
             f"{one.detail[:300]!r}"
         )
     return int(bool(faults))
+
+
+def _try_payloads(kinds: list[str]) -> int:
+    """Put every payload into files of all kinds, print a row for each; give the exit code."""
+    count, ran = sum(map(len, names_of_payloads(Path("x")))), 0
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            found = try_payloads(kind, Path(folder) / "place")
+        ran += len(found)
+        print(f"{kind:28}{len(found):>4} of {count} did something {' '.join(found)}", flush=True)
+    return int(ran > 0)
 
 
 def _judge_kind(kind: str, each: int, seed: int) -> list[Verdict]:
