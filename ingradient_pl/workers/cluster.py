@@ -3,6 +3,7 @@
 Both see the same folders as this process. What a lost worker had in hand is done again by another.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,8 +91,12 @@ def _connect(address: str) -> Iterator[_DaskWorkers]:
     if address.endswith(".json") and not Path(address).is_file():
         raise ClusterError(f"There is no scheduler file {address}: start dask scheduler --scheduler-file.")
     try:
-        client = distributed.Client(**given, timeout=PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+        client = _within_patience(
+            lambda: distributed.Client(**given, timeout=PATIENCE, set_as_default=False), address
+        )
+    except ClusterError:
+        raise
+    except (OSError, TimeoutError, ValueError, TypeError, LookupError) as error:
         raise ClusterError(
             f"No dask scheduler answers at {address} ({error}). Start one (dask scheduler; dask worker "
             "ADDRESS --nthreads 1) and name its address."
@@ -106,6 +111,29 @@ def _connect(address: str) -> Iterator[_DaskWorkers]:
             ) from error
         _check_versions(client.run(_version))
         yield _DaskWorkers(client)
+
+
+def _within_patience(connect: Callable[[], Any], address: str) -> Any:
+    """Wait for a connection, but not for ever: who listens there may say nothing at all."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(connect())
+        except Exception as error:  # noqa: BLE001 - raised below, where somebody waits for it
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(2 * PATIENCE)
+    if not found:
+        raise ClusterError(
+            f"What listens at {address} does not answer as a dask scheduler does. Name the scheduler's own "
+            "address, as it said it when it started."
+        )
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _version() -> str:
