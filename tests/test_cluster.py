@@ -1,9 +1,11 @@
 """Cases worked on by other processes: the same bytes, lost work done again, faults named."""
 
 import sys
+import threading
 import warnings
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cluster_work import die, die_once, double, refuse
@@ -164,3 +166,24 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     for cluster in ("local", "tcp://127.0.0.1:9"):
         with pytest.raises(ImportError, match=said), open_workers(cluster, folder=tmp_path):
             pass
+
+
+def _promise_too_much():
+    raise MemoryError("Unable to allocate 3.07 EiB")
+
+
+@pytest.mark.parametrize(
+    ("connect", "told"),
+    [
+        (lambda: threading.Event().wait(), "does not answer as a dask scheduler"),
+        (_promise_too_much, "No dask scheduler answers"),
+    ],
+    ids=["says nothing", "says something else"],
+)
+def test_whatever_listens_at_an_address_is_no_scheduler_until_it_says_so(
+    monkeypatch, tmp_path, connect, told
+):
+    monkeypatch.setattr(clusters, "_package", lambda _: SimpleNamespace(Client=lambda **_: connect()))
+    monkeypatch.setattr(clusters, "PATIENCE", 0.05)
+    with pytest.raises(ClusterError, match=told), open_workers("tcp://x:1", folder=tmp_path):
+        pass

@@ -121,7 +121,7 @@ def _adaptation(entries: Any, origin: Path) -> AdaptationPlan:
         plan = _read_plan(entries, {name: network[name] for name in TOPOLOGY}, channels)
         encoder, stem = (str(entries[name]).rstrip(".") for name in USED[2:])
         return AdaptationPlan(network, channels, encoder, stem, plan)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{origin} is not an adaptation plan that can be used: {error}.") from error
 
 

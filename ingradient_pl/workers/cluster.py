@@ -96,7 +96,7 @@ def _connect(address: str) -> Iterator[_DaskWorkers]:
         )
     except ClusterError:
         raise
-    except (OSError, TimeoutError, ValueError, TypeError, LookupError) as error:
+    except (OSError, TimeoutError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise ClusterError(
             f"No dask scheduler answers at {address} ({error}). Start one (dask scheduler; dask worker "
             "ADDRESS --nthreads 1) and name its address."
