@@ -27,6 +27,7 @@ from types import SimpleNamespace
 
 NEEDED = (
     "ingradient_pl.cli.train",
+    "ingradient_pl.cli.training_command",
     "ingradient_pl.cli.main",
     "ingradient_pl.cli.train_config",
     "ingradient_pl.lightning.datamodule",
