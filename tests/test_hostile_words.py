@@ -99,12 +99,14 @@ def test_a_mapping_of_names_takes_no_time_that_grows_with_its_stars(tmp_path, st
         read_names(file)
 
 
-def test_what_the_disk_refuses_is_an_error_where_pytorch_ends_the_process():
+def test_what_the_disk_refuses_is_an_error_where_pytorch_ends_the_process(capfd):
     with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         write_torch(file, lambda to: torch.save({"a": torch.zeros(10_000)}, to))
     program = torch.export.export(torch.nn.Linear(30, 30), (torch.zeros(1, 30),))
+    capfd.readouterr()
     with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         write_torch(file, lambda to: torch.export.save(program, to))
+    assert not capfd.readouterr().err
 
 
 def test_maps_are_refused_where_the_disk_has_no_room_for_them(tmp_path):
