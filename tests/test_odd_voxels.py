@@ -88,13 +88,14 @@ def test_names_that_mean_something_else_are_told(tmp_path, channels, labels, wor
         assert any(words in text for text in found), found
 
 
-def test_patients_written_in_two_ways_are_told(tmp_path):
+@pytest.mark.parametrize("other", ["p1", "P\u200b 1", "P\xa01", "\ufeffP 1"])
+def test_patients_written_in_two_ways_are_told(tmp_path, other):
     raw = raw_data(tmp_path)
-    names = ["P 1", "p1", "P2"]
+    names = ["P 1", other, "P2"]
     rows = [f"c{n},imagesTr/case{n}_0000.nii.gz,labelsTr/case{n}.nii.gz,{names[n]}" for n in range(3)]
     (raw / "table.csv").write_text("\n".join(["case,image_0,label,group", *rows]))
     (warning,) = build_store(read_source(raw / "table.csv"), tmp_path / "store", progress=False).warnings
-    assert "the patients 'P 1', 'p1' differ in blanks, capitals or unseen letters alone" in warning
+    assert f"the patients 'P 1', {other!r} differ in blanks, capitals or unseen letters alone" in warning
 
 
 def test_a_spacing_that_only_one_case_lost_is_told(tmp_path):
