@@ -28,6 +28,14 @@ def told_within_an_import(number, tmp_path, command):
     )
 
 
+@pytest.fixture(autouse=True)
+def heard_signals():
+    """Signals as a terminal's commands have them: what is started in the background ignores the keyboard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("command", sorted(entry.COMMANDS))
 def test_a_command_told_to_stop_while_it_imports_says_one_line(tmp_path, command):
     number = list(CODES)[len(command) % 2]
