@@ -48,7 +48,7 @@ def test_headers_that_promise_more_than_there_is_take_no_memory(tmp_path, monkey
 
 def test_more_than_memory_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.nrrd")
-    monkeypatch.setattr(bounded_files, "memory", lambda: 100)
+    monkeypatch.setattr(bounded_files, "available_memory", lambda: 100)
     with pytest.raises(ImageError, match=r"a\.nrrd: its header promises.*memory"):
         read_volume([path])
 

@@ -74,7 +74,7 @@ def test_zeros_that_were_packed_small_are_bounded_by_memory(tmp_path, monkeypatc
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(GOOD))
     assert path.stat().st_size < 2**14
     assert pairs.keys(path) == {"x": (1, 256, 256, 64)}
-    monkeypatch.setattr(bounded_files, "memory", lambda: 2**21)
+    monkeypatch.setattr(bounded_files, "available_memory", lambda: 2**21)
     with pytest.raises(ImageError, match=r"a\.npz: its header promises"):
         read_volume([path])
 

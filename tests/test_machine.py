@@ -16,3 +16,10 @@ def test_readers_are_the_cores_but_one_shared_and_bounded(monkeypatch, cores, ra
 
 def test_only_cores_that_this_process_may_use_count():
     assert machine.available_cores() >= 1
+
+
+@pytest.mark.parametrize(("cores", "gib", "workers"), [(2, 24, 2), (64, 64, 16), (64, 512, 64), (8, 3, 1)])
+def test_no_more_cases_are_prepared_at_a_time_than_memory_holds(monkeypatch, cores, gib, workers):
+    monkeypatch.setattr(machine, "available_cores", lambda: cores)
+    monkeypatch.setattr(machine, "available_memory", lambda: gib * 2**30)
+    assert machine.default_case_workers() == workers

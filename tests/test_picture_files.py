@@ -135,7 +135,7 @@ def test_a_jpeg_holds_no_labels(tmp_path, ending):
 
 def test_pictures_are_bounded(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", np.zeros((2000, 2000), np.uint8))
-    monkeypatch.setattr(bounded_files, "memory", lambda: 2**20)
+    monkeypatch.setattr(bounded_files, "available_memory", lambda: 2**20)
     with pytest.raises(ImageError, match=r"a\.png: its header promises"):
         read_volume([path])
     for name, content in (("text.png", b"hello" * 50), ("cut.png", path.read_bytes()[:200])):

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ingradient_pl.images.bounded_files import memory
-from ingradient_pl.machine import available_cores
+from ingradient_pl.machine import available_cores, available_memory
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.provenance import versions
 from ingradient_pl.short_repr import short_repr
@@ -98,7 +97,7 @@ def find_facts(path: Path) -> dict[str, Any]:
         "versions": {**versions(), **{name: _version(name) for name in BESIDE}},
         "system": platform.platform(),
         "cores": available_cores(),
-        "memory_bytes": memory(),
+        "memory_bytes": available_memory(),
         "shared_memory_bytes": shutil.disk_usage(SHARED).free if SHARED.is_dir() else None,
         "disk": {"path": str(path.absolute()), "free_bytes": disk.free, "total_bytes": disk.total},
         "nvidia_driver": DRIVER.is_file(),

@@ -37,7 +37,8 @@ def prepare(  # noqa: PLR0913 - one argument an option
         store: Folder to write; it is made.
         group_pattern: Regular expression that finds a patient's name in a case's name, in its first group.
             Cases of one patient never train and validate in one fold.
-        workers: Cases prepared at a time; as many as there are cores if not given.
+        workers: Cases prepared at a time; if not given as many as there are cores, at most one for each 4 GiB
+            of memory.
         orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
         progress: Whether to show a progress bar.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.

@@ -1,14 +1,13 @@
 """Reads image files whole or unpacked, and never more of them than their header promises or memory holds."""
 
-import os
 import stat
 import zlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.machine import available_memory
 
 GZIP = b"\x1f\x8b"
 LFS = b"version https://git-lfs"
@@ -20,8 +19,6 @@ STEEPEST = 1032
 
 SURPLUS = 2**20
 """Bytes behind the voxels that are let be: padding, notes of the program that wrote the file."""
-
-CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 class Extent(NamedTuple):
@@ -71,27 +68,12 @@ def check_memory(path: Path, needed: int) -> None:
     Raises:
         ImageError: If they are more than the machine's (or the job's) memory.
     """
-    there = memory()
+    there = available_memory()
     if needed > there:
         raise ImageError(
             f"{path}: its header promises {needed / 1e9:.1f} GB of voxels, and this machine has "
             f"{there / 1e9:.1f} GB of memory. Is the header damaged? Copy it again, or crop the image."
         )
-
-
-@cache
-def memory() -> int:
-    """Bytes of memory that this process may take: the machine's, or its job's where that is less."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    try:
-        import resource
-
-        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-        found += [soft] if soft != resource.RLIM_INFINITY else []
-        found.append(int(CGROUP.read_text(encoding="ascii")))
-    except (ImportError, OSError, ValueError):  # no such system, no such limit, or the word 'max'
-        pass
-    return min(found, default=2**63)
 
 
 def read_file(path: Path, largest: int) -> bytes:

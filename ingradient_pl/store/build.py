@@ -16,7 +16,7 @@ from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
 from ingradient_pl.images.known_formats import file_parts
-from ingradient_pl.machine import available_cores
+from ingradient_pl.machine import default_case_workers
 from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.combinations import number_combinations
@@ -57,7 +57,7 @@ def build_store(
     Args:
         source: The data set, from :func:`ingradient_pl.datasets.sources.read_source`.
         store: The store's folder; it is made.
-        workers: Cases prepared at a time; as many as the machine has cores where None.
+        workers: Cases prepared at a time; where None as many as the machine has cores, and memory for.
         progress: Whether to show a bar.
         orientation: Patient directions that all cases' axes are brought to, or ``stored``.
         pool: Who prepares cases: workers of a cluster, say; threads of this process where None.
@@ -72,7 +72,7 @@ def build_store(
     source.check_meaning()
     store, source = Path(store), check_cases(source._replace(task=source.task.consecutive()))
     check_orientation(orientation)
-    pool = Threads(workers or available_cores()) if pool is None else pool
+    pool = Threads(workers or default_case_workers()) if pool is None else pool
     source = number_combinations(source, store, pool)
     settings = _Settings(source.task, store, orientation)
     _describe(source, settings)
