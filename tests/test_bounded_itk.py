@@ -1,6 +1,7 @@
 """Headers of NRRD and MetaImage that promise more than there is, or name what is no file, are refused."""
 
 import os
+import re
 import zlib
 
 import numpy as np
@@ -61,6 +62,25 @@ def test_a_number_of_dimensions_that_ends_the_process_is_refused(tmp_path, endin
     assert b"NDims = 3" in content
     path.write_bytes(content.replace(b"NDims = 3", f"NDims = {told}".encode()))
     with pytest.raises(ImageError, match=rf"a\{ending}: .*dimensions"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("told", ["1e+308", "-1e308", "1e200", "inf", "2e12"])
+@pytest.mark.parametrize(
+    ("ending", "field"),
+    [
+        *[(".mha", field) for field in ("TransformMatrix", "Offset", "CenterOfRotation", "ElementSpacing")],
+        *[(".nrrd", field) for field in ("space directions", "space origin")],
+    ],
+)
+def test_numbers_on_which_itk_never_ends_are_refused(tmp_path, ending, field, told):
+    path = saved(tmp_path / f"a{ending}")
+    content = path.read_bytes()
+    begin = content.index(field.encode())
+    end = content.index(b"\n", begin)
+    line = re.sub(rb"[-\d.e+]+(?=[^-\d.e+]*$)", told.encode(), content[begin:end])
+    path.write_bytes(content[:begin] + line + content[end:])
+    with pytest.raises(ImageError, match=rf"a\{ending}: its header gives .* among '{field.lower()}'"):
         read_volume([path])
 
 

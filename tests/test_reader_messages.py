@@ -18,6 +18,7 @@ NATIVE = [
     b"DimSize required and not defined.\n",
     b"TIFFReadDirectory: Warning, Unknown field with tag 4.\n",
     b"libpng warning: iCCP: known incorrect sRGB profile\n",
+    b"Corrupt JPEG data: 30 extraneous bytes before marker 0xc4\n",
 ]
 OURS = [
     b"ingradient prepare: /data/a.nii.gz: it is truncated.\n",
@@ -51,6 +52,19 @@ def test_a_closed_standard_error_is_no_hindrance():
         os.dup2(kept, 2)
         os.close(kept)
     assert not messages.cause
+
+
+@pytest.mark.parametrize("place", [0.4, 0.6, 0.8])
+def test_a_picture_whose_pixels_its_reader_made_up_is_refused(tmp_path, capfd, place):
+    voxels = np.random.default_rng(0).integers(0, 255, (40, 50)).astype(np.uint8)
+    file = tmp_path / "a.jpg"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(file))
+    content = file.read_bytes()
+    at = int(len(content) * place)
+    file.write_bytes(content[:at] + b"\xff\xd3" + content[at + 2 :])
+    with pytest.raises(ImageError, match=r"a\.jpg: it is damaged \(.*JPEG.*Copy it again"):
+        read_volume([file])
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("ending", ["mha", "mhd", "nrrd", "gipl", "gipl.gz", "tif", "png"])

@@ -5,7 +5,9 @@ lines into buffers whose ends they do not watch: such a header ends the process,
 plain is refused here, before they see it.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,15 @@ MOST_FILES = 2**16
 
 FREE_NRRD = ("content", "sample units")
 MATRICES = ("transformmatrix", "rotation", "orientation")
+LENGTHS = (
+    *(*MATRICES, "offset", "position", "origin", "centerofrotation", "elementspacing", "elementsize"),
+    *("spacings", "space directions", "space origin", "measurement frame", "thicknesses"),
+)
+"""Fields of numbers that say where voxels lie."""
+
+LARGEST = 1e12
+"""Of them: ITK's own algebra does not come to an end on matrices whose squares overflow."""
+
 META_LINE = re.compile(rb"[ \t]*([^\s=:][^=:]*?)[ \t]*[=:][ \t]*(.*?)[ \t]*")
 NRRD_LINE = re.compile(rb"([^:]*):([ =])(.*)")
 NRRD_MAGIC = re.compile(rb"NRRD\d{4}")
@@ -60,7 +71,9 @@ def read_header(path: Path) -> HeaderText:
     with path.open("rb") as file:
         text = file.read(HEADER + 1)
     try:
-        return (_read_metaimage if path.suffix.lower() in METAIMAGE else _read_nrrd)(path, text)
+        header = (_read_metaimage if path.suffix.lower() in METAIMAGE else _read_nrrd)(path, text)
+        _check_numbers(header.fields)
+        return header
     except ValueError as error:
         raise ImageError(f"{path}: its header {error}. Copy it again, or save it as .nii.gz.") from error
 
@@ -126,6 +139,17 @@ def _add_nrrd_field(fields: dict[str, str], line: bytes) -> str:
         _check_length(line, LONGEST_NRRD)
     _add(fields, name, value.strip())
     return value.strip() if name.lower() in DATA_FILES and value.strip().startswith("LIST") else ""
+
+
+def _check_numbers(fields: Mapping[str, str]) -> None:
+    for name in LENGTHS:
+        for text in re.split(r"[\s(),]+", fields.get(name, "")):
+            try:
+                number = float(text)
+            except ValueError:
+                continue  # 'none', or whatever the reader makes of it
+            if abs(number) > LARGEST or (math.isnan(number) and name in MATRICES):
+                raise ValueError(f"gives {text} among '{name}', which no length or direction is")
 
 
 def _take_line(line: bytes) -> bytes:

@@ -146,7 +146,6 @@ def open_file(path: Path) -> object:
     try:
         with keep_locale() as messages:
             image: object = reader.Execute()
-            return image
     except RuntimeError as error:
         reason = messages.cause or str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         beside = ", ".join(file.name for file in data_files(path)[:3] if file != path)
@@ -154,6 +153,9 @@ def open_file(path: Path) -> object:
         raise ImageError(
             f"{path}: {where} cannot be read ({reason}). Save it as .nii.gz, .nrrd or .mha."
         ) from error
+    if messages.damage:
+        raise ImageError(f"{path}: it is damaged ({messages.damage}). Copy it again.")
+    return image
 
 
 def _check_start(path: Path) -> str:

@@ -1,20 +1,29 @@
-"""What C++ readers write to standard error by themselves is kept apart from what this program says."""
+"""What C++ readers print by themselves is kept apart from what this program says."""
 
+import ctypes
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import IO
 
-STANDARD_ERROR = 2
+OUTPUTS = 1, 2
+"""Standard output and standard error, as the system numbers them."""
 
 BLOCK = rb"(?:WARNING|Warning|ERROR|Error|DEBUG): In [^\n]*\n(?:[^\n]+\n)*\n?"
 """Of ITK and GDCM: where in their source, then the text, then an empty line."""
 
 LINE = rb"(?:\*\* ?(?:ERROR|WARNING)|Meta\w+:|MetaImage|TIFF\w*:|libpng |gdcm|itk|NIFTI|NrrdIO|\[nrrd\]|vnl_"
-LINE += rb"| *ideal = \d+|\w+ required and not defined)[^\n]*\n"
+LINE += rb"| *ideal = \d+|\w+ required and not defined|Corrupt JPEG|Premature end of JPEG|Bogus Huffman"
+LINE += rb"|Inconsistent progression|Invalid SOS|Unsupported marker|Warning: unknown JFIF)[^\n]*\n"
 """Of the libraries that ITK brings along."""
+
+DAMAGE = re.compile(
+    r"^(?:Corrupt|Premature end of|Bogus|Inconsistent progression|Invalid SOS).*", re.MULTILINE
+)
+"""What libjpeg says of pixels that it made up, and goes on."""
 
 NATIVE = re.compile(rb"^(?:" + BLOCK + rb"|" + LINE + rb")", re.MULTILINE)
 
@@ -35,6 +44,12 @@ class Messages:
         lines = [line.strip() for line in self.native.splitlines()]
         return next((line for line in lines if CAUSES.search(line)), "")
 
+    @property
+    def damage(self) -> str:
+        """The first line that says that voxels were made up; empty where none does."""
+        found = DAMAGE.search(self.native)
+        return "" if found is None else found[0].strip()
+
 
 @contextmanager
 def hold_back_messages() -> Iterator[Messages]:
@@ -44,28 +59,42 @@ def hold_back_messages() -> Iterator[Messages]:
     header says nothing that is not looked at here, and names no case.
     """
     messages = Messages()
-    try:
-        kept = os.dup(STANDARD_ERROR)
-    except OSError:  # it is closed, as for a service
+    with ExitStack() as stack:
+        for number, stream in zip(OUTPUTS, (sys.stdout, sys.stderr), strict=True):
+            stack.enter_context(_hold_back(number, stream, messages))
         yield messages
+
+
+@contextmanager
+def _hold_back(number: int, stream: IO[str] | None, messages: Messages) -> Iterator[None]:
+    try:
+        kept = os.dup(number)
+    except OSError:  # it is closed, as for a service
+        yield
         return
     with tempfile.TemporaryFile() as file:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os.dup2(file.fileno(), STANDARD_ERROR)
+        _flush(stream)
+        os.dup2(file.fileno(), number)
         try:
-            yield messages
+            yield
         finally:
-            if sys.stderr is not None:
-                sys.stderr.flush()
-            os.dup2(kept, STANDARD_ERROR)
+            _flush(stream)
+            os.dup2(kept, number)
             os.close(kept)
             file.seek(0)
             printed = file.read()
             rest = without_native(printed)
-            messages.native = printed[: 2**16].decode(errors="replace")
+            messages.native += printed[: 2**16].decode(errors="replace")
             if rest:
-                os.write(STANDARD_ERROR, rest)
+                os.write(number, rest)
+
+
+def _flush(stream: IO[str] | None) -> None:
+    """Have all that was printed so far written: by Python, and by C, whose buffers are its own."""
+    if stream is not None and not stream.closed:
+        stream.flush()
+    if os.name == "posix":
+        ctypes.CDLL(None).fflush(None)
 
 
 def without_native(text: bytes) -> bytes:
