@@ -57,6 +57,10 @@ REFUSED = {
     "slash": (changed({"labels": ["left/lung", "tc"]}), r"'left/lung' cannot name a file of masks"),
     "only background": (changed({"labels": ["background"]}), r"no label beside background"),
     "numbers": (changed({"labels": [1, 2]}), r"names of labels that may overlap; got 1"),
+    "background": (
+        changed({"labels": {"background": {"file": "{case}_bg"}, "wt": 1}}),
+        r"'background' is 0: .*got {'file': '{case}_bg'}",
+    ),
     "region": (changed({"labels": {"wt": [1, 2]}, "label_files": "{case}_{label}"}), r"'wt'.*got \[1, 2\]"),
     "key": (changed({"labels": {"wt": {"folder": "x"}}}), r"'wt' has 'folder'.*'file', 'channel'"),
     "value": (changed({"labels": {"wt": {"file": "{case}", "value": 0}}}), r"'value' of label 'wt'.*got 0"),

@@ -19,6 +19,7 @@ NATIVE = [
     b"TIFFReadDirectory: Warning, Unknown field with tag 4.\n",
     b"libpng warning: iCCP: known incorrect sRGB profile\n",
     b"Corrupt JPEG data: 30 extraneous bytes before marker 0xc4\n",
+    b"PackBitsDecode: Warning, Discarding 20 bytes to avoid buffer overrun.\n",
 ]
 OURS = [
     b"ingradient prepare: /data/a.nii.gz: it is truncated.\n",

@@ -88,6 +88,9 @@ def _overlap(labels: Any, pattern: Any) -> bool:
 def _names(labels: Any) -> dict[str, Any]:
     """Give what is told of each label by its name; background is what lies in none."""
     if isinstance(labels, Mapping):
+        background = labels.get("background", 0)
+        if not _is_number(background, 0) or background != 0:
+            raise ValueError(f"'background' is 0: what lies in none of the labels; got {background!r}")
         return {str(name): value for name, value in labels.items() if name != "background"}
     wrong = [name for name in labels if not isinstance(name, str)]
     if wrong:

@@ -17,7 +17,9 @@ BLOCK = rb"(?:WARNING|Warning|ERROR|Error|DEBUG): In [^\n]*\n(?:[^\n]+\n)*\n?"
 
 LINE = rb"(?:\*\* ?(?:ERROR|WARNING)|Meta\w+:|MetaImage|TIFF\w*:|libpng |gdcm|itk|NIFTI|NrrdIO|\[nrrd\]|vnl_"
 LINE += rb"| *ideal = \d+|\w+ required and not defined|Corrupt JPEG|Premature end of JPEG|Bogus Huffman"
-LINE += rb"|Inconsistent progression|Invalid SOS|Unsupported marker|Warning: unknown JFIF)[^\n]*\n"
+LINE += (
+    rb"|\w+Decode\w*:|Inconsistent progression|Invalid SOS|Unsupported marker|Warning: unknown JFIF)[^\n]*\n"
+)
 """Of the libraries that ITK brings along."""
 
 DAMAGE = re.compile(
