@@ -17,7 +17,7 @@ import pytest
 
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.store import build, metadata
+from ingradient_pl.store import build, metadata, odd_cases
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 
@@ -495,3 +495,23 @@ def test_a_case_linked_elsewhere_and_a_folder_of_cases_that_is_a_link(raw, store
     with pytest.raises(StoreError, match="leads out of the store"):
         built(raw, store)
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("times", [0, 1, 3, 4])
+def test_a_case_that_another_process_replaces_is_waited_for(phantom_store, monkeypatch, times):
+    opened = []
+
+    def replaced(folder):
+        opened.append(folder)
+        if len(opened) <= times:
+            raise StoreError(f"{folder}/cases/phantom_002/case.json is missing")
+        return CaseStore(folder)
+
+    monkeypatch.setattr(odd_cases, "CaseStore", replaced)
+    monkeypatch.setattr(odd_cases, "PATIENCE", (0.0, 0.0, 0.0))
+    if times > len(odd_cases.PATIENCE):
+        with pytest.raises(StoreError, match="is missing"):
+            odd_cases.describe_stored(phantom_store)
+    else:
+        assert odd_cases.describe_stored(phantom_store) == []
+    assert len(opened) == min(times, len(odd_cases.PATIENCE)) + 1

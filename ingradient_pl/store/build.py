@@ -18,11 +18,9 @@ from ingradient_pl.images.frame import check_orientation
 from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.machine import default_case_workers
 from ingradient_pl.store import metadata
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.combinations import number_combinations
-from ingradient_pl.store.copies import describe_copies
-from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
+from ingradient_pl.store.odd_cases import describe_stored
 from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.summary import CaseRecord, Summary
 from ingradient_pl.task import Task
@@ -98,9 +96,7 @@ def build_store(
     known = {case.name for case in source.cases}
     kept = sorted({fault.case for fault in faults} & set(held))
     strangers = [name for name in held if name not in known and name not in kept]
-    stored = CaseStore(store)
-    odd = [*describe_copies(stored), *describe_exchanged(stored)]
-    return Summary.of(source, sorted(records), sorted(faults), strangers, kept, odd)
+    return Summary.of(source, sorted(records), sorted(faults), strangers, kept, describe_stored(store))
 
 
 def _describe(source: Source, settings: _Settings) -> None:

@@ -1,12 +1,18 @@
 """What is odd about a data set as a whole: names that mean something else than they seem, lost spacings."""
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from unicodedata import category, normalize
 
 import numpy as np
 
 from ingradient_pl.geometry import Millimetres
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.copies import describe_copies
+from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.store.odd_voxels import HOUNSFIELD
 from ingradient_pl.task import BACKGROUND, Task
 
@@ -26,6 +32,9 @@ UNLIKE = 1.5
 """Ratio of voxel sides to the others' from which 1 mm is not believed."""
 
 FEWEST = 3
+
+PATIENCE = 0.1, 0.5, 2.0
+"""Seconds for which a store is waited for, of which another process replaces a case at the moment."""
 
 
 def describe_task(task: Task) -> list[str]:
@@ -102,3 +111,23 @@ def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
         f"{len(lost)} of {len(spacings)} cases have voxels of exactly 1 x 1 x 1 mm ({some}), where the "
         f"median is {' x '.join(f'{one:.4g}' for one in usual)}: is their spacing lost?"
     ]
+
+
+def describe_stored(folder: Path) -> list[str]:
+    """Say which cases of a store are copies of others, or have two channels exchanged.
+
+    Args:
+        folder: Of the store. Another process may be preparing it as well.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    waits = iter(PATIENCE)
+    while True:
+        try:
+            store = CaseStore(folder)
+            return [*describe_copies(store), *describe_exchanged(store)]
+        except (StoreError, OSError):
+            if (seconds := next(waits, None)) is None:
+                raise
+            time.sleep(seconds)
