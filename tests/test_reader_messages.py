@@ -19,6 +19,9 @@ NATIVE = [
     b"TIFFReadDirectory: Warning, Unknown field with tag 4.\n",
     b"libpng warning: iCCP: known incorrect sRGB profile\n",
     b"Corrupt JPEG data: 30 extraneous bytes before marker 0xc4\n",
+    b"Bogus marker length\n",
+    b"Invalid progressive parameters Ss=6 Se=103 Ah=0 Al=2\n",
+    b"JPEG datastream contains no image\n",
     b"PackBitsDecode: Warning, Discarding 20 bytes to avoid buffer overrun.\n",
 ]
 OURS = [

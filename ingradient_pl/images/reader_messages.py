@@ -16,10 +16,13 @@ BLOCK = rb"(?:WARNING|Warning|ERROR|Error|DEBUG): In [^\n]*\n(?:[^\n]+\n)*\n?"
 """Of ITK and GDCM: where in their source, then the text, then an empty line."""
 
 LINE = rb"(?:\*\* ?(?:ERROR|WARNING)|Meta\w+:|MetaImage|TIFF\w*:|libpng |gdcm|itk|NIFTI|NrrdIO|\[nrrd\]|vnl_"
-LINE += rb"| *ideal = \d+|\w+ required and not defined|Corrupt JPEG|Premature end of JPEG|Bogus Huffman"
+LINE += rb"| *ideal = \d+|\w+ required and not defined|\w+Decode\w*:"
+LINE += rb"|Corrupt JPEG|Premature end of JPEG|Bogus |Inconsistent progression|Empty JPEG|Wrong JPEG|JPEG "
 LINE += (
-    rb"|\w+Decode\w*:|Inconsistent progression|Invalid SOS|Unsupported marker|Warning: unknown JFIF)[^\n]*\n"
+    rb"|Invalid (?:JPEG|SOS|progressive|component)|Not a JPEG|Unsupported (?:JPEG|marker)|Sampling factors"
 )
+LINE += rb"|(?:Quantization|Huffman|Arithmetic) table|Maximum supported image|Insufficient memory"
+LINE += rb"|Warning: unknown JFIF)[^\n]*\n"
 """Of the libraries that ITK brings along."""
 
 DAMAGE = re.compile(

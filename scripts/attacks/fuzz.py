@@ -106,7 +106,8 @@ def _run(kind: str, begin: int, end: int, seed: int) -> list[Verdict]:
             continue
         if not said:
             break
-        found.append(Verdict(*json.loads(said)))
+        if said.startswith("["):  # else a library printed it
+            found.append(Verdict(*json.loads(said)))
     code = process.wait()
     if begin + len(found) < end:
         found.append(Verdict(kind, begin + len(found), "", "", outcome, f"exit code {code}"))
