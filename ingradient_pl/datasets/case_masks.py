@@ -164,8 +164,10 @@ def find_cases(folder: Path, places: Places) -> list[str]:
         patterns |= {f"{CASE}/{name}" for name in places}
     found: dict[Path, str] = {}
     for pattern in patterns:
-        for file, name in _match_files(folder, pattern):
-            found[file] = min(found.get(file, name), name, key=len)  # of _core_tumour and _tumour the longer
+        for name, file in match_pattern(folder, pattern):
+            if ending(file):
+                known = found.get(file, name)
+                found[file] = min(known, name, key=len)  # of _core_tumour and _tumour the longer
     return sorted(set(found.values()))
 
 
@@ -184,24 +186,25 @@ def find_file(folder: Path, pattern: str) -> Path:
     return found[0] if found else path.with_name(path.name + DEFAULT_ENDING)
 
 
-def _match_files(folder: Path, pattern: str) -> Iterator[tuple[Path, str]]:
-    """Give the files that a pattern fits, and the case of each."""
-    wanted = case_pattern(pattern)
-    for file in folder.glob("/".join(["*"] * (pattern.count("/") + 1))):
-        last, path = ending(file), file.relative_to(folder).as_posix()
-        if is_hidden(file) or not last:
-            continue
-        match = wanted.fullmatch(path if ending(Path(pattern)) else path[: -len(last)])
-        if match is not None:
-            yield file, match["case"]
-
-
-def case_pattern(pattern: str) -> re.Pattern[str]:
-    """Give what fits the names of a pattern, as group ``case`` what stands for ``{case}``.
+def match_pattern(folder: Path, pattern: str) -> Iterator[tuple[str, Path]]:
+    """Give the files that a pattern fits, and what stands for ``{case}`` in each.
 
     Args:
-        pattern: With ``{case}`` once or several times; ``*`` is any text within a name.
+        folder: That the pattern is relative to.
+        pattern: With ``{case}`` once or several times; ``*`` is any text within a name. Without an ending it
+            fits files of all formats and folders.
     """
+    wanted = _case_pattern(pattern)
+    whole = bool(ending(Path(pattern)))
+    for file in sorted(folder.glob("/".join(["*"] * (pattern.count("/") + 1)))):
+        path = file.relative_to(folder).as_posix()
+        match = wanted.fullmatch(path if whole else path[: len(path) - len(ending(file))])
+        if match is not None and not is_hidden(file) and (ending(file) or not whole):
+            yield match["case"], file
+
+
+def _case_pattern(pattern: str) -> re.Pattern[str]:
+    """Give what fits the names of a pattern, as group ``case`` what stands for ``{case}``."""
     before, *after = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split(CASE)]
     return re.compile(before + "(?P<case>[^/]+)" + "(?P=case)".join(after))
 

@@ -1,10 +1,10 @@
 """Cases by patterns of their files' names, as ``dataset.json`` gives them: a folder a patient, any names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.datasets.case_masks import case_pattern, find_masks, with_masks
+from ingradient_pl.datasets.case_masks import find_masks, match_pattern, with_masks
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.layouts import DESCRIPTION, shorten
@@ -84,23 +84,6 @@ def with_label_names(described: dict[str, Any], folder: Path) -> dict[str, Any]:
     told = str(pattern).replace(LABEL, "\0").replace(CASE, "*").replace("\0", CASE)
     names = sorted({name for name, _ in match_pattern(folder, told)})
     return {**described, "labels": names} if names else described
-
-
-def match_pattern(folder: Path, pattern: str) -> Iterator[tuple[str, Path]]:
-    """Give the files that a pattern fits, and what stands for ``{case}`` in each.
-
-    Args:
-        folder: That the pattern is relative to.
-        pattern: With ``{case}`` once or several times; ``*`` is any text within a name. Without an ending it
-            fits files of all formats and folders.
-    """
-    wanted = case_pattern(pattern)
-    whole = bool(ending(Path(pattern)))
-    for file in sorted(folder.glob("/".join(["*"] * (pattern.count("/") + 1)))):
-        path = file.relative_to(folder).as_posix()
-        match = wanted.fullmatch(path if whole else path[: len(path) - len(ending(file))])
-        if match is not None and not is_hidden(file) and (ending(file) or not whole):
-            yield match["case"], file
 
 
 def _image_patterns(folder: Path, channels: Sequence[str], described: Mapping[str, Any]) -> list[str]:

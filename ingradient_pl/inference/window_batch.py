@@ -40,7 +40,8 @@ def choose_window_batch(model: Model, device: torch.device, reserved: int = 0) -
     """
     logits = FULL_BYTES * model.plan.outputs * math.prod(model.plan.patch)
     most = ON_CPU if device.type == "cpu" else ELSEWHERE
-    free, each = free_bytes(device), _window_bytes(model)
+    free = free_bytes(device)
+    each = None if free is None else _window_bytes(model)
     if free is None or each is None:
         return max(1, min(most, LOGIT_BYTES // logits))
     each += logits * len(model.networks)  # answers of all networks are there until they are added
