@@ -6,6 +6,7 @@ is called.
 """
 
 import dataclasses
+import functools
 import importlib
 import types
 import typing
@@ -139,7 +140,8 @@ def _build(
     return made(**entries)
 
 
-def read_annotations(made: Any) -> dict[str, Any]:
+@functools.cache
+def read_annotations(made: Any) -> Mapping[str, Any]:
     """Give the annotation of each parameter; nothing where they cannot be read.
 
     Args:

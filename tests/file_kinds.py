@@ -39,6 +39,7 @@ from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.checkpoint_file import write_content
+from ingradient_pl.inference.dice_estimates import ESTIMATES, add_estimates, read_estimates
 from ingradient_pl.inference.postprocess import (
     FillHoles,
     LargestComponent,
@@ -48,7 +49,6 @@ from ingradient_pl.inference.postprocess import (
     write_steps,
 )
 from ingradient_pl.inference.probabilities import read_maps, write_maps
-from ingradient_pl.inference.uncertainty_files import ESTIMATES, add_estimates, read_estimates
 from ingradient_pl.lightning.resumable import check_resumable
 from ingradient_pl.lightning.run_files import CASCADE, SWEEP_TABLE, read_record
 from ingradient_pl.metrics.comparison import compare

@@ -12,7 +12,7 @@ from ingradient_pl.draws.training import PlannedDraws
 from ingradient_pl.geometry import Grid
 from ingradient_pl.transforms.patch import Patch
 from ingradient_pl.transforms.patch_sampling import PatchSampling
-from ingradient_pl.transforms.sampling_matrices import Rule
+from ingradient_pl.transforms.resampling_rule import Rule
 
 STILL = RandomAffine(rotation_p=0, scaling_p=0, mirror=(False, False, False))
 MIRRORED = RandomAffine(rotation_p=0, scaling_p=0, mirror_p=1.0)

@@ -5,16 +5,8 @@ from torch.testing import assert_close
 
 from ingradient_pl.spec import build, to_spec
 from ingradient_pl.store.statistics import ChannelStatistics, Statistics
-from ingradient_pl.transforms.normalise import (
-    CT,
-    RGB01,
-    MinMax01,
-    NoNormalisation,
-    PercentileZScore,
-    ZScore,
-    limits,
-    normalise,
-)
+from ingradient_pl.transforms.normalise import CT, RGB01, MinMax01, NoNormalisation, PercentileZScore, ZScore
+from ingradient_pl.transforms.normalise_image import limits, normalise
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.gamma(2, 100, (12, 20, 16)).astype(np.int16)

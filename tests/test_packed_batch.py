@@ -12,7 +12,7 @@ from ingradient_pl.draws.elastic import RandomElasticDeformation
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import BatchArrays, PatchList
 from ingradient_pl.transforms.prepare_batch import Prepare
-from ingradient_pl.transforms.sampling_matrices import Rule
+from ingradient_pl.transforms.resampling_rule import Rule
 
 NATIVE = ((16, 26, 24), (2.0, 1.0, 1.2))
 SHAPE = (9, 14, 12)

@@ -7,7 +7,8 @@ from runs import outcome
 from weight_sources import NNSSL, PLAIN, RESIDUAL, TASK, adaptation, nnssl_folder, saved, unet
 
 import ingradient_pl as ip
-from ingradient_pl.finetuning.like import chosen_keys, plan_like
+from ingradient_pl.finetuning.like import plan_like
+from ingradient_pl.finetuning.plan_keys import chosen_keys
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan_yaml import read_plan

@@ -26,8 +26,8 @@ from ingradient_pl.transforms.patch import (
 )
 from ingradient_pl.transforms.patch_sampling import lay_patch
 from ingradient_pl.transforms.resample import along_axes, along_axis, points, resample
+from ingradient_pl.transforms.resampling_rule import Rule
 from ingradient_pl.transforms.sampling_matrices import (
-    Rule,
     crop_axis,
     separate_axis,
     to_native_axes,

@@ -16,6 +16,7 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
+from ingradient_pl.inference.dice_estimates import read_estimates
 from ingradient_pl.inference.model import combine
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import (
@@ -25,7 +26,6 @@ from ingradient_pl.inference.uncertainty import (
     entropy,
     expected_dice_at,
 )
-from ingradient_pl.inference.uncertainty_files import read_estimates
 from ingradient_pl.messages import UsageError
 from ingradient_pl.task import Task
 

@@ -13,7 +13,7 @@ from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.answer_folder import holds_answers
-from ingradient_pl.inference.uncertainty_files import Estimates, describe_estimates, read_estimates
+from ingradient_pl.inference.dice_estimates import Estimates, describe_estimates, read_estimates
 from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 from ingradient_pl.metrics import evaluation as evaluations
 from ingradient_pl.metrics.evaluation import Evaluation, Measure

@@ -21,6 +21,7 @@ from ingradient_pl.plain_values import (
     parse_yaml,
     read_text,
 )
+from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.spec import TARGET
 
 SHIPPED = "ingradient_pl.conf"
@@ -43,6 +44,14 @@ class NamedNetwork:
     def __post_init__(self) -> None:
         if not self.text:
             raise FileNotFoundError(f"{self.name} is empty: it should say _target_ and its arguments.")
+
+    def trace_memory(self, multiple: int) -> TracedMemory:
+        """Judge the memory that training it takes by running it without content.
+
+        Args:
+            multiple: What each axis of a patch is rounded up to, in voxels.
+        """
+        return TracedMemory(self, multiple=multiple)
 
     @property
     def override(self) -> str:

@@ -9,8 +9,7 @@ from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.inputs import AnyPath, AnyStores, open_cases
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import describe_column_faults
-from ingradient_pl.finetuning.like import Key, chosen_keys, plan_like
-from ingradient_pl.finetuning.source import read_weights
+from ingradient_pl.finetuning.plan_keys import Key, chosen_keys
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, check_range, say
 from ingradient_pl.nnunet.plans import read_nnunet_plans
@@ -22,7 +21,6 @@ from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.settings import PLANNERS, choose_configuration, make_rule
 from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
 from ingradient_pl.planning.spacing import SpacingRule
-from ingradient_pl.planning.traced_memory import TracedMemory
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.store_union import AnyCases, store_paths
@@ -110,7 +108,7 @@ def plan(  # noqa: PLR0913 - one argument an option
         plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
         return _save_plan(plans[configuration], output, case_store)
     other = None if network == "unet" else _find_network(network)
-    memory = None if other is None else TracedMemory(other, multiple=multiple)
+    memory = None if other is None else other.trace_memory(multiple)
     rule = _rule(planner, spacing, numbers)
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
@@ -131,6 +129,9 @@ def _find_network(network: str) -> "NamedNetwork":
 
 def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key], store: AnyCases) -> Plan:
     """Take over what a source decided, and say what; the batch is as large as memory then holds."""
+    from ingradient_pl.finetuning.like import plan_like  # with torch, which no other plan needs
+    from ingradient_pl.finetuning.source import read_weights
+
     chosen = chosen_keys(take)
     found = plan_like(planned, read_weights(like), store.task.channels, chosen)
     for remark in found.remarks:

@@ -19,10 +19,10 @@ from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.case_pictures import map_answers, write_pictures
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.dice_estimates import add_estimates
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.inference.uncertainty_files import add_estimates
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from ingradient_pl.finetuning.adapt import pair_names
 from ingradient_pl.finetuning.source_record import TOPOLOGY, Source, SourcePlan
@@ -16,8 +16,6 @@ from ingradient_pl.transforms.normalise import Normaliser
 KINDS = {letter: axis for axis, letters in enumerate(("LR", "AP", "IS")) for letter in letters}
 """Which axis of the patient a letter of an orientation lies along."""
 STORED = "stored"
-Key = Literal["spacing", "patch", "topology", "normalisation"]
-"""What a plan may take over."""
 
 
 class PlanLike(NamedTuple):
@@ -128,23 +126,3 @@ def _halvable(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[t
     return longer, [
         f"The patch {join_times(patch)} is lengthened to {join_times(longer)}, as the strides ask."
     ]
-
-
-def chosen_keys(take: str | Sequence[str]) -> tuple[str, ...]:
-    """Give what ``--take`` names: ``source`` is all, ``target`` the network alone.
-
-    Args:
-        take: One of the two words, or keys.
-
-    >>> chosen_keys("target"), chosen_keys(["patch"])
-    (('topology',), ('patch',))
-
-    Raises:
-        UsageError: If there is no such key.
-    """
-    known = get_args(Key)
-    chosen = {"source": known, "target": ("topology",)}.get(take) if isinstance(take, str) else tuple(take)
-    wrong = [take] if chosen is None else [name for name in chosen if name not in known]
-    if wrong or not chosen:
-        raise UsageError(f"--take is source, target, or a list of {', '.join(known)}; got {take}.")
-    return chosen

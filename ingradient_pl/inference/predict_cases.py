@@ -14,16 +14,12 @@ from ingradient_pl.images.mask_files import write_mask_files, write_masks
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.answer_files import answer_parts, mask_targets, target_files
 from ingradient_pl.inference.case_pipeline import Beside, Failure, Label, run_cases
+from ingradient_pl.inference.dice_estimates import Estimates
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.inference.uncertainty import Uncertainty
-from ingradient_pl.inference.uncertainty_files import (
-    Estimates,
-    estimate_dice,
-    map_files,
-    write_uncertainty,
-)
+from ingradient_pl.inference.uncertainty_files import estimate_dice, map_files, write_uncertainty
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated

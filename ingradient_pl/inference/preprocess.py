@@ -20,12 +20,12 @@ from ingradient_pl.store.measure_case import find_content
 from ingradient_pl.task import BACKGROUND
 from ingradient_pl.transforms.labels import label_along_axes
 from ingradient_pl.transforms.matrix_products import exact_products
-from ingradient_pl.transforms.normalise import clip_, limits, normalise
+from ingradient_pl.transforms.normalise_image import clip_, limits, normalise
 from ingradient_pl.transforms.patch import Axis, Crop, NearestVoxels
 from ingradient_pl.transforms.resample import along_axes, along_axis
+from ingradient_pl.transforms.resampling_rule import Rule
 from ingradient_pl.transforms.sampling_matrices import (
     Axes,
-    Rule,
     crop_axis,
     separate_axis,
     to_network_axes,

@@ -1,30 +1,17 @@
-"""Maps of uncertainty and estimates of Dice beside the segmentations of a folder."""
+"""Maps of uncertainty beside the segmentations of a folder, and the Dice to be expected of a case."""
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from ingradient_pl.files import replace_file
 from ingradient_pl.images import formats
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING
 from ingradient_pl.inference.calibration import Calibration
 from ingradient_pl.inference.uncertainty import Uncertainty
-from ingradient_pl.metrics.evaluation import Evaluation
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.task import Task
 
-ESTIMATES = "dice_estimates.json"
-FEWEST_COMPARED = 3
-"""Estimates from which it is said how they agree with scores."""
 MAPS = ("entropy", "disagreement")
 """Folders of the maps, each with a file of the segmentation's name."""
-
-Estimates = Mapping[str, Mapping[str, float | None]]
-"""By case and label: the Dice to be expected; None where the segmentation lacks the label."""
 
 
 def map_files(target: Path) -> list[Path]:
@@ -64,71 +51,3 @@ def estimate_dice(found: Uncertainty, task: Task, calibration: Calibration) -> d
         for name in task.foreground
         if name in expected
     }
-
-
-def add_estimates(folder: Path, estimates: Estimates) -> None:
-    """Write estimates of cases into a folder's file, beside those of other cases that it holds.
-
-    Args:
-        folder: Of the segmentations.
-        estimates: By case and label.
-    """
-    held = {**read_estimates(folder), **estimates}
-    text = json.dumps({name: held[name] for name in sorted(held)}, indent=1, ensure_ascii=False)
-    replace_file(folder / ESTIMATES, text.encode())
-
-
-def read_estimates(folder: Path) -> dict[str, Mapping[str, float | None]]:
-    """Read the estimates of a folder; none where there are none.
-
-    Args:
-        folder: Of segmentations.
-
-    Raises:
-        ValueError: If its file is damaged.
-    """
-    file = folder / ESTIMATES
-    if not file.is_file():
-        return {}
-    try:
-        found = read_json(file)
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}. Predict again with --uncertainty.") from error
-    whole = isinstance(found, dict) and all(
-        isinstance(labels, dict) and all(_is_estimate(value) for value in labels.values())
-        for labels in found.values()
-    )
-    if not whole:
-        raise ValueError(f"{file} does not hold a Dice by case and label. Predict again with --uncertainty.")
-    return dict(found)
-
-
-def describe_estimates(evaluation: Evaluation, estimates: Estimates) -> str:
-    """Say how the Dice that was estimated agrees with the one that was scored.
-
-    Args:
-        evaluation: Of the same segmentations.
-        estimates: By case and label.
-    """
-    pairs = [
-        (float(guess), case.scores[label]["Dice"])
-        for case in evaluation.cases
-        for label, name in evaluation.labels.items()
-        if (guess := estimates.get(case.name, {}).get(name)) is not None
-        and math.isfinite(case.scores[label]["Dice"])
-    ]
-    if len(pairs) < FEWEST_COMPARED:
-        return f"{ESTIMATES} estimates {len(pairs)} of these Dice: too few to compare."
-    from scipy.stats import spearmanr  # half a second, for those who compare
-
-    guessed, scored = np.array(pairs).T
-    off, shift = np.abs(guessed - scored).mean(), (guessed - scored).mean()
-    order = spearmanr(guessed, scored).statistic if min(np.ptp(guessed), np.ptp(scored)) > 0 else math.nan
-    return (
-        f"Estimated Dice ({ESTIMATES}) of {len(pairs)} cases and labels: off by {off:.3f} on average "
-        f"(estimated minus scored {shift:+.3f}), rank correlation {order:.2f}"
-    )
-
-
-def _is_estimate(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and 0 <= value <= 1)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ingradient_pl.kernels.tracing import assume_constant_result
+
 NAMESPACE = "ingradient"
 LIBRARY: Any = torch.library.Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
 """Where the kernels stand as operators, so that torch can trace, count and compile around them."""
@@ -73,7 +75,7 @@ def switch_on(kernel: str) -> None:
     _off.pop(kernel, None)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # nothing here to compile
+@assume_constant_result
 def _is_ready(kernel: str, index: int | None) -> bool:
     if kernel in _off or triton_problem() is not None:
         return False

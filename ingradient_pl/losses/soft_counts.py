@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ingradient_pl.kernels import dice_ce
+from ingradient_pl.kernels.tracing import assume_constant_result
 
 PART = 2**18
 """Values of logits that one thread of a CPU works on at a time: a step's buffers stay in its cache."""
@@ -197,7 +198,7 @@ def _plain(logits: Tensor, dtype: torch.dtype) -> Tensor:
     return logits.to(dtype, memory_format=torch.contiguous_format)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # nothing here to compile
+@assume_constant_result
 def _threads() -> int:
     return torch.get_num_threads()
 

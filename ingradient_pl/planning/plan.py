@@ -12,7 +12,7 @@ from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.spec import check_types
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
-from ingradient_pl.transforms.sampling_matrices import Rule
+from ingradient_pl.transforms.resampling_rule import Rule
 
 Zyx = tuple[int, int, int]
 T = TypeVar("T")

@@ -1,14 +1,13 @@
 """The files of a store and what stands in them, voxels apart."""
 
 import errno
-import inspect
 import io
 import json
 import os
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,9 @@ class _Case:
     warnings: Sequence[str]
 
 
-def _describe_wrong(kind: type, plain: dict[str, Any]) -> str:
+def _describe_wrong(kind: type[_Dataset | _Case], plain: dict[str, Any]) -> str:
     """Say which entry of a description is missing or of another type; empty where none is."""
-    missing = [name for name in inspect.signature(kind).parameters if name not in plain]
+    missing = [field.name for field in fields(kind) if field.name not in plain]
     if missing:
         return f"it lacks {', '.join(map(repr, missing))}"
     try:

@@ -15,7 +15,7 @@ from ingradient_pl.transforms.channel_intensity import (
     Uniforms,
 )
 from ingradient_pl.transforms.intensity_base import Images, Intensity
-from ingradient_pl.transforms.normalise import clip_
+from ingradient_pl.transforms.normalise_image import clip_
 from ingradient_pl.transforms.power_law import bend
 from ingradient_pl.transforms.resample import on_host
 from ingradient_pl.transforms.separable_filters import (

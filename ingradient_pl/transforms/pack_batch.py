@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
-from ingradient_pl.transforms.normalise import limits
+from ingradient_pl.transforms.normalise_image import limits
 from ingradient_pl.transforms.pack_group import GroupPacker
 from ingradient_pl.transforms.packed_batch import Layout, PackedBatch, PatchGroup
 from ingradient_pl.transforms.patch import AxisSampling, Interpolation, Patch, PlaneSampling, stack_known

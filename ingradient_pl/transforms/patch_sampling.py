@@ -23,14 +23,8 @@ from ingradient_pl.transforms.patch import (
     PlaneSampling,
     Sampling,
 )
-from ingradient_pl.transforms.sampling_matrices import (
-    NNUNET,
-    Rule,
-    average_width,
-    find_crop,
-    nearest_voxels,
-    separate_axis,
-)
+from ingradient_pl.transforms.resampling_rule import NNUNET, Rule
+from ingradient_pl.transforms.sampling_matrices import average_width, find_crop, nearest_voxels, separate_axis
 from ingradient_pl.transforms.spline import Positions, cubic_rows, smooth_rows
 
 ALIKE = 1e-6

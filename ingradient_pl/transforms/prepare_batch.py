@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ingradient_pl.geometry import Box, Grid, Voxels
 from ingradient_pl.transforms.labels import resample_label, resample_nearest
-from ingradient_pl.transforms.normalise import clip_, limits, normalise
+from ingradient_pl.transforms.normalise_image import clip_, limits, normalise
 from ingradient_pl.transforms.packed_batch import PackedBatch
 from ingradient_pl.transforms.patch import Batch, Patch, stack_known
 from ingradient_pl.transforms.prepare_packed import prepare_packed

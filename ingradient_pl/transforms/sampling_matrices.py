@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.transforms.patch import Axis, Crop, Interpolation, NearestVoxels
+from ingradient_pl.transforms.resampling_rule import NNUNET, Rule
 from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized_positions
 
 Axes = tuple[Axis, Axis, Axis]
@@ -18,24 +18,6 @@ CUBIC, LINEAR = 3, 1
 
 SAME = 1e-4
 """Voxels by which positions may miss voxel centres and still be taken as a plain crop."""
-
-
-class Rule(NamedTuple):
-    """How axes are interpolated.
-
-    Args:
-        separate_above: An axis whose voxels are longer than the others' by more than this factor is not
-            interpolated: the nearest slice is taken. nnU-Net's is 3.
-        low_pass_above: An axis that shrinks by more than this factor is averaged over the new voxel, against
-            aliasing. nnU-Net has no low-pass, hence infinity: fine up to about 2, try 2 beyond. Of turned and
-            bent patches the native axes are averaged, over the step to the next voxel of the patch.
-    """
-
-    separate_above: float = 3.0
-    low_pass_above: float = math.inf
-
-
-NNUNET = Rule()
 
 
 def to_network_axes(native: Grid, network: Grid, rule: Rule = NNUNET) -> Axes:
