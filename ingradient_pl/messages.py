@@ -102,6 +102,19 @@ def as_cell(text: str) -> str:
     return f"'{text}" if begins and not NUMBER.fullmatch(text) else text
 
 
+def from_cell(cell: str) -> str:
+    """Give the text that :func:`as_cell` made a cell of.
+
+    Args:
+        cell: Of a table that this package wrote.
+
+    >>> from_cell(as_cell("=1+1")), from_cell("'a'")
+    ('=1+1', "'a'")
+    """
+    text = cell.removeprefix("'")
+    return text if as_cell(text) == cell else cell
+
+
 def say(text: object) -> None:
     """Tell what was done or found.
 

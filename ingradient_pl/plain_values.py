@@ -26,6 +26,12 @@ DEEPEST = 64
 MOST_ENTRIES = 200_000
 """Of a YAML file or a description inside a checkpoint, all that is shared counted as often as it is named."""
 
+LONGEST_NUMBER = 300
+"""Digits of a whole number; of a longer one no floating point number can be made."""
+
+LARGEST_NUMBER = 10**LONGEST_NUMBER
+TOO_LARGE = f"it holds a whole number of more than {LONGEST_NUMBER} digits"
+
 REFERENCE = re.compile(
     r"\$\{(\.*[\w.]+|hydra:[\w.]+|now:[^${}]*|oc\.select:[\w.]+,(null|true|false|[\d.]+))\}"
 )
@@ -93,7 +99,7 @@ def parse_json(text: str) -> Any:
         text: One JSON value.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_named_once)
+        value = json.loads(text, object_pairs_hook=_named_once, parse_int=_parse_whole)
     except PlainValueError:
         raise
     except RecursionError as error:
@@ -152,6 +158,8 @@ def is_worked_out(text: str) -> bool:
 
 def _measure(value: Any, known: dict[int, tuple[int, int] | None], depth: int) -> tuple[int, int]:
     """Count entries and levels of a value, each shared part once; ``known`` holds None for what is begun."""
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise PlainValueError(TOO_LARGE)
     if value is None or isinstance(value, (bool, int, float, str)):
         return 1, 0
     if not isinstance(value, (Mapping, list, tuple)):
@@ -191,6 +199,12 @@ def _check_nesting(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep")
+
+
+def _parse_whole(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise PlainValueError(TOO_LARGE)
+    return int(digits)
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 
 import processes
 import pytest
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
+from ingradient_pl.lightning import process_watch
 from ingradient_pl.lightning.process_watch import LAUNCHER, ProcessWatch
 
 
@@ -35,6 +37,18 @@ def test_sigterm_before_training_ends_it_at_once():
     with pytest.raises(SystemExit), watch:
         os.kill(os.getpid(), signal.SIGTERM)
     assert watch.terminated
+
+
+def test_a_rank_whose_first_one_went_while_it_imported_does_not_wait_for_it(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    gone = os.getppid() + 10**6
+    monkeypatch.setenv("INGRADIENT_FIRST_RANK", str(gone))
+    left = threading.Event()
+    monkeypatch.setattr(process_watch, "LOST_GRACE", 0.1)
+    monkeypatch.setattr(ProcessWatch, "_leave", lambda watch: left.set())
+    with ProcessWatch(pl.Trainer(logger=False, barebones=True), lambda: "") as watch:
+        assert left.wait(60)
+    assert watch.lost == f"Rank 0 (process {gone}) is gone"
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,25 @@
 
 import csv
 import io
+import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_models import network
 
-from ingradient_pl.finetuning.names import read_names
+from ingradient_pl.cli.sweep_table import keep_table
+from ingradient_pl.finetuning.names import name_weights, read_names
+from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.inference.answer_files import mask_targets
 from ingradient_pl.inference.probabilities import read_maps, scratch_maps
 from ingradient_pl.inference.torch_files import write_torch
-from ingradient_pl.messages import UsageError, as_cell, printable, say
+from ingradient_pl.messages import UsageError, as_cell, from_cell, printable, say
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_report import write_csv
+from ingradient_pl.reports.sweeps import read_sweep_table
 from ingradient_pl.task import Task
 
 SURROGATE = "\ud800"  # cannot travel from one process of tests to another, as what was logged does
@@ -78,6 +83,28 @@ def test_tables_hold_names_that_no_spreadsheet_computes(tmp_path, name):
     ]
 
 
+@pytest.mark.parametrize("name", FORMULAS, ids=ascii)
+def test_the_table_of_a_sweep_holds_none_either_and_is_read_as_it_was(tmp_path, name):
+    (tmp_path / "0" / ".hydra").mkdir(parents=True)
+    (tmp_path / "0" / ".hydra" / "score.json").write_text(json.dumps({"overrides": [name], "val/dice": 0.5}))
+    keep_table(tmp_path, "val/dice")
+    _, row = csv.reader(io.StringIO((tmp_path / "runs.csv").read_bytes().decode(), newline=""))
+    assert row == ["0", f"'{name}", "0.5"]
+    assert from_cell(row[1]) == name
+    (run,), score = read_sweep_table(tmp_path)
+    assert (run.folder, run.score, score) == ("0", 0.5, "val/dice")
+
+
+@pytest.mark.parametrize(
+    "row", ["/etc,a=1,0.5", "../x,a=1,0.5", "0,a=1", "0,a=1,0.5,6", "0,a=1,much", f"0,{'a' * 2**18},0.5"]
+)
+def test_a_table_of_a_sweep_that_is_none_is_one_line(tmp_path, row):
+    (tmp_path / "runs.csv").write_text(f"run,overrides,val/dice\n{row}\n")
+    with pytest.raises(ValueError, match=r"runs\.csv is not the table of a sweep") as raised:
+        read_sweep_table(tmp_path)
+    assert len(str(raised.value)) < 1000
+
+
 @pytest.mark.parametrize("pattern", OUTSIDE, ids=ascii)
 def test_masks_are_written_below_the_answers_whatever_a_model_calls_its_files(tmp_path, pattern):
     overlap = {"x": {"file": pattern}, "y": {"file": "{case}_y"}}
@@ -103,6 +130,44 @@ def test_a_mapping_of_names_takes_no_time_that_grows_with_its_stars(tmp_path, st
     file.write_text(f"{'a*' * stars}: {'b*' * stars}\n")
     with pytest.raises(UsageError, match="3 at most"):
         read_names(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a: {'b' * 2000}",
+        f"{'a' * 2000}: b",
+        f"? {'a' * 2000}\n: b",
+        "a: [b]",
+        "1: b",
+        "a: 1",
+        "a: true",
+        "{}",
+        "[a]",
+        "a: &x [*x]",
+        "a: !!python/name:os.system",
+        "\0",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_mapping_of_names_that_is_none_is_one_short_line(tmp_path, text):
+    (tmp_path / "names.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"init_mapping=.*names\.yaml") as raised:
+        read_names(tmp_path / "names.yaml")
+    assert len(str(raised.value)) < 700
+
+
+def test_a_mapping_of_more_lines_than_there_are_tensors_is_not_walked_to_its_end():
+    weights = network().state_dict()
+
+    class Lines(dict):
+        def items(self):
+            yield from zip(weights, weights, strict=True)
+            yield "more", "x"
+            pytest.fail("it was walked on")
+
+    with pytest.raises(UsageError, match="'more: x' fits no pair"):
+        name_weights(network(), weights, Source(None, weights, None, "x.pth", ()), Lines(more="x"))
 
 
 def test_what_the_disk_refuses_is_an_error_where_pytorch_ends_the_process(capfd):

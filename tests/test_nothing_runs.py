@@ -193,6 +193,14 @@ def test_what_the_command_line_says_again_or_trusts_is_the_users_own(ground):
     assert read(ground, with_entry(plain, "module.network", outside), trusted=["somebodys"])
 
 
+@pytest.mark.parametrize("name", ["popen", "rmtree", "external popen", "a resolved name"])
+def test_a_mapping_that_is_said_anew_vouches_for_nothing_beside_it(ground, name):
+    plain = with_entry(payloads.run_config(), "module.optimizer.more", payloads.targets(ground)[name])
+    with pytest.raises(ValueError, match=r"config.yaml: 'module.optimizer.more"):
+        read(ground, plain, "module.optimizer={lr: 0.1}")  # Hydra puts the two together
+    assert read(ground, plain, "module.optimizer.more=null")
+
+
 HARMFUL_LINES = [
     "hydra.searchpath=[file:///tmp]",
     "hydra/launcher=submitit_slurm",

@@ -124,6 +124,14 @@ def test_json_names_a_key_once_and_nests_within_bounds(text):
         parse_json(text)
 
 
+@pytest.mark.parametrize("number", [10**301, -(10**301), 10**4000])
+def test_whole_numbers_of_which_no_other_can_be_made_are_refused(number):
+    for read in (parse_json, parse_yaml, lambda text: check_plain(json.loads(text))):
+        with pytest.raises(PlainValueError, match="digits"):
+            read(f'{{"a": [1, {number}]}}')
+    assert parse_json(f"[{10**299}]") == parse_yaml(f"[{10**299}]") == [10**299]
+
+
 @pytest.mark.parametrize("text", ['{"a": {"a": {"a": 1}}}', "[" * 60 + "]" * 60, "3", '"x"', "null"])
 def test_json_within_bounds_is_read(text):
     assert parse_json(text) == json.loads(text)

@@ -1,5 +1,6 @@
 """Folders of runs: whatever they are called, whoever was there first."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,27 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
         hold_folder(tmp_path).__enter__()
     with hold_folder(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    "what", ["train.log", "checkpoints", "mlruns", "wandb/latest", ".hydra", "0/csv", "loop"]
+)
+@pytest.mark.parametrize("begins", ["anew", "goes on", "a sweep"])
+def test_nothing_is_written_through_a_link_that_leads_out_of_a_run(tmp_path, monkeypatch, what, begins):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "real" / what).parent.mkdir(parents=True)
+    (tmp_path / "real" / what).symlink_to(what if what == "loop" else tmp_path / "victim")
+    (tmp_path / "run").symlink_to("real")
+    line = {"anew": ["hydra.run.dir=run"], "goes on": ["hydra.run.dir=run", "resume=auto"]}
+    flags = ["-m"] if begins == "a sweep" else []
+    for write in (
+        lambda: with_folder(line.get(begins, ["hydra.sweep.dir=run"]), flags, tmp_path),
+        lambda: hold_folder(tmp_path / "run").__enter__(),
+    ):
+        with nullcontext() if what == "loop" else pytest.raises(ValueError, match="is a link to"):
+            write()
+    assert not list((tmp_path / "victim").iterdir())
 
 
 @pytest.mark.slow

@@ -12,8 +12,7 @@ from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
 from ingradient_pl.cli.sweep_job import check_score
-from ingradient_pl.cli.sweep_table import REASON, keep_reason
-from ingradient_pl.lightning.run_files import write_record
+from ingradient_pl.lightning.run_files import REASON, read_reason, write_record
 
 CHOSEN = {
     "hydra-optuna-sweeper": [
@@ -54,7 +53,12 @@ def test_why_a_run_of_a_sweep_failed_is_what_was_wrong(tmp_path):
         instantiate({"part": {"_target_": "fractions.Fraction", "numerator": "x"}})
     except InstantiationException as error:
         (tmp_path / REASON).write_text("".join(traceback.format_exception(error)))
-    assert keep_reason(tmp_path).startswith('ValueError("Invalid literal for Fraction')
+    assert read_reason(tmp_path).startswith('ValueError("Invalid literal for Fraction')
+    (tmp_path / REASON).write_bytes(b"\xff" * 2**20 + b"\n \n")
+    assert len(read_reason(tmp_path)) < 2**17
+    (tmp_path / REASON).write_bytes(b"")
+    assert read_reason(tmp_path) == ""
+    assert read_reason(tmp_path / "another") is None
 
 
 def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):

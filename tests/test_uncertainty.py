@@ -229,8 +229,31 @@ def test_damaged_estimates_are_named(content, tmp_path):
         read_estimates(tmp_path)
 
 
+NUMBERS = [
+    math.nan,
+    math.inf,
+    -1.0,
+    1e-320,
+    1e308,
+    10**400,
+    True,
+    "1",
+    "warm",
+    None,
+    [1.0],
+    {"a": 1.0},
+    [0] * 10**5,
+]
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0}, {"temperature": math.nan}, {"slope": math.inf}, {"temperature": "warm"}]
+    "wrong",
+    [
+        *({"temperature": one} for one in (0, *NUMBERS)),
+        *({"slope": one} for one in (0, *NUMBERS)),
+        *({"intercept": one} for one in NUMBERS if one not in (-1.0, 1e-320)),
+    ],
+    ids=lambda wrong: repr(wrong)[:30],
 )
 def test_a_calibration_that_cannot_be_is_named(wrong, model, tmp_path):
     content = dict(read_content(model))

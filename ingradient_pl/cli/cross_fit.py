@@ -11,13 +11,12 @@ from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, PREDICTIONS, SUBFOLDER, s
 from ingradient_pl.cli.overrides import find, quote_paths, without
 from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import compose_config, hold_folder
-from ingradient_pl.cli.sweep_table import REASON
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING, answer_parts
 from ingradient_pl.inference.probabilities import ENDING
-from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.lightning.run_files import LAST, read_reason
 from ingradient_pl.messages import UsageError
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
@@ -167,8 +166,9 @@ def collect(
         wanted = [file for answer in answers for file in answer_parts(answer, task)]
         wanted += [predictions / f"{name}{ENDING}" for name in names if probabilities]
         missing = [file for file in wanted if not file.is_file()]
-        if (run / REASON).is_file():
-            failures[number] = (run / REASON).read_text(encoding="utf-8").strip().splitlines()[-1]
+        reason = read_reason(run)
+        if reason is not None:
+            failures[number] = reason
         elif not (run / LAST).is_file():
             failures[number] = f"it left no {LAST}"
         elif missing:

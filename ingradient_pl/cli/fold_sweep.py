@@ -14,10 +14,9 @@ from ingradient_pl.cli.overrides import quote, read_arguments
 from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.sweep_job import train_job
-from ingradient_pl.cli.sweep_table import REASON
 from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.commands.predict import VALIDATION, predict
-from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.lightning.run_files import LAST, REASON
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.scratch import scratch_folder

@@ -4,6 +4,7 @@ A config is a program: Hydra calls what its targets name, and OmegaConf works ou
 Whoever writes one may do so; whoever resumes a run that came from elsewhere has not read it.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -33,6 +34,9 @@ SENDERS = {
 """Loggers that send to an address, or into an account, that the config names."""
 
 NAMED = re.compile(r"[\w./@-]+")
+PLACE = re.compile(r"(dir|path|directory|folder|location|repo|uri)$|\._args_\.")
+"""Entries that name a folder; what is relative there lies below the working directory."""
+
 NOT_OF_A_RUN = ("defaults", "hydra")
 
 
@@ -60,7 +64,7 @@ def read_foreign_config(file: Path, run: Path, trusted: Sequence[str], told: Seq
         raise ValueError(
             f"{file} is not the config of a run: it must be a mapping without {' or '.join(NOT_OF_A_RUN)}."
         )
-    own = [entry.lstrip("+~").partition("=")[0] for entry in told]
+    own = [key for key, _, value in map(_divide, told) if "{" not in value]  # a mapping would be merged
     _check_entries(file, plain, trusted, own)
     _check_paths(file, run, _resolve_references(file, run, plain), own)
     return OmegaConf.to_yaml(OmegaConf.create(plain))
@@ -137,6 +141,10 @@ def _check_entries(file: Path, plain: Mapping[str, Any], trusted: Sequence[str],
             _check_network(file, name, value, trusted)
 
 
+def _divide(override: str) -> tuple[str, str, str]:
+    return override.lstrip("+~").partition("=")
+
+
 def _is_said(name: str, own: Sequence[str]) -> bool:
     return any(name == said or name.startswith(f"{said}.") for said in own)
 
@@ -199,20 +207,21 @@ def _check_paths(file: Path, run: Path, plain: Mapping[str, Any], own: Sequence[
     """Refuse to write anywhere but below the run's folder."""
     for name, value in entries(plain):
         group = name.partition(".")[0]
-        if group in WRITERS and isinstance(value, str) and not _is_said(name, own) and _leaves(value, run):
+        if group not in WRITERS or not isinstance(value, str) or _is_said(name, own):
+            continue
+        if _leaves(value, run, Path.cwd() if PLACE.search(name) else run):
             raise ValueError(
                 f"{file}: '{name}' is '{value}', outside the run's folder {run}, where it would write. If "
                 f"that is meant, say it anew: {name}='{value}'"
             )
 
 
-def _leaves(value: str, run: Path) -> bool:
-    path = Path(value)
-    if "://" in value or value.startswith("~"):
+def _leaves(value: str, run: Path, here: Path) -> bool:
+    """Whether a path leads out of a run's folder, where ``here`` is what it is relative to."""
+    if "://" in value or value.startswith("~") or "\0" in value:
         return True
-    if not path.is_absolute() and ".." not in path.parts:
-        return False
-    return not (run / path).resolve().is_relative_to(run.resolve())
+    own, place = (Path(os.path.realpath(path)) for path in (run, here / value))
+    return not place.is_relative_to(own)
 
 
 def _resolve_references(file: Path, run: Path, plain: Mapping[str, Any]) -> Any:

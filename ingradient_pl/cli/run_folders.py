@@ -74,6 +74,7 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
     folder, by_time = _resolve(config, key), BY_TIME in OmegaConf.to_yaml(config.hydra[key.split(".")[1]])
     if by_time:
         folder = _choose(folder, config, overrides, key)
+    refuse_links(folder)
     rest = [*without(overrides, key), f"{key}={quote(str(folder))}"]
     if swept:
         write_sweep(
@@ -190,6 +191,27 @@ def refuse_models(folder: Path) -> None:
         )
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder in which a link leads elsewhere: logs and states would be written over what lies there.
+
+    Args:
+        folder: Of a run or sweep; it may be a link itself, and need not exist.
+
+    Raises:
+        ValueError: If one does.
+    """
+    own = Path(os.path.realpath(folder))
+    for place, folders, files in os.walk(own):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            there = Path(os.path.realpath(path)) if path.is_symlink() else own
+            if not there.is_relative_to(own):
+                raise ValueError(
+                    f"{near(path)} is a link to {there}, and what a run writes there would land outside "
+                    f"{near(folder)}. Take the link away; to have a run on another disk, make a link of its "
+                    "whole folder."
+                )
+
+
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; whoever dies lets go of it.
@@ -199,7 +221,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
     Raises:
         FileExistsError: If another process is at work there.
+        ValueError: If a link in it leads out of it.
     """
+    refuse_links(folder)
     lock = FileLock(folder / OWN / "lock")
     (folder / OWN).mkdir(parents=True, exist_ok=True)
     try:

@@ -17,14 +17,13 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.lightning.run_files import CROSSVAL
+from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
-from ingradient_pl.messages import printable
+from ingradient_pl.messages import as_cell, printable
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.spec import check_types
 
 SCORE = Path(".hydra") / "score.json"
-REASON = "error.txt"
 DEPTH = 2
 """Folders that runs of one sweep may lie below it: a cross-validation has CONFIGURATION/FOLD."""
 PAGE = "report.html"
@@ -58,7 +57,8 @@ class SweepTable(Callback):
             if swept or (sweep / TABLE).is_file():
                 keep_table(sweep, config.maximise)
         if swept and job_return.status == JobStatus.FAILED:
-            print(f"The run in {folder} failed; the sweep goes on. {keep_reason(folder)}", file=sys.stderr)
+            told = f"The run in {folder} failed; the sweep goes on. {read_reason(folder)}"
+            print(printable(f"{told} (more in {folder / REASON})"), file=sys.stderr)
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -119,17 +119,6 @@ def read_score(file: Path) -> dict[str, Any]:
     return told
 
 
-def keep_reason(folder: Path) -> str:
-    """Give the last line of why a run failed, but for that in which Hydra names the place in the config.
-
-    Args:
-        folder: Of the run.
-    """
-    text = (folder / REASON).read_text(encoding="utf-8").strip()
-    lines = [line for line in text.splitlines() if not line.startswith("full_key: ")] or [text]
-    return f"{lines[-1]} (more in {folder / REASON})"
-
-
 def show_table(sweep: Path) -> None:
     """Print the table of a sweep's runs.
 
@@ -175,7 +164,8 @@ def keep_table(sweep: Path, metric: str) -> list[Run]:
     runs = sorted(read_runs(sweep, metric), key=lambda run: (math.isnan(run.score), -run.score))
     if runs:
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([("run", "overrides", metric), *runs])
+        rows = [(as_cell(run.folder), as_cell(run.overrides), run.score) for run in runs]
+        csv.writer(text).writerows([("run", "overrides", metric), *rows])
         replace_file(sweep / TABLE, text.getvalue().encode())
     return runs
 

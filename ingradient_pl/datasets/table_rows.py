@@ -11,7 +11,7 @@ from typing import Any
 
 from ingradient_pl.datasets.records import SourceError
 from ingradient_pl.geometry import AXES, Millimetres
-from ingradient_pl.plain_values import parse_json
+from ingradient_pl.plain_values import LARGEST_JSON, parse_json, read_content
 
 Row = Mapping[str, Any]
 MISSING = ("nan", "none", "null", "na", "<na>", "n/a", "#n/a")
@@ -34,7 +34,7 @@ def read_rows(path: Path) -> tuple[list[Row], Mapping[str, Any], tuple[str, ...]
         SourceError: If it is not a table, names a column twice, or a row has more cells than the heading.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_content(path, LARGEST_JSON).decode("utf-8-sig")
         if path.suffix.lower() == ".json":
             plain = parse_json(text)
             own = plain if isinstance(plain, Mapping) else {"cases": plain}

@@ -15,7 +15,7 @@ from ingradient_pl.plain_values import read_yaml
 from ingradient_pl.short_repr import join_times
 
 SHOWN = 4
-ANY, MOST_ANY = "*", 3
+ANY, MOST_ANY, LONGEST = "*", 3, 1000
 IN_ORDER = "by shape and order: names of the source are other ones"
 Rules = Mapping[str, str | None]
 """Names of ours to names of theirs, ``*`` for any text; None leaves a tensor as it was initialised."""
@@ -42,7 +42,7 @@ def read_names(file: Path) -> Rules:
         raise UsageError(
             f"init_mapping={file} should hold lines such as 'encoder.*: backbone.layers.*', as many '*' on "
             f"the right as on the left and {MOST_ANY} at most, or null on the right; got "
-            f"{wrong[0] if wrong else str(plain)[:60]!r}."
+            f"{str(wrong[0] if wrong else plain)[:60]!r}."
         )
     return dict(lines)
 
@@ -76,6 +76,8 @@ def name_weights(
 def _is_rule(ours: object, theirs: object) -> bool:
     if not isinstance(ours, str) or not (theirs is None or isinstance(theirs, str)):
         return False
+    if max(len(ours), len(theirs or "")) > LONGEST:
+        return False
     if ours.count(ANY) > MOST_ANY:  # each more of them takes as many times longer as a name has letters
         return False
     return theirs is None or theirs.count(ANY) == ours.count(ANY)
@@ -83,22 +85,22 @@ def _is_rule(ours: object, theirs: object) -> bool:
 
 def _apply(rules: Rules, fresh: Mapping[str, Tensor], source: Source) -> Pairs:
     """Rename by a mapping; every line of it must have something to do."""
-    wanted: dict[str, tuple[str, str | None]] = {}
+    wanted: dict[str, str | None] = {}
     for ours, theirs in rules.items():
         pattern = re.compile("(.*)".join(map(re.escape, ours.split(ANY))))
-        for name in fresh:
-            found = pattern.fullmatch(name)
-            if found and name not in wanted:
-                wanted[name] = ours, None if theirs is None else _fill(theirs, found.groups())
-    used = {ours for ours, meant in wanted.values() if meant is None or meant in source.weights}
-    for ours, theirs in rules.items():
-        if ours not in used:
+        found = {name: match for name in fresh if name not in wanted and (match := pattern.fullmatch(name))}
+        meant = {
+            name: None if theirs is None else _fill(theirs, match.groups()) for name, match in found.items()
+        }
+        if not any(one is None or one in source.weights for one in meant.values()):
             raise UsageError(
                 f"init_mapping: '{ours}: {theirs}' fits no pair of tensors that no line before it took. The "
                 f"network has {_some(fresh)}; {source.origin} has {_some(source.weights)}."
             )
-    meant = {name: theirs for name, (_, theirs) in wanted.items() if theirs is not None}
-    return {name: theirs for name, theirs in meant.items() if theirs in source.weights}
+        wanted |= meant
+    return {
+        name: theirs for name, theirs in wanted.items() if theirs is not None and theirs in source.weights
+    }
 
 
 def _fill(pattern: str, texts: Sequence[str]) -> str:

@@ -17,6 +17,9 @@ CHUNK = 2**20
 STEEPEST = 1032
 """Bytes that one byte of a deflate stream can stand for, at most."""
 
+AT_WORK = 2.5
+"""Times the memory of its voxels that an image takes at least, whatever is done with it."""
+
 SURPLUS = 2**20
 """Bytes behind the voxels that are let be: padding, notes of the program that wrote the file."""
 
@@ -69,10 +72,11 @@ def check_memory(path: Path, needed: int) -> None:
         ImageError: If they are more than the machine's (or the job's) memory.
     """
     there = available_memory()
-    if needed > there:
+    if needed * AT_WORK > there:
         raise ImageError(
-            f"{path}: its header promises {needed / 1e9:.1f} GB of voxels, and this machine has "
-            f"{there / 1e9:.1f} GB of memory. Is the header damaged? Copy it again, or crop the image."
+            f"{path}: its header promises {needed / 1e9:.1f} GB of voxels, {AT_WORK} times that at work, and "
+            f"this machine has {there / 1e9:.1f} GB of memory. Is the header damaged? Copy it again, or crop "
+            "the image."
         )
 
 

@@ -19,8 +19,8 @@ from ingradient_pl.images.simpleitk import simpleitk
 DIRECTORY = "DICOMDIR"
 """The table of contents of a medium, which lists files and holds no image."""
 
-LARGEST_VALUE = 8
-"""Bytes of a voxel at most."""
+VALUE = 4
+"""Bytes that a voxel is counted with: most are stored in 2."""
 
 
 def readable(path: Path) -> bool:
@@ -59,7 +59,7 @@ def read(path: Path, channels: int | None) -> RawImage:
         raise ImageError(
             f"{path}: a DICOM series has one channel, {channels} are promised. Name a series for each one."
         )
-    check_memory(path, len(found.slices) * int(np.prod(found.slices[0].shape)) * LARGEST_VALUE)
+    check_memory(path, len(found.slices) * int(np.prod(found.slices[0].shape)) * VALUE)
     voxels = to_plain_dtype(path, _pixels(path, found.slices))
     wanted = (len(found.slices), *found.slices[0].shape)
     if voxels.shape != wanted:

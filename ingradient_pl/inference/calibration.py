@@ -16,6 +16,8 @@ BINS = 15
 """Of confidence, for the calibration error."""
 BLOCK = 1 << 20
 """Voxels taken at a time."""
+BELIEVED = ((0.01, 100.0), (1e-9, 1e9), (-1e9, 1e9))
+"""Ranges of temperature, slope and intercept of a file: far more than calibrating gives."""
 FEWEST = 10
 """Pairs of expected and found Dice from which a line is fitted."""
 
@@ -41,11 +43,15 @@ class Calibration(NamedTuple):
             found: Numbers by name.
 
         Raises:
-            ValueError: If a number cannot be.
+            ValueError: If a number is none that calibrating finds, or anything near it.
         """
-        made = cls(**{name: float(value) for name, value in found.items() if name in cls._fields})
-        if not (0 < made.temperature < math.inf and all(map(math.isfinite, made))):
-            raise ValueError(f"its calibration is {made}. Calibrate it anew: ingradient calibrate.")
+        made = cls(**{name: value for name, value in found.items() if name in cls._fields})
+        for name, value, (least, most) in zip(cls._fields, made, BELIEVED, strict=True):
+            if not least <= value <= most:
+                raise ValueError(
+                    f"its calibration has the {name} {value}, which lies between {least} and {most}. "
+                    "Calibrate it anew: ingradient calibrate."
+                )
         return made
 
     @classmethod

@@ -158,6 +158,7 @@ class _Description:
         task: Mapping[str, object],
         validation: Sequence[str],
         mirror: Sequence[Literal[0, 1, 2]],
+        calibration: Mapping[str, float],
         postprocess: Sequence[Mapping[str, object]],
     ) -> None: ...
 

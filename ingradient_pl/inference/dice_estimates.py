@@ -84,4 +84,6 @@ def describe_estimates(evaluation: Evaluation, estimates: Estimates) -> str:
 
 
 def _is_estimate(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and 0 <= value <= 1)
+    if value is None or isinstance(value, bool):
+        return value is None
+    return isinstance(value, (int, float)) and 0 <= value <= 1

@@ -124,9 +124,10 @@ class ProcessWatch:
         return list(getattr(self.trainer.strategy.launcher, "procs", ()))
 
     def _find_parent(self) -> int | None:
-        """Give the first rank, where it started this one."""
+        """Give the first rank, where it started this one; while this one imported it may have gone."""
         told = os.environ.setdefault(FIRST_RANK, str(os.getpid()))
-        return int(told) if told == str(os.getppid()) else None
+        started = int(os.environ.get("LOCAL_RANK") or 0) > 0 and told != str(os.getpid())
+        return int(told) if started else None
 
     def _take_over(self) -> None:
         """Replace Lightning's handler, which waits for the others, and its observer, which kills."""

@@ -1,12 +1,13 @@
 """The files of a run's folder: where its state, config and record are, and what the record says."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.plain_values import read_json
+from ingradient_pl.plain_values import LARGEST_JSON, PlainValueError, parse_json, read_content, read_json
 from ingradient_pl.spec import check_types
 
 LAST = Path("checkpoints") / "last.ckpt"
@@ -19,6 +20,10 @@ RECORD = "run.json"
 LOG = "train.log"
 EPOCHS = "epochs.jsonl"
 """What each epoch measured, a line each."""
+REASON = "error.txt"
+"""Why a run of a sweep failed: a traceback."""
+LONGEST_REASON = 2**16
+"""Bytes of its end that are read."""
 SWEEP_TABLE = "runs.csv"
 """All runs of a sweep, in its folder."""
 CROSSVAL, CASCADE = "crossval.json", "cascade.json"
@@ -128,16 +133,38 @@ def read_epochs(run: Path) -> list[dict[str, Any]]:
 
     Args:
         run: Its folder; empty where it has no such file.
+
+    Raises:
+        ValueError: If the file is far larger than any run makes it.
     """
     found: dict[int, dict[str, Any]] = {}
     file = run / EPOCHS
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else ():
+    try:
+        content = read_content(file, LARGEST_JSON) if file.is_file() else b""
+    except PlainValueError as error:
+        raise ValueError(f"{file} cannot be read: {error}. Delete it to go on without.") from error
+    for line in content.decode(errors="replace").splitlines():
         try:
-            epoch = json.loads(line)
+            epoch = parse_json(line)
             found[int(epoch["epoch"])] = dict(epoch)
-        except (ValueError, TypeError, LookupError, RecursionError):
+        except (ValueError, TypeError, LookupError, OverflowError):
             continue
     return [found[number] for number in sorted(found)]
+
+
+def read_reason(run: Path) -> str | None:
+    """Give the last line of why a run failed, but for that in which Hydra names the place in the config.
+
+    Args:
+        run: Its folder; None where it has not failed.
+    """
+    file = run / REASON
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        opened.seek(-min(LONGEST_REASON, file.stat().st_size), os.SEEK_END)
+        lines = opened.read(LONGEST_REASON).decode(errors="replace").strip().splitlines()
+    return next((line for line in reversed(lines) if not line.startswith("full_key: ")), "")
 
 
 def is_finished(run: Path, epochs: int) -> bool:

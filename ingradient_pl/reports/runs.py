@@ -7,7 +7,14 @@ from typing import Any
 
 from PIL import Image
 
-from ingradient_pl.lightning.run_files import CONFIG, RECORD, SWEEP_TABLE, read_epochs, read_record
+from ingradient_pl.lightning.run_files import (
+    CONFIG,
+    RECORD,
+    SWEEP_TABLE,
+    read_epochs,
+    read_reason,
+    read_record,
+)
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.reports.charts import ACCENT, INK, Curve, draw_curves, label_colour
 from ingradient_pl.reports.images import png_data
@@ -17,8 +24,6 @@ from ingradient_pl.reports.plan_words import notes_of, plan_in_words
 
 PICTURES, LARGEST = 6, 2_000_000
 """Level pictures that are shown, and bytes of a file that is still shown."""
-
-REASON = "error.txt"
 
 
 def describe_run(run: Path) -> list[Section]:
@@ -234,10 +239,9 @@ def state_of(run: Path) -> str:
     Args:
         run: Its folder.
     """
-    reason = run / REASON
-    if reason.is_file():
-        lines = reason.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return f"failed: {lines[-1][:120]}" if lines else "failed"
+    reason = read_reason(run)
+    if reason is not None:
+        return f"failed: {reason[:120]}" if reason else "failed"
     try:
         return str(read_record(run).get("state", "unknown"))
     except ValueError:  # one of many: the others are told all the same

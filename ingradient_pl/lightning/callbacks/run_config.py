@@ -1,7 +1,6 @@
 """A resumed run's config: what it was told this time takes the old one's place once it trains."""
 
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import yaml
@@ -9,6 +8,8 @@ from typing_extensions import override
 
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, OVERRIDES, TOLD
+from ingradient_pl.messages import LOGGER
+from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.scratch import clear_scratch
 
 REQUEUED = "hpc_ckpt_*.ckpt"
@@ -50,5 +51,9 @@ def keep_config(told: Path) -> None:
 
 
 def _overrides(file: Path) -> list[str]:
-    found: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
-    return list(found or ())
+    try:
+        found = read_yaml(file) if file.is_file() else []
+    except PlainValueError as error:
+        LOGGER.warning("%s cannot be read (%s): what this run was told before is not kept.", file, error)
+        return []
+    return [str(entry) for entry in found] if isinstance(found, list) else []
