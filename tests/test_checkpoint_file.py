@@ -147,3 +147,13 @@ def test_where_the_last_state_is_damaged_the_best_one_is_offered(tmp_path):
     with pytest.raises(checkpoint.CheckpointError, match=r"last\.ckpt") as caught:
         check_resumable(last, 5)
     assert "best.ckpt" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_checkpoint_that_the_disk_does_not_give_is_not_called_damaged(file, monkeypatch, number):
+    def refuse(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(type(file), "open", refuse)
+    with pytest.raises(checkpoint.CheckpointError, match=rf"cannot be read \({os.strerror(number)}\)"):
+        load(file)

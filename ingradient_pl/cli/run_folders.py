@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths,
 from ingradient_pl.cli.plan_overrides import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.sweep_files import write_sweep
+from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
 from ingradient_pl.messages import UsageError
 
@@ -84,7 +84,8 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
     else:
         rest = take_folder(folder, rest, config)
     if planned:
-        shutil.copytree(copies / "plan", folder / OWN / "plan", dirs_exist_ok=True)
+        for file in (copies / "plan").iterdir():
+            replace_file(folder / OWN / "plan" / file.name, file.read_bytes())
         rest = with_searched(rest, folder / OWN)
     return rest
 

@@ -113,9 +113,12 @@ def check_sums(path: Path | str) -> None:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: check the path.")
     try:
-        whole = zipfile.is_zipfile(path)
-    except PermissionError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}): ask for permission to.") from error
+        with path.open("rb") as file:  # by a path alone all that the disk says is swallowed
+            whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): see that it is yours to read, and its disk is there."
+        ) from error
     except zipfile.BadZipFile:
         whole = True  # a damaged one: the reason follows
     if not whole:
