@@ -1,6 +1,7 @@
 """A segmentation of a DICOM series lies, as a DICOM SEG object, where its voxels lie in the patient."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -106,6 +107,27 @@ def test_each_voxel_lies_where_it_was_found_under_its_name(tmp_path, direction, 
     assert found.PatientID == "P1"
     assert found.FrameOfReferenceUID == "1.2.3.5"
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["case.dcm"]
+
+
+HOSTILE = ["a\\b", "..\\..\\x", "x" * 65, "x" * 2000, "\\", "患者", " a", "=1+1", "<script>", "a^b"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name[:12]))
+def test_each_segment_has_one_name_of_its_own_whatever_labels_are_called(tmp_path, name):
+    pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+    series(tmp_path / "series")
+    volume = read_volume([tmp_path / "series"])
+    task = Task(("MR",), {"background": 0, name: 1, f"{name} too": 3}, name=name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_segmentation(tmp_path / "case.dcm", labelled(volume.voxels.shape[1:]), volume, task)
+    found = read_back(tmp_path / "case.dcm")[0]
+    names = [found.get_segment_description(i).segment_label for i in (1, 2)]
+    assert all(isinstance(one, str) and 0 < len(one) <= 64 and "\\" not in one for one in names)
+    assert names[0] != names[1]
+    if name in ("患者", "=1+1", "<script>", "a^b"):
+        assert names == [name, f"{name} too"]
 
 
 @pytest.mark.slow

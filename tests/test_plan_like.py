@@ -7,6 +7,7 @@ from runs import outcome
 from weight_sources import NNSSL, PLAIN, RESIDUAL, TASK, adaptation, nnssl_folder, saved, unet
 
 import ingradient_pl as ip
+from ingradient_pl.cli.options import normalise_options
 from ingradient_pl.finetuning.like import plan_like
 from ingradient_pl.finetuning.plan_keys import chosen_keys
 from ingradient_pl.finetuning.source import read_weights
@@ -73,6 +74,14 @@ def test_a_patch_is_lengthened_to_what_the_strides_halve(tmp_path):
     made, remarks = plan_like(replace(OWN, patch=(10, 22, 24)), source, TASK.channels, ["topology"])
     assert made.patch == (10, 24, 24)
     assert any("10×22×24 is lengthened to 10×24×24" in told for told in remarks)
+
+
+@pytest.mark.parametrize(
+    "typed", [["source"], ["target"], ["[patch]"], ["patch", "spacing"], ["patch,spacing"]]
+)
+def test_what_is_taken_is_a_word_or_a_list(typed):
+    (_, told) = normalise_options(ip.plan, ["--take", *typed])
+    assert told == (typed[0] if len(typed) == 1 and "," not in typed[0] else '["patch", "spacing"]')
 
 
 def test_an_encoder_that_saw_cases_as_they_came_tells_no_spacing(tmp_path):

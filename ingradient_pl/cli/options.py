@@ -189,7 +189,9 @@ def _join_as_list(values: Sequence[str], hint: Any) -> str:
     """Give several words as one list; one word stays where it may be one thing, or is a list already."""
     if len(values) == 1 and (values[0].lstrip().startswith("[") or str in get_args(hint)):
         return values[0]
-    if len(values) == 1 and values[0] in ("null", "None"):
+    others = () if get_origin(hint) is list else get_args(hint)
+    words = [word for part in others if get_origin(part) is Literal for word in get_args(part)]
+    if len(values) == 1 and values[0] in ("null", "None", *words):
         return values[0]
     parts = [values] if str in get_args(hint) else [value.split(",") for value in values]
     return json.dumps([part.strip() for entry in parts for part in entry if part.strip()])

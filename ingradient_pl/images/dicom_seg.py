@@ -1,6 +1,7 @@
 """A segmentation of a DICOM series as the object that DICOM has for it, for archives and viewers."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,25 +88,25 @@ def write_segmentation(path: Path, label: NDArray[Any], volume: Volume, task: Ta
     highdicom, pydicom = _package("highdicom"), _package("pydicom")
     turned = np.ascontiguousarray(volume.source.turn.undo(label))
     stored = np.moveaxis(turned, 0, -1) if is_packed(label) else turned
-    slices = [
-        _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in dicom.series_files(source)
-    ]
-    if len(slices) != len(stored):
-        raise ImageError(
-            f"{source}: {len(stored)} slices lie in {len(slices)} file(s). A segmentation is made of series "
-            "with one slice in a file; write this one as .nii.gz."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # how a hospital writes names is not ours to mend
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # how a hospital writes names is not ours to mend
+        slices = [
+            _read_slice(pydicom.dcmread(file, stop_before_pixels=True)) for file in dicom.series_files(source)
+        ]
+        if len(slices) != len(stored):
+            raise ImageError(
+                f"{source}: {len(stored)} slices lie in {len(slices)} file(s). A segmentation is made of "
+                "series with one slice in a file; write this one as .nii.gz."
+            )
+        try:
             made = _segmentation(highdicom, slices, stored, task)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ImageError(
-            f"{path}: no DICOM segmentation can be made of the series {source} ({error}). Write this one as "
-            ".nii.gz."
-        ) from error
-    with whole_file(path) as temporary:
-        made.save_as(temporary)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ImageError(
+                f"{path}: no DICOM segmentation can be made of the series {source} ({error}). Write this one "
+                "as .nii.gz."
+            ) from error
+        with whole_file(path) as temporary:
+            made.save_as(temporary)
 
 
 def _read_slice(slice_: Any) -> Any:
@@ -122,20 +123,42 @@ def _segmentation(highdicom: Any, slices: list[Any], stored: NDArray[Any], task:
         pixel_array=_segments(stored, task),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _describe_segment(highdicom, number, name) for number, name in enumerate(task.foreground, 1)
+            _describe_segment(highdicom, number, name)
+            for number, name in enumerate(name_segments(list(task.foreground)), 1)
         ],
         series_instance_uid=highdicom.UID(),
         series_number=SERIES_NUMBER,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
         manufacturer=MAKER,
-        manufacturer_model_name=task.name[:LONGEST] or MAKER,
+        manufacturer_model_name=_as_text(task.name) or MAKER,
         software_versions=ingradient_pl.__version__,
         device_serial_number="0",
         content_description=f"Segmentation by {MAKER}",
         series_description=f"Segmentation by {MAKER}",
         omit_empty_frames=bool(stored.any()),
     )
+
+
+def name_segments(labels: Sequence[str]) -> list[str]:
+    r"""Name each label as the standard can: 64 characters, no two alike; a backslash would part two names.
+
+    Args:
+        labels: Their names.
+
+    >>> name_segments(["left\\lung", "organ"]), [name[-3:] for name in name_segments(["x" * 70, "x" * 71])]
+    (['left/lung', 'organ'], ['x 1', 'x 2'])
+    """
+    names = [_as_text(label) for label in labels]
+    endings = [f" {number}" for number in range(1, len(names) + 1)]
+    return [
+        name if name and names.count(name) == 1 else f"{name[: LONGEST - len(ending)]}{ending}"
+        for name, ending in zip(names, endings, strict=True)
+    ]
+
+
+def _as_text(name: str) -> str:
+    return name.replace("\\", "/").strip()[:LONGEST]
 
 
 def _segments(stored: NDArray[Any], task: Task) -> NDArray[Any]:
@@ -156,9 +179,9 @@ def _describe_segment(highdicom: Any, number: int, name: str) -> Any:
     coded, algorithm = highdicom.sr.CodedConcept, highdicom.AlgorithmIdentificationSequence
     return highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:LONGEST],
+        segment_label=name,
         segmented_property_category=coded("123037004", "SCT", "Anatomical Structure"),
-        segmented_property_type=coded(f"LABEL-{number}", LOCAL, name[:LONGEST]),
+        segmented_property_type=coded(f"LABEL-{number}", LOCAL, name),
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm(
             name=MAKER,
