@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jaxtyping
 import omegaconf
 import pytest
+import shapes
 import yaml
-from jaxtyping import install_import_hook
 from omegaconf._utils import get_yaml_loader
 
 # The shell is left out: its arguments are Lightning's, and tests hand it stand-ins.
@@ -37,7 +38,8 @@ CORE = [
 # Without bytecode on disk each process of the suite compiles the package anew, with its checks for 10 seconds
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-install_import_hook([f"ingradient_pl.{unit}" for unit in CORE], "shapes.check")
+jaxtyping.install_import_hook([f"ingradient_pl.{unit}" for unit in CORE], "shapes.check")
+vars(jaxtyping)["jaxtyped"] = shapes.jaxtyped
 
 
 @functools.cache
