@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 import locale
 import os
 import sys
@@ -85,6 +86,17 @@ def _shared(name: str) -> Path:
     if not found.is_dir():
         pytest.skip(f"no real data: {name} is not beside the checkout")
     return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Leave what is imported out of the garbage that is looked for, then and in every test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,6 +8,7 @@ its own; processes that it starts in turn (ranks, jobs of a sweep) are forks as 
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import math
@@ -177,8 +178,12 @@ def _end(process, door):
 
 def _serve(number):
     """Fork for every request, until nobody can make one."""
+    gc.disable()
     for name in NEEDED:
         importlib.import_module(name)
+    importlib.import_module("hydra.core.plugins").Plugins.instance()
+    gc.freeze()  # or each fork would copy all of it, to look for garbage
+    gc.enable()
     with socket.socket(fileno=number) as door:
         while True:
             message, files, *_ = socket.recv_fds(door, LARGEST, 3)
