@@ -99,6 +99,25 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each process of xdist begin with files of slow tests; short ones are what is shared out last."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if count == 1:
+        return
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    slow = {
+        file: sum(item.get_closest_marker("slow") is not None for item in of) for file, of in files.items()
+    }
+    shares: list[list[pytest.Item]] = [[] for _ in range(count)]
+    for number, file in enumerate(sorted(files, key=slow.__getitem__, reverse=True)):
+        share = shares[number % count] if slow[file] else min(shares, key=len)
+        share.extend(files[file])
+    items[:] = [item for share in sorted(shares, key=len, reverse=True) for item in share]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let runs leave blank pictures (drawing is a third of a tiny run), but for tests marked ``pictures``."""
     for (module, name), blank in BLANK.items():
