@@ -20,7 +20,7 @@ from ingradient_pl.workers.cluster import ClusterError, open_workers
 from ingradient_pl.workers.threads import Threads
 
 distributed = pytest.importorskip("distributed")
-pytest.importorskip("submitit")
+submitit = pytest.importorskip("submitit")
 pytestmark = pytest.mark.slow
 
 
@@ -39,6 +39,7 @@ def scheduler():
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)  # 15 for disks of other machines
 
 
 @pytest.fixture(params=["dask", "local"])

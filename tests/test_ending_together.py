@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from pathlib import Path
 
 import processes
 import pytest
@@ -67,6 +68,14 @@ def test_what_collectives_say_of_a_lost_process_is_known(monkeypatch, said, is_k
     assert not watch.was_terminated(RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. "))
 
 
+class Impatient(pl.Callback):
+    """Leaves a process less time to end by itself, of which all is waited for."""
+
+    def on_fit_start(self, trainer, pl_module):
+        process_watch.GRACE = 4.0
+
+
+IMPATIENT = "+callbacks.impatient={_target_: test_ending_together.Impatient}"
 CASES = {
     "group": ("trainer=ddp_cpu", 1, 143, "The run was stopped after"),
     "rank 1": ("trainer=ddp_cpu", 0, 143, "The run was stopped after"),
@@ -91,12 +100,14 @@ def harm(kind, session):
 @pytest.mark.ddp
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CASES)
-def test_all_processes_of_a_run_end_with_one_line_and_the_right_code(quick, tmp_path, kind):
+def test_all_processes_of_a_run_end_with_one_line_and_the_right_code(quick, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     trainer, readers, expected, told = CASES[kind]
     rest = [
         entry for entry in quick if not entry.startswith(("trainer=", "epochs", "batches", "data.workers"))
     ]
     more = [trainer, "epochs=10000", "batches_per_epoch=4", f"data.workers={readers}", "logger=none"]
+    more += [IMPATIENT] if kind == "rank 1 asleep" else []
     run = tmp_path / "run"
     with (tmp_path / "log").open("w") as log:
         line = [*rest, *more, "callbacks.images=null", f"hydra.run.dir={run}"]
