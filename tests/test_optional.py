@@ -4,7 +4,7 @@ import ast
 import sys
 
 import pytest
-from style_figures import trees
+from style_figures import PACKAGE
 
 from ingradient_pl.images.dicom_file import pydicom
 from ingradient_pl.images.dicom_seg import check_installed
@@ -41,9 +41,10 @@ def test_what_is_there_is_given():
 def test_nothing_else_says_how_to_install_a_package():
     """Whoever catches an ImportError to tell of it does so in one place."""
     own = {
-        name
-        for name, tree in trees().items()
-        for node in ast.walk(tree)
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.glob("**/*.py")
+        if "ImportError" in (text := file.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.ExceptHandler)
         and "ImportError" in ast.unparse(node.type or ast.Constant(None))
         and "pip install" in ast.unparse(node)
