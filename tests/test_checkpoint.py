@@ -104,6 +104,12 @@ def changed(tmp_path, **entries):
     return tmp_path / "model.ckpt"
 
 
+@pytest.mark.parametrize("count", [0, -1, 2, 10**9])
+def test_a_checkpoint_holds_the_networks_that_it_says(tmp_path, count):
+    with pytest.raises(CheckpointError, match=r"model\.ckpt cannot be used: it"):
+        read(changed(tmp_path, networks=count))
+
+
 def test_a_newer_format_asks_for_an_update(tmp_path):
     with pytest.raises(CheckpointError, match=r"format 9, written by ingradient_pl 7\.0.*Update"):
         read(changed(tmp_path, format=9, version="7.0"))

@@ -135,6 +135,7 @@ def test_numbers_of_numpy_become_plain_ones():
         ({"ignore": "x"}, "'ignore'.*whole number or null.*'x'"),
         ({"ignore": True}, "'ignore'.*whole number or null.*True"),
         ({"previous_stage": 5}, "'previous_stage'.*text or null.*5"),
+        ({"previous_stage": "a\nb"}, "control character"),
         ({"orientation": 3}, "'orientation'.*text.*3"),
         ({"separate_z_above": "3"}, "'separate_z_above'.*number.*'3'"),
         ({"separate_z_above": True}, "'separate_z_above'.*number.*True"),

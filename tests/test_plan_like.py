@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import tiny_models
 from runs import outcome
 from weight_sources import NNSSL, PLAIN, RESIDUAL, TASK, adaptation, nnssl_folder, saved, unet
 
@@ -11,6 +12,7 @@ from ingradient_pl.cli.options import normalise_options
 from ingradient_pl.finetuning.like import plan_like
 from ingradient_pl.finetuning.plan_keys import chosen_keys
 from ingradient_pl.finetuning.source import read_weights
+from ingradient_pl.inference.checkpoint_file import CheckpointError, write_content
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.transforms.normalise import CT, MinMax01, ZScore
@@ -82,6 +84,45 @@ def test_a_patch_is_lengthened_to_what_the_strides_halve(tmp_path):
 def test_what_is_taken_is_a_word_or_a_list(typed):
     (_, told) = normalise_options(ip.plan, ["--take", *typed])
     assert told == (typed[0] if len(typed) == 1 and "," not in typed[0] else '["patch", "spacing"]')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"transpose": (0, 0, 2)},
+        {"patch": (0, 16, 16)},
+        {"patch": (10**6,) * 3},
+        {"spacing": (-1.0, 1.0, 1.0)},
+        {"spacing": (float("nan"), 1.0, 1.0)},
+    ],
+    ids=str,
+)
+def test_a_source_whose_plan_cannot_be_is_named(tmp_path, change):
+    source = read_weights(saved("ours", tmp_path))
+    theirs = source._replace(plan=source.plan._replace(**change))
+    with pytest.raises(UsageError, match=f"{source.origin} tells what makes no plan"):
+        plan_like(OWN, theirs, TASK.channels, ALL)
+
+
+SPLIT = {"train": ["a"], "validation": ["b"]}
+RUNS = [None, 3, "text", [], [[1]], *({name: "text"} for name in ("split", "images", "store", "init"))]
+RUNS += [
+    {"split": {"train": "abc", "validation": []}},
+    {"split": {}},
+    {"split": {"train": [1], "validation": []}},
+]
+RUNS += [{"split": SPLIT, "images": {"a": 1}}, {"split": SPLIT, "images": []}]
+RUNS += [{"split": SPLIT, "store": {"parts": one}} for one in (3, "x", {"a": 1}, [3], [{}], [{"name": 3}])]
+RUNS += [{"init": {"trained": one}} for one in (3, "x", {"a": 1}, [3], [{"cases": "abc"}], [{"images": [1]}])]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_what_a_checkpoint_says_of_its_run_is_held_to_types(tmp_path, run):
+    content = tiny_models.content()
+    content["ingradient"]["run"] = run
+    write_content(tmp_path / "last.ckpt", content)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        read_weights(tmp_path / "last.ckpt")
 
 
 def test_an_encoder_that_saw_cases_as_they_came_tells_no_spacing(tmp_path):

@@ -40,7 +40,7 @@ def plan_like(plan: Plan, source: Source, channels: Sequence[str], take: Collect
         take: What is the source's: ``spacing``, ``patch``, ``topology``, ``normalisation``.
 
     Raises:
-        UsageError: If the source tells no plan, or saw cases along other axes.
+        UsageError: If the source tells no plan that can be, or saw cases along other axes.
     """
     theirs = source.plan
     if theirs is None:
@@ -66,7 +66,10 @@ def plan_like(plan: Plan, source: Source, channels: Sequence[str], take: Collect
         )
     patch, told = _halvable(changes.get("patch", plan.patch), changes.get("strides", plan.strides))
     notes = {**plan.notes, "like": source.origin, "taken": list(take)}
-    made = dataclasses.replace(plan, **{**changes, "patch": patch, "notes": notes})
+    try:
+        made = dataclasses.replace(plan, **{**changes, "patch": patch, "notes": notes})
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{source.origin} tells what makes no plan: {error}") from error
     return PlanLike(made, (*remarks, *told))
 
 

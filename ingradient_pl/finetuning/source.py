@@ -15,10 +15,10 @@ from ingradient_pl.finetuning.source_record import Source, SourcePlan
 from ingradient_pl.finetuning.trained_cases import TrainedOn
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
-from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
+from ingradient_pl.inference.checkpoint_file import OURS, check_address, first_lines, is_ours, load
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
 from ingradient_pl.nnunet.model import FINAL, VERSION_1, read_nnunet, refuse_version_1
-from ingradient_pl.spec import TRUSTED
+from ingradient_pl.spec import TRUSTED, check_types
 
 LAST = Path("checkpoints") / "last.ckpt"
 FOLD, PLANS, SPLITS = "fold_", "plans.json", "splits_final.json"
@@ -124,9 +124,48 @@ def _read_splits(folder: Path, folds: Sequence[str]) -> list[Split]:
         ) from error
 
 
+class _Run:
+    """Types of what a checkpoint says of its run, for :func:`check_types`."""
+
+    def __init__(
+        self,
+        split: Mapping[str, Sequence[str]] | None,
+        images: Mapping[str, str],
+        store: Mapping[str, object],
+        init: Mapping[str, object],
+        parts: Sequence[Mapping[str, object]],
+        trained: Sequence[Mapping[str, object]],
+    ) -> None: ...
+
+
+class _Part:
+    """Types of what it says of one of its stores."""
+
+    def __init__(self, name: str, cases: Sequence[str], images: Sequence[str]) -> None: ...
+
+
+def _check_run(run: Mapping[str, Any], origin: str) -> None:
+    """Hold what a checkpoint says of its run, from which is read who trained, to types."""
+    try:
+        check_types(_Run, run)
+        parts, trained = run.get("store", {}).get("parts", ()), run.get("init", {}).get("trained", ())
+        check_types(_Run, {"parts": parts, "trained": trained})
+        for part in (*parts, *trained):
+            check_types(_Part, part)
+        for missing in ("train", "validation") if run.get("split") is not None else ():
+            run["split"][missing]
+        for part in parts:
+            part["name"]
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{origin}: what it says of its run is damaged ({first_lines(error)}). Take another checkpoint."
+        ) from error
+
+
 def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
     before = model.task.foreground_values if model.plan.previous_stage else ()
     run = told.get("run", {})
+    _check_run(run, model.origin)
     split = _split(run.get("split"))
     earlier = [TrainedOn.from_plain(entry) for entry in run.get("init", {}).get("trained", ())]
     own = () if split is None else tuple(_trained_on(split.train, model.task.name, run))

@@ -17,7 +17,7 @@ CHUNK = 2**20
 STEEPEST = 1032
 """Bytes that one byte of a deflate stream can stand for, at most."""
 
-AT_WORK = 2.5
+AT_WORK = 3
 """Times the memory of its voxels that an image takes at least, whatever is done with it."""
 
 SURPLUS = 2**20

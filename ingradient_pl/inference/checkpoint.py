@@ -159,6 +159,7 @@ class _Description:
         validation: Sequence[str],
         mirror: Sequence[Literal[0, 1, 2]],
         calibration: Mapping[str, float],
+        run: Mapping[str, object],
         postprocess: Sequence[Mapping[str, object]],
     ) -> None: ...
 
@@ -175,6 +176,8 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
         weights, folds = found["state_dict"], range(own.get("networks", 1))
         calibration = Calibration.of(own.get("calibration", {}))
         networks = [build_network(own["network"], weights, _prefix(fold), trusted) for fold in folds]
+        if not networks:
+            raise ValueError(f"it says that it holds {own['networks']} networks")
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be used: {first_lines(error)}") from error
     if (plan.channels, plan.outputs) != (len(task.channels), task.outputs):

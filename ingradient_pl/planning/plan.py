@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
+from ingradient_pl.messages import check_letters
 from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.spec import check_types
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
@@ -147,6 +148,7 @@ class Plan:
                 )
 
     def _check_meaning(self) -> None:
+        check_letters("previous stage", [self.previous_stage])
         if sorted(self.transpose) != list(range(AXES)):
             raise ValueError(f"'transpose' of a plan names each of 0, 1, 2 once; got {self.transpose}.")
         if not all(isinstance(one, Normaliser) for one in self.normalisation):

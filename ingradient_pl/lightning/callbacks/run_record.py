@@ -72,7 +72,8 @@ class RunRecord(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        known = checkpoint.get(OURS, {}).get("run", {})
+        told = checkpoint.get(OURS, {}).get("run", {})
+        known = told if isinstance(told, dict) else {}
         self.init, self.store = known.get("init"), known.get("store", {})  # a resumed run began there too
 
     @override
