@@ -150,7 +150,7 @@ CONDA = {"torch": "pytorch", "blosc2": "python-blosc2", "matplotlib": "matplotli
 
 
 def test_the_recipe_for_conda_asks_for_the_same():
-    recipe = yaml.safe_load((ROOT / "scripts" / "containers" / "meta.yaml").read_text())
+    recipe = yaml.safe_load((ROOT / "scripts" / "containers" / "recipe.yaml").read_text())
     entries = [Requirement(line) for line in recipe["requirements"]["run"]]
     found = {canonicalize_name(one.name): one.specifier for one in entries}
     settings = configparser.ConfigParser()
@@ -161,4 +161,4 @@ def test_the_recipe_for_conda_asks_for_the_same():
         assert found[CONDA.get(name, name)] == one.specifier, one
     assert recipe["package"]["version"] == __version__
     commands = settings["options.entry_points"]["console_scripts"].split("\n")
-    assert recipe["build"]["entry_points"] == [line.strip() for line in commands if line.strip()]
+    assert recipe["build"]["python"]["entry_points"] == [line.strip() for line in commands if line.strip()]

@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
-LAYERS = [  # lowest first; rooms of one layer do not know each other
+LAYERS = [  # lowest first; folders of one layer do not know each other
     {"messages", "lazy", "optional", "short_repr", "plain_values", "pickle_bounds"},
     {"geometry", "spec", "files", "machine", "task", "provenance"},
     {"scratch"},

@@ -1,6 +1,7 @@
 """What this machine has, what is known to be wrong with it, and what to set."""
 
 import json as json_format
+import os
 import platform
 import re
 import shutil
@@ -102,6 +103,7 @@ def find_facts(path: Path) -> dict[str, Any]:
         "disk": {"path": str(path.absolute()), "free_bytes": disk.free, "total_bytes": disk.total},
         "nvidia_driver": DRIVER.is_file(),
         "gpus": _gpus(),
+        "c_compiler": os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"),
         "extras": _extras(),
     }
 
@@ -114,6 +116,7 @@ def find_problems(facts: Mapping[str, Any]) -> Iterator[Problem]:
     """
     yield from _of_versions(facts)
     yield from _of_gpus(facts)
+    yield from _of_triton(facts)
     yield from _of_room(facts)
 
 
@@ -175,12 +178,19 @@ def _of_gpus(facts: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             NOTE, "A GPU has no bf16.", "Nothing: trainer.precision is 16-mixed there, with a loss scale"
         )
-    if gpus and facts["versions"]["triton"] is None:
-        yield Problem(
-            SLOW,
-            "Triton is not installed, so norms, loss and optimiser take torch's own operators.",
-            "pip install triton, in the version that this torch asks for",
-        )
+
+
+def _of_triton(facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """Give what keeps the fused kernels from being compiled on a machine with a GPU."""
+    if not facts["gpus"]:
+        return
+    if facts["versions"]["triton"] is None:
+        why, cure = "Triton is not installed", "pip install triton, in the version that this torch asks for"
+    elif facts["c_compiler"] is None:
+        why, cure = "Triton finds no C compiler", "apt-get install gcc libc6-dev, or CC=COMPILER"
+    else:
+        return
+    yield Problem(SLOW, f"{why}, so norms, loss and optimiser take torch's own operators.", cure)
 
 
 def _of_room(facts: Mapping[str, Any]) -> Iterator[Problem]:
