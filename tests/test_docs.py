@@ -121,7 +121,7 @@ def test_every_module_that_is_named_exists():
 
 def test_the_table_of_folders_is_what_there_is_in_the_order_of_the_layers():
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(\w+)/`", text.partition("## Structure of the package")[2].partition("Imports point")[0])
+    named = re.findall(r"`(\w+)/`", text.partition("## Structure")[2].partition("Imports point")[0])
     there = {file.parent.name for file in (DOCS.parent / "ingradient_pl").glob("*/__init__.py")}
     assert set(named) == there | {"conf"}
     tree = ast.parse((DOCS.parent / "tests" / "test_layers.py").read_text(encoding="utf-8"))
