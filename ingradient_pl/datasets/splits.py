@@ -98,9 +98,10 @@ def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[
     patients = sorted(set(groups.values()))
     if not 1 < count <= len(patients):
         raise ValueError(
-            f"{count} folds cannot be made of {len(patients)} patients ({len(groups)} cases): they are 2 or more, and "
-            "each validates on a patient of its own. Take others (data.split.count=N; folds=N of a cascade), train "
-            "on all cases (data.split.number=null), or give a split of your own (data.split.file=FILE)."
+            f"{count} folds cannot be made of {len(patients)} patients ({len(groups)} cases): they are 2 or "
+            "more, and each validates on a patient of its own. Take others (data.split.count=N; folds=N of a "
+            "cascade), train on all cases (data.split.number=null), or give a split of your own "
+            "(data.split.file=FILE)."
         )
     order = np.arange(len(patients))
     np.random.RandomState(seed).shuffle(order)  # what scikit-learn does, and with it nnU-Net
