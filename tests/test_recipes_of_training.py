@@ -1,5 +1,10 @@
 """The keys of a recipe do what they say: nnU-Net's numbers, precision, compilation, the fast recipe."""
 
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -51,6 +56,27 @@ def test_the_fast_recipe_is_muon_with_a_warm_start(quick, tmp_path):
         muon.step()
         schedule["scheduler"].step()
     assert muon.param_groups[0]["lr"] == 0
+
+
+def test_finetuning_is_what_lost_least_on_every_seed_of_the_study(quick, tmp_path):
+    with (Path(__file__).parents[1] / "docs" / "finetune.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    dice = defaultdict(list)
+    for trial, _, seed, _, *labels in rows:
+        dice[trial, seed] += map(float, labels)
+    for seed in "012":
+        ours = np.mean(dice["hippocampus", seed])
+        others = [
+            np.mean(found)
+            for (trial, one), found in dice.items()
+            if (trial, one) != ("hippocampus", seed) and one == seed
+        ]
+        assert ours > max(others)
+    _, _, sgd, _ = optimised(composed([*quick, "recipe=finetune", "epochs=1"], tmp_path))
+    assert type(sgd) is torch.optim.SGD
+    (group,) = sgd.param_groups
+    assert (group["initial_lr"], group["momentum"], group["weight_decay"]) == (1e-3, 0.99, 3e-5)
+    assert group["lr"] == pytest.approx(1e-3 / 101, rel=0.1)  # warmed up over a tenth
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ SMALL = {"plan.widths": [8, 16, 32, 64]}
 SEEDS = (0, 1, 2)
 END = 200
 """Steps of the run from scratch that others are held against."""
-ADAMW, SGD = "optimizer@module.optimizer=adamw", "optimizer@module.optimizer=sgd"
+ADAMW, MUON = "optimizer@module.optimizer=adamw", "optimizer@module.optimizer=muon_finetune"
 
 
 class Trial(NamedTuple):
@@ -51,8 +51,9 @@ TRIALS = {
     "hippocampus, layer decay 0.8": Trial("hippocampus", ["recipe=finetune", "module.layer_decay=0.8"]),
     "hippocampus, adamw 1e-3": Trial("hippocampus", ["recipe=finetune", ADAMW, "module.optimizer.lr=1e-3"]),
     "hippocampus, adamw 1e-4": Trial("hippocampus", ["recipe=finetune", ADAMW, "module.optimizer.lr=1e-4"]),
-    "hippocampus, sgd 1e-3": Trial("hippocampus", ["recipe=finetune", SGD, "module.optimizer.lr=1e-3"]),
+    "hippocampus, muon at a quarter": Trial("hippocampus", ["recipe=finetune", MUON]),
     "acdc": Trial("acdc", ["recipe=finetune"]),
+    "acdc, muon at a quarter": Trial("acdc", ["recipe=finetune", MUON]),
     "acdc, rates of fast": Trial("acdc", ["recipe=fast"]),
 }
 REPORTED = [
