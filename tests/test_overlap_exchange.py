@@ -66,6 +66,10 @@ def test_regions_of_nnunet_tell_each_combination(combinations):
         (("a", "b", "ab"), r"(b and a + b)"),
         (("ab", "bc", "ac"), "one integer a voxel cannot tell"),
         (("a", "b"), "never do in its training cases"),
+        (
+            ("a", "b", "c", "ab", "abc"),
+            "prepare the data set into a new folder (ingradient prepare), and train on that",
+        ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )

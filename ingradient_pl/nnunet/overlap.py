@@ -51,7 +51,7 @@ def to_regions(task: Task) -> MaskRegions:
             raise ValueError(
                 f"its labels overlap in ways that one integer a voxel cannot tell ({some}): nnU-Net writes "
                 "labels one over another, so that they must lie within each other, as whole, core and "
-                "enhancing tumour do"
+                f"enhancing tumour do{_describe_cure(len(names), combinations)}"
             )
         order.insert(0, last)
         left = [held for held in left if last not in held]
@@ -65,6 +65,16 @@ def to_regions(task: Task) -> MaskRegions:
     )
     meaning = {v: " + ".join(names[number - 1] for number in held) for held, v in numbers.items()}
     return MaskRegions(regions, tuple(number - 1 for number in order), meaning)
+
+
+def _describe_cure(count: int, combinations: list[tuple[int, ...]]) -> str:
+    """Say what else it may be where every label is told to lie alone: early stores told so of all."""
+    if not all((number,) in combinations for number in range(1, count + 1)):
+        return ""
+    return (
+        ". If they do in every case, the store is of an early version, which took each label to lie alone "
+        "somewhere: prepare the data set into a new folder (ingradient prepare), and train on that"
+    )
 
 
 def _tell(number: int, before: list[int], combinations: list[tuple[int, ...]]) -> tuple[int, ...]:
