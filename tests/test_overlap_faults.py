@@ -1,7 +1,6 @@
 """What is wrong with labels that overlap is named with its file and the cure, before anything trains."""
 
 import dataclasses
-import json
 import re
 
 import numpy as np
@@ -23,7 +22,6 @@ from overlapping_labels import (
     save,
     table,
 )
-from runs import outcome
 
 import ingradient_pl as ip
 from ingradient_pl.datasets.sources import SourceError, read_source
@@ -238,16 +236,10 @@ def test_what_has_one_integer_a_voxel_is_refused(tmp_path, known):
     with pytest.raises(ExportError, match=r"its labels overlap in ways that one integer a voxel cannot tell"):
         export_nnunet(model, tmp_path / "exported")
     second = model._replace(plan=dataclasses.replace(model.plan, previous_stage="3d_lowres"))
-    with pytest.raises(CheckpointError, match=r"its labels may overlap: a cascade"):
-        second.after(model)
+    assert second.after(model).inputs == model.plan.channels + len(NAMES)
+    many = {f"l{number}": number for number in range(1, 26)}
+    task = dataclasses.replace(model.task, labels=many, overlap={name: {} for name in many})
+    with pytest.raises(CheckpointError, match=r"24 at most; the task has 25"):
+        second._replace(task=task).after(model)
     with pytest.raises(ValueError, match=r"class_weights names integers, and labels that may overlap"):
         number_classes(TrainingDraws(class_weights={1: 1.0}), model.task)
-
-
-def test_a_cascade_of_overlapping_labels_is_refused(tmp_path, known, monkeypatch, capsys):
-    path, _ = known
-    told = [f"store={path.parent / 'store'}", f"output={tmp_path / 'cascade'}"]
-    code, _, err = outcome(monkeypatch, capsys, "cascade", *told)
-    assert code == 2
-    assert "may overlap, and a cascade hands on one integer" in err
-    assert json.loads((path / "dataset.json").read_text())["labels"] == list(NAMES)

@@ -127,9 +127,12 @@ def test_the_coarsest_axis_becomes_the_first():
     assert plans["2d"].spacing == (None, 1.5, 1.5)
 
 
-def test_labels_that_overlap_get_no_cascade():
-    task = dataclasses.replace(LARGE.task, overlap={name: {} for name in LARGE.task.foreground})
-    assert list(Planner().plans(dataclasses.replace(LARGE, task=task))) == ["2d", "3d_fullres", "3d_lowres"]
+@pytest.mark.parametrize(("count", "cascades"), [(3, 1), (24, 1), (25, 0)])
+def test_labels_that_overlap_get_a_cascade_where_it_can_hand_them_on(count, cascades):
+    labels = {f"l{number}": number for number in range(1, count + 1)}
+    task = dataclasses.replace(LARGE.task, labels=labels, overlap={name: {} for name in labels})
+    plans = Planner().plans(dataclasses.replace(LARGE, task=task), axes=[3])
+    assert list(plans).count("3d_cascade_fullres") == cascades
 
 
 def test_large_cases_get_a_cascade():

@@ -27,6 +27,7 @@ from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 CASCADES = "cascades"
 """Where cascades are kept, below the folder that the command is called in, if none is named."""
@@ -130,11 +131,7 @@ def train_cascade(
         overrides: Such as ``epochs=4`` and ``first.epochs=2``; ``data.planner.KEY=VALUE`` is the planner's.
     """
     case_store = _prepare_store(source, store)
-    if case_store.task.overlap is not None:
-        raise UsageError(
-            f"The labels of {case_store.path} may overlap, and a cascade hands on one integer a voxel. Train "
-            "one stage: ingradient-train store=DIR"
-        )
+    StageLabels.of(case_store.task)  # or refused
     planner, rest = read_planner(overrides)
     place = Path(output or Path(CASCADES) / case_store.path.absolute().name).absolute()
     told = {stage: _choose_overrides(rest, stage) for stage in (FIRST, SECOND)}

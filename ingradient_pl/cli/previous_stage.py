@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.cli.cross_fit import CrossFit
-from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference import checkpoint as checkpoints
-from ingradient_pl.inference.answer_files import DEFAULT_ENDING
+from ingradient_pl.inference.answer_files import answer_task
 from ingradient_pl.lightning.further_volumes import write_previous
 from ingradient_pl.lightning.run_files import LAST
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.case_volumes import list_volumes, write_volume
+from ingradient_pl.store.label_maps import find_answers
+from ingradient_pl.store.store_union import AnyCases
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 
-def keep_previous(folder: Path, store: CaseStore, found: CrossFit, trusted: Sequence[str]) -> None:
+def keep_previous(folder: Path, store: AnyCases, found: CrossFit, trusted: Sequence[str]) -> None:
     """Put the held-out segmentations of a first stage beside the model of all its folds.
 
     Args:
@@ -27,7 +28,7 @@ def keep_previous(folder: Path, store: CaseStore, found: CrossFit, trusted: Sequ
 
 
 def keep_previous_by_fold(
-    folder: Path, store: CaseStore, found: CrossFit, trusted: Sequence[str]
+    folder: Path, store: AnyCases, found: CrossFit, trusted: Sequence[str]
 ) -> dict[int, Path]:
     """Put the held-out segmentations of a first stage into a folder, and below it a folder for each fold.
 
@@ -50,10 +51,13 @@ def keep_previous_by_fold(
     return places
 
 
-def _keep_volumes(folder: Path, store: CaseStore, found: CrossFit) -> None:
+def _keep_volumes(folder: Path, store: AnyCases, found: CrossFit) -> None:
     """Write the held-out segmentation of each case on the voxels of the store."""
-    done = set(list_volumes(folder))
-    for name in (name for names in found.held_out.values() for name in names):
+    done, labels = set(list_volumes(folder)), StageLabels.of(store.task)
+    names, answers = list(store.task.foreground), find_answers(found.predictions, answer_task(store.task))
+    for name in (name for held in found.held_out.values() for name in held):
         if name not in done:
-            label = read_label(found.predictions / f"{name}{DEFAULT_ENDING}", store.orientation)
-            write_volume(folder, store, name, label.voxels[0])
+            answer = answers[name]
+            masks = answer.read_masks(names, store.orientation).voxels if labels.overlap else None
+            label = answer.read(store.orientation).voxels[0] if masks is None else labels.encode(masks)
+            write_volume(folder, store, name, label)

@@ -19,6 +19,7 @@ from ingradient_pl.inference.checkpoint_file import OURS, check_address, first_l
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
 from ingradient_pl.nnunet.model import FINAL, VERSION_1, read_nnunet, refuse_version_1
 from ingradient_pl.spec import TRUSTED, check_types
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 LAST = Path("checkpoints") / "last.ckpt"
 FOLD, PLANS, SPLITS = "fold_", "plans.json", "splits_final.json"
@@ -163,7 +164,7 @@ def _check_run(run: Mapping[str, Any], origin: str) -> None:
 
 
 def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
-    before = model.task.foreground_values if model.plan.previous_stage else ()
+    before = StageLabels.of(model.task).values if model.plan.previous_stage else ()
     run = told.get("run", {})
     _check_run(run, model.origin)
     split = _split(run.get("split"))

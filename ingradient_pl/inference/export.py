@@ -200,7 +200,8 @@ def _package(name: str) -> Any:
 
 def _describe(model: Model, form: str, files: list[Path]) -> Mapping[str, Any]:
     plan, task = model.plan, model.task
-    seen = [] if model.previous is None else [f"1 where {FIRST} says {n}" for n in task.foreground_values]
+    labels = task.foreground_values if task.overlap is None else task.foreground
+    seen = [] if model.previous is None else [f"1 where {FIRST} says {label}" for label in labels]
     return {
         "version": ingradient_pl.__version__,
         "form": form,

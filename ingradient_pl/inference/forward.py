@@ -1,28 +1,28 @@
 """Windows through a network: an earlier stage's segmentation as channels, the finest level of the answer."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ingradient_pl.transforms.stage_labels import StageLabels
 
-def spread(
-    views: Float[Tensor, "view channel z y x"], values: Sequence[int]
-) -> Float[Tensor, "view _ z y x"]:
+
+def spread(views: Float[Tensor, "view channel z y x"], labels: StageLabels) -> Float[Tensor, "view _ z y x"]:
     """Make of the last channel, which holds integers of labels, a channel of zeros and ones for each.
 
     Only windows are spread, so that no case is ever held once for each label.
 
     Args:
         views: Windows of the case, the earlier stage's segmentation as their last channel.
-        values: Integers that become a channel each, in this order.
+        labels: Those that become a channel each, in this order.
 
-    >>> spread(torch.tensor([[0.5, 2.0]]).view(1, 2, 1, 1, 1), (1, 2, 3)).flatten().tolist()
+    >>> spread(torch.tensor([[0.5, 2.0]]).view(1, 2, 1, 1, 1), StageLabels((1, 2, 3))).flatten().tolist()
     [0.5, 0.0, 1.0, 0.0]
     """
     image, label = views[:, :-1], views[:, -1:]
-    return torch.cat([image, *((label == value).to(views.dtype) for value in values)], dim=1)
+    label = label.to(torch.int32) if labels.overlap else label
+    channels = (labels.holds(label, value).to(views.dtype) for value in labels.values)
+    return torch.cat([image, *channels], dim=1)
 
 
 def finest(network: nn.Module, views: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ingradient_pl.inference.postprocess import Steps
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 NOTHING = Steps()
 AGREED = (
@@ -55,7 +56,7 @@ class Model(NamedTuple):
     @property
     def inputs(self) -> int:
         """Channels that the networks take: the image's and, in a cascade, one for each foreground label."""
-        seen = 0 if self.plan.previous_stage is None else len(self.task.foreground_values)
+        seen = 0 if self.plan.previous_stage is None else len(StageLabels.of(self.task).values)
         return self.plan.channels + seen
 
     def after(self, previous: "Model | None") -> "Model":
@@ -74,12 +75,11 @@ class Model(NamedTuple):
             raise CheckpointError(
                 f"{self.origin} takes {need}, but {other}. Bring both stages along together."
             )
-        if previous is not None and self.task.overlap is not None:
-            raise CheckpointError(
-                f"{self.origin} is the second stage of a cascade, and its labels may overlap: a cascade "
-                "hands on one integer a voxel. Train one stage (ingradient-train)."
-            )
         if previous is not None:
+            try:
+                StageLabels.of(self.task)
+            except ValueError as error:
+                raise CheckpointError(f"{self.origin}: {error}") from error
             for name, one, two in _shared_settings(self, previous):
                 if one != two:
                     raise CheckpointError(

@@ -35,6 +35,7 @@ from ingradient_pl.inference.uncertainty import (
 from ingradient_pl.inference.window_batch import WindowBatch, choose_window_batch
 from ingradient_pl.short_repr import describe, say_count
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,9 @@ class Predictor:
     ) -> UInt[np.ndarray, "z y x"] | None:
         """In a cascade, let the stage before segment the case; its mirroring and folds are its own."""
         previous = self.model.previous
-        return None if previous is None else replace(self, model=previous).predict(image, spacing)
+        if previous is None:
+            return None
+        return StageLabels.of(previous.task).encode(replace(self, model=previous).segment(image, spacing))
 
     def _keepers(
         self,
@@ -263,7 +266,7 @@ class Predictor:
         self, views: Float[Tensor, "view channel z y x"]
     ) -> list[Float[Tensor, "view output z y x"]]:
         if self.model.previous is not None:
-            views = spread(views, self.model.task.in_files.foreground_values)
+            views = spread(views, StageLabels.of(self.model.task))
         # As nnU-Net: half precision on CUDA, where it costs no accuracy that counts and doubles the speed
         with torch.autocast("cuda", enabled=views.device.type == "cuda"):
             return [finest(network, views) for network in self.model.networks]

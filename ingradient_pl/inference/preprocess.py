@@ -43,8 +43,9 @@ SENT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))
 """Types of which every number is the same as a 32 bit float on the host and on a device."""
 CPU = torch.device("cpu")
 
-OUTSIDE = 1 << 16
-"""Stands for what lies outside the body while a label is resampled; no label is as large."""
+OUTSIDE = 1 << 24
+"""Stands for what lies outside the body while a label is resampled; neither a label nor
+the bits of several are as large."""
 
 
 class Preprocessed(NamedTuple):

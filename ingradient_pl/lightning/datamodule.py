@@ -145,7 +145,7 @@ class SegmentationData(WholeCaseData):
     @property
     def inputs(self) -> int:
         """Channels of the network's input: the image's and, in a cascade, one for each label."""
-        return self.plan.channels + (0 if self.further is None else len(self.further.values))
+        return self.plan.channels + (0 if self.further is None else len(self.further.labels.values))
 
     @property
     def batches(self) -> int:

@@ -3,10 +3,11 @@
 import inspect
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ingradient_pl.files import replace_file
@@ -20,6 +21,7 @@ from ingradient_pl.store.case_volumes import INTEGERS, CaseVolumes
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.transforms.patch import Batch
 from ingradient_pl.transforms.previous_stage import PreviousStageAugment, append_one_hot, change_labels
+from ingradient_pl.transforms.stage_labels import NO_LABELS, StageLabels
 
 MODEL, PREVIOUS = "model.ckpt", "previous.json"
 """In a folder of a previous stage's segmentations: the model that makes them of new cases, and their
@@ -45,9 +47,9 @@ class FurtherVolumes:
     seed: int = 0
 
     @property
-    def values(self) -> tuple[int, ...]:
-        """Integers of the labels that become input channels; none where nothing does."""
-        return () if self.model is None else tuple(self.model.task.in_files.foreground_values)
+    def labels(self) -> StageLabels:
+        """The labels that become input channels; none where nothing does."""
+        return NO_LABELS if self.model is None else StageLabels.of(self.model.task)
 
     def reader(self, *, training: bool) -> VolumeReader:
         """Give what reads a patch's part.
@@ -57,7 +59,7 @@ class FurtherVolumes:
         """
         if self.model is None or not training:
             return VolumeReader(self.volumes)
-        return VolumeReader(self.volumes, self.augment, self.values, self.seed)
+        return VolumeReader(self.volumes, self.augment, self.labels, self.seed)
 
     def finish(self, batch: Batch, *, training: bool) -> Batch:
         """Give a batch as the network is given it: in a cascade with the stage before as further channels.
@@ -68,10 +70,11 @@ class FurtherVolumes:
         """
         if self.model is None or batch.extra is None:
             return batch
+        labels, label = self.labels, batch.extra.to(torch.int32)  # what a batch holds may need fewer bits
         if training and self.augment is not None:
-            operations = self.augment.draw_operations(batch.numbers, self.values, self.seed)
-            batch = batch._replace(extra=change_labels(batch.extra, operations))
-        return append_one_hot(batch, self.values)
+            operations = self.augment.draw_operations(batch.numbers, labels.values, self.seed)
+            label = change_labels(label, labels, operations)
+        return append_one_hot(batch._replace(extra=label), labels)
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,13 @@ class FurtherFolders:
                 "volume. Give one of the two."
             )
         model = _read_model(self.previous, store, plan)
-        values = {0, *model.task.in_files.foreground_values}
-        volumes = _open(str(_find_volumes(Path(self.previous))), store, names, values)
+        possible = StageLabels.of(model.task).possible
+        volumes = _open(str(_find_volumes(Path(self.previous))), store, names, possible)
         return FurtherVolumes(volumes, model, self.augment, self.seed)
 
 
 def _open(
-    folder: str, store: AnyCases, names: Iterable[str], values: Collection[int] | None = None
+    folder: str, store: AnyCases, names: Iterable[str], values: Container[int] | None = None
 ) -> CaseVolumes:
     volumes = CaseVolumes(folder, store)
     if values is not None and volumes.kind != INTEGERS:
@@ -200,7 +203,7 @@ def write_previous(folder: Path, model: Model, volumes: Path | None = None) -> N
     """
     write(folder / MODEL, model.networks, model.plan, model.task, model.mirror, model.previous)
     place = "." if volumes is None else os.path.relpath(volumes, folder)
-    plain = {VALUES: list(model.task.in_files.foreground_values), VOLUMES: Path(place).as_posix()}
+    plain = {VALUES: list(StageLabels.of(model.task).values), VOLUMES: Path(place).as_posix()}
     replace_file(folder / PREVIOUS, json.dumps(plain).encode())
 
 

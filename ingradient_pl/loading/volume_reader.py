@@ -8,6 +8,7 @@ from jaxtyping import Num
 from ingradient_pl.geometry import Box
 from ingradient_pl.store.case_volumes import CaseVolumes
 from ingradient_pl.transforms.previous_stage import PreviousStageAugment
+from ingradient_pl.transforms.stage_labels import NO_LABELS, StageLabels
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,13 @@ class VolumeReader:
     Args:
         volumes: Where they lie.
         augment: What is removed at random; None leaves volumes as they are.
-        values: Integers of which components are removed.
+        labels: Of which components are removed.
         seed: The run's.
     """
 
     volumes: CaseVolumes
     augment: PreviousStageAugment | None = None
-    values: tuple[int, ...] = ()
+    labels: StageLabels = NO_LABELS
     seed: int = 0
 
     def __call__(self, case: str, box: Box, number: int) -> Num[np.ndarray, "_ _ _"]:
@@ -40,4 +41,4 @@ class VolumeReader:
         found = self.volumes.read(case, box)
         if self.augment is None:
             return found
-        return self.augment.remove_components(found, self.values, number, self.seed)
+        return self.augment.remove_components(found, self.labels, number, self.seed)

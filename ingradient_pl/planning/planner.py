@@ -18,6 +18,7 @@ from ingradient_pl.planning.seen_cases import SEEN, describe_seen
 from ingradient_pl.planning.spacing import NnunetSpacing, SpacingRule, check_spacing
 from ingradient_pl.planning.topology import Topology, topology
 from ingradient_pl.short_repr import describe
+from ingradient_pl.transforms.stage_labels import MOST
 
 LARGEST_EDGE = {2: 2048, 3: 256}
 """Edge in voxels of the square or cube whose content the first patch has, by axes; it only shrinks."""
@@ -103,7 +104,7 @@ class Planner:
         Returns:
             Plans by name: ``2d``; ``3d_fullres`` where cases have more than a slice; ``3d_lowres`` and
             ``3d_cascade_fullres`` where a patch of the full resolution shows too little of a case; the latter
-            not where labels may overlap.
+            not where more labels may overlap than a cascade hands on.
 
         Raises:
             ValueError: If the memory is too small for any patch, a CT channel has no foreground, or voxels of
@@ -180,7 +181,7 @@ class Planner:
         plans = {"3d_fullres": self._plan(full, fingerprint, batch_dice=low is not None)}
         if low is not None:
             plans["3d_lowres"] = self._plan(low, fingerprint, batch_dice=False)
-        if low is not None and fingerprint.task.overlap is None:  # a cascade hands on one integer a voxel
+        if low is not None and (fingerprint.task.overlap is None or fingerprint.task.outputs <= MOST):
             plans["3d_cascade_fullres"] = dataclasses.replace(plans["3d_fullres"], previous_stage="3d_lowres")
         return plans
 

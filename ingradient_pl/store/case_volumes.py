@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class CaseVolumes:
         """Names of the cases that have a volume, sorted."""
         return list_volumes(self.path)
 
-    def check(self, names: Iterable[str], values: Collection[int] | None = None) -> None:
+    def check(self, names: Iterable[str], values: Container[int] | None = None) -> None:
         """Hold the volumes of cases against the store; no voxel is read.
 
         Args:
@@ -84,11 +84,11 @@ class CaseVolumes:
         for name in wanted:
             described = _read_description(self.path, name)
             self._check_case(name, described)
-            strange = [] if values is None else sorted(set(described["values"]) - set(values))
+            strange = [] if values is None else [one for one in described["values"] if one not in values]
             if strange:
                 raise StoreError(
                     f"{self.path}: the volume of '{name}' holds {strange[:SHOWN]}, which no label of the "
-                    f"task has; labels are {sorted(values or ())}. Was it made for another task?"
+                    "task has. Was it made for another task?"
                 )
 
     def read(self, name: str, box: Box) -> Num[np.ndarray, "_ _ _"]:

@@ -25,6 +25,7 @@ from ingradient_pl.transforms.morphology import (
     send_numbers,
 )
 from ingradient_pl.transforms.patch import Batch
+from ingradient_pl.transforms.stage_labels import StageLabels
 
 STREAM = 9
 """The stream of random numbers that is the previous stage's."""
@@ -38,7 +39,7 @@ class LabelOperation(NamedTuple):
     Args:
         patch: Its place in the batch.
         turn: When it comes among those of its patch, from 0.
-        value: Integer of the label.
+        value: Integer of the label, or its bit.
         operation: What happens to it.
     """
 
@@ -88,7 +89,7 @@ class PreviousStageAugment:
 
         Args:
             numbers: Of each patch's draw.
-            values: Integers of the labels.
+            values: Integers of the labels, or their bits.
             seed: The run's.
         """
         found = list[LabelOperation]()
@@ -104,44 +105,47 @@ class PreviousStageAugment:
         return found
 
     def remove_components(
-        self, label: Integer[np.ndarray, "_ _ _"], values: Sequence[int], number: int, seed: int
+        self, label: Integer[np.ndarray, "_ _ _"], labels: StageLabels, number: int, seed: int
     ) -> Integer[np.ndarray, "_ _ _"]:
         """Remove a random connected component of random labels from a patch as it was read; on the host.
 
         Args:
             label: Integers, as they lie on disk.
-            values: Integers of the labels.
+            labels: What they mean.
             number: Of the patch's draw.
             seed: The run's.
         """
         rng = np.random.default_rng([seed, number, STREAM, REMOVALS])
         if rng.random() >= self.removal_p:
             return label
-        chosen = [value for value in rng.permutation(values) if rng.random() < self.removal_label_p]
-        label = label.copy()
-        for value in chosen:
-            _remove_component(label, label == value, self.removal_share, rng)
+        chosen = [value for value in rng.permutation(labels.values) if rng.random() < self.removal_label_p]
+        label = label.astype(np.int32)
+        for value in map(int, chosen):
+            _remove_component(label, labels.holds(label, value), value, self.removal_share, rng)
         return label
 
 
 def _remove_component(
-    label: Integer[np.ndarray, "_ _ _"], mask: np.ndarray, share: float, rng: np.random.Generator
+    label: Integer[np.ndarray, "_ _ _"], mask: np.ndarray, value: int, share: float, rng: np.random.Generator
 ) -> None:
-    """Set one of a mask's components that is small enough to zero, each as likely as the others."""
+    """Take a label out of one of its components that is small enough, each as likely as the others."""
     parts, count = ndimage.label(mask, np.ones((3,) * AXES))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     small = 1 + np.flatnonzero(sizes < share * label.size)
     if len(small):
-        label[parts == rng.choice(small)] = 0
+        label[parts == rng.choice(small)] -= value
 
 
 def change_labels(
-    label: Integer[Tensor, "batch z y x"], operations: Sequence[LabelOperation]
+    label: Integer[Tensor, "batch z y x"], labels: StageLabels, operations: Sequence[LabelOperation]
 ) -> Integer[Tensor, "batch z y x"]:
-    """Erode, dilate, open or close labels of a batch, all together; what grows takes its voxels from others.
+    """Erode, dilate, open or close labels of a batch, all together.
+
+    What grows takes its voxels from others, but for labels that may overlap.
 
     Args:
-        label: Changed in place.
+        label: 32 bit integers, changed in place.
+        labels: What they mean.
         operations: Those of a patch take effect one after another, each worked out on the patch as it came.
     """
     if not operations:
@@ -150,24 +154,24 @@ def change_labels(
     values = send_numbers([one.value for one in operations], label.dtype, label)
     grows = send_numbers([one.operation.kind in GROWING for one in operations], torch.bool, label)
     values, grows = values.view(-1, 1, 1, 1), grows.view(-1, 1, 1, 1)
-    before = label.index_select(0, patches) == values
+    before = labels.holds(label.index_select(0, patches), values)
     after = change_by_balls(before, [one.operation for one in operations])
     for turn in range(1 + max(one.turn for one in operations)):
         places = [row for row, one in enumerate(operations) if one.turn == turn]
         at = send_numbers(places, torch.int64, label)
         patch, value, now, grown = (one.index_select(0, at) for one in (patches, values, after, grows))
         held = label.index_select(0, patch)
-        kept = torch.where((held == value) & ~now, 0, held)
-        label.index_copy_(0, patch, torch.where(now & grown, value, kept))
+        kept = torch.where(labels.holds(held, value) & ~now, held - value, held)
+        label.index_copy_(0, patch, torch.where(now & grown, labels.put(kept, value), kept))
     return label
 
 
-def append_one_hot(batch: Batch, values: Sequence[int]) -> Batch:
+def append_one_hot(batch: Batch, labels: StageLabels) -> Batch:
     """Put a channel of zeros and ones for each label of the stage before behind the image's channels.
 
     Args:
-        batch: With the stage before as ``extra``, integers.
-        values: Integers of the labels, in the order of the channels.
+        batch: With the stage before as ``extra``, 32 bit integers.
+        labels: What they mean, in the order of the channels.
 
     Raises:
         ValueError: If the batch brings no such volume.
@@ -175,6 +179,6 @@ def append_one_hot(batch: Batch, values: Sequence[int]) -> Batch:
     if batch.extra is None or batch.extra.dtype.is_floating_point:
         got = "none" if batch.extra is None else f"numbers of {batch.extra.dtype}"
         raise ValueError(f"A cascade needs the previous stage's labels beside each patch; got {got}.")
-    wanted = send_numbers(values, batch.extra.dtype, batch.extra)
-    channels = batch.extra[:, None] == wanted[:, None, None, None]
+    wanted = send_numbers(labels.values, torch.int32, batch.extra)
+    channels = labels.holds(batch.extra[:, None], wanted[:, None, None, None])
     return batch._replace(image=torch.cat([batch.image, channels.to(batch.image.dtype)], 1))
