@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images import itk, nifti
 from ingradient_pl.images.frame import Frame
+from ingradient_pl.store.build import build_store
 
 CODE = 2.0
 """Distance between the intensities of two combinations."""
@@ -145,6 +147,18 @@ def in_order(case):
 
 def whole(case):
     return f"labelsTr/{case}.nii.gz"
+
+
+def prepare_masks(folder, cases, names=NAMES):
+    """A store of cases whose labels overlap, made of a file for each label."""
+    for number, case in enumerate(cases):
+        masks = masks_of(number, names)
+        save(folder / "raw" / "imagesTr" / f"{case}_0000.nii.gz", image_of(masks))
+        files()(folder / "raw" / "labelsTr", case, masks)
+    described = {"channel_names": {"0": "noNorm"}, "file_ending": ".nii.gz", "labels": list(names)}
+    (folder / "raw" / "dataset.json").write_text(json.dumps(described))
+    build_store(read_source(folder / "raw"), folder / folder.name, progress=False)
+    return folder / folder.name
 
 
 LIST = {"labels": list(NAMES)}

@@ -13,15 +13,21 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from oracles import plan as made_plan
+from overlapping_labels import prepare_masks
 from runs import outcome
 
 import ingradient_pl as ip
 from ingradient_pl.cli.cascade_plans import choose_stages, divide_first
 from ingradient_pl.datasets.splits import Fold, check_splits, read_splits
 from ingradient_pl.images.formats import read_label
+from ingradient_pl.images.packed_masks import unpack_masks
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.answer_files import answer_task
 from ingradient_pl.messages import UsageError
-from ingradient_pl.store import CaseStore, CaseVolumes
+from ingradient_pl.metrics.evaluation import evaluate
+from ingradient_pl.store import CaseStore, CaseVolumes, open_stores
+from ingradient_pl.store.label_maps import find_answers
 
 FLAG = "SECOND_STAGE_IS_KILLED"
 TINY = [
@@ -103,6 +109,57 @@ def test_one_line_trains_both_stages_and_after_a_kill_ends_with_the_same_weights
     assert "begun with other settings (overrides of the first stage)" in told
 
 
+@pytest.mark.slow
+def test_stores_whose_labels_overlap_train_both_stages_and_a_kill_changes_nothing(
+    tmp_path, monkeypatch, capsys
+):
+    """Two stores hold a case of one name; the second knows another label."""
+    one = prepare_masks(tmp_path / "one", ["a", "b", "c", "d"])
+    other = prepare_masks(tmp_path / "other [2]", ["a", "e", "f", "g", "h"], ("et", "vessel"))
+    store = open_stores([one, other])
+    assert list(store.task.foreground) == ["wt", "tc", "et", "vessel"]
+    plan = made_plan((8, 8, 8), outputs=4, regions=store.task.regions, spacing=(1.5, 1.0, 1.0))
+    ip.write_plan(tmp_path / "fine.yaml", plan)
+    coarse = dataclasses.replace(plan, spacing=(1.5, 2.0, 2.0), notes={"configuration": "coarse"})
+    ip.write_plan(tmp_path / "coarse.yaml", coarse)
+    folder = tmp_path / "cascade"
+    line = [f'store=["{one}","{other}"]', f"output={folder}", *TINY, "data.split.count=2"]
+    line += [f"first_plan={tmp_path}/coarse.yaml", f"second_plan={tmp_path}/fine.yaml"]
+    code, _, err = outcome(monkeypatch, capsys, "cascade", *line)
+    assert code == 0, err
+    last = folder / "second" / "checkpoints" / "last.ckpt"
+    whole, model = weights(last), checkpoint.read(last)
+    assert model.inputs == 1 + 4
+    names, volumes = list(store.task.foreground), CaseVolumes(folder / "previous", store)
+    answers = find_answers(folder / "first" / "predictions", answer_task(store.task))
+    assert answers.keys() == store.cases.keys() >= {"a@one", "a@other [2]"}
+    for name, answer in answers.items():
+        box = store.cases[name].grid.whole
+        found = volumes.read(name, box)
+        masks = unpack_masks(answer.read_masks(names, store.orientation).voxels, 4)
+        np.testing.assert_array_equal(np.stack([found >> bit & 1 for bit in range(4)]), masks)
+    assert any(volumes.read(name, store.cases[name].grid.whole).max() > 3 for name in answers)
+
+    ip.predict(folder / "second", [one, other], tmp_path / "found", "validation", device="cpu")
+    scored = evaluate(tmp_path / "found", [one, other], store.task)
+    assert {case.name for case in scored.cases} == set(model.validation)
+    assert list(scored.labels.values()) == names
+    by_name = {case.name: case.scores for case in scored.cases}
+    for name, scores in by_name.items():
+        known = names[:3] if name.endswith("@one") else names[2:]
+        assert [not np.isnan(scores[at]["Dice"]) for at in scored.labels] == [one in known for one in names]
+
+    shutil.rmtree(folder / "second")
+    tests = Path(__file__).parent
+    environment = {**os.environ, FLAG: "1", "PYTHONPATH": str(tests)}
+    killed = preloaded.run("ingradient_pl.cli.main", "cascade", *line, env=environment, cwd=tests.parent)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    code, _, err = outcome(monkeypatch, capsys, "cascade", *line)
+    assert code == 0, err
+    again = weights(last)
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+
+
 def test_no_cascade_is_needed_for_small_cases_and_a_key_forces_one(phantom_store):
     store = CaseStore(phantom_store)
     with pytest.raises(ValueError, match=r"no cascade is needed: .*'3d_lowres'.*coarser=2"):
@@ -137,11 +194,13 @@ def test_every_case_is_held_out_once_and_who_validates_trains_nothing(phantom_st
         (["store=STORE", "first_plan=PLAN"], 2, "Give two plans, or none"),
         (["store=STORE", "coarser=2", "folds=9"], 1, "9 folds cannot be made of"),
         (["store=STORE", "coarser=2", "data.planner.colour=red"], 2, "data.planner"),
-        (["epochs=3"], 2, "store=DIR, or source=DATASET"),
+        (["epochs=3"], 2, "store=DIR, or source=DIR"),
         (["store=nowhere"], 1, "nowhere is not a case store"),
         (["store=STORE", "--fast"], 2, "is not KEY=VALUE"),
-        (["store=[STORE,STORE]", "coarser=2"], 2, "store takes one path"),
-        (["store=STORE,other"], 2, "store takes one path"),
+        (["store=[STORE,STORE]", "coarser=2"], 1, "is named twice"),
+        (["store=STORE,other"], 2, "store takes one path; got 2"),
+        (["store=[STORE,other]", "source=raw"], 2, "one data set into one store; got 2"),
+        (["output=[STORE,STORE]", "store=STORE"], 2, "output takes one path; got 2"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -26,11 +26,15 @@ from ingradient_pl.cli.crossval_state import STATE, read_state
 from ingradient_pl.cli.run_folders import hold_folder
 from ingradient_pl.commands.best_configuration import MEAN, Candidate, Score, choose_best
 from ingradient_pl.commands.load import checkpoint_files
+from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
+from ingradient_pl.store import open_stores
+from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
 TOLD = [
@@ -144,6 +148,31 @@ def test_a_cascade_learns_from_and_is_scored_on_what_held_out_folds_of_its_first
     np.testing.assert_array_equal(found.voxels[0], label)
     both = checkpoint.read([folder / CASCADE / f"fold_{fold}" / LAST for fold in (0, 1)])
     assert (len(both.networks), len(both.previous.networks)) == (2, 2)
+
+
+@pytest.mark.slow
+def test_several_stores_are_divided_each_and_scored_together_and_by_store(phantom_store, plans, tmp_path):
+    """Both stores hold cases of the same names, of other images."""
+    raw = write_phantoms(tmp_path / "raw", 4, (20, 24, 28), (1.5, 1.0, 1.0), seed=5)
+    other = tmp_path / "other, (2)"
+    build_store(read_source(raw), other, progress=False)
+    stores, folder = [phantom_store, other], tmp_path / "cv"
+    found = cross_validate(None, stores, folder, None, plans[1:2], None, TOLD)
+    assert found.failures == {}
+    assert [one.name for one in found.candidates] == ["coarse"]
+    written = {file.name.removesuffix(".nii.gz") for file in (folder / "coarse/predictions").glob("*.gz")}
+    assert written == open_stores(stores).cases.keys() >= {"phantom_000@store", "phantom_000@other, (2)"}
+    for one in found.candidates:
+        assert (one.cases, one.patients, list(one.stores)) == (10, 6, ["other, (2)", "store"])
+        files = (folder / one.name / f"summary{ending}.json" for ending in ("", "@store"))
+        assert [len(json.loads(file.read_text())["metric_per_case"]) for file in files] == [10, 6]
+        mean = (4 * one.stores["other, (2)"]["organ"].mean + 6 * one.stores["store"]["organ"].mean) / 10
+        assert one.dice["organ"].mean == pytest.approx(mean)
+    assert read_state(folder)["summary"]["candidates"]["coarse"]["stores"]["store"]["Dice"]
+    again = cross_validate(None, stores, folder, None, plans[1:2], None, TOLD)
+    assert again.candidates == found.candidates
+    with pytest.raises(FileExistsError, match="another store"):
+        cross_validate(None, stores[:1], folder, None, plans[1:2], None, TOLD)
 
 
 @pytest.mark.slow
@@ -346,7 +375,7 @@ def test_keys_are_sorted_into_those_of_the_command_and_those_of_the_runs(tmp_pat
         None,
         ["epochs=2"],
     )
-    for wrong in ("folds=[a]", "ensembles=perhaps", "-m", "store", "store=[a,b]"):
+    for wrong in ("folds=[a]", "ensembles=perhaps", "-m", "store", "store=a,b", "output=[a,b]"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0]):
             read_keys([wrong])
 

@@ -343,6 +343,6 @@ def test_references_that_somebody_predicted_are_told(folders, capsys):
     record = {**TASK.described, "written_by": "ingradient_pl predict", "answers": {}}
     (labels / "dataset.json").write_text(json.dumps(record))
     ip.evaluate(predictions, labels, dataset=TASK)
-    assert "holds segmentations that predict wrote" in capsys.readouterr().out
+    assert "holds what predict wrote" in capsys.readouterr().out
     ip.evaluate(labels, predictions, dataset=TASK)
     assert "holds segmentations" not in capsys.readouterr().out

@@ -11,7 +11,10 @@ from ingradient_pl.datasets.splits import Fold
 
 
 def cases(groups):
-    return {name: SimpleNamespace(labelled=True, group=group, split=None) for name, group in groups.items()}
+    return {
+        name: SimpleNamespace(labelled=True, group=group, split=None, store="")
+        for name, group in groups.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -1,12 +1,14 @@
 """Folds keep patients whole, and equal nnU-Net's where every case is a patient."""
 
 import json
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from ingradient_pl.datasets.groups import GroupError, describe_groups, group_cases
 from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import folds, from_column, from_file
+from ingradient_pl.datasets.splits import Fold, folds, from_column, from_file
 
 
 def own(count):
@@ -38,6 +40,30 @@ def test_every_patient_validates_once_and_never_beside_itself():
         assert sorted(split.train + split.validation) == sorted(groups)
     assert splits == folds(dict(reversed(groups.items())))
     assert splits != folds(groups, seed=1)
+
+
+def test_each_stores_patients_are_divided_by_themselves():
+    """A small store beside a large one trains and validates in as many folds as it can."""
+    cases = {
+        f"a{n:02d}@large": SimpleNamespace(labelled=True, group=f"a{n}", split=None, store="large")
+        for n in range(13)
+    }
+    cases |= {
+        f"b{n}@small": SimpleNamespace(labelled=True, group=f"b{n}", split=None, store="small")
+        for n in range(7)
+    }
+    cases["a3@small"] = SimpleNamespace(labelled=True, group="a3", split=None, store="small")
+    splits = Fold(count=5).splits(cases)
+    assert sorted(name for split in splits for name in split.validation) == sorted(cases)
+    for split in splits:
+        assert not {cases[name].group for name in split.train} & {cases[n].group for n in split.validation}
+        counts = Counter(cases[name].store for name in split.validation)
+        assert counts["large"] in (2, 3)
+        assert counts["small"] in (1, 2, 3)
+    assert {len({cases[name].group for name in split.validation}) for split in splits} == {4}
+    alone = {name: case for name, case in cases.items() if case.store == "large"}
+    groups = {name: case.group for name, case in alone.items()}
+    assert Fold(count=5).splits(alone) == folds(groups)
 
 
 def test_fewer_patients_than_folds_is_said():

@@ -27,7 +27,7 @@ from ingradient_pl.transforms.patch import Interpolation, NearestVoxels
 def store(**splits):
     """Cases by name: the split a table gives them, and None for those without a label."""
     return {
-        name: SimpleNamespace(group=name, split=split or "", labelled=split is not None)
+        name: SimpleNamespace(group=name, split=split or "", labelled=split is not None, store="")
         for name, split in splits.items()
     }
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ingradient_pl.cli.overrides import find, read_paths, without
-from ingradient_pl.cli.several_runs import read_pairs, run_command
+from ingradient_pl.cli.overrides import find, without
+from ingradient_pl.cli.several_runs import read_pairs, read_path, run_command
 from ingradient_pl.messages import UsageError
 
 COMMAND = "ingradient cascade"
@@ -20,7 +20,8 @@ and train a second stage at full resolution that sees these segmentations. One c
 
 Its own keys:
   source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
-  store           folder written by `ingradient prepare`; with source, where to prepare it
+  store           folder written by `ingradient prepare`, or several: [DIR,DIR]; with source, where to
+                  prepare it
   output          folder of the cascade; cascades/NAME if not given
   folds           folds of the first stage, which divide the cases that the second trains on; 5 if not given
   coarser         plan the first stage with voxels so many times as large, where nnU-Net's rule plans none
@@ -63,22 +64,10 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """
     told = read_pairs(COMMAND, arguments)
     given = {key: find(told, key) for key in (*PATHS, *NUMBERS)}
-    own: dict[str, Any] = {key: _read_path(key, given[key]) for key in PATHS}
+    own: dict[str, Any] = {key: read_path(key, given[key]) for key in PATHS}
     for key, kind in zip(NUMBERS, (int, float), strict=True):
         try:
             own[key] = None if given[key] is None else kind(str(given[key]))
         except ValueError as error:
             raise UsageError(f"{key} takes a number; got {given[key]}.") from error
     return own, without(told, *PATHS, *NUMBERS)
-
-
-def _read_path(key: str, value: str | None) -> str | None:
-    """Read the one path that a key takes; None where nothing was given."""
-    if value is None:
-        return None
-    found = read_paths(value, swept=key != "output")  # a folder to be made may have commas
-    if len(found) != 1:
-        raise UsageError(
-            f"{key} takes one path; a cascade is trained on the cases of one store. Got {value}."
-        )
-    return str(found[0])

@@ -5,14 +5,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.commands.plan import plan as make_plan
-from ingradient_pl.datasets.split_records import Split
+from ingradient_pl.datasets.split_records import Split, find_strata
 from ingradient_pl.datasets.splits import folds
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_parts import check_division
+from ingradient_pl.store.store_union import AnyCases
 
 FIRST, FULL, SECOND = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
 ANY_SPACING = ("preset", "memory_gb", "network", "multiple")
@@ -20,7 +22,7 @@ ANY_SPACING = ("preset", "memory_gb", "network", "multiple")
 
 
 def choose_stages(
-    store: CaseStore,
+    store: AnyCases,
     first: AnyPlan | None,
     second: AnyPlan | None,
     planner: Mapping[str, Any],
@@ -61,18 +63,18 @@ def choose_stages(
     return one, dataclasses.replace(two, previous_stage=name)
 
 
-def _by_rule(store: CaseStore, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
+def _by_rule(store: AnyCases, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
     try:
         return _plan(store, FIRST, planner), _plan(store, SECOND, planner)
     except NoConfigurationError as error:
         raise ValueError(
             f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train "
-            f"{shlex.quote(f'store={store.path}')}), or force one with a first stage of larger voxels: "
+            f"{shlex.quote(write_store(store))}), or force one with a first stage of larger voxels: "
             "coarser=2"
         ) from error
 
 
-def _coarsen(store: CaseStore, planner: Mapping[str, Any], coarser: float) -> tuple[Plan, Plan]:
+def _coarsen(store: AnyCases, planner: Mapping[str, Any], coarser: float) -> tuple[Plan, Plan]:
     """Plan the full resolution, and a first stage with voxels ``coarser`` times as large."""
     if not coarser > 1:
         raise UsageError(f"coarser= is how many times as large voxels are, more than 1; got {coarser:g}.")
@@ -87,7 +89,7 @@ def _coarsen(store: CaseStore, planner: Mapping[str, Any], coarser: float) -> tu
     return low, dataclasses.replace(full, notes={**full.notes, "configuration": SECOND})
 
 
-def _plan(store: CaseStore, configuration: str, planner: Mapping[str, Any]) -> Plan:
+def _plan(store: AnyCases, configuration: str, planner: Mapping[str, Any]) -> Plan:
     try:
         return make_plan(store, **{**planner, "configuration": configuration})
     except TypeError as error:
@@ -96,7 +98,7 @@ def _plan(store: CaseStore, configuration: str, planner: Mapping[str, Any]) -> P
         ) from error
 
 
-def divide_first(store: CaseStore, split: Split, count: int) -> list[dict[str, list[str]]]:
+def divide_first(store: AnyCases, split: Split, count: int) -> list[dict[str, list[str]]]:
     """Divide the cases of a cascade into folds of its first stage, as ``splits_final.json`` has them.
 
     Every case is held out once, and those that the second stage validates on train none of them: so what the
@@ -108,10 +110,14 @@ def divide_first(store: CaseStore, split: Split, count: int) -> list[dict[str, l
         count: Folds.
 
     Raises:
-        ValueError: If there are fewer patients than folds.
+        ValueError: If there are fewer patients than folds, or a fold trains on no case of a store.
     """
-    groups = {name: store.cases[name].group for name in split.train}
-    made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in folds(groups, count)]
+    cases = {name: store.cases[name] for name in split.train}
+    groups, strata = {name: case.group for name, case in cases.items()}, find_strata(cases)
+    divided = folds(groups, count, strata=strata)
+    for fold in divided:
+        check_division(store, fold.train)
+    made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in divided]
     for number, name in enumerate(split.kept):
         made[number % count]["val"].append(name)
     return made

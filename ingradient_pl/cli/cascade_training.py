@@ -9,24 +9,24 @@ from hydra.utils import instantiate
 
 from ingradient_pl.cli.cascade_plans import choose_stages, divide_first
 from ingradient_pl.cli.cross_fit import CrossFit, cross_fit
-from ingradient_pl.cli.data_first import read_planner, with_loss, with_store
-from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_paths, without
+from ingradient_pl.cli.data_first import name_data, open_data, read_planner, with_loss, write_store
+from ingradient_pl.cli.overrides import parse_trust, quote_paths, without
 from ingradient_pl.cli.previous_stage import keep_previous
 from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value
 from ingradient_pl.cli.run_folders import compose_config, hold_folder, near
-from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_store
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.run_files import CASCADE as STATE
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import say
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, store_paths
 from ingradient_pl.transforms.stage_labels import StageLabels
 
 CASCADES = "cascades"
@@ -70,7 +70,7 @@ class Cascade(NamedTuple):
 
 def cascade(
     source: AnyPath | None = None,
-    store: AnyStore | None = None,
+    store: AnyStores | None = None,
     output: AnyPath | None = None,
     first_plan: AnyPlan | None = None,
     second_plan: AnyPlan | None = None,
@@ -85,7 +85,8 @@ def cascade(
 
     Args:
         source: Data set to prepare first, as of ``prepare``.
-        store: Folder written by ``prepare``, or the store itself; with ``source``, where to prepare it.
+        store: Folder written by ``prepare``, the store itself, or several folders; with ``source``, where to
+            prepare it.
         output: Folder of the cascade; below ``cascades``, by the store's name, if not given.
         first_plan: Plan of the first stage, file or object; both are planned by nnU-Net's rules if none is
             given.
@@ -109,7 +110,7 @@ def cascade(
 
 def train_cascade(
     source: AnyPath | None,
-    store: AnyStore | None,
+    store: AnyStores | None,
     output: AnyPath | None,
     first_plan: AnyPlan | None,
     second_plan: AnyPlan | None,
@@ -130,10 +131,10 @@ def train_cascade(
         coarser: As of :func:`cascade`.
         overrides: Such as ``epochs=4`` and ``first.epochs=2``; ``data.planner.KEY=VALUE`` is the planner's.
     """
-    case_store = _prepare_store(source, store)
+    case_store = open_data(source, store, "A cascade")
     StageLabels.of(case_store.task)  # or refused
     planner, rest = read_planner(overrides)
-    place = Path(output or Path(CASCADES) / case_store.path.absolute().name).absolute()
+    place = Path(output or Path(CASCADES) / name_data(case_store)).absolute()
     told = {stage: _choose_overrides(rest, stage) for stage in (FIRST, SECOND)}
     split = _read_split(case_store, told[SECOND])
     one, two = choose_stages(case_store, first_plan, second_plan, planner, coarser)
@@ -146,17 +147,6 @@ def train_cascade(
         run = _train_second(place, case_store, two, told[SECOND])
     say(f"The cascade predicts alone: {near(run.checkpoint)}")
     return Cascade(place, found, run)
-
-
-def _prepare_store(source: AnyPath | None, store: AnyStore | None) -> CaseStore:
-    """Open the store; prepare it first where a source is named."""
-    if isinstance(store, CaseStore):
-        return store
-    given = {"source": source, "store": store}
-    line = quote_paths([f"{key}={value}" for key, value in given.items() if value is not None])
-    if not line:
-        raise UsageError("A cascade needs cases: store=DIR, or source=DATASET to prepare one.")
-    return open_store(read_paths(str(find(with_store(line), "store")))[0])
 
 
 def _choose_overrides(overrides: Sequence[str], stage: str) -> list[str]:
@@ -177,16 +167,16 @@ def _choose_overrides(overrides: Sequence[str], stage: str) -> list[str]:
     return [*without(common, *keys), *own]
 
 
-def _read_split(store: CaseStore, overrides: Sequence[str]) -> Split:
+def _read_split(store: AnyCases, overrides: Sequence[str]) -> Split:
     """Give which cases the second stage trains and validates on."""
     own = [entry for entry in overrides if entry.lstrip("+").startswith(SPLIT)]
     with errors_as_raised():
-        fold: Fold = instantiate(compose_config(quote_paths([f"store={store.path}", *own])).data.split)
+        fold: Fold = instantiate(compose_config(quote_paths([write_store(store), *own])).data.split)
     return fold.split(store.cases)
 
 
 def _keep_state(
-    place: Path, store: CaseStore, plans: Mapping[str, Plan], told: Sequence[str], split: Split, count: int
+    place: Path, store: AnyCases, plans: Mapping[str, Plan], told: Sequence[str], split: Split, count: int
 ) -> None:
     """Write down what a cascade is made of, or hold it against what its folder was begun with.
 
@@ -195,7 +185,7 @@ def _keep_state(
         ValueError: If there are fewer patients than folds, or the folder's state was damaged.
     """
     plain = {
-        "store": str(store.path.absolute()),
+        "store": ", ".join(str(path.absolute()) for path in store_paths(store)),
         "cases": store.check_sum(),
         "overrides of the first stage": sorted(told),
         "folds of the first stage": divide_first(store, split, count),
@@ -225,7 +215,7 @@ def _read_state(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _train_first(place: Path, store: CaseStore, told: Sequence[str]) -> CrossFit:
+def _train_first(place: Path, store: AnyCases, told: Sequence[str]) -> CrossFit:
     """Train all folds of the first stage; each segments the cases that it held out."""
     kept = [entry for entry in told if not entry.lstrip("+~").startswith(SPLIT)]
     line = quote_paths([*kept, f"{SPLIT}file={place / SPLITS}"])
@@ -238,7 +228,7 @@ def _train_first(place: Path, store: CaseStore, told: Sequence[str]) -> CrossFit
     return found
 
 
-def _train_second(place: Path, store: CaseStore, plan: Plan, told: Sequence[str]) -> Run:
+def _train_second(place: Path, store: AnyCases, plan: Plan, told: Sequence[str]) -> Run:
     """Train the second stage, or go on with it."""
-    line = [f"store={store.path}", f"plan={place / f'{SECOND}.yaml'}", f"data.previous={place / PREVIOUS}"]
+    line = [write_store(store), f"plan={place / f'{SECOND}.yaml'}", f"data.previous={place / PREVIOUS}"]
     return run_line([*line, f"hydra.run.dir={place / SECOND}", "resume=auto", *with_loss(told, plan)])

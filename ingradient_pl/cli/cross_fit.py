@@ -7,11 +7,12 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 
+from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, PREDICTIONS, SUBFOLDER, sweep_folds
 from ingradient_pl.cli.overrides import find, quote_paths, without
 from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import compose_config, hold_folder
-from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_plan, open_store
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores, open_cases, open_plan
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING, answer_parts
@@ -19,7 +20,8 @@ from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST, read_reason
 from ingradient_pl.messages import UsageError
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_parts import check_division
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
 FIXED = ("plan", "store", "resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra/sweeper")
@@ -30,8 +32,9 @@ class CrossFit(NamedTuple):
     """All folds of a plan.
 
     Args:
-        predictions: Folder with ``CASE.nii.gz`` of each held-out case, on its native grid, by the fold that
-            held it out; ``CASE.npz`` beside it where probabilities were asked for.
+        predictions: Folder with ``CASE.nii.gz`` (of several stores ``CASE@STORE.nii.gz``) of each held-out
+            case, on its native grid, by the fold that held it out; ``CASE.npz`` beside it where probabilities
+            were asked for.
         runs: Folder of each fold's run, by its number; folds that failed are not among them.
         held_out: Names of the cases that each fold held out.
         failures: Why a fold failed, by its number.
@@ -52,7 +55,7 @@ class CrossFit(NamedTuple):
 
 
 def cross_fit(
-    store: AnyStore,
+    store: AnyStores,
     plan: AnyPlan,
     folder: AnyPath,
     folds: Sequence[int] | None = None,
@@ -67,7 +70,7 @@ def cross_fit(
     and goes on with what was begun. A fold that fails does not hold up the others.
 
     Args:
-        store: Folder written by ``prepare``, or the store itself.
+        store: Folder written by ``prepare``, or the store itself; or several folders.
         plan: YAML file written by ``plan``, or the plan itself.
         folder: Where runs and predictions go; it is made.
         folds: Numbers of the folds, from 0; None takes all that the division has (``data.split.*`` among the
@@ -81,7 +84,7 @@ def cross_fit(
         FileExistsError: If another process is at work in the folder, or it holds other runs.
         Stopped: If it was interrupted.
     """
-    place, case_store, decided = Path(folder).absolute(), open_store(store), open_plan(plan)
+    place, case_store, decided = Path(folder).absolute(), open_cases(store), open_plan(plan)
     held_out = choose_folds(case_store, folds, overrides)
     with hold_folder(place):
         mapped = (place.name,) if probabilities else ()
@@ -92,7 +95,7 @@ def cross_fit(
 
 
 def choose_folds(
-    store: CaseStore, folds: Sequence[int] | None, overrides: Sequence[str]
+    store: AnyCases, folds: Sequence[int] | None, overrides: Sequence[str]
 ) -> dict[int, tuple[str, ...]]:
     """Give the names of the cases that each fold holds out.
 
@@ -103,16 +106,19 @@ def choose_folds(
 
     Raises:
         UsageError: If an override says what is decided here, or sweeps over something else.
-        ValueError: If there are no such folds, or two of them hold out one case.
+        ValueError: If there are no such folds, two of them hold out one case, or one trains on no case of a
+            store.
     """
     check_overrides(overrides)
     divided = divide(store, overrides)
     held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
     check_held_out(held_out)
+    for number in held_out:
+        check_division(store, divided[number].train)
     return held_out
 
 
-def divide(store: CaseStore, overrides: Sequence[str]) -> list[Split]:
+def divide(store: AnyCases, overrides: Sequence[str]) -> list[Split]:
     """Give every fold of a store, as the overrides divide it.
 
     Args:
@@ -121,7 +127,7 @@ def divide(store: CaseStore, overrides: Sequence[str]) -> list[Split]:
     """
     with errors_as_raised():
         own = [entry for entry in overrides if entry.lstrip("+").startswith("data.split.")]
-        config = compose_config(quote_paths([f"store={store.path}", *own]))
+        config = compose_config(quote_paths([write_store(store), *own]))
         fold: Fold = instantiate(config.data.split)
     return fold.splits(store.cases)
 

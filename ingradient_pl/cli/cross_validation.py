@@ -9,8 +9,8 @@ from ingradient_pl.cli.cross_fit import CrossFit, check_overrides
 from ingradient_pl.cli.crossval_fits import choose_held_out, fit_configurations
 from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
 from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, write_state
-from ingradient_pl.cli.data_first import read_planner, with_store
-from ingradient_pl.cli.overrides import find, parse_trust, quote_paths, read_paths
+from ingradient_pl.cli.data_first import name_data, open_data, read_planner
+from ingradient_pl.cli.overrides import parse_trust, quote_paths
 from ingradient_pl.cli.python_run import write_value
 from ingradient_pl.cli.run_folders import hold_folder, near
 from ingradient_pl.cli.sweep_table import write_page
@@ -22,17 +22,17 @@ from ingradient_pl.commands.best_configuration import (
     choose_best,
     score_candidate,
 )
-from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStore, open_store
+from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import MODEL, load
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.model import combine
 from ingradient_pl.inference.postprocess import write_steps
 from ingradient_pl.inference.postprocess_folder import learn
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.messages import say, say_failure
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, store_paths
 
 POSTPROCESS, ENSEMBLES = "postprocess.yaml", "ensembles"
 CROSSVALS = "crossvals"
@@ -75,7 +75,7 @@ class CrossValidation(NamedTuple):
 
 def crossval(
     source: AnyPath | None = None,
-    store: AnyStore | None = None,
+    store: AnyStores | None = None,
     output: AnyPath | None = None,
     configurations: Sequence[str] | None = None,
     plan: AnyPlan | Sequence[AnyPlan] | None = None,
@@ -90,7 +90,8 @@ def crossval(
 
     Args:
         source: Data set to prepare first, as of ``prepare``.
-        store: Folder written by ``prepare``, or the store itself; with ``source``, where to prepare it.
+        store: Folder written by ``prepare``, the store itself, or several folders; with ``source``, where to
+            prepare it.
         output: Folder of the cross-validation; below ``crossvals``, by the store's name, if not given.
         configurations: Which to train: ``2d``, ``3d_fullres``, ``3d_lowres``, ``3d_cascade_fullres``, with a
             preset behind a colon (``3d_fullres:resenc_m``); all that the data set has if not given.
@@ -115,7 +116,7 @@ def crossval(
 
 def cross_validate(
     source: AnyPath | None,
-    store: AnyStore | None,
+    store: AnyStores | None,
     output: AnyPath | None,
     configurations: Sequence[str] | None,
     plan: AnyPlan | Sequence[AnyPlan] | None,
@@ -136,12 +137,12 @@ def cross_validate(
         overrides: Such as ``epochs=4``; ``data.planner.KEY=VALUE`` is the planner's.
         ensembles: As of :func:`crossval`.
     """
-    case_store, told = _open(source, store, overrides)
-    planner, told = read_planner(told)
+    case_store = open_data(source, store, "A cross-validation")
+    planner, told = read_planner(quote_paths(overrides))
     check_overrides(told)
     chosen = choose_plans(case_store, configurations, plan, planner)
     held_out = choose_held_out(case_store, chosen, folds, told)
-    folder = Path(output or Path(CROSSVALS) / case_store.path.absolute().name).absolute()
+    folder = Path(output or Path(CROSSVALS) / name_data(case_store)).absolute()
     with hold_folder(folder):
         state = begin_state(folder, case_store, told)
         keep_plans(folder, chosen.plans)
@@ -155,21 +156,9 @@ def cross_validate(
     return found
 
 
-def _open(source: AnyPath | None, store: AnyStore | None, told: Sequence[str]) -> tuple[CaseStore, list[str]]:
-    """Open the store, prepared first where a source is named."""
-    if isinstance(store, CaseStore):
-        return store, list(told)
-    paths = [f"{key}={value}" for key, value in (("source", source), ("store", store)) if value is not None]
-    line = with_store(quote_paths([*paths, *told]))
-    named = find(line, "store")
-    if named is None:
-        raise UsageError("A cross-validation needs cases: store=DIR, or source=DIR to prepare them first.")
-    return open_store(read_paths(named)[0]), [entry for entry in line if not entry.startswith("store=")]
-
-
 def _compare(
     folder: Path,
-    store: CaseStore,
+    store: AnyCases,
     fits: Mapping[str, CrossFit],
     compared: Sequence[str],
     trusted: Sequence[str],
@@ -186,7 +175,7 @@ def _compare(
         places |= _average(whole, folder / ENSEMBLES, store)
     candidates = [score_candidate(members, place, store) for members, place in places.items()]
     best = choose_best(candidates)
-    learned = learn(best.predictions, store.path, store.task.in_files)
+    learned = learn(best.predictions, store_paths(store), store.task.in_files)
     write_steps(folder / POSTPROCESS, learned.steps, [str(trial) for trial in learned.trials])
     models = [checkpoints.read(whole[name].checkpoints, (*TRUSTED, *trusted)) for name in best.members]
     checkpoints.write_model(folder / MODEL, combine(models, learned.steps))
@@ -196,7 +185,7 @@ def _compare(
     return CrossValidation(folder, best.name, candidates, after, failures)
 
 
-def _average(fits: Mapping[str, CrossFit], output: Path, store: CaseStore) -> dict[tuple[str, ...], Path]:
+def _average(fits: Mapping[str, CrossFit], output: Path, store: AnyCases) -> dict[tuple[str, ...], Path]:
     """Average each pair of configurations."""
     folders = {name: fit.predictions for name, fit in fits.items()}
     made_by = {name: fit.checkpoints for name, fit in fits.items()}

@@ -8,7 +8,7 @@ import yaml
 
 from ingradient_pl.cli.failures import FAILED
 from ingradient_pl.cli.overrides import find, read_paths, without
-from ingradient_pl.cli.several_runs import read_pairs, run_command
+from ingradient_pl.cli.several_runs import read_pairs, read_path, run_command
 from ingradient_pl.messages import UsageError
 
 COMMAND = "ingradient crossval"
@@ -24,7 +24,8 @@ pairs by nnU-Net's rule, learn its post-processing, and write one model that pre
 
 Its own keys:
   source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
-  store           folder written by `ingradient prepare`; with source, where to prepare it
+  store           folder written by `ingradient prepare`, or several: [DIR,DIR]; with source, where to
+                  prepare it
   output          folder of the cross-validation; crossvals/NAME if not given
   configurations  list of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, each with :PRESET or without; all
                   that the data have if not given
@@ -69,21 +70,12 @@ def read_keys(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """
     told = read_pairs(COMMAND, arguments)
     given = {key: find(told, key) for key in KEYS}
-    own: dict[str, Any] = {key: _read_path(key, given[key]) for key in ("source", "store", "output")}
+    own: dict[str, Any] = {key: read_path(key, given[key]) for key in ("source", "store", "output")}
     own["plan"] = None if given["plan"] is None else read_paths(given["plan"], swept=True)
     own["configurations"] = _read_list("configurations", given["configurations"], str)
     own["folds"] = _read_list("folds", given["folds"], int)
     own["ensembles"] = _read_switch(given["ensembles"])
     return own, without(told, *KEYS)
-
-
-def _read_path(key: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    found = read_paths(value)
-    if len(found) != 1:
-        raise UsageError(f"{key} takes one folder here; got {len(found)}: {value}.")
-    return found[0]
 
 
 def _read_list(key: str, value: str | None, kind: type) -> list[Any] | None:

@@ -13,14 +13,14 @@ from ingradient_pl.cli.previous_stage import keep_previous_by_fold
 from ingradient_pl.cli.sweep_files import SWEEP
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases
 
 PREVIOUS = "previous"
 """Below a first stage: what it found in held-out cases, and its models, for the cascades that see it."""
 
 
 def choose_held_out(
-    store: CaseStore, chosen: Configurations, folds: Sequence[int] | None, overrides: Sequence[str]
+    store: AnyCases, chosen: Configurations, folds: Sequence[int] | None, overrides: Sequence[str]
 ) -> dict[int, tuple[str, ...]]:
     """Give the names of the cases that each fold holds out; a cascade needs all cases held out once.
 
@@ -58,7 +58,7 @@ def choose_held_out(
 
 def fit_configurations(
     folder: Path,
-    store: CaseStore,
+    store: AnyCases,
     chosen: Configurations,
     held_out: Mapping[int, tuple[str, ...]],
     overrides: Sequence[str],

@@ -14,7 +14,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
 from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, store_paths
 
 LOWRES = "3d_lowres"
 AUTO = ("2d", "3d_fullres", LOWRES, "3d_cascade_fullres")
@@ -40,7 +40,7 @@ class Configurations(NamedTuple):
 
 
 def choose_plans(
-    store: CaseStore,
+    store: AnyCases,
     configurations: Sequence[str] | None,
     plans: AnyPlan | Sequence[AnyPlan] | None,
     planner: Mapping[str, Any],
@@ -78,7 +78,7 @@ def choose_plans(
     return chosen
 
 
-def _plans_by_name(store: CaseStore, names: Sequence[str], planner: Mapping[str, Any]) -> Configurations:
+def _plans_by_name(store: AnyCases, names: Sequence[str], planner: Mapping[str, Any]) -> Configurations:
     """Plan the configurations that are named, and the first stage of each cascade among them."""
     if len({_folder(name) for name in names}) < len(names) or not names:
         raise UsageError(f"configurations names each one once; got {names}.")
@@ -131,7 +131,7 @@ def _named_plans(plans: Sequence[AnyPlan]) -> Configurations:
     return Configurations(chosen, tuple(chosen), first)
 
 
-def _plan(store: CaseStore, name: str, planner: Mapping[str, Any]) -> Plan:
+def _plan(store: AnyCases, name: str, planner: Mapping[str, Any]) -> Plan:
     """Plan a configuration, ``NAME`` or ``NAME:PRESET``."""
     configuration, given, preset = name.partition(":")
     if given and preset not in PRESETS:
@@ -147,7 +147,7 @@ def _plan(store: CaseStore, name: str, planner: Mapping[str, Any]) -> Plan:
         ) from error
 
 
-def _all_plans(store: CaseStore, planner: Mapping[str, Any]) -> dict[str, Plan]:
+def _all_plans(store: AnyCases, planner: Mapping[str, Any]) -> dict[str, Plan]:
     """Give the plan of every configuration that the data set has."""
     chosen, reason = dict[str, Plan](), None
     for name in AUTO:
@@ -156,7 +156,8 @@ def _all_plans(store: CaseStore, planner: Mapping[str, Any]) -> dict[str, Plan]:
         except NoConfigurationError as error:
             reason = error
     if not chosen:
-        raise ValueError(f"Nothing can be planned for {store.path}: {reason}") from reason
+        named = ", ".join(map(str, store_paths(store)))
+        raise ValueError(f"Nothing can be planned for {named}: {reason}") from reason
     return chosen
 
 

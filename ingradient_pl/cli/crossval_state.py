@@ -12,7 +12,7 @@ from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL as STATE
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.plain_values import PlainValueError, read_json
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases, store_paths
 
 FORMAT = 1
 SETTINGS, STORE, CONFIGURATIONS, SUMMARY = "settings", "store", "configurations", "summary"
@@ -20,7 +20,7 @@ CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra", "data.workers"
 """Beginnings of keys that may be other when a cross-validation goes on: on what, and what is watched."""
 
 
-def begin_state(folder: Path, store: CaseStore, overrides: Sequence[str]) -> dict[str, Any]:
+def begin_state(folder: Path, store: AnyCases, overrides: Sequence[str]) -> dict[str, Any]:
     """Give the state of a cross-validation: a new one, or what its folder holds.
 
     Args:
@@ -33,7 +33,8 @@ def begin_state(folder: Path, store: CaseStore, overrides: Sequence[str]) -> dic
         ValueError: If the file was damaged.
     """
     told = read_settings(overrides)
-    over = {"path": str(store.path.absolute()), "sha256": store.check_sum(), "cases": len(store.cases)}
+    paths = ", ".join(str(path.absolute()) for path in store_paths(store))
+    over = {"path": paths, "sha256": store.check_sum(), "cases": len(store.cases)}
     state = read_state(folder)
     if not state:
         return {"format": FORMAT, STORE: over, SETTINGS: told, CONFIGURATIONS: {}}

@@ -12,6 +12,7 @@ from ingradient_pl.messages import UsageError, say
 
 if TYPE_CHECKING:  # torch comes along
     from ingradient_pl.planning.plan import Plan
+    from ingradient_pl.store.store_union import AnyCases
 
 PLANNER = "data.planner"
 """``data.planner=NAME`` and ``data.planner.OPTION=VALUE``: what ``ingradient plan`` takes as ``--OPTION``."""
@@ -111,6 +112,52 @@ def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any],
     if own := [entry for entry in overrides if entry.lstrip("+").startswith("plan.")]:
         say(f"  Instead of these, as you say: {' '.join(own)}")
     return [*with_loss(overrides, made), f"plan={quote(str(file))}"]
+
+
+def open_data(source: object, store: object, what: str) -> "AnyCases":
+    """Open the cases of a command: one store, several as one, or one that is prepared first.
+
+    Args:
+        source: Data set to prepare; None for none.
+        store: Folder of the store, the store itself, or several folders; with ``source``, where it goes.
+        what: The command in words, for messages.
+
+    Raises:
+        UsageError: If nothing is named, or a data set is to be prepared into several stores.
+    """
+    from ingradient_pl.commands.inputs import open_cases  # torch comes along
+
+    if source is None and store is None:
+        raise UsageError(f"{what} needs cases: store=DIR, or source=DIR to prepare them first.")
+    if source is None:
+        return open_cases(store)  # type: ignore[arg-type] # as typed or given
+    if isinstance(store, (list, tuple)):
+        raise UsageError(f"source= prepares one data set into one store; got {len(store)} of them: {store}.")
+    line = [f"{key}={value}" for key, value in (("source", source), ("store", store)) if value is not None]
+    return open_cases(read_paths(str(find(with_store(quote_paths(line)), "store")))[0])
+
+
+def write_store(cases: "AnyCases") -> str:
+    """Name the folders of cases as behind ``ingradient-train``: ``store=DIR``, or ``store=[DIR,DIR]``.
+
+    Args:
+        cases: One store or several.
+    """
+    from ingradient_pl.store.store_union import store_paths
+
+    paths = [str(path) for path in store_paths(cases)]
+    return f"store={paths[0]}" if len(paths) == 1 else f"store=[{','.join(map(quote, paths))}]"
+
+
+def name_data(cases: "AnyCases") -> str:
+    """Give a name for a folder after the store that it is about, or the stores.
+
+    Args:
+        cases: One store or several.
+    """
+    from ingradient_pl.store.store_union import StoreUnion
+
+    return "+".join(cases.stores) if isinstance(cases, StoreUnion) else cases.path.absolute().name
 
 
 def with_loss(overrides: Sequence[str], plan: "Plan") -> list[str]:

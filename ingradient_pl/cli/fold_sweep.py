@@ -7,20 +7,21 @@ from pathlib import Path
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
-from ingradient_pl.cli.data_first import with_loss
+from ingradient_pl.cli.data_first import with_loss, write_store
 from ingradient_pl.cli.overrides import quote, read_arguments
 from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.sweep_job import train_job
 from ingradient_pl.cli.training_command import prepare_arguments
-from ingradient_pl.commands.predict import VALIDATION, predict
+from ingradient_pl.commands.predict import predict
+from ingradient_pl.commands.prediction_cases import VALIDATION
 from ingradient_pl.lightning.run_files import LAST, REASON
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.scratch import scratch_folder
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.store_union import AnyCases
 
 NUMBER, FOLD = "data.split.number", "fold_"
 SUBFOLDER = f"{FOLD}${{{NUMBER}}}"
@@ -54,7 +55,7 @@ class FoldJob:
         run = Path(HydraConfig.get().runtime.output_dir)
         done = predict(
             run / LAST,
-            config.store,
+            list(config.store) if isinstance(config.store, ListConfig) else config.store,
             run.parent / PREDICTIONS,
             VALIDATION,
             device="cpu" if config.trainer.accelerator == "cpu" else None,
@@ -70,7 +71,7 @@ class FoldJob:
 
 
 def sweep_folds(
-    store: CaseStore,
+    store: AnyCases,
     plans: Mapping[str, Plan],
     folder: Path,
     held_out: Mapping[int, tuple[str, ...]],
@@ -104,7 +105,7 @@ def sweep_folds(
         for file, made in zip(files, plans.values(), strict=True):
             write_plan(file, made)
         line = [f"plan={','.join(map(str, files))}", f"{NUMBER}={','.join(map(str, held_out))}"]
-        line += [f"store={store.path}", *with_loss(overrides, next(iter(plans.values())))]
+        line += [write_store(store), *with_loss(overrides, next(iter(plans.values())))]
         line += [f"hydra.sweep.subdir={subfolder}", f"hydra.sweep.dir={quote(str(folder))}", "-m"]
         try:
             sweep(line, FoldJob(tuple(mapped)), temporary)

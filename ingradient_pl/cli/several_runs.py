@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED, plain_errors, stop_in_one_line
-from ingradient_pl.cli.overrides import read_arguments
+from ingradient_pl.cli.overrides import is_list, read_arguments, read_paths
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import UsageError
 
@@ -55,3 +55,24 @@ def read_pairs(command: str, arguments: Sequence[str]) -> list[str]:
     if odd:
         raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {command} --help shows the keys.")
     return list(told)
+
+
+def read_path(key: str, value: str | None) -> str | list[str] | None:
+    """Read the path that a key takes; of ``store`` several in brackets; None where nothing was given.
+
+    Args:
+        key: As typed.
+        value: As typed, behind the ``=``.
+
+    Raises:
+        UsageError: If there are several where one is wanted.
+    """
+    if value is None:
+        return None
+    found = read_paths(value, swept=key == "store")
+    if len(found) == 1:
+        return found[0]
+    if key == "store" and is_list(value):
+        return found
+    several = " Several stores that train together: store=[DIR,DIR]." if key == "store" else ""
+    raise UsageError(f"{key} takes one path; got {len(found)}: {value}.{several}")

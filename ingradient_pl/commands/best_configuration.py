@@ -17,8 +17,8 @@ from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.metrics.evaluation import Change, Evaluation, evaluate
 from ingradient_pl.metrics.evaluation_report import HEADLINE, columns, summary, write_summary
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import find_answers
+from ingradient_pl.store.store_union import AnyCases, store_paths
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.task import Task
 
@@ -54,6 +54,7 @@ class Candidate(NamedTuple):
         dice: By label, and last the mean of labels.
         cases: How many were scored.
         patients: Whom they are of.
+        stores: Where the cases are of several stores: the same of each store's, by its name.
     """
 
     members: tuple[str, ...]
@@ -61,6 +62,7 @@ class Candidate(NamedTuple):
     dice: dict[str, Score]
     cases: int
     patients: int
+    stores: Mapping[str, dict[str, Score]] = {}
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -72,26 +74,36 @@ class Candidate(NamedTuple):
 
     def describe(self) -> dict[str, Any]:
         """Give it as plain values for JSON."""
-        dice = {label: score._asdict() for label, score in self.dice.items()}
-        return {"members": list(self.members), "cases": self.cases, "patients": self.patients, "Dice": dice}
+        told = {"members": list(self.members), "cases": self.cases, "patients": self.patients}
+        stores = {store: {"Dice": _describe_dice(dice)} for store, dice in self.stores.items()}
+        return {**told, "Dice": _describe_dice(self.dice), **({"stores": stores} if stores else {})}
 
 
 def score_candidate(
-    members: Sequence[str], predictions: Path, store: CaseStore, after: Change | None = None
+    members: Sequence[str], predictions: Path, store: AnyCases, after: Change | None = None
 ) -> Candidate:
     """Score the held-out predictions of a configuration against the store's labels.
 
     Args:
         members: Names of the configurations that they come from.
-        predictions: Their folder; without ``after`` a ``summary.json`` with nnU-Net's keys is left beside it.
+        predictions: Their folder; without ``after`` a ``summary.json`` with nnU-Net's keys is left beside it,
+            and of several stores a ``summary@STORE.json`` for each.
         store: The cases and their labels.
         after: What is done to each prediction before it is scored.
     """
-    found = evaluate(predictions, store.path, store.task.in_files, before=after)
+    found = evaluate(predictions, store_paths(store), store.task.in_files, before=after)
+    stores = sorted({store.cases[case.name].store for case in found.cases} - {""})
+    parts = {
+        name: found._replace(cases=[case for case in found.cases if store.cases[case.name].store == name])
+        for name in stores
+    }
     if after is None:
-        write_summary(found, predictions.parent / SUMMARY, np.random.default_rng(0))
-    dice = read_dice(found)
-    return Candidate(tuple(members), predictions, dice, len(found.cases), len(set(found.patients.values())))
+        files = {SUMMARY: found, **{f"summary@{name}.json": part for name, part in parts.items()}}
+        for file, part in files.items():
+            write_summary(part, predictions.parent / file, np.random.default_rng(0))
+    by_store = {name: read_dice(part) for name, part in parts.items()}
+    patients = len(set(found.patients.values()))
+    return Candidate(tuple(members), predictions, read_dice(found), len(found.cases), patients, by_store)
 
 
 def read_dice(evaluation: Evaluation) -> dict[str, Score]:
@@ -110,7 +122,7 @@ def read_dice(evaluation: Evaluation) -> dict[str, Score]:
 
 
 def average_pairs(
-    folders: Mapping[str, Path], checkpoints: Mapping[str, Sequence[Path]], output: Path, store: CaseStore
+    folders: Mapping[str, Path], checkpoints: Mapping[str, Sequence[Path]], output: Path, store: AnyCases
 ) -> dict[tuple[str, ...], Path]:
     """Average each pair of configurations, case by case.
 
@@ -135,7 +147,7 @@ def average_pairs(
     }
 
 
-def average_folders(folders: Sequence[Path], output: Path, model: str, store: CaseStore) -> Path:
+def average_folders(folders: Sequence[Path], output: Path, model: str, store: AnyCases) -> Path:
     """Average the maps of probabilities of several folders; write what they say together.
 
     Args:
@@ -151,7 +163,7 @@ def average_folders(folders: Sequence[Path], output: Path, model: str, store: Ca
         ValueError: If a file of maps is damaged.
     """
     names = {file.name.removesuffix(ENDING) for file in folders[0].glob(f"*{ENDING}")}
-    cases = [case for case in stored_cases(store.path, store.task).cases if case.name in names]
+    cases = [case for case in stored_cases(store_paths(store), store.task).cases if case.name in names]
     answers, targets = AnswerFolder(output, store.task, model), target_files(cases, output, store.task)
     answers.begin(cases, targets, resume=True)
     for case in cases:
@@ -183,8 +195,10 @@ def candidate_table(candidates: Sequence[Candidate]) -> str:
     Args:
         candidates: Configurations and pairs.
     """
-    heads = ["configuration", *candidates[0].dice]
-    rows = [[one.name, *map(str, one.dice.values())] for one in candidates]
+    heads, rows = ["configuration", *candidates[0].dice], list[list[str]]()
+    for one in candidates:
+        rows.append([one.name, *map(str, one.dice.values())])
+        rows += [[f"  {store}", *map(str, dice.values())] for store, dice in one.stores.items()]
     return f"{HEADLINE}: mean over cases [95 % interval over patients]\n{columns([heads, *rows])}"
 
 
@@ -193,6 +207,10 @@ def _average_case(case: CaseFiles, folders: Sequence[Path], target: Path, task: 
     label = decode_average(maps, LabelDecoder.of(task))
     volume = find_answers(folders[0], answer_task(task))[case.name].read()
     write_answer(target, volume.source.turn.apply(label), volume, task)
+
+
+def _describe_dice(dice: Mapping[str, Score]) -> dict[str, Any]:
+    return {label: score._asdict() for label, score in dice.items()}
 
 
 def _score(mean: Mapping[str, float], spread: Mapping[str, Any]) -> Score:

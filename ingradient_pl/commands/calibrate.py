@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
-from ingradient_pl.commands.predict import VALIDATION, find_cases
+from ingradient_pl.commands.prediction_cases import VALIDATION, find_cases
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
 from ingradient_pl.inference.answer_files import check_report

@@ -7,7 +7,7 @@ import numpy as np
 from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.image_formats import add_image_formats
-from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import PATTERN, group_cases
 from ingradient_pl.datasets.pair_layout import holds_pairs
@@ -39,7 +39,7 @@ NOTES = 20
 
 def evaluate(  # noqa: PLR0913 - one argument an option
     predictions: AnyPath,
-    labels: AnyPath,
+    labels: AnyPath | list[AnyPath],
     output: AnyPath | None = None,
     dataset: str | Path | CaseStore | Task | None = None,
     csv: AnyPath | None = None,
@@ -61,7 +61,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     Args:
         predictions: Folder of segmentations, CASE.nii.gz each.
         labels: Reference labels with the same names: a folder of files, a raw data set, npz + pkl pairs, a
-            table, or a case store (its folder or the store itself).
+            table, or a case store (its folder or the store itself); or several stores (a b) that a model was
+            trained on together, whose cases are called CASE@STORE.
         output: JSON file to write, with nnU-Net's keys: foreground_mean, mean, metric_per_case. None writes
             none.
         dataset: dataset.json or store that tells what the integers mean, and which labels were annotated in
@@ -103,19 +104,20 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     add_image_formats(image_formats)
     if output is not None and csv is not None and Path(output).resolve() == Path(csv).resolve():
         raise UsageError(f"--output and --csv both name {output}: give two files.")
-    read = [Path(predictions), Path(labels), Path(predictions) / DESCRIPTION]
+    references = to_paths(labels)
+    read = [Path(predictions), *references, Path(predictions) / DESCRIPTION]
     check_report(output, read, (".json",), b"foreground_mean")
     check_report(csv, read, (".csv", ".tsv", ".txt"))
     group_cases([], group_pattern or PATTERN)  # refused before anything is read
-    task = task_beside(Path(predictions), Path(labels), dataset)
+    task = task_beside(Path(predictions), references[0], dataset)
     if dataset is None:
-        check_one_meaning(Path(predictions), Path(labels))
+        check_one_meaning(Path(predictions), references[0])
     distances, detection = SurfaceDistances(tolerance), LesionDetection(overlap)  # or refused, wanted or not
     chosen: list[Measure] = [*([distances] if surface else []), *([detection] if lesions else [])]
     chosen += [make(one, "a measure") if isinstance(one, str) else one for one in measures or ()]
     beside = Path(predictions if output is None else output)
     with choose_workers(cluster, cluster_options, image_formats, beside=beside) as pool:
-        ours, theirs = (Path(one) if pool is None else Path(one).resolve() for one in (predictions, labels))
+        ours, *theirs = (path if pool is None else path.resolve() for path in read[:-1])
         evaluation = evaluations.evaluate(
             *(ours, theirs, task),
             measures=chosen,
@@ -130,11 +132,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     if csv is not None:
         write_csv(evaluation, Path(csv))
     _say_scores(evaluation, seed, read_estimates(Path(predictions)))
-    if holds_answers(Path(labels)):
-        say(
-            f"Note: {labels} holds segmentations that predict wrote. Is it the reference, or were the two "
-            "exchanged?"
-        )
+    for folder in filter(holds_answers, references):
+        say(f"Note: {folder} holds what predict wrote. Is it the reference, or were the two exchanged?")
     if output is not None:
         say(f"Written to {output}")
     return evaluation

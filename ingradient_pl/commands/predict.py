@@ -1,24 +1,23 @@
 """``ingradient predict``: a checkpoint and images -> segmentations on the images' own grid."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ingradient_pl.commands.image_formats import add_image_formats
-from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.commands.load import WindowBatch, checkpoint_files, load, without_postprocess
 from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
+from ingradient_pl.commands.prediction_cases import find_cases, say_remarks, take_part
 from ingradient_pl.datasets.layouts import DESCRIPTION
-from ingradient_pl.datasets.records import CaseFiles, Source
-from ingradient_pl.datasets.sources import images_only
+from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import dicom_seg
 from ingradient_pl.inference.answer_files import check_targets, input_files, target_files
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.case_pictures import map_answers, write_pictures
 from ingradient_pl.inference.case_pipeline import Failure
-from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.dice_estimates import add_estimates
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases, score_cases
@@ -29,11 +28,8 @@ from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.short_repr import say_count, short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.label_maps import labels_task
-from ingradient_pl.store.store_union import names_in_folder
-from ingradient_pl.store.stored_cases import is_store, stored_cases
+from ingradient_pl.store.stored_cases import is_store
 
-VALIDATION = "validation"
-Part = TypeVar("Part", CaseFiles, Failure)
 Save = Callable[..., SaveReport]
 """Segments cases into a folder: from cases, folder and how answers are written."""
 
@@ -59,7 +55,7 @@ class Predictions(NamedTuple):
 
 def predict(  # noqa: PLR0913 - one argument an option
     checkpoint: AnyPath | list[AnyPath],
-    source: AnyPath,
+    source: AnyPath | list[AnyPath],
     output: AnyPath | None = None,
     only: str | list[str] | None = None,
     mirror: bool = True,  # noqa: FBT001 - a switch of the command line
@@ -88,7 +84,8 @@ def predict(  # noqa: PLR0913 - one argument an option
         checkpoint: File that training or import-nnunet wrote, or the folder of a run or of a
             cross-validation; several (a.ckpt b.ckpt) are averaged.
         source: Folder of CASE_0000.nii.gz files or of DICOM series (a folder each), a raw data set, a case
-            store, npz + pkl pairs, or a table of paths.
+            store, npz + pkl pairs, or a table of paths; or several stores (a b) that a model was
+            trained on together, whose cases are called CASE@STORE.
         output: Folder for the segmentations, CASE.nii.gz each; where labels may overlap a file (or a channel,
             as the data set has them) for each label.
         only: Names of cases, or 'validation' for those of the checkpoint's fold.
@@ -127,7 +124,7 @@ def predict(  # noqa: PLR0913 - one argument an option
     """
     add_image_formats(image_formats)
     _check_written(
-        *(output, source),
+        *(output, to_paths(source)),
         cluster=cluster,
         pictures=pictures,
         save_probabilities=save_probabilities,
@@ -139,13 +136,15 @@ def predict(  # noqa: PLR0913 - one argument an option
     after = None if postprocess is None else read_steps(Path(postprocess), (*TRUSTED, *(trust or ())))
     there = device if cluster is None else "cpu"
     predictor = _choose_postprocess(load(checkpoint, there, step, window_batch, mirror, trust), after)
-    model, source = predictor.model, Path(source) if cluster is None else Path(source).resolve()
-    chosen, found = find_cases(source, model, only)
-    told = _unreadable_cases(found)
-    unread = _shard(told if only is None else [], part, parts)
-    cases = _shard(chosen, part, parts)
+    model, sources = predictor.model, to_paths(source)
+    if cluster is not None:
+        sources = [path.resolve() for path in sources]
+    chosen, found = find_cases(sources, model, only)
+    told = say_remarks(found)
+    unread = take_part(told if only is None else [], part, parts)
+    cases = take_part(chosen, part, parts)
     if output is None:
-        result = _score(predictor, _require_labels(cases), after, source)
+        result = _score(predictor, _require_labels(cases), after, sources)
     else:
         options = {"resume": resume, "dicom": dicom, "uncertainty": uncertainty}
         options["probabilities"] = save_probabilities
@@ -161,24 +160,11 @@ def predict(  # noqa: PLR0913 - one argument an option
     return _say_failures(result._replace(failures=[*unread, *result.failures]))
 
 
-def find_cases(source: AnyPath, model: Model, only: str | list[str] | None) -> tuple[list[CaseFiles], Source]:
-    """Give the cases of a source that were asked for, and all that was found there.
-
-    Args:
-        source: Folder, table or case store.
-        model: What they are for.
-        only: Names of cases, or 'validation' for those that the model was not trained on; None for all.
-
-    Raises:
-        SourceError: If the source is not a data set that can be read.
-        ValueError: If it lacks a case that was asked for.
-    """
-    found = (stored_cases if is_store(Path(source)) else images_only)(Path(source), model.task)
-    return _select_cases(found.cases, only, model.validation, Path(source)), found
-
-
-def _score(predictor: Predictor, cases: list[CaseFiles], after: Change | None, source: Path) -> Predictions:
+def _score(
+    predictor: Predictor, cases: list[CaseFiles], after: Change | None, sources: list[Path]
+) -> Predictions:
     """Segment cases and say how they agree with their labels."""
+    source = sources[0]
     described = is_store(source) or (source / DESCRIPTION).is_file()
     told = labels_task(source) if described else None
     scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty(), say=say, told=told)
@@ -232,13 +218,6 @@ def _say_failures(result: Predictions) -> Predictions:
     return result
 
 
-def _unreadable_cases(found: Source) -> list[Failure]:
-    """Print what a user should know of a source; give the cases that lack files."""
-    for remark in found.remarks:
-        say(remark)
-    return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
-
-
 def _require_labels(cases: list[CaseFiles]) -> list[CaseFiles]:
     """Refuse cases without any label where nothing but their scores is wanted."""
     if not any(case.label for case in cases):
@@ -249,9 +228,11 @@ def _require_labels(cases: list[CaseFiles]) -> list[CaseFiles]:
     return cases
 
 
-def _check_written(output: AnyPath | None, source: AnyPath, **wanted: object) -> None:
+def _check_written(output: AnyPath | None, sources: list[Path], **wanted: object) -> None:
     """Refuse what is for answers that are written where none are, and answers among the images."""
-    if output is not None and Path(output).resolve() == Path(source).resolve():
+    if output is None and len(sources) > 1:
+        raise UsageError("Cases of several stores are written, then scored: name a folder, --output DIR.")
+    if output is not None and Path(output).resolve() in [source.resolve() for source in sources]:
         raise UsageError(f"{output} is the folder of the images: name another one for the segmentations.")
     for name, given in wanted.items():
         if given and output is None:
@@ -265,36 +246,3 @@ def _check_dicom(pictures: AnyPath | None, *, dicom: bool) -> None:
         dicom_seg.check_installed()
     if dicom and pictures is not None:
         raise UsageError(f"Pictures are made of NIfTI answers: leave out --dicom, or --pictures {pictures}.")
-
-
-def _select_cases(
-    cases: list[CaseFiles], only: str | list[str] | None, validation: Sequence[str], source: Path
-) -> list[CaseFiles]:
-    """Leave the cases that were asked for."""
-    if only is None:
-        return cases
-    if only == VALIDATION and not validation:
-        raise ValueError(
-            "No case was kept from the training of all that was given (it trained on every case, or does not "
-            "say; of several folds each trained on the others'). Name the cases: --only [a,b]"
-        )
-    given = only.split(",") if isinstance(only, str) else only
-    there = {case.name for case in cases}
-    wanted = set(validation) if only == VALIDATION else set(given)
-    if only == VALIDATION and not wanted <= there:
-        wanted = set(names_in_folder(validation, source)) or wanted
-    missing = wanted - there
-    if missing or not wanted:
-        raise ValueError(
-            f"The source lacks {len(missing)} of the {len(wanted)} cases that were asked for"
-            f"{': ' + ', '.join(sorted(missing)[:5]) if missing else ''}. "
-            "Is it the data set of this checkpoint?"
-        )
-    return [case for case in cases if case.name in wanted]
-
-
-def _shard(cases: list[Part], part: int, parts: int) -> list[Part]:
-    """Leave one part of the cases; parts differ by one case at most."""
-    if not 0 <= part < parts:
-        raise UsageError(f"part must be at least 0 and below parts; got part={part}, parts={parts}.")
-    return cases[part::parts]

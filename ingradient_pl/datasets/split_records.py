@@ -1,5 +1,6 @@
 """A division of cases into those that train and those that validate, and what is asked of a case for it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from ingradient_pl.short_repr import short_repr
@@ -40,3 +41,16 @@ class Divisible(Protocol):
     @property
     def split(self) -> str | None:
         """What the source's table says, e.g. ``train``; None or empty where it says nothing."""
+
+    @property
+    def store(self) -> str:
+        """Which of several stores it is in; empty of one."""
+
+
+def find_strata(cases: Mapping[str, Divisible]) -> dict[str, str]:
+    """Give the store of each patient; of one who is in several, the first by name.
+
+    Args:
+        cases: By name.
+    """
+    return dict(sorted(((case.group, case.store) for case in cases.values()), reverse=True))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.datasets.split_records import Divisible, Split
+from ingradient_pl.datasets.split_records import Divisible, Split, find_strata
 from ingradient_pl.plain_values import read_json
 
 TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
 SHOWN = 5
+NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Fold:
         """
         labelled = _find_labelled(cases)
         usable = {name: case for name, case in labelled.items() if not is_test(case.split)}
-        groups = {name: case.group for name, case in usable.items()}
-        found = self._given_folds(cases, usable) or folds(groups, self.count, self.seed)
+        found = self._given_folds(cases, usable)
+        if found is None:
+            groups = {name: case.group for name, case in usable.items()}
+            found = folds(groups, self.count, self.seed, find_strata(usable))
         return [Split(*(tuple(name for name in side if name in labelled) for side in one)) for one in found]
 
     def _given_folds(
@@ -81,7 +84,9 @@ class Fold:
         return None
 
 
-def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[Split]:
+def folds(
+    groups: Mapping[str, str], count: int = 5, seed: int = 12345, strata: Mapping[str, str] = NONE
+) -> list[Split]:
     """Cut the cases into folds of whole patients.
 
     Where every case is a patient of its own these are the folds of nnU-Net: scikit-learn's ``KFold`` over
@@ -91,6 +96,7 @@ def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[
         groups: The patient of each case.
         count: Folds.
         seed: Of the shuffle.
+        strata: The store of each patient, if there are several: each store's are cut by themselves.
 
     Raises:
         ValueError: If there are fewer patients than folds.
@@ -103,13 +109,15 @@ def folds(groups: Mapping[str, str], count: int = 5, seed: int = 12345) -> list[
             "cascade), train on all cases (data.split.number=null), or give a split of your own "
             "(data.split.file=FILE)."
         )
-    order = np.arange(len(patients))
-    np.random.RandomState(seed).shuffle(order)  # what scikit-learn does, and with it nnU-Net
-    splits = []
-    for part in np.array_split(order, count):
-        held = {patients[number] for number in part}
-        splits.append(_split(groups, {name for name, group in groups.items() if group in held}))
-    return splits
+    held: list[set[str]] = [set() for _ in range(count)]
+    for stratum in sorted({strata.get(patient, "") for patient in patients}):
+        inside = [patient for patient in patients if strata.get(patient, "") == stratum]
+        order = np.arange(len(inside))
+        np.random.RandomState(seed).shuffle(order)  # what scikit-learn does, and with it nnU-Net
+        emptiest = sorted(held, key=len)  # the first parts are the larger ones
+        for fold, part in zip(emptiest, np.array_split(order, count), strict=True):
+            fold |= {inside[number] for number in part}
+    return [_split(groups, {name for name, group in groups.items() if group in fold}) for fold in held]
 
 
 def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> list[Split] | None:

@@ -1,6 +1,6 @@
 """Post-processing of whole folders: applied to finished segmentations, and learned from validation cases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +53,7 @@ class Learned(NamedTuple):
     trials: list[Trial]
 
 
-def learn(predictions: Path, labels: Path, task: Task, workers: int = 2) -> Learned:
+def learn(predictions: Path, labels: Path | Sequence[Path], task: Task, workers: int = 2) -> Learned:
     """Find out where keeping the largest component alone helps, by nnU-Net's rule.
 
     First for all foreground as one object: it stays if the mean Dice over labels rises and that of no label

@@ -118,7 +118,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     predictions: Path,
-    labels: Path,
+    labels: Path | Sequence[Path],
     task: Task,
     *,
     measures: Sequence[Measure] = (),
@@ -137,8 +137,8 @@ def evaluate(
 
     Args:
         predictions: Folder of segmentations.
-        labels: References: a folder of label files, a data set, npz + pkl pairs, a table or a case store;
-            those without a prediction are named in the answer.
+        labels: References: a folder of label files, a data set, npz + pkl pairs, a table, a case store, or
+            several stores; those without a prediction are named in the answer.
         task: What the integers mean.
         measures: Further scores, such as surface distances.
         before: What is done to each prediction before it is scored, such as post-processing.
@@ -150,7 +150,7 @@ def evaluate(
         EvaluationError: If folders are empty, counterparts are missing or files do not fit each other.
     """
     scored = scored_labels(task)
-    pairs, skipped, groups = _pairs(Path(predictions), Path(labels), task, complete=complete)
+    pairs, skipped, groups = _pairs(Path(predictions), labels, task, complete=complete)
     rules = _Rules(scored, task, list(measures), same_space, before)
     scores = dict(pool.map(partial(_score_case, rules), pairs))
     answers = [scores[number] for number in range(len(pairs))]
@@ -193,7 +193,7 @@ def case_name(path: Path) -> str:
 
 
 def _pairs(
-    predictions: Path, labels: Path, task: Task, *, complete: bool
+    predictions: Path, labels: Path | Sequence[Path], task: Task, *, complete: bool
 ) -> tuple[list[tuple[str, LabelMap, LabelMap]], list[str], dict[str, str]]:
     try:
         ours, theirs = find_answers(predictions, task), find_labels(labels, task)
@@ -201,7 +201,8 @@ def _pairs(
         raise EvaluationError(str(error)) from error
     missing = sorted(ours.keys() - theirs.keys())
     skipped = sorted(theirs.keys() - ours.keys())
-    faults = [f"{ours[name].path} has no label in {labels}.{find_near(name, skipped)}" for name in missing]
+    place = labels if isinstance(labels, (str, Path)) else ", ".join(map(str, labels))
+    faults = [f"{ours[name].path} has no label in {place}.{find_near(name, skipped)}" for name in missing]
     faults += [f"{theirs[name].path} has no prediction in {predictions}." for name in skipped if complete]
     if faults:
         raise EvaluationError(_list_faults("Predictions and labels do not go together by name", faults))

@@ -30,6 +30,7 @@ from ingradient_pl.images.packed_masks import pack_integers
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import read_dataset, read_task
+from ingradient_pl.store.store_union import case_endings
 from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases, stored_volume
 from ingradient_pl.task import Task
 
@@ -147,17 +148,20 @@ class LabelMap(NamedTuple):
         return formats.read_label(self.path, orientation, self.properties, self.spacing)
 
 
-def find_labels(path: Path, task: Task | None = None) -> dict[str, LabelMap]:
+def find_labels(path: Path | Sequence[Path], task: Task | None = None) -> dict[str, LabelMap]:
     """Find the label maps of a folder of label files, of a raw data set, of pairs, of a table or of a store.
 
     Args:
-        path: The folder or table.
+        path: The folder or table; of several stores their folders, whose cases are called ``CASE@STORE``.
         task: Of the predictions that they are for; where its labels overlap, a folder holds masks.
 
     Raises:
         LabelError: If there is nothing, no label in it, or a case is there twice.
         SourceError: If a table or a data set cannot be understood.
     """
+    if not isinstance(path, (str, Path)):
+        found_in = ((find_labels(store, task), ending) for store, ending in case_endings(path).items())
+        return {f"{name}{ending}": label for found, ending in found_in for name, label in found.items()}
     path = Path(path)
     if not path.exists():
         raise LabelError(f"There is no folder {path}: check the path.")

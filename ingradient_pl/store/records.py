@@ -27,6 +27,7 @@ class StoredCase(NamedTuple):
         labelled: Whether there is a label.
         dtype: Of the image.
         annotated: Names of the labels that somebody annotated; None where all were.
+        store: Which of several stores it is in; empty of one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StoredCase(NamedTuple):
     labelled: bool
     dtype: str
     annotated: tuple[str, ...] | None = None
+    store: str = ""
 
     def __repr__(self) -> str:
         return short_repr(self)

@@ -179,6 +179,7 @@ class StoreUnion:
             classes=tuple(sorted(int(table[value]) for value in case.classes)),
             voxels={int(table[value]): count for value, count in case.voxels.items()},
             annotated=None if len(annotated) == len(self.task.foreground) else annotated,
+            store=store,
         )
 
 
@@ -234,6 +235,21 @@ def locate_case(cases: CaseStore | StoreUnion, name: str) -> tuple[Path, str, li
     return cases.locate(name)
 
 
+def case_endings(folders: Sequence[Path]) -> dict[Path, str]:
+    """Give what stands behind the names of each store's cases: nothing where there is one, else its name.
+
+    Args:
+        folders: Of the stores.
+
+    >>> list(case_endings([Path("/stores/liver"), Path("/stores/spleen")]).values())
+    ['@liver', '@spleen']
+    """
+    if len(folders) == 1:
+        return {folders[0]: ""}
+    names = name_stores([folder.resolve() for folder in folders])
+    return {folder: BETWEEN + name for folder, name in zip(folders, names, strict=True)}
+
+
 def names_in_folder(names: Sequence[str], folder: Path) -> list[str]:
     """Give the cases of several stores that one of them holds, by the names that they have there.
 
@@ -244,7 +260,7 @@ def names_in_folder(names: Sequence[str], folder: Path) -> list[str]:
     >>> names_in_folder(["a@liver", "b@spleen"], Path("/stores/liver"))
     ['a']
     """
-    place = "_".join(folder.resolve().parts[1:])
+    place = _join(folder.resolve().parts[1:])
     parts = [name.rpartition(BETWEEN) for name in names]
     return [case for case, between, store in parts if between and f"_{place}".endswith(f"_{store}")]
 
@@ -259,7 +275,11 @@ def name_stores(paths: Sequence[Path]) -> list[str]:
     (['liver', 'spleen'], ['a_store', 'b_store'])
     """
     for depth in range(1, max(len(path.parts) for path in paths)):
-        names = ["_".join(path.parts[-depth:]) for path in paths]
+        names = [_join(path.parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):
             return names
     return [f"store_{number}" for number, _ in enumerate(paths, 1)]
+
+
+def _join(parts: Sequence[str]) -> str:
+    return "_".join(parts).replace(BETWEEN, "_")  # what stands behind the last one is a store's name

@@ -1,5 +1,6 @@
 """Cases of a store as whole volumes, on the grid their files had: what prediction takes from a store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.records import StoredCase
+from ingradient_pl.store.store_union import case_endings
 from ingradient_pl.task import Task
 
 
@@ -35,26 +37,30 @@ def is_stored(path: Path) -> bool:
     return (path / metadata.CASE).is_file()
 
 
-def stored_cases(path: Path, task: Task) -> Source:
-    """List the cases of a store; the image of each is its folder.
+def stored_cases(path: Path | Sequence[Path], task: Task) -> Source:
+    """List the cases of a store, or of several (``CASE@STORE``); the image of each is its folder.
 
     Args:
-        path: The store's folder.
+        path: The store's folder, or those of several.
         task: Of the model that is to read them; its channels must stand in the store's order.
 
     Raises:
         StoreError: If the store cannot be read.
         SourceError: If it has the task's channels in another order.
     """
-    found, (task_there, cases, faults) = [], _open_cases(path)
-    check_order(path, task_there.channels, task)
-    for case in cases:
-        folder = path / metadata.CASES / case.name
-        label = folder / metadata.ARRAYS["label"] if case.labelled else None
-        files = CaseFiles(case.name, (folder,), label, case.group, case.split, annotated=case.annotated)
-        found.append(files)
-    remarks = describe_channels(task_there.channels, task)
-    return check_cases(Source(task, found, tuple(faults), remarks, path))
+    paths = [path] if isinstance(path, Path) else list(path)
+    found, faults, remarks = list[CaseFiles](), list[Fault](), list[str]()
+    for store, ending in case_endings(paths).items():
+        task_there, cases, wrong = _open_cases(store)
+        check_order(store, task_there.channels, task)
+        for case in cases:
+            folder = store / metadata.CASES / case.name
+            label = folder / metadata.ARRAYS["label"] if case.labelled else None
+            told = case.group, case.split
+            found.append(CaseFiles(case.name + ending, (folder,), label, *told, annotated=case.annotated))
+        faults += [fault._replace(case=fault.case + ending) for fault in wrong]
+        remarks += describe_channels(task_there.channels, task)
+    return check_cases(Source(task, found, tuple(faults), tuple(dict.fromkeys(remarks)), paths[0]))
 
 
 def _open_cases(path: Path) -> tuple[Task, list[StoredCase], list[Fault]]:
