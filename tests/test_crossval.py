@@ -154,6 +154,9 @@ def test_a_cascade_learns_from_and_is_scored_on_what_held_out_folds_of_its_first
 def test_several_stores_are_divided_each_and_scored_together_and_by_store(phantom_store, plans, tmp_path):
     """Both stores hold cases of the same names, of other images."""
     raw = write_phantoms(tmp_path / "raw", 4, (20, 24, 28), (1.5, 1.0, 1.0), seed=5)
+    described = json.loads((raw / "dataset.json").read_text())
+    described["annotated"] = {f"phantom_00{number}": ["organ"] for number in range(4)}
+    (raw / "dataset.json").write_text(json.dumps(described))
     other = tmp_path / "other, (2)"
     build_store(read_source(raw), other, progress=False)
     stores, folder = [phantom_store, other], tmp_path / "cv"
@@ -168,6 +171,8 @@ def test_several_stores_are_divided_each_and_scored_together_and_by_store(phanto
         assert [len(json.loads(file.read_text())["metric_per_case"]) for file in files] == [10, 6]
         mean = (4 * one.stores["other, (2)"]["organ"].mean + 6 * one.stores["store"]["organ"].mean) / 10
         assert one.dice["organ"].mean == pytest.approx(mean)
+        assert one.stores["store"].keys() == {"organ", "lesion", MEAN}
+        assert one.stores["other, (2)"].keys() == {"organ", MEAN}
     assert read_state(folder)["summary"]["candidates"]["coarse"]["stores"]["store"]["Dice"]
     again = cross_validate(None, stores, folder, None, plans[1:2], None, TOLD)
     assert again.candidates == found.candidates

@@ -1,6 +1,7 @@
 """``source=DIR`` prepares a data set and ``store=DIR`` alone plans for it, before a run is composed."""
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,8 @@ def open_data(source: object, store: object, what: str) -> "AnyCases":
         return open_cases(store)  # type: ignore[arg-type] # as typed or given
     if isinstance(store, (list, tuple)):
         raise UsageError(f"source= prepares one data set into one store; got {len(store)} of them: {store}.")
-    line = [f"{key}={value}" for key, value in (("source", source), ("store", store)) if value is not None]
+    told = {"source": source, "store": store}
+    line = [f"{key}={fspath(path)}" for key, path in told.items() if isinstance(path, (str, PathLike))]
     return open_cases(read_paths(str(find(with_store(quote_paths(line)), "store")))[0])
 
 

@@ -1,6 +1,7 @@
 """Which of several configurations, or pair of them, predicts best in cross-validation, by nnU-Net's rule."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,11 +93,8 @@ def score_candidate(
         after: What is done to each prediction before it is scored.
     """
     found = evaluate(predictions, store_paths(store), store.task.in_files, before=after)
-    stores = sorted({store.cases[case.name].store for case in found.cases} - {""})
-    parts = {
-        name: found._replace(cases=[case for case in found.cases if store.cases[case.name].store == name])
-        for name in stores
-    }
+    names = sorted({store.cases[case.name].store for case in found.cases} - {""})
+    parts = {name: _part_of(found, name, store) for name in names}
     if after is None:
         files = {SUMMARY: found, **{f"summary@{name}.json": part for name, part in parts.items()}}
         for file, part in files.items():
@@ -104,6 +102,14 @@ def score_candidate(
     by_store = {name: read_dice(part) for name, part in parts.items()}
     patients = len(set(found.patients.values()))
     return Candidate(tuple(members), predictions, read_dice(found), len(found.cases), patients, by_store)
+
+
+def _part_of(found: Evaluation, name: str, store: AnyCases) -> Evaluation:
+    """Give the scores of one store's cases, without labels that none of them has a score of."""
+    cases = [case for case in found.cases if store.cases[case.name].store == name]
+    scored = {label for case in cases for label, one in case.scores.items() if not math.isnan(one[HEADLINE])}
+    labels = {label: named for label, named in found.labels.items() if label in scored}
+    return found._replace(labels=labels or found.labels, cases=cases)
 
 
 def read_dice(evaluation: Evaluation) -> dict[str, Score]:
@@ -198,7 +204,10 @@ def candidate_table(candidates: Sequence[Candidate]) -> str:
     heads, rows = ["configuration", *candidates[0].dice], list[list[str]]()
     for one in candidates:
         rows.append([one.name, *map(str, one.dice.values())])
-        rows += [[f"  {store}", *map(str, dice.values())] for store, dice in one.stores.items()]
+        rows += [
+            [f"  {store}", *(str(dice.get(label, "")) for label in one.dice)]
+            for store, dice in one.stores.items()
+        ]
     return f"{HEADLINE}: mean over cases [95 % interval over patients]\n{columns([heads, *rows])}"
 
 
