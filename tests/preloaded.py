@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,6 +147,13 @@ def run_helper(module, *arguments):
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = run(module, *arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_ranks(module, folder):
+    """Call ``rank_of_two`` of a test's module in two processes, each with its rank and one folder."""
+    _server()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda rank: run_helper("ranks", module, rank, folder), range(2)))
 
 
 @functools.cache

@@ -3,11 +3,12 @@
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import preloaded
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy, Strategy
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from ingradient_pl.lightning import device_kinds
 from ingradient_pl.lightning.device_kinds import RankDevice, describe_kinds, exchange_devices
@@ -31,7 +32,7 @@ def rank_of_two(rank, folder):
 @pytest.mark.slow
 @pytest.mark.ddp
 def test_two_ranks_learn_what_the_other_trains_on(tmp_path):
-    multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    preloaded.run_ranks(__name__, tmp_path)
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt", weights_only=True) == describe_kinds([LARGE, SMALL])
 

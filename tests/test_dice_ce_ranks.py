@@ -1,8 +1,9 @@
 """Two ranks that pool their batch have the loss, the gradient and the Dice of one that holds it all."""
 
+import preloaded
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.regions import RegionDiceCE
@@ -45,7 +46,7 @@ def rank_of_two(rank, folder):
 @pytest.mark.slow
 @pytest.mark.ddp
 def test_two_ranks_step_as_one_with_both_batches(tmp_path):
-    multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    preloaded.run_ranks(__name__, tmp_path)
     alone = gradients()
     for rank in range(2):
         for found, expected in zip(
