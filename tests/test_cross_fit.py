@@ -81,7 +81,7 @@ def _bytes(folder: Path) -> dict[Path, bytes]:
         (["hydra/sweeper=optuna"], None, "sweeper"),
         (["data.split.count=2"], [2], "folds 0 to 1"),
         (["data.split.count=2"], [0, 0], "each once"),
-        (["data.split.count=40"], None, "40 folds need"),
+        (["data.split.count=40"], None, "40 folds cannot be made"),
     ],
 )
 def test_what_it_cannot_do_is_said_before_anything_is_trained(
