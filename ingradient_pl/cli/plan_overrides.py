@@ -11,7 +11,7 @@ from ingradient_pl.cli.overrides import find, parse_texts, parse_trust, quote, r
 from ingradient_pl.cli.retired_keys import refuse_retired
 from ingradient_pl.spec import TRUSTED
 
-if TYPE_CHECKING:  # torch comes along
+if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
 
 SEARCHED = "hydra.searchpath"
@@ -75,10 +75,7 @@ def copy_plan(file: Path, copy: Path, trusted: Sequence[str] = TRUSTED) -> "Plan
         copy: The config to write.
         trusted: Packages whose normalisers it may name.
     """
-    from ingradient_pl.planning.plan_yaml import (
-        as_config,
-        read_plan,
-    )  # it brings torch along, which takes seconds
+    from ingradient_pl.planning.plan_yaml import as_config, read_plan  # with NumPy, which no help needs
 
     if not file.exists():
         typed = shlex.quote(str(file))
