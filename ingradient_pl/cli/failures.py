@@ -1,5 +1,6 @@
 """How a command ends: 0 done, 1 failed work, 2 bad usage; a user's mistake is one line, not a traceback."""
 
+import errno
 import os
 import re
 import signal
@@ -43,6 +44,15 @@ OUT_OF_MEMORY_CURE = (
     "ingradient plan --memory_gb N), with trainer.precision=bf16-mixed, or with data.resident=false, which "
     "leaves the cases on the host; a prediction with --window_batch 1. See that nobody else uses the device"
 )
+
+CURES = {
+    errno.EROFS: "This disk can only be read: name a folder on another",
+    errno.EACCES: "You lack the right to it: name another folder, or ask its owner",
+    errno.ENOSPC: "Free some space, or name a folder on another disk",
+    errno.EDQUOT: "Your share of the disk is used up: free some space, or name a folder on another disk",
+    errno.ENAMETOOLONG: "Name it shorter",
+}
+"""What to do about what a disk does not give."""
 
 
 def is_first_rank() -> bool:
@@ -156,5 +166,7 @@ def fail(command: str, error: BaseException, code: int = FAILED) -> None:
         code: The process's exit code: 1 for what failed, 2 for wrong usage.
     """
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
-    print(f"{command}: {printable(str(text)) or type(error).__name__}", file=sys.stderr)
+    cure = CURES.get(error.errno or 0) if isinstance(error, OSError) else None
+    told = [printable(str(text)) or type(error).__name__, *([] if cure is None else [cure])]
+    print(f"{command}: {'. '.join(told)}", file=sys.stderr)
     sys.exit(code)

@@ -57,6 +57,10 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     path = Path(path)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder. Give the data set's folder or its table.")
+    if not path.is_dir() and not path.is_file():
+        raise SourceError(
+            f"{path}: a pipe or a device. Give the data set's folder or its table, a plain file."
+        )
     if path.is_file() and path.name != DESCRIPTION:
         return _without_faulty(check_cases(tables.read(path, read_description(path.parent), group_pattern)))
     folder = path if path.is_dir() else path.parent
