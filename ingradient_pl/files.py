@@ -9,7 +9,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HOUR = 3600
@@ -136,6 +136,27 @@ def replace_file(path: Path, content: bytes) -> None:
         return
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def hold_alone(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes that do so, where the system can; they wait.
+
+    Args:
+        folder: That exists.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_special(path: Path) -> bool:

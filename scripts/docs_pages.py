@@ -6,16 +6,14 @@ import re
 import sys
 from pathlib import Path
 
+from ingradient_pl.lightning.key_ranges import COMMENT, KEY, join_lines
 from ingradient_pl.planning.plan_yaml import COMMENTS
 
 ROOT = Path(__file__).parents[1]
 CONF, DOCS = ROOT / "conf", ROOT / "docs"
-BELOW = 20 * " "
 CHANGES_OTHERS = "# @package _global_"
-KEY = re.compile(r"^(\s*)(?:- )?([\w@/]+):(.*)$")
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):(?=`|<code>)")
 """What docstrings put before a name that is ours; Markdown knows no such thing."""
-COMMENT = re.compile(r"(?:^|\s+)#\s+")
 ORDER = ["data", "draws", "augment", "module", "network", "loss", "optimizer", "scheduler", "trainer"]
 ROOMS = ["geometry", "images", "datasets", "store", "draws", "transforms", "networks", "losses", "metrics"]
 ROOMS += ["optimizers", "planning", "loading", "inference", "nnunet", "lightning", "lightning.callbacks"]
@@ -24,7 +22,8 @@ HEAD = """\
 
 Made from the comments in `conf/` and the docstrings of the constructors. A group is chosen by `GROUP=FILE`
 (`recipe=fast`), or by `GROUP@PLACE=FILE` where it stands inside another (`loss@module.loss=focal`); a key by
-`KEY=VALUE`. `ingradient-train ... --cfg job` shows the whole config of a run.
+`KEY=VALUE`. `ingradient-train ... --cfg job` shows the whole config of a run. Ranges are what the program
+holds to: a number outside is refused, and one outside of what is said to be usual is remarked on.
 """
 
 
@@ -60,7 +59,7 @@ def keys(lines):
     """
     path, found, known = [], [], {}
     changes_others = lines[0] == CHANGES_OTHERS
-    for line in in_one_line(lines):
+    for line in join_lines(lines):
         match = KEY.match(line)
         if match is None or line.lstrip().startswith("#"):
             continue
@@ -82,18 +81,6 @@ def keys(lines):
         if value or meaning:
             found.append((key, cell(value), prose(meaning)))
     return found
-
-
-def in_one_line(lines):
-    """Lines of YAML, with a comment that goes on below put behind its key."""
-    joined = []
-    for line in lines:
-        goes_on = line.startswith(BELOW) and line.lstrip().startswith("#") and joined
-        if goes_on and COMMENT.search(joined[-1]):
-            joined[-1] += " " + line.lstrip().lstrip("# ")
-        else:
-            joined.append(line)
-    return joined
 
 
 MEANINGS = {f"plan.{name}": comment for name, comment in COMMENTS.items()}

@@ -20,6 +20,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store import build, metadata, odd_cases
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
+from ingradient_pl.store.source_stamp import stamp_file
 
 NAMES = [f"phantom_{number:03d}" for number in range(4)]
 
@@ -99,6 +100,23 @@ def test_what_is_done_is_not_done_again_and_changes_are_noticed(raw, store):
         with pytest.raises(ValueError, match=words):
             built(raw, store, orientation=orientation)
     assert built(raw, store).outcomes == {"skipped": 4}
+
+
+@pytest.mark.parametrize("series", [True, False])
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_changed_file_is_noticed_though_size_and_time_are_as_before(tmp_path, series, place):
+    for number in range(5):
+        (tmp_path / f"{number}.nii").write_bytes(bytes([number]) * 100_000)
+        os.utime(tmp_path / f"{number}.nii", (1e9, 1e9))
+    file = tmp_path / "2.nii"
+    looked_at = tmp_path if series else file
+    before = stamp_file(looked_at)
+    assert stamp_file(looked_at) == before
+    other = bytearray(file.read_bytes())
+    other[place] ^= 1
+    file.write_bytes(other)
+    os.utime(file, (1e9, 1e9))
+    assert stamp_file(looked_at) != before
 
 
 def test_a_store_of_an_earlier_version_is_made_again_and_half_of_it_is_not_trained_on(raw, store):

@@ -1,16 +1,24 @@
 """All folds of a plan: held-out predictions in one folder; a fold that failed is done the next time."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from tiny_models import TASK
 
-from ingradient_pl.cli.cross_fit import check_held_out, cross_fit
+from ingradient_pl.cli.cross_fit import PREDICTIONS, CrossFit, check_held_out, collect, cross_fit
+from ingradient_pl.cli.previous_stage import keep_previous_by_fold
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.splits import Fold
-from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.inference.answer_folder import identify
+from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.store import CaseStore, CaseVolumes
 
 TINY = [
     "trainer=cpu",
@@ -90,6 +98,45 @@ def test_what_it_cannot_do_is_said_before_anything_is_trained(
     with pytest.raises(ValueError, match=said):
         cross_fit(phantom_store, phantom_plan, tmp_path / "folds", folds, told)
     assert not (tmp_path / "folds").exists()
+
+
+def test_predictions_of_another_model_than_the_folds_do_not_count(tmp_path):
+    for number, name in enumerate("ab"):
+        file = tmp_path / f"fold_{number}" / LAST
+        file.parent.mkdir(parents=True)
+        file.write_text(name)
+    answers = {
+        name: {"model": identify([tmp_path / f"fold_{number}" / LAST])} for number, name in enumerate("ab")
+    }
+    (tmp_path / PREDICTIONS).mkdir()
+    (tmp_path / PREDICTIONS / DESCRIPTION).write_text(json.dumps({"answers": answers}))
+    for name in "ab":
+        (tmp_path / PREDICTIONS / f"{name}.nii.gz").touch()
+    held_out = {0: ("a",), 1: ("b",)}
+    assert not collect(tmp_path, TASK, held_out).failures
+    (tmp_path / "fold_1" / LAST).write_text("a")
+    found = collect(tmp_path, TASK, held_out)
+    assert list(found.runs) == [0]
+    assert "its held-out predictions are not of" in found.failures[1]
+
+
+def test_a_first_stage_that_was_trained_anew_takes_the_place_of_the_one_before(
+    raw_phantoms, phantom_store, tmp_path
+):
+    store = CaseStore(phantom_store)
+    name, case = next(iter(store.cases.items()))
+    answer = tmp_path / PREDICTIONS / f"{name}.nii.gz"
+    answer.parent.mkdir()
+    shutil.copy(raw_phantoms / "labelsTr" / answer.name, answer)
+    found = CrossFit(answer.parent, {}, {0: (name,)}, {})
+    seen = []
+    for _ in range(2):
+        keep_previous_by_fold(tmp_path / "previous", store, found, ())
+        seen.append(CaseVolumes(tmp_path / "previous", store).read(name, case.grid.whole))
+        file = nibabel.load(answer)
+        nibabel.save(nibabel.Nifti1Image(np.zeros(file.shape, np.uint8), file.affine, file.header), answer)
+    assert seen[0].any()
+    assert not seen[1].any()
 
 
 def test_folds_share_no_held_out_case():

@@ -17,6 +17,7 @@ from processes import wait_for
 from runs import outcome
 
 import ingradient_pl as ip
+from ingradient_pl.cli import cross_validation
 from ingradient_pl.cli.cross_fit import CrossFit
 from ingradient_pl.cli.cross_validation import _compare, _tell, cross_validate
 from ingradient_pl.cli.crossval import read_keys
@@ -244,6 +245,13 @@ def test_the_folder_of_another_is_left_alone(undisturbed, phantom_store, plans, 
         again(chosen=[tmp_path / "fine.yaml"])
     with pytest.raises(ValueError, match=r"Folds \[0, 1\] were run"):
         again(folds=[1], chosen=plans[:2])
+    with monkeypatch.context() as patch:
+        swapped = choose_held_out(
+            store := CaseStore(phantom_store), choose_plans(store, None, plans, {}), None, TOLD
+        )
+        patch.setattr(cross_validation, "choose_held_out", lambda *_: {0: swapped[1], 1: swapped[0]})
+        with pytest.raises(FileExistsError, match="fold 0, 1 holds out other cases"):
+            again()
     with hold_folder(undisturbed.folder), pytest.raises(FileExistsError, match="Another process"):
         again()
     monkeypatch.setattr(CaseStore, "check_sum", lambda self: "other")

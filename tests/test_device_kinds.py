@@ -1,5 +1,7 @@
 """GPUs of different kinds in one run are named as it starts; different precisions are refused."""
 
+import dataclasses
+import zlib
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -10,8 +12,18 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch import distributed
 
+import ingradient_pl as ip
+from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.lightning import device_kinds
-from ingradient_pl.lightning.device_kinds import RankDevice, describe_kinds, exchange_devices
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.device_kinds import (
+    RankDevice,
+    check_same,
+    describe_data,
+    describe_kinds,
+    exchange_devices,
+)
 
 LARGE = RankDevice("NVIDIA A100-SXM4-40GB", 40326, "bf16-mixed")
 SMALL = RankDevice("Tesla T4 ü", 14918, "bf16-mixed")
@@ -75,6 +87,32 @@ def test_a_run_of_two_precisions_is_refused_with_one_that_all_have(monkeypatch, 
     told = r"16-mixed on ranks 1, 2, bf16-mixed on rank 0.*trainer\.precision=16-mixed"
     with pytest.raises(ValueError, match=told):
         device_kinds.check_devices(trainer(3))
+
+
+@pytest.mark.parametrize("name", ["data.store", "data.split", "plan", "data.draws"])
+def test_processes_that_see_other_data_are_named_with_what_differs(phantom_store, phantom_plan, name):
+    data = SegmentationData(phantom_store, str(phantom_plan))
+    own = describe_data(data)
+    rows = [torch.tensor([zlib.crc32(text.encode()) for text in seen.values()]) for seen in (own, own, own)]
+    strategy = Mock(spec=Strategy, root_device=torch.device("cpu"))
+    strategy.all_gather.side_effect = lambda mine: torch.stack([mine, *rows[1:]])
+    check_same(strategy, own)
+    rows[1][list(own).index(name)] += 1
+    with pytest.raises(ValueError, match=f"{name} is not the same in all processes of this run: rank 1 see"):
+        check_same(strategy, own)
+
+
+def test_what_is_compared_differs_where_a_run_would(phantom_store, phantom_plan):
+    data, plan = SegmentationData(phantom_store, str(phantom_plan)), ip.read_plan(phantom_plan)
+    own = describe_data(data)
+    others = {
+        "data.split": SegmentationData(phantom_store, plan, split=Fold(number=1)),
+        "plan": SegmentationData(phantom_store, dataclasses.replace(plan, batch_dice=not plan.batch_dice)),
+        "data.draws": SegmentationData(phantom_store, plan, TrainingDraws(seed=1)),
+    }
+    for name, other in others.items():
+        found = describe_data(other)
+        assert [one for one in own if own[one] != found[one]] == [name]
 
 
 @pytest.mark.parametrize(("world_size", "device"), [(1, "cuda:0"), (2, "cpu")])

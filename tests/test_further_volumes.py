@@ -14,7 +14,7 @@ import ingradient_pl as ip
 from ingradient_pl.cli.overrides import quote_paths
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.further_volumes import write_previous
 from ingradient_pl.networks.unet import UNet
@@ -87,6 +87,17 @@ def test_a_second_stage_trains_resumes_to_the_same_weights_and_predicts_alone(
     assert model.previous.plan.notes["configuration"] == FIRST
     image = np.random.default_rng(0).normal(size=(1, 18, 20, 22)).astype(np.float32)
     assert Predictor(model).predict(image, (1.5, 1.0, 1.0)).shape == image.shape[1:]
+    retrained = shutil.copytree(previous, tmp_path / "retrained")
+    before = checkpoint.read(previous / "model.ckpt")
+    with torch.no_grad():
+        next(before.networks[0].parameters()).add_(1e-3)
+    write_previous(retrained, before)
+    for begun, folder in (("part", "other"), ("whole", "whole")):  # gone on with, and finished
+        other = [f"data.previous={retrained}", f"resume={tmp_path}/{begun}/checkpoints/last.ckpt"]
+        with pytest.raises(
+            CheckpointError, match="other weights than the one that this run was trained with"
+        ):
+            run(quick, tmp_path / folder, *CASCADE, *steady, *other)
 
 
 def another_task(folder):

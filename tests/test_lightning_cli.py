@@ -129,6 +129,17 @@ def test_a_planner_beside_a_plan_is_refused(phantom_store, phantom_plan):
         PlannerSettings("nnunet", quantile=0.5).plan(CaseStore(phantom_store))
 
 
+@pytest.mark.slow
+def test_a_number_out_of_range_is_refused_as_ingradient_train_does(
+    phantom_store, phantom_plan, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    told = ["--data.store", phantom_store, "--data.plan", phantom_plan, "--trainer.gradient_clip_val", "0"]
+    code, _, err = outcome(monkeypatch, capsys, "fit", *told)
+    assert code
+    assert "trainer.gradient_clip_val must lie above 0, got 0" in err
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("a program ran",)

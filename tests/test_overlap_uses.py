@@ -27,12 +27,11 @@ from ingradient_pl.images.packed_masks import (
     unpack_masks,
 )
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.answer_files import answer_parts
+from ingradient_pl.inference.answer_files import MAPS, answer_parts
 from ingradient_pl.inference.answer_folder import AnswerFolder
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.postprocess import LargestComponent, SmallestSize, Steps
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.inference.uncertainty_files import MAPS
 from ingradient_pl.metrics.evaluation_masks import score_masks
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.pictures.levels import Shown, draw_levels, look_at_patch, score_patches

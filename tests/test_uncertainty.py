@@ -11,8 +11,11 @@ from runs import outcome
 from tiny_models import TASK, network, plan
 
 import ingradient_pl as ip
+from ingradient_pl.commands.calibrate import Calibrated, _remark_cases, _remark_result
 from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.answer_files import OutputError
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
@@ -26,7 +29,10 @@ from ingradient_pl.inference.uncertainty import (
     entropy,
     expected_dice_at,
 )
+from ingradient_pl.inference.uncertainty_files import describe_limits
 from ingradient_pl.messages import UsageError
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.task import Task
 
 REGIONS = Task(("MR",), {"background": 0, "whole": (1, 2), "core": 2}, regions_class_order=(1, 2))
@@ -178,7 +184,10 @@ def test_calibrating_keeps_the_labels_and_writes_the_temperature(raw, names, mod
     assert found.error_after <= found.error_before
     opened = ip.load(output, "cpu")
     assert opened.model.calibration == found.calibration
-    assert "temperature" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "temperature" in out
+    assert "does not tell which cases it was trained on" in out
+    assert "2 cases tell little of others" in out
     image = np.random.default_rng(0).normal(size=(1, 8, 8, 8)).astype(np.float32)
     plain = ip.load(model, "cpu")
     np.testing.assert_array_equal(plain.predict(image, (2, 1, 1)), opened.predict(image, (2, 1, 1)))
@@ -218,6 +227,26 @@ def test_uncertainty_is_written_beside_the_answers(raw, names, model, tmp_path, 
     )
     assert code == 0, err
     assert "Estimated Dice" in out or "too few to compare" in out
+    kept = {name: labels for name, labels in estimates.items() if name != names[1]}
+    (tmp_path / "dice_estimates.json").write_text(json.dumps(kept))  # as a kill leaves it
+    assert "1 case written" in outcome(monkeypatch, capsys, "predict", *line)[1]
+    assert read_estimates(tmp_path) == estimates
+    other = tmp_path / "other.ckpt"
+    checkpoint.write(other, network(seed=1), plan(), TASK)
+    line = ["--checkpoint", other, *line[2:8], "--only", names[0]]
+    _, out, _ = outcome(monkeypatch, capsys, "predict", *line)
+    assert f"{names[0]}.nii.gz" in next(row for row in out.splitlines() if "deleted, of another model" in row)
+    assert sorted(read_estimates(tmp_path)) == names[1:], "what the first model thought of its own answer"
+    assert sorted(path.name for path in (tmp_path / "entropy").iterdir()) == [
+        f"{one}.nii.gz" for one in names[1:]
+    ]
+
+
+def test_what_maps_and_estimates_do_not_tell_is_said(model):
+    opened = checkpoint.read(model)
+    assert ["one network" in told for told in describe_limits(opened, ())] == [True, False]
+    assert ["not calibrated" in told for told in describe_limits(opened, (0,))] == [True]
+    assert describe_limits(opened._replace(calibration=Calibration(2.0)), (1, 2)) == []
 
 
 @pytest.mark.parametrize(
@@ -274,6 +303,33 @@ def test_calibrating_predicts_each_case_once(raw, names, model, tmp_path, monkey
     assert len(seen) == 2
 
 
+def test_cases_that_trained_are_named_whatever_they_are_called_now(phantom_store):
+    store = CaseStore(phantom_store)
+    first, second, third = list(store.cases)[:3]
+    cases = [CaseFiles(name, (), None, name) for name in (first, second)]
+    sums = read_image_sums(store.path, [first])
+    for trained, images in (([first, third], {}), (["elsewhere"], {"elsewhere": sums[first]})):
+        run = {"split": {"train": trained}, "images": images}
+        (told,) = _remark_cases(run, phantom_store, cases)
+        assert f"1 of 2 cases trained this model ({first})" in told
+    assert not list(_remark_cases({"split": {"train": [third]}}, phantom_store, cases))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "errors", "cases", "words"),
+    [
+        (TEMPERATURES[-1], (0.2, 0.1), 5, "8 is the end of the temperatures that are tried, 0.25 to 8"),
+        (TEMPERATURES[0], (0.2, 0.1), 5, "0.25 is the end"),
+        (1.5, (0.1, 0.2), 5, "larger than before"),
+        (1.5, (0.2, 0.1), 1, "1 case tell"),
+        (1.5, (0.2, 0.1), 5, None),
+    ],
+)
+def test_a_doubtful_calibration_is_said_to_be_one(temperature, errors, cases, words):
+    told = list(_remark_result(Calibrated(Calibration(temperature), cases, *errors, [])))
+    assert [words in line for line in told] == ([] if words is None else [True])
+
+
 def test_what_calibrating_cannot_do_is_named(raw, names, model, tmp_path):
     both = combine([checkpoint.read(model), checkpoint.read(model)])
     checkpoint.write_model(tmp_path / "both.ckpt", both)
@@ -281,6 +337,8 @@ def test_what_calibrating_cannot_do_is_named(raw, names, model, tmp_path):
         ip.calibrate(tmp_path / "both.ckpt", raw, tmp_path / "a.ckpt")
     with pytest.raises(UsageError, match="name another file"):
         ip.calibrate(model, raw, model)
+    with pytest.raises(OutputError, match="nothing is written over it"):
+        ip.calibrate(model, raw, tmp_path / "both.ckpt", names[:1])
     with pytest.raises(UsageError, match="no labelled case"):
         ip.calibrate(model, raw / "imagesTr", tmp_path / "a.ckpt", names[:1])
     with pytest.raises(UsageError, match="--uncertainty is for segmentations that are written"):

@@ -16,6 +16,7 @@ from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores, open_case
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING, answer_parts
+from ingradient_pl.inference.answer_folder import identify, read_models
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST, read_reason
 from ingradient_pl.messages import UsageError
@@ -168,6 +169,7 @@ def collect(
         probabilities: Whether a case needs its maps to count as done.
     """
     predictions, runs, failures = folder / PREDICTIONS, dict[int, Path](), dict[int, str]()
+    models = read_models(predictions)
     for number, names in held_out.items():
         run = folder / f"{FOLD}{number}"
         answers = [predictions / f"{name}{DEFAULT_ENDING}" for name in names]
@@ -181,6 +183,11 @@ def collect(
             failures[number] = f"it left no {LAST}"
         elif missing:
             failures[number] = f"{len(missing)} held-out predictions are missing, such as {missing[0]}"
+        elif {models.get(name) for name in names} != {identify([run / LAST])}:
+            failures[number] = (
+                f"its held-out predictions are not of {run / LAST}: was one of them replaced? Delete {run} "
+                f"and {answers[0]} (and the like), and they are made again"
+            )
         else:
             runs[number] = run
     return CrossFit(predictions, runs, dict(held_out), failures)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ingradient_pl.cli.cross_fit import CrossFit, check_overrides
 from ingradient_pl.cli.crossval_fits import choose_held_out, fit_configurations
 from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
-from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, write_state
+from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, check_store, write_state
 from ingradient_pl.cli.data_first import name_data, open_data, read_planner
 from ingradient_pl.cli.overrides import parse_trust, quote_paths
 from ingradient_pl.cli.python_run import write_value
@@ -144,11 +144,12 @@ def cross_validate(
     held_out = choose_held_out(case_store, chosen, folds, told)
     folder = Path(output or Path(CROSSVALS) / name_data(case_store)).absolute()
     with hold_folder(folder):
-        state = begin_state(folder, case_store, told)
+        state = begin_state(folder, case_store, told, held_out)
         keep_plans(folder, chosen.plans)
         check_folds(folder, list(chosen.plans), folds)
         mapped = chosen.compared if ensembles and len(chosen.compared) > 1 else ()
         fits = fit_configurations(folder, case_store, chosen, held_out, told, state, mapped=mapped)
+        check_store(state, case_store)
         found = _compare(folder, case_store, fits, chosen.compared, parse_trust(told), ensembles=ensembles)
         write_state(folder, {**state, SUMMARY: _summarise(found)})
         write_page(folder)

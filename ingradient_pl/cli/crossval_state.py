@@ -16,28 +16,34 @@ from ingradient_pl.store.store_union import AnyCases, store_paths
 
 FORMAT = 1
 SETTINGS, STORE, CONFIGURATIONS, SUMMARY = "settings", "store", "configurations", "summary"
+HELD_OUT = "held_out"
 CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra", "data.workers")
 """Beginnings of keys that may be other when a cross-validation goes on: on what, and what is watched."""
 
 
-def begin_state(folder: Path, store: AnyCases, overrides: Sequence[str]) -> dict[str, Any]:
+def begin_state(
+    folder: Path, store: AnyCases, overrides: Sequence[str], held_out: Mapping[int, Sequence[str]]
+) -> dict[str, Any]:
     """Give the state of a cross-validation: a new one, or what its folder holds.
 
     Args:
         folder: Of the cross-validation.
         store: What it is over.
         overrides: What its runs are told.
+        held_out: Names of the cases that each fold holds out.
 
     Raises:
-        FileExistsError: If the folder holds a cross-validation of another store, or with other settings.
+        FileExistsError: If the folder holds a cross-validation of another store, with other settings, or
+            with cases divided otherwise.
         ValueError: If the file was damaged.
     """
     told = read_settings(overrides)
     paths = ", ".join(str(path.absolute()) for path in store_paths(store))
     over = {"path": paths, "sha256": store.check_sum(), "cases": len(store.cases)}
     state = read_state(folder)
+    folds = {str(number): list(names) for number, names in held_out.items()}
     if not state:
-        return {"format": FORMAT, STORE: over, SETTINGS: told, CONFIGURATIONS: {}}
+        return {"format": FORMAT, STORE: over, SETTINGS: told, HELD_OUT: folds, CONFIGURATIONS: {}}
     before = state[STORE]
     if before["sha256"] != over["sha256"]:
         raise FileExistsError(
@@ -52,7 +58,36 @@ def begin_state(folder: Path, store: AnyCases, overrides: Sequence[str]) -> dict
             f"{folder} holds a cross-validation with other settings ({first_differences(changed)}). Say the "
             "same to go on with it, or choose another folder: output=DIR"
         )
-    return {key: value for key, value in state.items() if key != SUMMARY} | {STORE: over}
+    divided = state.get(HELD_OUT, {})
+    other = sorted(number for number in folds if divided.get(number, folds[number]) != folds[number])
+    if other:
+        raise FileExistsError(
+            f"{folder} holds a cross-validation in which fold {', '.join(other)} holds out other cases: the "
+            "file of the division has changed. Choose another folder: output=DIR"
+        )
+    kept = {key: value for key, value in state.items() if key != SUMMARY}
+    return kept | {STORE: over, HELD_OUT: {**divided, **folds}}
+
+
+def check_store(state: Mapping[str, Any], store: AnyCases) -> None:
+    """Refuse to compare folds of which some may have seen another store than others.
+
+    Args:
+        state: As of :func:`begin_state`.
+        store: As it was opened for it.
+
+    Raises:
+        ValueError: If the store is not as it was when this command began.
+    """
+    try:
+        same = store.check_sum() == state[STORE]["sha256"]
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise ValueError(
+            f"{state[STORE]['path']} was changed while its folds were trained: some saw other cases "
+            "than others. Train them anew in another folder: output=DIR"
+        )
 
 
 def check_folds(folder: Path, names: Sequence[str], folds: Sequence[int] | None) -> None:

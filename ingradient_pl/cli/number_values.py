@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ingradient_pl.lightning.key_ranges import check_ranges
 from ingradient_pl.lightning.targets import locate
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TARGET, read_annotations
@@ -19,13 +20,14 @@ BESIDE = bool, types.NoneType, Tensor
 
 
 def check_numbers(config: DictConfig) -> None:
-    """Refuse texts, lists, NaN and missing values where what is built takes a number.
+    """Refuse texts, lists, NaN and missing values where what is built takes a number, and one out of range.
 
     Args:
         config: Of a training run; what it refers to by ``${...}`` is looked up.
 
     Raises:
-        UsageError: If an entry is no number; its key, the value and what is wanted are named.
+        UsageError: If an entry is no number, or out of the range that ``conf/`` states; its key, the value
+            and what is wanted are named.
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     for place, node in _nodes(plain):
@@ -39,6 +41,8 @@ def check_numbers(config: DictConfig) -> None:
                 kind = "a number" if float in wanted else "a whole number"
                 more = " or null" if types.NoneType in wanted else ""
                 raise UsageError(f"{name} must be {kind}{more}, got {value!r}.")
+        values = {key: _value(config, f"{place}.{key}".lstrip("."), one) for key, one in node.items()}
+        check_ranges(place, values)
 
 
 def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -59,16 +63,18 @@ def _number(hint: Any) -> tuple[Any, ...]:
 
 
 def _value(config: DictConfig, name: str, value: Any) -> Any:
-    """Look up what an entry refers to; what only a part of the run knows is left to it."""
+    """Look up what an entry refers to; what only a part of the run knows is left as it is written."""
     if not isinstance(value, str) or "${" not in value:
         return value
     try:
         return OmegaConf.select(config, name)
     except Exception:  # noqa: BLE001 - resolvers fail in their own ways, and say so where they are built
-        return 0
+        return value
 
 
 def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
+    if isinstance(value, str):
+        return "${" in value
     if value is None or isinstance(value, bool):
         return type(value) in kinds
     if isinstance(value, Mapping):  # something that is built first

@@ -14,7 +14,9 @@ from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.number_values import check_numbers
 from ingradient_pl.cli.suggestions import NESTED
+from ingradient_pl.inference.checkpoint import read, read_content
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
+from ingradient_pl.lightning.further_volumes import MODEL, check_stage
 from ingradient_pl.lightning.init_weights import InitWeights
 from ingradient_pl.lightning.quiet import without_advice, without_useless
 from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
@@ -89,7 +91,9 @@ def _check_stores(config: DictConfig) -> None:
 
 
 def _report_finished(run: Path, config: DictConfig) -> float:
-    """Say that a run is over, and give what it reached."""
+    """Say that a run is over, and give what it reached; refuse one that saw another stage before it."""
+    if config.data.get("previous") is not None:
+        check_stage(read_content(run / LAST), read(Path(config.data.previous) / MODEL))
     record = read_record(run)
     told = shlex.quote(f"resume={run}")
     say(

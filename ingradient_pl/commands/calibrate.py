@@ -1,5 +1,6 @@
 """``ingradient calibrate``: a checkpoint and labelled cases -> the checkpoint, its confidence corrected."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.commands.prediction_cases import VALIDATION, find_cases
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
-from ingradient_pl.inference.answer_files import check_report
+from ingradient_pl.inference.answer_files import OutputError, check_report
+from ingradient_pl.inference.answer_folder import identify
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
@@ -25,7 +27,14 @@ from ingradient_pl.inference.uncertainty import expected_dice_at
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation_masks import score_masks
+from ingradient_pl.short_repr import say_count
+from ingradient_pl.store.image_sums import read_image_sums
+from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
+
+FROM = "calibrated_from"
+"""Entry of a calibrated checkpoint: the check sum of the file that it was made of."""
+FEW, SHOWN = 3, 5
 
 
 class Calibrated(NamedTuple):
@@ -78,7 +87,9 @@ def calibrate(  # noqa: PLR0913 - one argument an option
         Temperature, line and calibration errors.
 
     Raises:
-        UsageError: If no case has a label, or the output would replace something that is read.
+        UsageError: If no case has a label.
+        OutputError: If the output would replace something that is read, or a checkpoint that this command
+            has not written.
         CheckpointError: If the file is not a checkpoint.
     """
     add_image_formats(image_formats)
@@ -86,6 +97,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     if Path(output).resolve() == file.resolve() or Path(output).suffix != ".ckpt":
         raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
     check_report(Path(output).with_suffix(""), [Path(source)])
+    _check_output(Path(output))
     predictor = load(file, device, step, "auto", mirror, trust)
     if predictor.model.others:
         raise UsageError(
@@ -96,15 +108,76 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     cases = [case for case in find_cases(source, predictor.model, only)[0] if case.label is not None]
     if not cases:
         raise UsageError(f"{source} holds no labelled case among those to calibrate on.")
-    found = _measure(plain, cases)
     content = dict(read_content(file))
-    content[OURS] = {**content[OURS], "calibration": found.calibration._asdict()}
+    for remark in _remark_cases(content[OURS].get("run"), source, cases):
+        say(remark)
+    found = _measure(plain, cases)
+    content[OURS] = {**content[OURS], "calibration": found.calibration._asdict(), FROM: identify([file])}
     write_content(Path(output), content)
     say(
         f"{len(cases)} cases: temperature {found.calibration.temperature:.2f}, expected calibration error "
         f"{found.error_before:.4f} before, {found.error_after:.4f} after. Written to {output}"
     )
+    for remark in _remark_result(found):
+        say(remark)
     return found
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a file that holds another model than one that was calibrated."""
+    if output.exists() and FROM not in read_content(output)[OURS]:
+        raise OutputError(
+            f"{output} is there already, and is not a model that was calibrated: nothing is written over it. "
+            "Name another file."
+        )
+
+
+def _remark_cases(run: Any, source: AnyPath, cases: Sequence[CaseFiles]) -> Iterator[str]:
+    """Say which cases the model was trained on, by name or image, or that it does not tell."""
+    trained, images = (_read_part(run, *keys) for keys in (("split", "train"), ("images",)))
+    if not isinstance(trained, (list, tuple)):
+        yield (
+            "Note: the checkpoint does not tell which cases it was trained on. On those it is surer than on "
+            "any other: see to it that none is among these."
+        )
+        return
+    names = [case.name for case in cases]
+    sums = read_image_sums(Path(source), names) if is_store(Path(source)) else {}
+    known = [_read_part(images, name) for name in trained if isinstance(name, str)]
+    seen = [
+        case.name for case in cases if case.name in trained or sums.get(case.name, "") in filter(None, known)
+    ]
+    if seen:
+        yield (
+            f"Note: {len(seen)} of {len(cases)} cases trained this model ({', '.join(seen[:SHOWN])}), and on "
+            "those it is surer than on any other: the temperature will be too low. Take others, such as "
+            "--only validation."
+        )
+
+
+def _read_part(node: Any, *keys: str) -> Any:
+    """Read what a checkpoint says of its run; None where it does not say so, or something else."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _remark_result(found: Calibrated) -> Iterator[str]:
+    """Say what is to be minded about what was found."""
+    ends = TEMPERATURES[0], TEMPERATURES[-1]
+    if found.calibration.temperature in ends:
+        yield (
+            f"Note: {found.calibration.temperature:g} is the end of the temperatures that are tried, "
+            f"{ends[0]:g} to {ends[1]:g}: the model is barely trained, or its labels are not those of these "
+            "cases. Its probabilities and estimates of Dice cannot be relied on."
+        )
+    if found.error_after > found.error_before:
+        yield (
+            "Note: the calibration error is larger than before, though the labels are likelier: the cases "
+            "are few, or unlike each other."
+        )
+    if found.cases < FEW:
+        yield f"Note: {say_count(found.cases, 'case')} tell little of others; calibrate on {FEW} or more."
 
 
 def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:

@@ -18,10 +18,10 @@ from ingradient_pl.inference.answer_files import check_targets, input_files, tar
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
 from ingradient_pl.inference.case_pictures import map_answers, write_pictures
 from ingradient_pl.inference.case_pipeline import Failure
-from ingradient_pl.inference.dice_estimates import add_estimates
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.inference.uncertainty_files import describe_limits
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
@@ -136,9 +136,9 @@ def predict(  # noqa: PLR0913 - one argument an option
     after = None if postprocess is None else read_steps(Path(postprocess), (*TRUSTED, *(trust or ())))
     there = device if cluster is None else "cpu"
     predictor = _choose_postprocess(load(checkpoint, there, step, window_batch, mirror, trust), after)
-    model, sources = predictor.model, to_paths(source)
-    if cluster is not None:
-        sources = [path.resolve() for path in sources]
+    model, sources = predictor.model, [path.resolve() if cluster else path for path in to_paths(source)]
+    for remark in describe_limits(model, predictor.mirror_axes) if uncertainty else ():
+        say(remark)
     chosen, found = find_cases(sources, model, only)
     told = say_remarks(found)
     unread = take_part(told if only is None else [], part, parts)
@@ -197,8 +197,6 @@ def _write(
         say(line)
     report = save(cases, answers.folder, **options)
     answers.finish(targets)
-    if report.estimates:
-        add_estimates(answers.folder, report.estimates)
     say(f"{say_count(len(report.written), 'case')} written to {answers.folder} in {report.seconds:.1f} s")
     if report.skipped:
         say(f"{say_count(len(report.skipped), 'case')} there already")

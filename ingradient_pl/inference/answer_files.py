@@ -22,6 +22,9 @@ DEFAULT_ENDING = ".nii.gz"
 FLAT = (".gipl", ".gipl.gz", ".tif", ".tiff")
 """Endings of volumes whose files hold no channels."""
 
+MAPS = ("entropy", "disagreement")
+"""Folders of the maps, each with a file of the segmentation's name."""
+
 
 _ANY_TASK = Task(("any",), {"any": 1})
 """Stands where names alone are checked."""
@@ -164,6 +167,16 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"{target} would lie inside {above}, which is read. Name another folder.")
         if is_special(target) or target.is_dir():
             raise OutputError(f"{target} is not a plain file: nothing is written there. Name another folder.")
+
+
+def map_files(target: Path) -> list[Path]:
+    """Give the files of the maps that belong to a segmentation.
+
+    Args:
+        target: The segmentation.
+    """
+    name = target.name if formats.ending(target) else f"{target.stem}{DEFAULT_ENDING}"
+    return [target.parent / kind / name for kind in MAPS]
 
 
 def check_report(

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,16 @@ from typing import Any
 
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.files import replace_file
+from ingradient_pl.files import hold_alone, replace_file
 from ingradient_pl.inference.answer_files import (
     OutputError,
     answer_parts,
     answer_task,
     check_targets,
     input_files,
+    map_files,
 )
+from ingradient_pl.inference.dice_estimates import remove_estimates
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.store.stored_cases import is_store
@@ -54,7 +55,8 @@ class AnswerFolder:
             resume: Whether answers that are there already are left as they are.
 
         Returns:
-            What to tell the user: answers that are made again although they are there.
+            What to tell the user: answers that are made again although they are there, and what lay beside
+            them of another model, which is deleted.
 
         Raises:
             OutputError: If a file in the way is not an answer of ours to the very same source, or the
@@ -67,7 +69,7 @@ class AnswerFolder:
         self._refuse_beside(cases)
         refuse_data_set(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        told = []
+        told, stale = [], list[str]()
         with self._change_record() as held:
             for case in cases:
                 wanted = {"sources": [str(file.resolve()) for file in case.images], "model": self.model}
@@ -81,7 +83,18 @@ class AnswerFolder:
                     told += self._judge(present, there, wanted, resume=resume)
                 if not all(file.is_file() for file in parts[case.name]) or (there is not None and not resume):
                     held[case.name] = wanted
+                    stale += [case.name] if there is not None and there.get("model") != self.model else []
+        for name in stale:
+            told += self._remove_beside(targets[name], maps[name], name)
         return told
+
+    def _remove_beside(self, target: Path, probabilities: Path, name: str) -> list[str]:
+        """Delete what lies beside an answer and is of another model than the answer will be; say so."""
+        found = [file for file in (*map_files(target), probabilities) if file.is_file()]
+        for file in found:
+            file.unlink()
+        found += remove_estimates(self.folder, name)
+        return [f"{', '.join(map(str, found))}: deleted, of another model."] if found else []
 
     def finish(self, targets: Mapping[str, Path]) -> None:
         """Write down how large the finished answers are, so that one cut short later is noticed.
@@ -133,7 +146,7 @@ class AnswerFolder:
     def _change_record(self) -> Iterator[dict[str, Any]]:
         """Give what is written down, to be changed; other processes that share the folder wait."""
         file = self.folder / DESCRIPTION
-        with _alone(self.folder):
+        with hold_alone(self.folder):
             held = _read(file).get(ANSWERS, {}) if file.is_file() else {}
             held = dict(held) if isinstance(held, dict) else {}
             yield held
@@ -190,6 +203,17 @@ def copy_description(file: Path, target: Path) -> None:
     replace_file(target, json.dumps({**held, WRITTEN_BY: BESIDE_ANSWERS[1]}, indent=2).encode())
 
 
+def read_models(folder: Path) -> dict[str, str]:
+    """Read which model each answer of a folder is of, as :func:`identify` names it, by case.
+
+    Args:
+        folder: It need not be there; what it does not tell is left out.
+    """
+    answers = _read(folder / DESCRIPTION).get(ANSWERS, {})
+    told = answers if isinstance(answers, dict) else {}
+    return {name: str(one["model"]) for name, one in told.items() if isinstance(one, dict) and "model" in one}
+
+
 def identify(files: Sequence[Path]) -> str:
     """Name a model by the check sums of its files.
 
@@ -218,23 +242,6 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return plain if isinstance(plain, dict) else {}
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes, where the system can."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network disks know no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _list_sources(sources: Sequence[object]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ingradient_pl.files import replace_file
+from ingradient_pl.files import hold_alone, replace_file
 from ingradient_pl.metrics.evaluation import Evaluation
 from ingradient_pl.plain_values import read_json
 
@@ -26,8 +26,27 @@ def add_estimates(folder: Path, estimates: Estimates) -> None:
         folder: Of the segmentations.
         estimates: By case and label.
     """
-    held = {**read_estimates(folder), **estimates}
-    text = json.dumps({name: held[name] for name in sorted(held)}, indent=1, ensure_ascii=False)
+    with hold_alone(folder):
+        _write_estimates(folder, {**read_estimates(folder), **estimates})
+
+
+def remove_estimates(folder: Path, name: str) -> list[Path]:
+    """Take the estimates of a case out of a folder's file; give the file where there were some.
+
+    Args:
+        folder: Of the segmentations.
+        name: Of the case.
+    """
+    with hold_alone(folder):
+        held = read_estimates(folder)
+        if name not in held:
+            return []
+        _write_estimates(folder, {case: one for case, one in held.items() if case != name})
+        return [folder / ESTIMATES]
+
+
+def _write_estimates(folder: Path, estimates: Estimates) -> None:
+    text = json.dumps({name: estimates[name] for name in sorted(estimates)}, indent=1, ensure_ascii=False)
     replace_file(folder / ESTIMATES, text.encode())
 
 

@@ -12,14 +12,14 @@ from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.images.mask_files import write_mask_files, write_masks
 from ingradient_pl.images.raw_image import describe_difference
-from ingradient_pl.inference.answer_files import answer_parts, mask_targets, target_files
+from ingradient_pl.inference.answer_files import answer_parts, map_files, mask_targets, target_files
 from ingradient_pl.inference.case_pipeline import Beside, Failure, Label, run_cases
-from ingradient_pl.inference.dice_estimates import Estimates
+from ingradient_pl.inference.dice_estimates import Estimates, add_estimates, read_estimates
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.inference.uncertainty import Uncertainty
-from ingradient_pl.inference.uncertainty_files import estimate_dice, map_files, write_uncertainty
+from ingradient_pl.inference.uncertainty_files import estimate_dice, write_uncertainty
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
@@ -107,12 +107,14 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
     targets = target_files(cases, output, model.task, dicom=dicom)
     maps = {case.name: output / f"{case.name}{ENDING}" for case in cases}
     parts = {name: answer_parts(target, model.task) for name, target in targets.items()}
+    estimated = read_estimates(output) if resume and uncertainty else {}
     whole = [case for case in cases if all(map(Path.is_file, parts[case.name]))] if resume else []
     skipped = [
         case.name
         for case in whole
         if (not probabilities or maps[case.name].is_file())
-        and (not uncertainty or all(file.is_file() for file in map_files(targets[case.name])))
+        and (not uncertainty or all(map(Path.is_file, map_files(targets[case.name]))))
+        and (not uncertainty or case.name in estimated)
     ]
     wanted = [case for case in cases if case.name not in set(skipped)]
     estimates: dict[str, dict[str, float | None]] = {}
@@ -131,6 +133,7 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
         if found.uncertainty is not None:
             write_uncertainty(found.uncertainty, target, volume)
             estimates[case.name] = estimate_dice(found.uncertainty, model.task, model.calibration)
+            add_estimates(output, {case.name: estimates[case.name]})  # a killed run keeps them
         if after is not None:
             label = after(label, volume.frame.spacing)
         write_answer(target, label, volume, model.task)

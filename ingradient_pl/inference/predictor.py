@@ -92,6 +92,11 @@ class Predictor:
                 model = model.previous
 
     @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes whose mirrored passes are averaged."""
+        return self.model.mirror if self.mirror is None else self.mirror
+
+    @property
     def most_views(self) -> int:
         """The most windows that go through a network together, in any plan or stage of a cascade."""
         return max(replace(self, model=model).views for model in self._stages())
@@ -256,9 +261,8 @@ class Predictor:
         return keep
 
     def _tiling(self) -> Tiling:
-        mirrored = self.model.mirror if self.mirror is None else self.mirror
         flips = itertools.chain.from_iterable(
-            itertools.combinations(mirrored, count) for count in range(len(mirrored) + 1)
+            itertools.combinations(self.mirror_axes, count) for count in range(len(self.mirror_axes) + 1)
         )
         return Tiling(self.model.plan.patch, self.step, tuple(flips), self.views, self.slab_bytes)
 

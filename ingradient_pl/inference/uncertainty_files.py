@@ -1,27 +1,17 @@
 """Maps of uncertainty beside the segmentations of a folder, and the Dice to be expected of a case."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.images import formats
 from ingradient_pl.images.formats import Volume
-from ingradient_pl.inference.answer_files import DEFAULT_ENDING
+from ingradient_pl.inference.answer_files import map_files
 from ingradient_pl.inference.calibration import Calibration
+from ingradient_pl.inference.dice_estimates import ESTIMATES
+from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.task import Task
-
-MAPS = ("entropy", "disagreement")
-"""Folders of the maps, each with a file of the segmentation's name."""
-
-
-def map_files(target: Path) -> list[Path]:
-    """Give the files of the maps that belong to a segmentation.
-
-    Args:
-        target: The segmentation.
-    """
-    name = target.name if formats.ending(target) else f"{target.stem}{DEFAULT_ENDING}"
-    return [target.parent / kind / name for kind in MAPS]
 
 
 def write_uncertainty(found: Uncertainty, target: Path, volume: Volume) -> None:
@@ -35,6 +25,27 @@ def write_uncertainty(found: Uncertainty, target: Path, volume: Volume) -> None:
     for file, values in zip(map_files(target), (found.entropy, found.disagreement), strict=True):
         file.parent.mkdir(exist_ok=True)
         formats.write_label(file, values, volume)
+
+
+def describe_limits(model: Model, mirrored: Sequence[int]) -> list[str]:
+    """Say what maps and estimates of a model do not tell.
+
+    Args:
+        model: Whose they will be.
+        mirrored: Axes whose mirrored passes are averaged.
+    """
+    told = []
+    if len(model.networks) == 1 and not model.others and not mirrored:
+        told.append(
+            "Note: one network without mirrored passes disagrees with itself only where windows overlap: the "
+            "map of disagreement tells little. Name the checkpoints of several folds."
+        )
+    if model.calibration == Calibration():
+        told.append(
+            f"Note: the model is not calibrated, so that {ESTIMATES} may be far too high. ingradient "
+            "calibrate corrects it on cases that it was not trained on."
+        )
+    return told
 
 
 def estimate_dice(found: Uncertainty, task: Task, calibration: Calibration) -> dict[str, float | None]:

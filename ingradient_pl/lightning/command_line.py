@@ -1,21 +1,24 @@
 """LightningCLI over this package's module and data: fit, validate and test by one config file."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import check_address, load
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.key_ranges import check_ranges
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints
 from ingradient_pl.machine import explain_missing_device
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.spec import TARGET
 
 KEYWORDS = ("best", "last", "hpc")
 """What Lightning takes for a checkpoint of the run itself."""
@@ -36,6 +39,15 @@ class PlainCheckpoints(LightningCLI):
             check_address(path)
             load(path, mmap=True)  # Lightning would open it now, and say what is wrong in sixty lines
         super()._parse_ckpt_path()
+
+    @override
+    def before_instantiate_classes(self) -> None:
+        told = self.config[self.config["subcommand"]].as_dict()
+        own = {"model": SegmentationModule, "data": SegmentationData, "trainer": Trainer}
+        for place, kind in own.items():
+            made = {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": told.get(place) or {}}
+            for name, node in _nodes(made, place):
+                check_ranges(name, node)
 
     def before_fit(self) -> None:
         """Refuse to write over the checkpoints of an earlier run, unless it is what is gone on with.
@@ -60,6 +72,16 @@ class PlainCheckpoints(LightningCLI):
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         told = super()._prepare_subcommand_kwargs(subcommand)
         return {**told, "weights_only": True} if "weights_only" in told else told
+
+
+def _nodes(described: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give all that a config of LightningCLI builds, as a config of Hydra's describes it."""
+    inside = dict(enumerate(described)) if isinstance(described, list) else described
+    if isinstance(inside, Mapping) and "class_path" in inside:
+        target, inside = inside["class_path"], inside.get("init_args") or {}
+        yield place, {TARGET: target, **inside}
+    for key, entry in inside.items() if isinstance(inside, Mapping) else ():
+        yield from _nodes(entry, f"{place}.{key}")
 
 
 def _plan_of(data: SegmentationData) -> Plan:

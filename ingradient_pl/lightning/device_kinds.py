@@ -1,12 +1,17 @@
-"""What the processes of a run train on, told to each other as it starts: kinds and memory of their GPUs."""
+"""What the processes of a run train on, told to each other as it starts: data, kinds and memory of GPUs."""
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities import rank_zero_warn
+
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.planning.plan_yaml import as_yaml
 
 LONGEST = 64
 """Bytes of a name that travel."""
@@ -36,10 +41,15 @@ def check_devices(trainer: pl.Trainer) -> None:
         trainer: Of the run, its processes joined.
 
     Raises:
-        ValueError: If they compute in different precisions.
+        ValueError: If they compute in different precisions, or see other data.
     """
     device = trainer.strategy.root_device
-    if trainer.world_size == 1 or device.type != "cuda":
+    if trainer.world_size == 1:
+        return
+    data = getattr(trainer, "datamodule", None)
+    if isinstance(data, SegmentationData):
+        check_same(trainer.strategy, describe_data(data))
+    if device.type != "cuda":
         return
     known = torch.cuda.get_device_properties(device)
     own = RankDevice(known.name, known.total_memory // MEBIBYTE, str(trainer.precision))
@@ -48,6 +58,41 @@ def check_devices(trainer: pl.Trainer) -> None:
         raise ValueError(problem)
     if told := describe_kinds(found):
         rank_zero_warn(told)
+
+
+def describe_data(data: SegmentationData) -> dict[str, str]:
+    """Give what all processes of a run must see alike, by what it is called.
+
+    Args:
+        data: Of this process.
+    """
+    return {
+        "data.store": data.store.check_sum(),
+        "data.split": repr(tuple(data.split)),
+        "plan": as_yaml(data.plan),
+        "data.draws": repr(asdict(data.draws)),
+    }
+
+
+def check_same(strategy: Strategy, own: Mapping[str, str]) -> None:
+    """Refuse a run whose processes would train one network on different data.
+
+    Args:
+        strategy: That gathers over the processes.
+        own: What this process sees, by what it is called; the same names in all.
+
+    Raises:
+        ValueError: If another process sees something else; in all processes alike.
+    """
+    sums = [zlib.crc32(text.encode()) for text in own.values()]
+    gathered = strategy.all_gather(torch.tensor(sums, device=strategy.root_device))
+    for name, seen in zip(own, gathered.view(-1, len(sums)).T.tolist(), strict=True):
+        other = [one != seen[0] for one in seen]
+        if any(other):
+            raise ValueError(
+                f"{name} is not the same in all processes of this run: {_list_ranks(other)} see another one "
+                "than rank 0. Give each machine the same store, files and settings."
+            )
 
 
 def exchange_devices(strategy: Strategy, own: RankDevice) -> list[RankDevice]:

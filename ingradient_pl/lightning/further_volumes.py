@@ -3,15 +3,17 @@
 import inspect
 import json
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, write
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, describe_stage, read, write
+from ingradient_pl.inference.checkpoint_file import PREVIOUS as BEFORE
 from ingradient_pl.loading.volume_reader import VolumeReader
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
@@ -205,6 +207,28 @@ def write_previous(folder: Path, model: Model, volumes: Path | None = None) -> N
     place = "." if volumes is None else os.path.relpath(volumes, folder)
     plain = {VALUES: list(StageLabels.of(model.task).values), VOLUMES: Path(place).as_posix()}
     replace_file(folder / PREVIOUS, json.dumps(plain).encode())
+
+
+def check_stage(content: Mapping[str, Any], model: Model) -> None:
+    """Refuse to go on behind another first stage than the one that a run was trained with.
+
+    Args:
+        content: Of the run's checkpoint.
+        model: The stage before, as it is now.
+
+    Raises:
+        CheckpointError: If it has other weights.
+    """
+    before = content.get(BEFORE, {}).get("state_dict")
+    now = describe_stage(model)["state_dict"]
+    if before is not None and not (
+        before.keys() == now.keys() and all(torch.equal(before[name].cpu(), now[name].cpu()) for name in now)
+    ):
+        raise CheckpointError(
+            f"The stage before ({model.origin}) has other weights than the one that this run was trained "
+            "with: it was trained anew since. Train the second stage anew as well: delete its folder, or "
+            "choose another."
+        )
 
 
 def count_inputs(channels: int, previous: str | None) -> int:

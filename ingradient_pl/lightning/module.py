@@ -17,6 +17,7 @@ from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.callbacks.epoch_log import EpochLog
 from ingradient_pl.lightning.callbacks.finite import StopAtNaN
 from ingradient_pl.lightning.callbacks.freeze import make_freeze
+from ingradient_pl.lightning.callbacks.idle import TellIdle
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.callbacks.throughput import Throughput
@@ -90,8 +91,7 @@ class SegmentationModule(WholeCaseModule):
             )
         network, loss = make_parts(network, loss, plan)
         self.freeze_patterns = (freeze,) if isinstance(freeze, str) else tuple(freeze)
-        self.freeze_epochs = freeze_epochs
-        self.layer_decay = layer_decay
+        self.freeze_epochs, self.layer_decay = freeze_epochs, layer_decay
         self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record
         self.graph = graph
         self._graph: StepGraph | None = None
@@ -125,7 +125,7 @@ class SegmentationModule(WholeCaseModule):
         several = trainer is not None and trainer.num_devices * trainer.num_nodes > 1
         freeze = make_freeze(self.freeze_patterns, self.freeze_epochs, several=several)
         own = [SelfContained(), RunRecord(), ChangedSettings(), Throughput(), EpochLog(), StopAtNaN()]
-        return [*dice, *own, *freeze]
+        return [*dice, *own, *freeze, TellIdle()]
 
     @override
     def forward(self, image: torch.Tensor) -> Any:

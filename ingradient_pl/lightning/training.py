@@ -67,7 +67,9 @@ def fit(
         raise ValueError(str(error)) from error
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
     last = Path(trainer.default_root_dir) / LAST
-    if trainer.is_global_zero and last.is_file():
+    if trainer.is_global_zero and not last.is_file():
+        _print(f"The run ended after {trainer.global_step} steps. No callback saved {last}.")
+    elif trainer.is_global_zero:
         for line in describe_end(trainer, metric, data):
             _print(line)
     return float(found)

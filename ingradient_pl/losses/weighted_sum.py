@@ -18,15 +18,16 @@ class WeightedSum(nn.Module):
         weights: One for each; None adds them as they are.
 
     Raises:
-        ValueError: If there is no loss, or not one weight for each.
+        ValueError: If there is no loss, not one weight for each, or a weight below 0 or none above.
     """
 
     def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:
         super().__init__()
         weights = [1.0] * len(losses) if weights is None else weights
-        if not losses or len(weights) != len(losses):
+        if not losses or len(weights) != len(losses) or min(weights) < 0 or not sum(weights):
             raise ValueError(
-                f"{len(losses)} losses need as many weights, and at least one; got {list(weights)}."
+                f"{len(losses)} losses need as many weights from 0, and at least one above; got "
+                f"{list(weights)}."
             )
         self.losses, self.weights = nn.ModuleList(losses), tuple(weights)
 

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Integer
 
 from ingradient_pl.images import formats
+from ingradient_pl.inference.answer_files import MAPS, map_files
 from ingradient_pl.inference.dice_estimates import ESTIMATES, read_estimates
-from ingradient_pl.inference.uncertainty_files import MAPS, map_files
 from ingradient_pl.reports.charts import draw_points
 from ingradient_pl.reports.parts import Chart, Part, Text
 from ingradient_pl.reports.summaries import Summary

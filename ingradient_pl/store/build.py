@@ -15,13 +15,13 @@ from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
-from ingradient_pl.images.known_formats import file_parts
 from ingradient_pl.machine import default_case_workers
 from ingradient_pl.store import metadata
 from ingradient_pl.store.combinations import number_combinations
 from ingradient_pl.store.metadata import CASE, CASES, DATASET, FORMAT, StoreError
 from ingradient_pl.store.odd_cases import describe_stored
 from ingradient_pl.store.prepare_case import prepare_case
+from ingradient_pl.store.source_stamp import stamp_file
 from ingradient_pl.store.summary import CaseRecord, Summary
 from ingradient_pl.task import Task
 from ingradient_pl.workers.threads import Threads, Workers
@@ -216,7 +216,7 @@ def _writing(case: CaseFiles, settings: _Settings) -> Iterator[None]:
 def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
     """What a prepared case depends on: where this differs, it is made again."""
     plain = {
-        "files": [[file.name, *_stamp(file)] for file in case.files],
+        "files": [[file.name, *stamp_file(file)] for file in case.files],
         "label": case.label is not None,
         **({} if not case.masks else {"masks": [list(mask[:2] + mask[3:]) for mask in case.masks]}),
         **({} if case.spacing is None else {"spacing": list(case.spacing)}),
@@ -237,12 +237,6 @@ def _common_settings(settings: _Settings) -> dict[str, Any]:
         **({} if settings.task.integers is None else {"integers": list(settings.task.integers)}),
         **({} if settings.task.overlap is None else {"labels": dict(settings.task.foreground)}),
     }
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    entries = sorted(file.iterdir()) if file.is_dir() else file_parts(file)
-    found = [entry.stat() for entry in entries]
-    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 
 def _read_entry(folder: Path) -> dict[str, Any] | None:

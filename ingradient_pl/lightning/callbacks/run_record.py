@@ -78,6 +78,7 @@ class RunRecord(pl.Callback):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._tell_changed_store(trainer)
         self._end(trainer, FINISHED)
 
     @override
@@ -87,6 +88,21 @@ class RunRecord(pl.Callback):
         if self.record:
             told = isinstance(exception, KeyboardInterrupt) or trainer.received_sigterm
             self._end(trainer, STOPPED if told else FAILED)
+
+    def _tell_changed_store(self, trainer: pl.Trainer) -> None:
+        """Say that cases were changed while they were trained on: part of the run saw others."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, SegmentationData) or not trainer.is_global_zero:
+            return
+        try:
+            same = data.store.check_sum() == self.record["store"]["sha256"]
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            tell(
+                f"Note: the store {self.record['store']['path']} was changed while this run trained on it: "
+                "cases may have been others towards its end. Train anew for scores that hold."
+            )
 
     def _end(self, trainer: pl.Trainer, state: str) -> None:
         self.record |= {"state": state, "ended": _now(), "epochs_done": trainer.current_epoch}
