@@ -191,31 +191,3 @@ def quick(phantom_store, phantom_plan) -> list[str]:
         "data.workers=0",
         "trainer.log_every_n_steps=1",
     ]
-
-
-@pytest.fixture(scope="session")
-def partial_folder(tmp_path_factory) -> Path:
-    """A data set whose cases annotate some labels only."""
-    from partial_labels import write_partial
-
-    return write_partial(tmp_path_factory.mktemp("some (few) labels") / "a [b]")
-
-
-@pytest.fixture(scope="session")
-def partial_store(partial_folder) -> Any:
-    """Its store, opened."""
-    from ingradient_pl.datasets.sources import read_source
-    from ingradient_pl.store.build import build_store
-    from ingradient_pl.store.case_store import CaseStore
-
-    folder = partial_folder.parent / "store"
-    build_store(read_source(partial_folder), folder, workers=1, progress=False)
-    return CaseStore(folder)
-
-
-@pytest.fixture(scope="session")
-def partial_plan(partial_store) -> Any:
-    """A plan of small cubes for it."""
-    from partial_labels import plan_cubes
-
-    return plan_cubes(partial_store)

@@ -2,11 +2,9 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 
-import ingradient_pl as ip
 from ingradient_pl.images import nifti
 from ingradient_pl.images.frame import Frame
 
@@ -95,10 +93,3 @@ WRITERS = {
     "table": _table,
     "records": _records,
 }
-
-
-def plan_cubes(store):
-    """Plan a small UNet with patches of 8 cubed voxels for a store."""
-    plan = ip.Planner().plans(ip.Fingerprint.of_store(store))["3d_fullres"]
-    cubes = {"widths": (4, 6), "strides": ((1, 1, 1), (2, 2, 2)), "kernels": ((3, 3, 3),) * 2}
-    return replace(plan, patch=(8, 8, 8), batch_size=4, blocks=(1, 1), decoder_blocks=(1,), **cubes)

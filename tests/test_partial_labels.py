@@ -68,6 +68,18 @@ def slope(loss, logits, label, known=None):
 # what sources say
 
 
+@pytest.fixture(scope="module")
+def partial_folder(tmp_path_factory):
+    return write_partial(tmp_path_factory.mktemp("some (few) labels") / "a [b]")
+
+
+@pytest.fixture(scope="module")
+def partial_store(partial_folder):
+    folder = partial_folder.parent / "store"
+    build_store(read_source(partial_folder), folder, workers=1, progress=False)
+    return CaseStore(folder)
+
+
 @pytest.mark.parametrize("layout", ["annotated", "mapped", "datalist", "table", "records"])
 def test_each_source_says_what_was_annotated(tmp_path, layout):
     source = read_source(write_partial(tmp_path, layout))
@@ -234,6 +246,15 @@ def test_a_loss_that_would_take_the_rest_for_background_is_refused(wrap):
 def patches_of(store, plan, **settings):
     draws = ip.TrainingDraws(affine=None, **settings).of(plan)
     return CasePatches(store, plan, draws, list(store.cases))
+
+
+@pytest.fixture(scope="module")
+def partial_plan(partial_store):
+    from dataclasses import replace
+
+    plan = ip.Planner().plans(ip.Fingerprint.of_store(partial_store))["3d_fullres"]
+    cubes = {"widths": (4, 6), "strides": ((1, 1, 1), (2, 2, 2)), "kernels": ((3, 3, 3),) * 2}
+    return replace(plan, patch=(8, 8, 8), batch_size=4, blocks=(1, 1), decoder_blocks=(1,), **cubes)
 
 
 def test_only_what_is_annotated_is_a_centre(partial_store, partial_plan):

@@ -8,9 +8,7 @@ from ingradient_pl.lightning.further_volumes import check_use
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.losses.compatibility import check_loss
 from ingradient_pl.store.annotation import is_partly_annotated
-from ingradient_pl.store.case_volumes import INTEGERS
 from ingradient_pl.transforms.augment import BatchTransform
-from ingradient_pl.transforms.pseudo_labels import PseudoLabels
 
 
 def check_use_of_data(loss: nn.Module, data: SegmentationData) -> None:
@@ -25,20 +23,7 @@ def check_use_of_data(loss: nn.Module, data: SegmentationData) -> None:
     """
     check_loss(loss, data.task, partly=is_partly_annotated(data.store.cases.values()))
     whole = any(isinstance(change, BatchTransform) for change in data.augment.transforms)
-    for change in data.augment.transforms:
-        if isinstance(change, PseudoLabels):
-            _check_pseudo_labels(change, data)
     remark = check_use(loss, data.further, data.plan, otherwise=whole)
     if remark is not None:
         tell(remark)
     LabelDecoder.of(data.task)  # what is trained must be written one day
-
-
-def _check_pseudo_labels(change: PseudoLabels, data: SegmentationData) -> None:
-    volumes = None if data.further is None or data.further.model is not None else data.further.volumes
-    change.check(data.task, filled=volumes is not None and volumes.kind == INTEGERS)
-    if not is_partly_annotated(data.store.cases.values()):
-        tell("PseudoLabels has nothing to fill: every case annotates all labels.")
-    if volumes is not None:
-        names = {*data.split.train, *data.split.validation}
-        volumes.check(names, {0, *data.task.in_files.foreground_values})

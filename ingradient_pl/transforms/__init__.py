@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.patch import Patch as Patch
     from ingradient_pl.transforms.patch_sampling import PatchSampling as PatchSampling
     from ingradient_pl.transforms.prepare_batch import Prepare as Prepare
-    from ingradient_pl.transforms.pseudo_labels import PseudoLabels as PseudoLabels
 
 __all__, __getattr__, __dir__ = attach(
     __name__,
@@ -63,7 +62,6 @@ __all__, __getattr__, __dir__ = attach(
         "PatchSampling": "transforms.patch_sampling",
         "PercentileZScore": "transforms.normalise",
         "Prepare": "transforms.prepare_batch",
-        "PseudoLabels": "transforms.pseudo_labels",
         "RGB01": "transforms.normalise",
         "Sharpening": "transforms.intensity_da5",
         "ZScore": "transforms.normalise",

@@ -205,26 +205,21 @@ def rows() -> list[Row]:
 
 def run(row: Row) -> Row:
     """Train, predict every validation case, and give the row with its mean Dice."""
+    store, plan = prepared(row.data)
     with tempfile.TemporaryDirectory() as folder:
-        model = train(row, Path(folder) / "last.ckpt")
+        saved = Path(folder) / "last.ckpt"
+        with _composed(row, [f"store={store}", f"plan={plan}"], Path(folder)) as config:
+            pl.seed_everything(config.seed)
+            module, patches = instantiate(config.module), instantiate(config.data)
+            trainer = instantiate(config.trainer, callbacks=instantiate_group(config.callbacks))
+            trainer.fit(module, patches)
+            trainer.save_checkpoint(saved)
+        model = checkpoint.read([saved])
     kept = set(model.validation)
-    store, _ = prepared(row.data)
     cases = [case for case in stored_cases(store, model.task).cases if case.name in kept]
     predictor = Predictor(model, "cpu", mirror=None if DATA[row.data].mirror else ())
     scored = score_cases(predictor, cases, say=lambda line: None)
     return row._replace(dice=float(summary(scored.evaluation)["foreground_mean"]["Dice"]))
-
-
-def train(row: Row, saved: Path) -> checkpoint.Model:
-    """Train, and give the model of the last step."""
-    store, plan = prepared(row.data)
-    with _composed(row, [f"store={store}", f"plan={plan}"], saved.parent) as config:
-        pl.seed_everything(config.seed)
-        module, patches = instantiate(config.module), instantiate(config.data)
-        trainer = instantiate(config.trainer, callbacks=instantiate_group(config.callbacks))
-        trainer.fit(module, patches)
-        trainer.save_checkpoint(saved)
-    return checkpoint.read([saved])
 
 
 @contextmanager
