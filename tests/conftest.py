@@ -119,7 +119,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let runs leave blank pictures (drawing is a third of a tiny run), but for tests marked ``pictures``."""
+    """Let runs leave blank pictures (drawing is a third of a tiny run), but for tests marked ``pictures``.
+
+    Weights that nobody seeds start alike, whatever tests came before.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
     for (module, name), blank in BLANK.items():
         callback = sys.modules.get(f"ingradient_pl.lightning.callbacks.{module}")
         if callback is not None:

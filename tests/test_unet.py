@@ -212,7 +212,8 @@ def test_a_bottleneck_of_one_voxel_trains_in_any_precision():
     network, small = unet(), image((2, 2, 4, 4, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):  # the way a GPU takes
         half = network(small)[0]
-    torch.testing.assert_close(half.float(), network(small)[0], atol=0.1, rtol=0.1)
+    full = network(small)[0]
+    assert (half.float() - full).norm() < 0.05 * full.norm()  # of 200 starts the worst is 0.029
 
 
 @pytest.mark.slow
