@@ -111,6 +111,35 @@ def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, name
     assert list(tmp_path.glob(files)), sorted(tmp_path.glob("**/*"))
 
 
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        ("mlruns/1/artifacts", True),
+        ("file:mlruns/1/artifacts", True),
+        ("../mlruns", False),
+        ("/etc/mlruns", False),
+        ("mlruns/../..", False),
+    ],
+)
+def test_a_database_that_came_with_the_folder_names_no_place_outside(
+    monkeypatch, caplog, quick, tmp_path, place, kept
+):
+    where = f"file://{tmp_path / place[5:]}" if place.startswith("file:") else str(tmp_path / place)
+    found = SimpleNamespace(info=SimpleNamespace(artifact_uri=where))
+
+    class Stub:
+        run_id = "1"
+        experiment = SimpleNamespace(get_run=lambda number: found)
+
+        def __init__(self, **options):
+            self.options = options
+
+    monkeypatch.setattr(known, "MLFlowLogger", Stub)
+    made = make_loggers(composed([*quick, "logger=mlflow"], tmp_path).logger)
+    assert any(isinstance(one, Stub) for one in made) == kept
+    assert ("Move that file away" in caplog.text) != kept
+
+
 @pytest.mark.parametrize("name", sorted(OUTSIDE))
 def test_a_strangers_run_does_not_name_a_server(tmp_path, name):
     file = tmp_path / "config.yaml"

@@ -1,5 +1,6 @@
 """The loggers of a run; one that lacks its package or its account is left out, and the run goes on."""
 
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -14,6 +15,8 @@ OWN_FILES = ("CSVLogger", "TensorBoardLogger")
 """Loggers that need nothing but the run's folder: what fails in them is a fault of the disk."""
 
 EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet", "AimLogger": "aim"}
+LOCAL = "sqlite:///"
+"""What the address of MLflow's own file begins with; a server keeps pictures where it likes."""
 LONGEST = 300
 """Letters of what another program says."""
 
@@ -56,10 +59,22 @@ def _make(name: str, entry: Any) -> Any:
     try:
         if is_first_rank():
             getattr(logger, "experiment", None)  # opens the run there now, and not behind the first epoch
+            if elsewhere := _find_other_place(logger, entry):
+                _leave_out(name, f"{entry.tracking_uri} keeps pictures in {elsewhere}. Move that file away.")
+                return None
     except Exception as error:  # noqa: BLE001 - an account, a network, an address: whatever it says
         _leave_out(name, f"it does not start ({_line(error)}).")
         return None
     return logger
+
+
+def _find_other_place(logger: Any, entry: Any) -> str | None:
+    """Give where a database that came with the run's folder has pictures written, if that is elsewhere."""
+    wanted = entry.get("artifact_location")
+    if wanted is None or not str(entry.get("tracking_uri")).startswith(LOCAL):
+        return None
+    found = str(logger.experiment.get_run(logger.run_id).info.artifact_uri).removeprefix("file://")
+    return None if Path(found).resolve().is_relative_to(Path(wanted).resolve()) else found
 
 
 def _leave_out(name: str, why: str) -> None:
