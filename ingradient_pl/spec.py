@@ -140,7 +140,6 @@ def _build(
     return made(**entries)
 
 
-@functools.cache
 def read_annotations(made: Any) -> Mapping[str, Any]:
     """Give the annotation of each parameter; nothing where they cannot be read.
 
@@ -148,9 +147,14 @@ def read_annotations(made: Any) -> Mapping[str, Any]:
         made: A class or a function.
     """
     try:
-        return typing.get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):  # names that only a type checker sees
+        return _read_hints(made)
+    except (NameError, TypeError, AttributeError):  # names that only a type checker sees, or neither of both
         return {}
+
+
+@functools.cache
+def _read_hints(made: Any) -> Mapping[str, Any]:
+    return typing.get_type_hints(made.__init__ if isinstance(made, type) else made)  # type: ignore[misc]
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,8 +1,10 @@
 """Objects as plain values and back, and what a file may not do."""
 
+import os
+
 import pytest
 
-from ingradient_pl.spec import build, to_spec
+from ingradient_pl.spec import build, read_annotations, to_spec
 from ingradient_pl.task import Task
 
 TASK = Task(("CT", "PET"), {"background": 0, "liver": 1, "tumour": (2, 3)}, notes={"licence": "none"})
@@ -39,3 +41,8 @@ def test_only_classes_of_the_trusted_package_are_built(target):
 def test_what_has_no_plain_form_is_refused_with_the_cure():
     with pytest.raises(TypeError, match="attribute 'spec'"):
         to_spec({"network": object()})
+
+
+@pytest.mark.parametrize("made", [os.environ, [1], {}, "text", 3, None], ids=lambda made: type(made).__name__)
+def test_what_is_no_class_has_no_annotations(made):
+    assert dict(read_annotations(made)) == {}

@@ -11,7 +11,7 @@ from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_
 from ingradient_pl.datasets.splits import is_test
 from ingradient_pl.messages import UsageError, say
 
-if TYPE_CHECKING:  # torch comes along
+if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
     from ingradient_pl.store.store_union import AnyCases
 
@@ -67,7 +67,7 @@ def with_store(overrides: Sequence[str]) -> list[str]:
     told = find(overrides, "source")
     if told is None:
         return list(overrides)
-    from ingradient_pl.commands.prepare import prepare  # torch comes along
+    from ingradient_pl.commands.prepare import prepare  # with NumPy, which no help needs
 
     source = Path(read_paths(told)[0])
     named = find(overrides, "store")
@@ -126,7 +126,7 @@ def open_data(source: object, store: object, what: str) -> "AnyCases":
     Raises:
         UsageError: If nothing is named, or a data set is to be prepared into several stores.
     """
-    from ingradient_pl.commands.inputs import open_cases  # torch comes along
+    from ingradient_pl.commands.inputs import open_cases  # as above
 
     if source is None and store is None:
         raise UsageError(f"{what} needs cases: store=DIR, or source=DIR to prepare them first.")

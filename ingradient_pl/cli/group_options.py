@@ -9,7 +9,7 @@ import yaml
 
 from ingradient_pl.messages import UsageError, say
 
-if TYPE_CHECKING:  # torch comes along
+if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
 
 OPTIONAL = ("plan", "experiment", "debug")
