@@ -1,7 +1,8 @@
 """Cases that annotate one label of three against cases that annotate all: validation Dice at equal steps.
 
-ACDC at a low resolution, fold 0; of each training patient one label is kept (RV, MYO and LV in turn), and all
-three of validation patients. ``partial_labels.py STEPS SEED ...`` runs some seeds by hand.
+ACDC at a low resolution, fold 0; of each training case one label is kept (RV, MYO and LV in turn), and all
+three of validation cases. A patient has two cases, which so keep two labels; the harder way, one label a
+patient, is run beside it. ``partial_labels.py STEPS SEED ...`` runs some seeds by hand.
 """
 
 import statistics
@@ -18,7 +19,7 @@ from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 
-ALL, ONE = "acdc", "acdc_one_label"
+ALL, ONE, ONE_A_PATIENT = "acdc", "acdc_one_label_a_case", "acdc_one_label"
 STEPS, SEEDS = 400, (0, 1, 2)
 BELOW = 0.02
 TRIAL = "low resolution"
@@ -40,26 +41,30 @@ def dice(name: str, steps: int, seed: int) -> float:
 
 
 def prepare() -> None:
-    """Make the store of one label a patient beside that of all."""
+    """Make the stores of one label a case, and a patient, beside that of all."""
     recipe.TRIALS[TRIAL] = LOW
-    recipe.DATA[ONE] = recipe.DATA[ALL]
     store, plan = recipe.prepared(ALL)
-    other = recipe.WORK / f"{ONE}.yaml"
-    if other.exists():
-        return
-    source = read_source(recipe.SHARED / "data" / recipe.DATA[ALL].folder)
-    build_store(keep_one_label(source, CaseStore(store)), recipe.WORK / ONE)
-    other.write_bytes(plan.read_bytes())
+    for name in (ONE, ONE_A_PATIENT):
+        recipe.DATA[name] = recipe.DATA[ALL]
+        other = recipe.WORK / f"{name}.yaml"
+        if other.exists():
+            continue
+        source = read_source(recipe.SHARED / "data" / recipe.DATA[ALL].folder)
+        kept = keep_one_label(source, CaseStore(store), of_patients=name == ONE_A_PATIENT)
+        build_store(kept, recipe.WORK / name)
+        other.write_bytes(plan.read_bytes())
 
 
-def keep_one_label(source: Source, store: CaseStore) -> Source:
-    """Let each training patient annotate one label, all in turn."""
+def keep_one_label(source: Source, store: CaseStore, *, of_patients: bool) -> Source:
+    """Let each training case, or each patient, annotate one label, all in turn."""
     train = set(Fold().split(store.cases).train)
-    patients = sorted({case.group for case in source.cases if case.name in train})
+    owner = {case.name: case.group if of_patients else case.name for case in source.cases}
+    owners = sorted({owner[name] for name in train})
     names = list(source.task.foreground)
-    kept = {patient: names[number % len(names)] for number, patient in enumerate(patients)}
+    kept = {one: names[number % len(names)] for number, one in enumerate(owners)}
     cases = [
-        case._replace(annotated=(kept[case.group],)) if case.name in train else case for case in source.cases
+        case._replace(annotated=(kept[owner[case.name]],)) if case.name in train else case
+        for case in source.cases
     ]
     return check_annotated(source._replace(cases=cases), source.path)
 
@@ -69,5 +74,5 @@ if __name__ == "__main__":
     prepare()
     steps, *seeds = map(int, sys.argv[1:])
     for seed in seeds:
-        for name in (ALL, ONE):
+        for name in (ALL, ONE, ONE_A_PATIENT):
             dice(name, steps, seed)
