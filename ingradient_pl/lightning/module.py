@@ -24,13 +24,13 @@ from ingradient_pl.lightning.callbacks.throughput import Throughput
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_run
-from ingradient_pl.lightning.device_kinds import check_devices
 from ingradient_pl.lightning.further_volumes import takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.loss_agreement import check_use_of_data
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
+from ingradient_pl.lightning.process_agreement import check_processes
 from ingradient_pl.lightning.quiet import leave_out_idle_hooks
 from ingradient_pl.lightning.run_schedule import make_schedule, run_length
 from ingradient_pl.lightning.step_values import as_pyramid, is_logged, step_inputs
@@ -133,7 +133,7 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def on_fit_start(self) -> None:
-        check_devices(self.trainer)
+        check_processes(self.trainer)
         self._seed = torch.initial_seed()  # what seed_everything set, the same on all ranks
 
     @override

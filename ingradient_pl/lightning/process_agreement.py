@@ -1,4 +1,4 @@
-"""What the processes of a run train on, told to each other as it starts: data, kinds and memory of GPUs."""
+"""Whether the processes of a run go together: what each trains on, told to all as it starts."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ class RankDevice(NamedTuple):
     precision: str
 
 
-def check_devices(trainer: pl.Trainer) -> None:
-    """Warn where the processes of a run train on GPUs of different kinds, and say what that means.
+def check_processes(trainer: pl.Trainer) -> None:
+    """Refuse processes that would not train one network on the same data; name GPUs of different kinds.
 
     Args:
         trainer: Of the run, its processes joined.

@@ -15,9 +15,9 @@ from torch import distributed
 import ingradient_pl as ip
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import TrainingDraws
-from ingradient_pl.lightning import device_kinds
+from ingradient_pl.lightning import process_agreement
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.device_kinds import (
+from ingradient_pl.lightning.process_agreement import (
     RankDevice,
     check_same,
     describe_data,
@@ -76,17 +76,17 @@ def card(monkeypatch):
 
 
 def test_a_run_on_two_kinds_is_warned_as_it_starts(monkeypatch, card):
-    monkeypatch.setattr(device_kinds, "exchange_devices", lambda strategy, own: [own, SMALL])
+    monkeypatch.setattr(process_agreement, "exchange_devices", lambda strategy, own: [own, SMALL])
     with pytest.warns(UserWarning, match="GPUs of different kinds: NVIDIA A100.* Tesla T4"):
-        device_kinds.check_devices(trainer(2))
+        process_agreement.check_processes(trainer(2))
 
 
 def test_a_run_of_two_precisions_is_refused_with_one_that_all_have(monkeypatch, card):
     older = SMALL._replace(precision="16-mixed")
-    monkeypatch.setattr(device_kinds, "exchange_devices", lambda strategy, own: [own, older, older])
+    monkeypatch.setattr(process_agreement, "exchange_devices", lambda strategy, own: [own, older, older])
     told = r"16-mixed on ranks 1, 2, bf16-mixed on rank 0.*trainer\.precision=16-mixed"
     with pytest.raises(ValueError, match=told):
-        device_kinds.check_devices(trainer(3))
+        process_agreement.check_processes(trainer(3))
 
 
 @pytest.mark.parametrize("name", ["data.store", "data.split", "plan", "data.draws"])
@@ -117,5 +117,5 @@ def test_what_is_compared_differs_where_a_run_would(phantom_store, phantom_plan)
 
 @pytest.mark.parametrize(("world_size", "device"), [(1, "cuda:0"), (2, "cpu")])
 def test_a_run_alone_or_on_processors_asks_nobody(monkeypatch, world_size, device):
-    monkeypatch.delattr(device_kinds, "exchange_devices")
-    device_kinds.check_devices(trainer(world_size, device))
+    monkeypatch.delattr(process_agreement, "exchange_devices")
+    process_agreement.check_processes(trainer(world_size, device))
