@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -410,26 +411,37 @@ def says_nifti(folder, name="a.nii*"):
     return {"voxels": found.transpose(2, 1, 0)}
 
 
+def _head(path):
+    """Text before packed voxels."""
+    return re.split(rb"\n\n|LOCAL\n|\x1f\x8b", path.read_bytes(), maxsplit=1)[0]
+
+
 def _itk(ending, packed=False):
     def make(folder):
         image = SimpleITK.GetImageFromArray(VOXELS)
         image.SetSpacing((1.0, 1.5, 3.0))
         SimpleITK.WriteImage(image, str(folder / f"a{ending}"), useCompression=packed)
+        if packed:
+            shutil.copyfile(folder / f"a{ending}", folder.parent / f"whole{ending}")
         return sorted(folder.iterdir())
 
     def says(folder):
+        if packed and _head(folder / f"a{ending}") == _head(folder.parent / f"whole{ending}"):
+            return {"voxels": VOXELS}  # they have a check sum
         found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(folder / f"a{ending}")))
         return {"voxels": found[None] if found.ndim == 2 else found}
 
     return FileKind(make, lambda folder: _volume(folder, f"a{ending}"), says)
 
 
-def _picture(ending, stack=False):
+def _picture(ending, stack=False, compressor=""):
     def make(folder):
         pixels = np.abs(VOXELS).astype(np.uint16) if stack else GREY
-        SimpleITK.WriteImage(
-            SimpleITK.GetImageFromArray(pixels), str(folder / f"a{ending}"), useCompression=True
-        )
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetFileName(str(folder / f"a{ending}"))
+        writer.SetUseCompression(True)
+        writer.SetCompressor(compressor)
+        writer.Execute(SimpleITK.GetImageFromArray(pixels))
         (folder / "a.json").write_text(json.dumps({"spacing": [3, 0.5, 0.25]}))
         return [folder / f"a{ending}", folder / "a.json"]
 
@@ -448,6 +460,9 @@ def _picture(ending, stack=False):
         return {"voxels": np.stack(pages), "spacing": [float(one) for one in spacing]}
 
     return FileKind(make, read, says)
+
+
+TIFFS = ("NoCompression", "PackBits", "LZW", "Deflate")
 
 
 def make_pair(folder):
@@ -762,13 +777,14 @@ KINDS = LATER | {
     "mha packed": _itk(".mha", packed=True),
     "mhd": _itk(".mhd"),
     "gipl": _itk(".gipl"),
+    "gipl gz": _itk(".gipl.gz", packed=True),
     "mgz": FileKind(
         make_mgz, lambda folder: _volume(folder, "a.mgz"), lambda folder: says_nifti(folder, "a.mgz")
     ),
     "png": _picture(".png"),
     "bmp": _picture(".bmp"),
     "jpeg": _picture(".jpg")._replace(says=says_nothing),  # readers patch up damaged ones as they please
-    "tiff": _picture(".tif", stack=True),
+    **{f"tiff {way}": _picture(".tif", stack=True, compressor=way) for way in TIFFS},
     "npz and pkl": FileKind(make_pair, read_pair, says_pair),
     "pkl": FileKind(make_pair_pickle, read_pair, says_pair, PICKLE),
     "dicom": FileKind(make_dicom, read_dicom, says_dicom),

@@ -1,5 +1,6 @@
 """Headers of NRRD and MetaImage that promise more than there is, or name what is no file, are refused."""
 
+import gzip
 import os
 import re
 import zlib
@@ -140,6 +141,31 @@ def test_a_packed_metaimage_unpacks_to_what_its_header_says(tmp_path, ending, ch
     assert size in text
     path.write_bytes(text.replace(size, f"CompressedDataSize = {len(spoilt)}".encode()))
     with pytest.raises(ImageError, match=rf"a\{ending}: its voxels (are damaged|unpack to).*again"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nhdr", ".gipl.gz"])
+def test_no_byte_of_voxels_packed_by_gzip_reads_as_another(tmp_path, ending):
+    path = saved(tmp_path / f"a{ending}", packed=True)
+    (data,) = itk.data_files(path)
+    whole = data.read_bytes()
+    begin = whole.index(b"\x1f\x8b") + 10
+    for at in (*range(begin, len(whole), 23), *range(len(whole) - 8, len(whole))):
+        data.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        with pytest.raises(ImageError, match=rf"a\{ending}: it.*(again|Save it as)"):
+            read_volume([path])
+    data.write_bytes(whole)
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+
+
+def test_gzip_in_several_members_is_read_and_skipped_bytes_are_refused(tmp_path):
+    path = saved(tmp_path / "a.nrrd", packed=True)
+    text = path.read_bytes().split(b"\n\n")[0]
+    voxels = VOXELS.tobytes()
+    path.write_bytes(text + b"\n\n" + gzip.compress(voxels[:99]) + gzip.compress(voxels[99:]))
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], VOXELS)
+    path.write_bytes(text + b"\nbyte skip: 2\n\n" + gzip.compress(b"ab" + voxels))
+    with pytest.raises(ImageError, match=r"a\.nrrd: its voxels are packed behind something"):
         read_volume([path])
 
 

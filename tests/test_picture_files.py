@@ -234,3 +234,70 @@ def test_pages_that_follow_each_other_for_ever_or_out_of_the_file_are_refused(tm
         return
     with pytest.raises(ImageError, match=rf"a\.tif: .*pages .*{wrong}"):
         read_volume([path])
+
+
+def _pages(path, *pixels, compression=None):
+    first, *more = map(Image.fromarray, pixels)
+    first.save(path, save_all=True, append_images=more, compression=compression)
+    return path
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *(np.zeros((5, 400), np.uint8), np.zeros((900, 7), np.uint8), np.zeros((4, 7), np.uint8)),
+        *(GREY.astype(np.uint16), GREY.astype(np.int32), GREY.astype(np.float32), COLOUR, GREY > 0),
+    ],
+    ids=lambda pixels: f"{pixels.dtype}{pixels.shape}",
+)
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_page_that_is_not_like_the_first_is_refused_before_it_is_read_into_its_room(
+    tmp_path, other, before
+):
+    path = _pages(tmp_path / "a.tif", *[GREY] * before, other, GREY)
+    with pytest.raises(ImageError, match=rf"a\.tif: .*page {before + 1} is of another size or kind"):
+        read_volume([path])
+
+
+def _unpacks(path):
+    try:
+        check_pages(path)
+    except ImageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("packing", ["packbits", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("value", [1, 255])
+def test_no_byte_of_a_packed_page_reads_as_what_no_other_program_reads(tmp_path, packing, value):
+    """PackBits has no check sum: a changed pixel is another picture, a changed count is refused."""
+    path = _pages(tmp_path / "a.tif", *(STACK % 9), compression=packing)
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_volume([path]).voxels[0], STACK % 9)
+    with Image.open(path) as picture:
+        (begin,), (size,) = picture.tag_v2[273], picture.tag_v2[279]
+    refused = 0
+    for at in range(begin, begin + size, 3):
+        path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+        if _unpacks(path):
+            with Image.open(path) as picture:
+                np.testing.assert_array_equal(read_volume([path]).voxels[0, 0], picture)
+        else:
+            refused += 1
+    assert refused >= (size // 3 - 1 if packing != "packbits" else 2)
+    path.write_bytes(whole[: begin + size])
+    with pytest.raises(ImageError, match="beyond its end"):
+        read_volume([path])
+
+
+@pytest.mark.parametrize("compressor", ["NoCompression", "PackBits", "LZW", "Deflate"])
+@pytest.mark.parametrize("pixels", [STACK, STACK[0], COLOUR, np.zeros((300, 300), np.uint8)], ids=np.shape)
+def test_every_way_to_pack_a_tiff_is_read(tmp_path, compressor, pixels):
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetFileName(str(tmp_path / "a.tif"))
+    writer.SetUseCompression(compressor != "NoCompression")
+    writer.SetCompressor(compressor)
+    writer.Execute(SimpleITK.GetImageFromArray(pixels, isVector=pixels is COLOUR))
+    channels = 3 if pixels is COLOUR else None
+    found = read_volume([tmp_path / "a.tif"], channels=channels).voxels
+    np.testing.assert_array_equal(np.moveaxis(found, 0, -1).reshape(pixels.shape), pixels)

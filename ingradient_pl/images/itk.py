@@ -4,7 +4,7 @@ import locale
 import math
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular
+from ingradient_pl.images.bounded_files import GZIP, STEEPEST, SURPLUS, check_memory, check_regular
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.header_text import METAIMAGE, NRRD, HeaderText, read_header
 from ingradient_pl.images.itk_headers import read_notes
@@ -31,6 +31,10 @@ MOST_DIMENSIONS = 10
 
 AT_ONCE = 2**16
 """Bytes that are unpacked at a time."""
+
+ZLIB_OR_GZIP = 47
+SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+"""Fields of a NRRD that say what lies before its voxels."""
 
 READERS: dict[str, tuple[str, tuple[bytes, ...]]] = {
     **dict.fromkeys(NRRD, ("NrrdImageIO", (b"NRRD",))),
@@ -200,12 +204,21 @@ def _check_size(path: Path, text: HeaderText | None, reader: Any) -> None:
             "stored ones can hold. Copy or save it again."
         )
     check_memory(path, needed)
-    if text is not None and text.fields.get("compresseddata", "").lower().startswith(("t", "1")):
-        _check_unpacked(path, text, needed)
-    elif path.name.lower().endswith(".gipl.gz") and _unpack(path, 0, whole) != (whole, True):
-        raise ImageError(
-            f"{path}: it does not unpack to the {whole} bytes that its header promises. Copy it again."
-        )
+    if text is not None and _is_packed(path, text):
+        _check_unpacked(path, text.files or (path,), 0 if text.files else text.end, needed)
+    elif path.name.lower().endswith(".gipl.gz"):
+        _check_unpacked(path, (path,), 0, whole)
+
+
+def _is_packed(path: Path, text: HeaderText) -> bool:
+    """Whether voxels are packed by zlib or gzip, whose check sum ITK does not always look at."""
+    if path.suffix.lower() in METAIMAGE:
+        return text.fields.get("compresseddata", "").lower().startswith(("t", "1"))
+    if text.fields.get("encoding", "").lower() not in ("gz", "gzip"):
+        return False
+    if any(text.fields.get(name, "0") != "0" for name in SKIPS):
+        raise ImageError(f"{path}: its voxels are packed behind something that is skipped. Save it again.")
+    return True
 
 
 def _check_dimensions(path: Path, text: HeaderText) -> None:
@@ -225,13 +238,13 @@ def _size_of(path: Path, data: Path) -> int:
         raise ImageError(f"{path}: its voxels are elsewhere: {error}") from error
 
 
-def _check_unpacked(path: Path, text: HeaderText, needed: int) -> None:
-    """Unpack a compressed MetaImage once, piece by piece: of another length, ITK gives what lay in memory."""
-    data, *more = text.files or (path,)
+def _check_unpacked(path: Path, files: Sequence[Path], start: int, needed: int) -> None:
+    """Unpack voxels once, piece by piece: of another length, ITK gives what lay in memory."""
+    data, *more = files
     if more:
         raise ImageError(f"{path}: its voxels are packed in several files. Save it as one.")
     try:
-        found, ended = _unpack(data, 0 if text.files else text.end, needed)
+        found, ended = _unpack(data, start, needed)
     except zlib.error as error:
         raise ImageError(f"{path}: its voxels are damaged ({error}). Copy or save it again.") from error
     if found != needed or not ended:
@@ -244,12 +257,16 @@ def _check_unpacked(path: Path, text: HeaderText, needed: int) -> None:
 
 def _unpack(file: Path, start: int, most: int) -> tuple[int, bool]:
     """Count the bytes that a file unpacks to, and tell whether it ended; little more than ``most``."""
-    unpacker, found = zlib.decompressobj(wbits=47), 0  # zlib or gzip
+    unpacker, found = zlib.decompressobj(wbits=ZLIB_OR_GZIP), 0
     with file.open("rb") as opened:
         opened.seek(start)
-        while (
-            not unpacker.eof and found <= most and (fed := unpacker.unconsumed_tail or opened.read(AT_ONCE))
+        while found <= most and (
+            fed := unpacker.unconsumed_tail or unpacker.unused_data or opened.read(AT_ONCE)
         ):
+            if unpacker.eof:
+                if not fed.startswith(GZIP):
+                    break
+                unpacker = zlib.decompressobj(wbits=ZLIB_OR_GZIP)  # of the next member
             found += len(unpacker.decompress(fed, 16 * AT_ONCE))
     return found, unpacker.eof
 
