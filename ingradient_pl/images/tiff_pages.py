@@ -89,7 +89,7 @@ def _check_chain(file: IO[bytes], order: str, layout: _Layout, size: int) -> Non
             raise ValueError(f"page {number} is of another size or kind than the first one")
         packed += _check_parts(number, page, file)
         if packed > size:
-            raise ValueError("its pages lie over each other")
+            raise ValueError(f"its pages lie over each other: {packed} bytes in a file of {size}")
 
 
 def _read_pages(file: IO[bytes], order: str, layout: _Layout, size: int) -> Iterator[_Page]:
@@ -98,12 +98,14 @@ def _read_pages(file: IO[bytes], order: str, layout: _Layout, size: int) -> Iter
     (at,) = _numbers(file, layout.first, order + layout.place)
     while at:
         if at in seen:
-            raise ValueError("its pages follow each other in a circle")
+            raise ValueError(f"its pages follow each other in a circle, back to byte {at}")
         seen.add(at)
         (entries,) = _numbers(file, at, order + layout.entries)
         used += entries * layout.entry
         if used > size:
-            raise ValueError("its pages lie beyond its end, or over each other")
+            raise ValueError(
+                f"its pages lie beyond its end, or over each other: {entries} entries at byte {at}"
+            )
         begin = at + struct.calcsize(f"={layout.entries}")
         (at,) = _numbers(file, begin + entries * layout.entry, order + layout.place)
         yield {
@@ -137,9 +139,9 @@ def _bytes(file: IO[bytes], at: int, size: int) -> bytes:
         file.seek(at)
         content = file.read(size)
     except (OSError, OverflowError, MemoryError) as error:
-        raise ValueError("its pages lie beyond its end") from error
+        raise ValueError(f"its pages lie beyond its end: {size} bytes at {at}") from error
     if len(content) < size:
-        raise ValueError("its pages lie beyond its end")
+        raise ValueError(f"its pages lie beyond its end: {size} bytes at {at}, {len(content)} are there")
     return content
 
 
@@ -202,7 +204,7 @@ def _row_bytes(page: _Page, width: int) -> tuple[int, int]:
     """Give in how many planes the colours lie, and the bytes of a row of one."""
     samples, bits = _one(page, SAMPLES), set(_of(page, BITS))
     if len(bits) != 1:
-        raise ValueError("its colours are of several depths")
+        raise ValueError(f"its colours are of several depths: {sorted(bits)} bits")
     apart = _one(page, PLANES) != 1
     return (samples if apart else 1), math.ceil(width * bits.pop() * (1 if apart else samples) / 8)
 
