@@ -1,5 +1,6 @@
 """The loggers of a run; one that lacks its package or its account is left out, and the run goes on."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ OWN_FILES = ("CSVLogger", "TensorBoardLogger")
 EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet", "AimLogger": "aim"}
 LOCAL = "sqlite:///"
 """What the address of MLflow's own file begins with; a server keeps pictures where it likes."""
+REPORTS = {
+    "COMET_ERROR_TRACKING_ENABLE": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
+"""Keeps loggers from reporting to their makers by themselves, where the environment says nothing else."""
 LONGEST = 300
 """Letters of what another program says."""
 
@@ -38,6 +45,8 @@ def make_loggers(group: DictConfig | None) -> list[Any]:
         for name, entry in (group or {}).items()
         if not isinstance(entry, DictConfig) or TARGET in entry
     }
+    for variable, value in REPORTS.items():
+        os.environ.setdefault(variable, value)
     made = [_make(str(name), entry) for name, entry in described.items()]
     return [logger for logger in made if logger is not None]
 

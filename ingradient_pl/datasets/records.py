@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ingradient_pl.geometry import Millimetres
 from ingradient_pl.images import pairs
+from ingradient_pl.images.dicom_segments import is_segmentation, read_segmentation
 from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
 from ingradient_pl.images.mask_files import MaskFile, read_masks
 from ingradient_pl.images.raw_image import describe_difference
@@ -113,6 +114,8 @@ class CaseFiles(NamedTuple):
         """
         if self.label is None:
             raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
+        if is_segmentation(self.label):
+            return read_segmentation(self.label, image or read_volume(self.images, orientation))
         properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
         return self._on_grid(read_label(self.label, orientation, properties, self.spacing), image)
 

@@ -1,4 +1,4 @@
-"""Where cases come from: nnU-Net's raw layout, the Decathlon's, npz + pkl pairs, or a table of paths."""
+"""Where cases come from: nnU-Net's layout, the Decathlon's, npz + pkl pairs, DICOM, a table of paths."""
 
 import shlex
 from collections import Counter
@@ -12,6 +12,7 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
+from ingradient_pl.datasets.dicom_folders import dicom_layout, series_folders
 from ingradient_pl.datasets.folder_patterns import (
     IMAGE_FILES,
     leave_unlabelled,
@@ -46,8 +47,9 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
 
     Args:
         path: A folder in nnU-Net's raw layout or the Medical Decathlon's (both with a ``dataset.json``), a
-            folder of npz + pkl pairs, or a table: .csv with the columns ``case, image_0, image_1, ..., label,
-            group, split``, or .json with a list of such records. Paths in a table are relative to it.
+            folder of npz + pkl pairs or of DICOM series with their SEG objects, or a table: .csv with the
+            columns ``case, image_0, image_1, ..., label, group, split``, or .json with a list of such
+            records. Paths in a table are relative to it.
         group_pattern: Regular expression that finds the patient in a case's name; a table's ``group`` wins.
 
     Raises:
@@ -67,36 +69,47 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     described = read_description(folder)
     if holds_pairs(folder):
         return _source(pairs_layout(folder), described, folder, group_pattern)
-    described = _check_described(described, folder)
-    task = task_of(described, folder)
-    places = read_places(described, folder)
-    if IMAGE_FILES in described:
-        found = leave_unlabelled(pattern_layout(folder, task.channels, described, places))
-        return _source(found, described, folder, group_pattern)
-    if isinstance(described.get("dataset"), Mapping):
-        return _source(mapped_layout(described["dataset"], folder, places), described, folder, group_pattern)
-    if isinstance(described.get("training"), list) and described["training"]:
-        return _source(datalist_layout(described, folder, places), described, folder, group_pattern)
-    return _source(raw_layout(folder, task, described), described, folder, group_pattern)
-
-
-def _check_described(described: dict[str, Any] | None, folder: Path) -> dict[str, Any]:
-    """Refuse a folder that nothing describes, and a case store."""
     if described is None:
-        above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
-        raise SourceError(
-            f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
-            "layout) nor a .npz + .pkl pair. For other layouts, DICOM among them, give a .csv or .json table "
-            "with the paths of images (a file, or the folder of a series) and labels."
-            f"{propose_description(folder)}"
-        )
+        return _source(*_exported(folder), folder, group_pattern)
+    _refuse_store(described, folder)
+    return _source(_described_layout(folder, described), described, folder, group_pattern)
+
+
+def _described_layout(folder: Path, described: Mapping[str, Any]) -> Layout:
+    """Sort the files of a folder as its ``dataset.json`` says."""
+    task, places = task_of(described, folder), read_places(described, folder)
+    if IMAGE_FILES in described:
+        return leave_unlabelled(pattern_layout(folder, task.channels, described, places))
+    if isinstance(described.get("dataset"), Mapping):
+        return mapped_layout(described["dataset"], folder, places)
+    if isinstance(described.get("training"), list) and described["training"]:
+        return datalist_layout(described, folder, places)
+    return raw_layout(folder, task, described)
+
+
+def _exported(folder: Path) -> tuple[Layout, dict[str, Any]]:
+    """Sort a folder that nothing describes: DICOM series with their segmentations, or nothing known."""
+    found = dicom_layout(folder)
+    if found is not None:
+        return found
+    above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
+    raise SourceError(
+        f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
+        "layout), nor a .npz + .pkl pair, nor DICOM series with segmentation objects (SEG). For other "
+        "layouts give a .csv or .json table with the paths of images (a file, or the folder of a DICOM "
+        "series) and labels."
+        f"{propose_description(folder)}"
+    )
+
+
+def _refuse_store(described: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a case store, which was prepared already."""
     if "store_format" in described:
         raise SourceError(
             f"{folder} is a case store already. Plan for it and train on it: ingradient plan --store "
             f"{shlex.quote(str(folder))}; or give the data set that it was made from "
             f"({described.get('source')})."
         )
-    return described
 
 
 def images_only(path: Path, task: Task) -> Source:
@@ -135,8 +148,7 @@ def images_only(path: Path, task: Task) -> Source:
     _refuse_nested(inside, layout.cases)
     cases = []
     for case in layout.cases:
-        found = _series(case.name, case.images[0]) if case.images[0].is_dir() else [(case.name, case.images)]
-        for name, images in found:
+        for name, images in _images(case):
             cases.append(_with_label(case, name, images, labels, path / "labelsTr", places))
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
@@ -204,16 +216,11 @@ def _single_file(path: Path, task: Task) -> Source:
     return Source(task, [CaseFiles(name, (path,), None, stem)], path=path)
 
 
-def _series(name: str, folder: Path) -> list[tuple[str, tuple[Path, ...]]]:
-    """Find the folders of DICOM series in a folder, however deep; where there are several, all are named."""
-    entries = [entry for entry in sorted(folder.iterdir()) if not is_hidden(entry)]
-    inside = [entry for entry in entries if entry.is_dir()]
-    if dicom.holds_series(folder) or not inside:
-        return [(name, (folder,))]
-    found = []
-    for entry in inside:
-        found += _series(name if len(inside) == 1 else f"{name}_{entry.name}", entry)
-    return found
+def _images(case: CaseFiles) -> list[tuple[str, tuple[Path, ...]]]:
+    """Give the images of a case, or of each DICOM series in its folder, by name."""
+    if not case.images[0].is_dir():
+        return [(case.name, case.images)]
+    return [(name, (folder,)) for name, folder in series_folders(case.name, case.images[0])]
 
 
 def _labels(folder: Path) -> dict[str, Path]:
@@ -230,7 +237,9 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
         groups = group_cases([case.name for case in found.cases], pattern)
     except GroupError as error:
         raise SourceError(str(error)) from error
-    cases = [case._replace(group=groups[case.name]) for case in found.cases]
+    cases = [
+        case._replace(group=groups[case.name]) if case.group == case.name else case for case in found.cases
+    ]
     if described is None and not cases:
         raise SourceError("; ".join(map(str, found.faults)))
     task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)

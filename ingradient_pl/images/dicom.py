@@ -87,7 +87,7 @@ def _find(path: Path) -> Stack:
     if not slices:
         raise ImageError(
             f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices. "
-            "Segmentations (SEG) and structure sets are not read: convert them to NIfTI."
+            "Segmentations (SEG) are labels; structure sets are not read: convert them to NIfTI."
         )
     found = stack(path, slices, _same)
     return found._replace(remarks=(*left_out, *found.remarks))

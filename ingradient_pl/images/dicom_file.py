@@ -10,6 +10,8 @@ from ingradient_pl.optional import require
 ENDINGS = (".dcm", ".dicom", ".ima")
 """What names of DICOM files end in, where they end in anything; small letters or capitals."""
 
+SEGMENTATION = "Segmentation Storage"
+"""What the names of classes of segmentations end in: their frames are masks, not slices."""
 
 PREAMBLE = 128
 
@@ -41,3 +43,29 @@ def is_dicom_file(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+
+
+def class_of(header: Any) -> str:
+    """Give the name of the class of an object; its UID where that is a private one.
+
+    Args:
+        header: As pydicom reads it.
+    """
+    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
+    return str(pydicom().uid.UID(kind).name)
+
+
+def read_header(path: Path, tags: list[str] | None = None) -> Any:
+    """Read the header of a file that is known to be DICOM; its pixels stay where they are.
+
+    Args:
+        path: The file.
+        tags: Elements that are wanted, by keyword; None for all.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    try:
+        return pydicom().dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
+    except Exception as error:  # a damaged header fails in many ways
+        raise ImageError(f"{path}: it cannot be read as DICOM ({error}). Copy or export it again.") from error

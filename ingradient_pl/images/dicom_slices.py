@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
-from ingradient_pl.images.dicom_file import ENDINGS, pydicom
+from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, pydicom
 from ingradient_pl.images.raw_image import ImageError
 
 IMAGE_CLASS = "Image Storage"
@@ -18,9 +18,6 @@ NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes whose pixels are not compressed."""
 
 PALETTE = "PALETTE COLOR"
-
-SEGMENTATION = "Segmentation Storage"
-"""What the names of classes of segmentations end in: their frames are masks, not slices."""
 
 FRAME_TYPES = tuple(f"{kind}FrameTypeSequence" for kind in ("MRImage", "CTImage", "PET", "XRay3D"))
 """Where multi-frame objects tell the kind of each frame."""
@@ -130,7 +127,7 @@ def read_slices(file: Path) -> list[Slice]:
         if header is None or not header.get("Rows"):
             _check_class(file, header)
             return []
-        if _class_of(header).endswith(SEGMENTATION):
+        if class_of(header).endswith(SEGMENTATION):
             return []
         _check_pixels(file, header, size - begin)
         frames = header.get("PerFrameFunctionalGroupsSequence")
@@ -169,18 +166,12 @@ def _check_class(file: Path, header: Any) -> None:
     """Refuse a file without rows that is an image, or DICOM that says not what: nobody would miss it."""
     if header is None:
         return
-    kind = _class_of(header)
+    kind = class_of(header)
     if not kind or kind.endswith(IMAGE_CLASS):
         raise ImageError(
             f"{file}: it is damaged: its header says not how many rows of pixels it has. Copy or export it "
             "again, or take it away."
         )
-
-
-def _class_of(header: Any) -> str:
-    """Give the name of the class of an object; its UID where that is a private one."""
-    kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
-    return str(pydicom().uid.UID(kind).name)
 
 
 def _check_pixels(file: Path, header: Any, size: int) -> None:

@@ -29,6 +29,8 @@ PAUSE = 30.0
 """Seconds from one drawing of the figure to the next; the last one is always drawn."""
 SETTLING, MEASURED = 3, 10
 """Steps that are left out of the first estimate, and steps it is made of."""
+PATIENCE = 60.0
+"""Seconds of training after which the steps that are done make the estimate, however few."""
 HOUR, DAY = 3600, 86400
 DICE = "val/dice"
 KNOWN = {"val": "val/loss", "dice": DICE, "patches": PATCHES, "waiting": WAITING, "memory": MEMORY}
@@ -50,6 +52,7 @@ class EpochLog(pl.Callback):
         self.rate: float | None = None
         self.batches, self.first_epoch = 0, 0
         self.began = self.run_began = self.drawn = self.settled = 0.0
+        self.estimated = False
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -168,18 +171,22 @@ class EpochLog(pl.Callback):
         return (time.monotonic() - self.run_began) / done * (trainer.max_epochs - trainer.current_epoch - 1)
 
     def _estimate(self, trainer: pl.Trainer, batch: int) -> None:
-        """Say once, after a few steps, how long the run will take."""
-        if batch + 1 == SETTLING:
-            self.settled = time.monotonic()
+        """Say once, after a few steps or a minute of them, how long the run will take."""
+        now, done = time.monotonic(), batch + 1
+        begin, counted = (self.began, done) if done <= SETTLING else (self.settled, done - SETTLING)
+        if done == SETTLING:
+            self.settled = now
         steps = trainer.estimated_stepping_batches - trainer.global_step
-        if batch + 1 == SETTLING + MEASURED and steps != float("inf"):
-            seconds = (time.monotonic() - self.settled) / MEASURED * steps
-            slow = seconds > HOUR and trainer.strategy.root_device.type == "cpu"
-            cure = (
-                " It trains on the CPU. Quicker: epochs=1 for a first look, a smaller plan "
-                "(data.planner.memory_gb=1), or a machine with a GPU."
-            )
-            tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
+        if self.estimated or steps == float("inf") or (counted < MEASURED and now - self.began < PATIENCE):
+            return
+        self.estimated = True
+        seconds = (now - begin) / counted * steps
+        slow = seconds > HOUR and trainer.strategy.root_device.type == "cpu"
+        cure = (
+            " It trains on the CPU. Quicker: epochs=1 for a first look, a smaller plan "
+            "(data.planner.memory_gb=1), or a machine with a GPU."
+        )
+        tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
 
     def _close(self) -> None:
         if self.file is not None:

@@ -1,0 +1,159 @@
+"""A folder of DICOM series and the segmentation objects that refer to them is a data set as it is."""
+
+import shutil
+
+import made_dicom
+import numpy as np
+import pydicom
+import pytest
+
+from ingradient_pl.datasets.sources import SourceError, images_only, read_source
+from ingradient_pl.images.dicom_seg import write_segmentation
+from ingradient_pl.images.formats import ImageError, read_volume
+from ingradient_pl.task import Task
+
+pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
+TASK = Task(("MR",), {"background": 0, "organ": 1, "small lesion": 2})
+LABEL = np.zeros((8, 5, 6), dtype=np.uint8)
+LABEL[2:5, 1:3, 2:5] = 1
+LABEL[4, 3, 1] = 2
+SEG = ("SEG", "object.dcm")
+
+
+def add_series(folder, patient, name="t2 [a]", **more):
+    """Write a series below a patient's folder."""
+    uid = pydicom.uid.generate_uid(entropy_srcs=[str(folder), patient, name])
+    slices = made_dicom.stack(series=uid, PatientID=patient, SeriesNumber=1, **more)
+    return made_dicom.save(folder / patient / "study 1" / name, slices)
+
+
+def segment(series, label=LABEL, task=TASK, place=SEG):
+    """Write the segmentation of a series beside it."""
+    volume = read_volume([series], "stored")
+    path = series.parent.joinpath(*place)
+    write_segmentation(path, label, volume, task)
+    return path
+
+
+def change(path, **values):
+    """Write an object again with other entries."""
+    made = pydicom.dcmread(path)
+    for key, value in values.items():
+        setattr(made, key, value)
+    made.save_as(path)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    for patient in ("P 1", "P 2"):
+        segment(add_series(tmp_path / "scans", patient))
+    return tmp_path / "scans"
+
+
+@pytest.mark.parametrize("orientation", ["stored", "LPS", "RAS"])
+@pytest.mark.parametrize(
+    "axes",
+    [made_dicom.AXIAL, made_dicom.CORONAL, (0.8, 0.6, 0, -0.6, 0.8, 0)],
+    ids=["axial", "coronal", "oblique"],
+)
+def test_a_label_lies_on_its_series_grid_voxel_for_voxel(tmp_path, axes, orientation):
+    label = np.random.default_rng(1).integers(0, 3, LABEL.shape).astype(np.uint8)
+    label[[0, 6]] = 0  # slices without a frame of their own
+    segment(add_series(tmp_path / "scans", "P1", orientation=axes), label)
+    (case,) = read_source(tmp_path / "scans").cases
+    volume = case.read_image(orientation, ["MR"])
+    read = case.read_label(orientation, volume)
+    np.testing.assert_array_equal(volume.source.turn.undo(read.voxels)[0], label)
+    np.testing.assert_array_equal(case.read_label(orientation).voxels, read.voxels)
+
+
+def test_cases_patients_and_labels_are_what_headers_tell(archive):
+    segment(add_series(archive, "P 1", "t2 later"), place=("later SEG", "1"))
+    add_series(archive, "P 3")
+    found = read_source(archive)
+    names = ["P 1_t2 [a]", "P 1_t2 later", "P 2"]
+    assert [(case.name, case.group) for case in found.cases] == [
+        *zip(names, ["P 1", "P 1", "P 2"], strict=True)
+    ]
+    assert found.task.channels == ("MR",)
+    assert found.task.labels == {"background": 0, "organ": 1, "small lesion": 2}
+    assert found.remarks == ("1 series have no segmentation and are left out: P 3.",)
+    assert [case.name for case in images_only(archive, TASK).cases] == [*names, "P 3"]
+
+
+def test_scans_of_one_patient_id_are_of_one_patient_whatever_their_folders_are_called(archive):
+    for file in (archive / "P 2").rglob("*"):
+        if file.is_file():
+            change(file, PatientID="P 1")
+    segment(add_series(archive, "Q"))
+    assert [case.group for case in read_source(archive).cases] == ["P 1", "P 1", "Q"]
+
+
+def test_where_everybody_has_one_patient_id_folders_tell(archive):
+    for file in archive.rglob("*.dcm"):
+        change(file, PatientID="anonymous")
+    assert [case.group for case in read_source(archive).cases] == ["P 1", "P 2"]
+
+
+def break_reference(archive):
+    shutil.rmtree(archive / "P 2" / "study 1" / "t2 [a]")
+
+
+def segment_again(archive):
+    segment(archive / "P 2" / "study 1" / "t2 [a]", place=("SEG", "other.dcm"))
+
+
+def rename_segment(archive):
+    task = Task(("MR",), {"background": 0, "liver": 1})
+    segment(archive / "P 2" / "study 1" / "t2 [a]", np.minimum(LABEL, 1), task)
+
+
+def lose_numbers(archive):
+    change(archive.joinpath("P 2", "study 1", *SEG), SegmentSequence=[pydicom.Dataset()])
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (break_reference, "the series that it refers to is not in the folder"),
+        (segment_again, "refers to the same series"),
+        (rename_segment, "its segment 1 is 'liver', that of other objects 'organ'"),
+        (lose_numbers, "the segmentation cannot be read"),
+    ],
+)
+def test_an_object_that_is_no_label_is_named_and_other_cases_stay(archive, harm, words):
+    harm(archive)
+    found = read_source(archive)
+    assert [words in str(fault) for fault in found.faults] == [True]
+    assert "P 1" in [case.name for case in found.cases]
+
+
+def test_segmented_series_of_several_modalities_need_a_table(archive):
+    segment(add_series(archive, "Q", Modality="CT"))
+    with pytest.raises(SourceError, match=r"several modalities: MR \(2\), CT \(1\). Give a table"):
+        read_source(archive)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"SegmentationType": "FRACTIONAL"}, "holds probabilities"),
+        ({"Rows": 6, "Columns": 5}, "lies on no slice of"),
+        ({"PixelData": b"\1\0"}, "cannot be read"),
+        ({"SharedFunctionalGroupsSequence": []}, "lies is not told"),
+    ],
+    ids=str,
+)
+def test_pixels_that_are_no_label_of_the_series_are_refused(archive, values, words):
+    change(archive.joinpath("P 2", "study 1", *SEG), **values)
+    case = read_source(archive).cases[1]
+    with pytest.raises(ImageError, match=words):
+        case.read_label("LPS", case.read_image("LPS", ["MR"]))
+
+
+def test_segments_that_share_voxels_are_refused(archive):
+    regions = Task(("MR",), {"background": 0, "organ": (1, 2), "small lesion": 2}, regions_class_order=(1, 2))
+    segment(archive / "P 2" / "study 1" / "t2 [a]", task=regions)
+    case = read_source(archive).cases[1]
+    with pytest.raises(ImageError, match="segments 1 and 2 share voxels"):
+        case.read_label("LPS")
