@@ -1,5 +1,6 @@
 """What this process may use of its machine."""
 
+import multiprocessing
 import os
 from functools import cache
 from pathlib import Path
@@ -54,6 +55,15 @@ def default_readers(ranks: int = 1) -> int:
         ranks: Training processes on this machine that read for themselves.
     """
     return min(MOST_READERS, max(2, (available_cores() - 1) // max(1, ranks)))
+
+
+def process_context() -> str | None:
+    """Give how a process that reads is started; None for Python's default.
+
+    Within joblib's workers the default is joblib's own way, which starts joblib's processes alone.
+    """
+    known = multiprocessing.get_all_start_methods()
+    return None if multiprocessing.get_start_method(allow_none=True) in (None, *known) else known[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ CHOSEN = {
         "hydra/sweeper=optuna",
         "hydra.sweeper.n_trials=2",
     ],
-    "hydra-joblib-launcher": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"],
+    "hydra-joblib-launcher": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "data.workers=1"],
     "hydra-submitit-launcher": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],
 }
 

@@ -70,7 +70,7 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
     if holds_pairs(folder):
         return _source(pairs_layout(folder), described, folder, group_pattern)
     if described is None:
-        return _source(*_exported(folder), folder, group_pattern)
+        return _source(*_export_layout(folder), folder, group_pattern)
     _refuse_store(described, folder)
     return _source(_described_layout(folder, described), described, folder, group_pattern)
 
@@ -87,7 +87,7 @@ def _described_layout(folder: Path, described: Mapping[str, Any]) -> Layout:
     return raw_layout(folder, task, described)
 
 
-def _exported(folder: Path) -> tuple[Layout, dict[str, Any]]:
+def _export_layout(folder: Path) -> tuple[Layout, dict[str, Any]]:
     """Sort a folder that nothing describes: DICOM series with their segmentations, or nothing known."""
     found = dicom_layout(folder)
     if found is not None:

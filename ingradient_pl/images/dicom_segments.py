@@ -63,7 +63,7 @@ def read_segments(path: Path) -> Segments:
         ]
         series = tuple(str(one.SeriesInstanceUID) for one in header.get("ReferencedSeriesSequence") or [])
     except (AttributeError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     names = dict(segments)
     if len(names) < len(segments):
         raise ImageError(f"{path}: two of its segments share a number. Export the segmentation again.")
@@ -115,13 +115,13 @@ def read_segmentation(path: Path, image: Volume) -> Volume:
     except ImageError:
         raise
     except Exception as error:  # every decoder has errors of its own, and so has each entry of a header
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     turn = image.source.turn
     turned = np.require(turn.apply(voxels[None]), requirements=["C", "W"])
     return Volume(turned, image.frame, Header(path, shape, image.source.frame, turn, None))
 
 
-def _damaged(path: Path, error: Exception) -> ImageError:
+def _damage_error(path: Path, error: Exception) -> ImageError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ImageError(f"{path}: the segmentation cannot be read ({reason}). Copy or export it again.")
 

@@ -15,6 +15,7 @@ from ingradient_pl.draws.records import Candidate
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.geometry import Box
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
+from ingradient_pl.machine import process_context
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.annotation import is_partly_annotated
 from ingradient_pl.store.case_store import StoreError
@@ -228,6 +229,7 @@ class PatchLoader(DataLoader[Patch]):
             sampler=numbers,
             num_workers=workers,
             persistent_workers=workers > 0,
+            multiprocessing_context=process_context() if workers else None,
             pin_memory=on_cuda,
             collate_fn=collate if workers else list,  # patches differ in size: nothing to stack yet
         )
