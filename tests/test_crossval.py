@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 from importlib import metadata
 from pathlib import Path
@@ -231,6 +232,32 @@ def test_a_launcher_runs_all_folds_of_all_configurations_and_the_scores_are_the_
 
 def _files(folder: Path) -> int:
     return sum(1 for file in folder.rglob("*") if file.suffix in (".ckpt", ".npz", ".gz", ".json"))
+
+
+@pytest.mark.slow
+def test_folds_that_were_disturbed_are_mended_or_told_in_words_of_this_command(
+    undisturbed, phantom_store, plans, tmp_path, capsys
+):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "cv")
+    folds = [folder / "coarse" / f"fold_{number}" for number in (0, 1)]
+    (folds[0] / "run.json").unlink()  # a kill before it was written leaves the same
+    again = cross_validate(None, phantom_store, folder, None, plans[:2], None, TOLD)
+    assert again.failures == {}
+    before = {one.name: one.dice for one in undisturbed.candidates}
+    assert {one.name: one.dice for one in again.candidates}.items() <= before.items()
+    said = capsys.readouterr()
+    assert f"{folds[0]} is finished: 1 epochs were trained" in said.out
+    assert "ask for more" not in said.out
+    folds[0].rename(tmp_path / "aside")
+    folds[1].rename(folds[0])
+    (tmp_path / "aside").rename(folds[1])
+    again = cross_validate(None, phantom_store, folder, None, plans[:2], None, TOLD)
+    assert again.failures.keys() == {"coarse/fold_0", "coarse/fold_1"}
+    for number, run in enumerate(folds):
+        told = again.failures[f"coarse/fold_{number}"]
+        assert "data.split.number" in told
+        assert f"Delete {run}, and this fold is trained anew" in told
+        assert "hydra.sweep.dir" not in told
 
 
 @pytest.mark.slow

@@ -398,6 +398,28 @@ REFUSED = {
     ),
     "a palette": (lambda: stack(PhotometricInterpretation="PALETTE COLOR"), "colours"),
     "pixels cut off": (lambda: changed(4, PixelData=b"", Rows=600, Columns=600), r"several sizes|truncated"),
+    **{
+        f"{short} bytes too few": (
+            lambda short=short: changed(4, PixelData=TRUTH[4].tobytes()[:-short]),
+            "truncated",
+        )
+        for short in (2, 8, 10, 12, 30, 60)
+    },
+    "too few, and padding behind": (
+        lambda: changed(4, PixelData=TRUTH[4].tobytes()[:-4], DataSetTrailingPadding=bytes(64)),
+        r"truncated: .* 60 bytes of pixels, 56 are there",
+    ),
+    "pixels that are no integers": (
+        lambda: changed(
+            4,
+            PixelData=None,
+            FloatPixelData=TRUTH[4].astype(np.float32).tobytes(),
+            BitsAllocated=32,
+            BitsStored=32,
+            HighBit=31,
+        ),
+        "IM0004.dcm: its pixels are floating-point",
+    ),
     "no rows": (lambda: changed(0, Rows=None)[:1], "damaged.*how many rows"),
     "one slice with bright for low": (
         lambda: changed(3, PhotometricInterpretation="MONOCHROME1"),

@@ -2,14 +2,19 @@
 
 import re
 from itertools import combinations, permutations
+from pathlib import Path
 
 import pytest
 
+from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.records import CaseFiles, Source
+from ingradient_pl.datasets.source_channels import describe_misplaced
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.task import Task
 
 CHANNELS, CASES = 3, 6
 
@@ -64,6 +69,33 @@ def test_files_that_were_exchanged_are_told_when_a_data_set_is_prepared(raw, tmp
         told = [text for text in summary.warnings if "look exchanged" in text]
         assert len(told) == expected
         assert all(text.startswith("phantom_002: its channels 0 ('MR') and 1 ('MR1')") for text in told)
+
+
+NAMED = ("T1", "T1ce", "T2 HASTE")
+FORMS = ["{case}_{name}.nii.gz", "{name}", "{case}-{name}-0001.mha", "{case}_000{at}.nii.gz"]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize(
+    "form", ["{case}_{name}.nii.gz", "{name}", "{case}-{name}-0001.mha", "{case}_000{at}.nii.gz"]
+)
+def test_files_that_bear_names_of_each_others_channels_are_told(order, form):
+    cases = [
+        CaseFiles(
+            case,
+            tuple(
+                Path(form.format(case=case, name=NAMED[one].lower().replace(" ", "_"), at=at))
+                for at, one in enumerate(order)
+            ),
+            None,
+            case,
+        )
+        for case in ("p_t1", "p_t2_haste")
+    ]
+    told = describe_misplaced(NAMED, cases)
+    assert len(told) == ("{name}" in form and order != (0, 1, 2))
+    assert all("'T1ce' is " in text and "2 cases are so" in text for text in told)
+    assert check_cases(Source(Task(NAMED, {"a": 1}), cases)).remarks == tuple(told)
 
 
 @pytest.mark.real

@@ -2,15 +2,21 @@
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping
 from runs import composed
 
 from ingradient_pl.cli.number_values import check_numbers
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.callbacks.freeze import Freeze
+from ingradient_pl.lightning.callbacks.idle import find_idle
 from ingradient_pl.lightning.key_ranges import KeyRange, check_ranges, key_comments, read_range
 from ingradient_pl.messages import UsageError
+from ingradient_pl.optimizers.schedules import OpenEnded
 from ingradient_pl.spec import TARGET
 
 STATED = {key: comment for key, comment in key_comments().items() if comment.allowed or comment.usual}
@@ -116,3 +122,30 @@ def test_a_run_that_learns_validates_and_saves_nothing_says_so(quick, tmp_path, 
     assert "nothing will be validated (trainer.limit_val_batches=0)" in out
     assert "last.ckpt will never be saved: every_n_epochs=5, and the run has 1" in out
     assert "No callback saved" in out
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "words"),
+    [
+        (4, 30, ["rises to 59 % of what module.optimizer says", "freeze_epochs=5", "stopped early after 7"]),
+        (5, 50, ["freeze_epochs=5", "stopped early after 7"]),
+        (7, 51, ["stopped early after 7"]),
+        (8, 10**6, []),
+        (-1, math.inf, []),
+    ],
+)
+def test_what_would_begin_after_the_last_epoch_is_told(epochs, steps, words):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    trainer = SimpleNamespace(
+        max_epochs=epochs,
+        estimated_stepping_batches=steps,
+        check_val_every_n_epoch=1,
+        limit_val_batches=1.0,
+        datamodule=None,
+        checkpoint_callbacks=[],
+        callbacks=[Freeze(["encoder.*"], 5), EarlyStopping("val/dice", patience=7)],
+        lr_scheduler_configs=[SimpleNamespace(interval="step", scheduler=OpenEnded(optimizer, 50))],
+    )
+    found = list(find_idle(trainer))
+    assert len(found) == len(words)
+    assert all(one in told for one, told in zip(words, found, strict=True))

@@ -14,6 +14,7 @@ from runs import composed
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.images.formats import read_label
 from ingradient_pl.images.packed_masks import (
     clear_under,
     empty_masks,
@@ -244,8 +245,8 @@ def test_maps_and_estimates_are_found_from_any_mask(tmp_path, pattern):
     save(file, np.zeros((2, 3, 4), np.uint8))
     for kind in MAPS:
         save(tmp_path / kind / "a.nii.gz", np.full((2, 3, 4), 7, np.uint8))
-    found = read_maps(file, "a", (2, 3, 4))
-    assert sorted(found) == sorted(MAPS)
+    found, notes = read_maps(file, "a", read_label(file))
+    assert (sorted(found), notes) == (sorted(MAPS), [])
     assert (found["entropy"] == 7).all()
 
 

@@ -125,7 +125,7 @@ def test_a_spacing_that_is_no_size_is_refused():
         ({"window_batch": 0}, "auto or at least 1, got 0"),
         ({"step": 50.0}, r"\(0, 1\], got 50"),
         ({"mirror": (3,)}, r"axes 0, 1, 2 .* got \(3,\)"),
-        ({"device": "nonsense"}, "device=cpu"),
+        ({"device": "nonsense"}, "Try the device cpu"),
     ],
     ids=str,
 )

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -93,12 +95,20 @@ def test_nothing_moves_where_all_is_off():
     assert (many(still, CUBE, 20) == np.eye(3)).all()
 
 
+RANGES = (-1, math.nan, math.inf, (1, -1), (0, math.nan))
+
+
 @pytest.mark.parametrize(
     ("settings", "value"),
     [
         ({"rotation_p": 20}, "20"),
         ({"scaling": (1.4, 0.7)}, "1.4, 0.7"),
         ({"scaling": (0.0, 1.0)}, "0.0, 1.0"),
+        *(
+            ({name: wrong}, f"'{name}' of an affine")
+            for name in ("rotation", "flat_rotation")
+            for wrong in RANGES
+        ),
     ],
 )
 def test_wrong_settings_are_refused_with_their_value(settings, value):

@@ -66,6 +66,17 @@ def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
         ("module.scheduler.power=high", "module.scheduler.power must be a number"),
         ("data.draws.affine.rotation_p=often", "data.draws.affine.rotation_p must be a number, got 'often'"),
         ("plan.batch_size=2.5", "batch_size"),
+        ("data.draws.elastic=5", "data.draws.elastic must be described by a _target_ or null, got 5"),
+        ("data.draws.affine.flat=1e30", "data.draws.affine.flat must be true, false or null, got 1e"),
+        ("data.draws.class_weights=2", "data.draws.class_weights must be a list or mapping or null, got 2"),
+        (
+            "module.loss.level_loss.dice=1" + 19 * "0",
+            "module.loss.level_loss.dice must be a number, got 1000",
+        ),
+        ("plan.spacing=[1500,1000,1000]", "Voxels of 1500.* more than 100 times finer or coarser"),
+        ("callbacks.images=3", "callbacks.images must be described by a _target_, or null; got 3"),
+        ("trainer.devices=100000", "trainer.devices=100000 processes cannot share batches of 2 patches"),
+        ("module.compile=2", "module.compile must be true, false, got 2"),
         ("trainer.max_epochs=many", "trainer.max_epochs must be a whole number or null, got 'many'"),
         ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val must be a number"),
     ],
@@ -181,11 +192,19 @@ def test_null_in_a_plan_is_refused_by_name_unless_it_means_something(name):
         dataclasses.replace(made_plan(), **{name: None})
 
 
+HERE = ("--predictions", ".", "--labels", ".")
+OTHER = ("--store", "s", "--network", "n")
+
+
 @pytest.mark.parametrize(
     ("command", "more", "words"),
     [
-        ("evaluate", ["--predictions", ".", "--labels", ".", "--tolerance", -1], "tolerance must be"),
-        ("evaluate", ["--predictions", ".", "--labels", ".", "--overlap", 2], "overlap must be"),
+        (
+            "evaluate",
+            ["--predictions", ".", "--labels", ".", "--surface", "--tolerance", -1],
+            "tolerance must be",
+        ),
+        ("evaluate", ["--predictions", ".", "--labels", ".", "--lesions", "--overlap", 2], "overlap must be"),
         ("evaluate", ["--predictions", ".", "--labels", ".", "--seed", -1], "seed must be from 0"),
         ("compare", ["--first", "a", "--second", "b", "--seed", -1], "seed must be from 0"),
         ("phantoms", ["--output", "p", "--channels", 0], "channels must be from 1"),
@@ -193,7 +212,10 @@ def test_null_in_a_plan_is_refused_by_name_unless_it_means_something(name):
         ("phantoms", ["--output", "p", "--seed", -1], "seed must be from 0"),
         ("prepare", ["--source", ".", "--store", "s", "--workers", 0], "workers must be from 1"),
         ("report", ["--path", ".", "--worst", -1], "worst must be from 0"),
-        *(("plan", ["--store", "s", "--multiple", one], "multiple must be from 1") for one in (0, -1, 10**9)),
+        *(
+            ("plan", ["--store", "s", "--network", "n", "--multiple", one], "multiple must be from 1")
+            for one in (0, -1, 10**9)
+        ),
         *(("plan", ["--store", "s", "--memory_gb", one], "memory_gb must be from") for one in (0, -1, 1e9)),
         ("lightning-config", ["--store", "nowhere", "--plan", "plan.yaml"], "nowhere"),
     ],

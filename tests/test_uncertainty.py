@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import nibabel
 import numpy as np
@@ -14,8 +15,9 @@ import ingradient_pl as ip
 from ingradient_pl.commands.calibrate import Calibrated, _remark_cases, _remark_result
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.answer_files import OutputError
+from ingradient_pl.inference.answer_files import MAPS, OutputError
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
@@ -29,8 +31,9 @@ from ingradient_pl.inference.uncertainty import (
     entropy,
     expected_dice_at,
 )
-from ingradient_pl.inference.uncertainty_files import describe_limits
+from ingradient_pl.inference.uncertainty_files import describe_beyond, describe_limits
 from ingradient_pl.messages import UsageError
+from ingradient_pl.reports.doubts import read_maps as read_doubts
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.task import Task
@@ -162,15 +165,18 @@ def test_voxels_whose_label_is_not_known_count_nowhere():
     assert reliability.voxels == 4
 
 
+NO_LINE = Calibration()[1:]
+
+
 @pytest.mark.parametrize(
     ("pairs", "line"),
     [
-        ([(x / 10, x / 20 + 0.1) for x in range(12)], (0.5, 0.1)),
-        ([(0.1, 0.2)] * 20, (1.0, 0.0)),
-        ([(0.1, 0.2), (0.4, 0.6)], (1.0, 0.0)),
-        ([(x / 12, -x / 12) for x in range(12)], (1.0, 0.0)),
-        ([(math.nan, 0.5)] * 20, (1.0, 0.0)),
-        ([], (1.0, 0.0)),
+        ([(x / 20, x / 40 + 0.1) for x in range(12)], (0.5, 0.1, 0.0, 0.55)),
+        ([(0.1, 0.2)] * 20, NO_LINE),
+        ([(0.1, 0.2), (0.4, 0.6)], NO_LINE),
+        ([(x / 12, -x / 12) for x in range(12)], NO_LINE),
+        ([(math.nan, 0.5)] * 20, NO_LINE),
+        ([], NO_LINE),
     ],
 )
 def test_a_line_is_fitted_where_it_is_not_guessed(pairs, line):
@@ -246,7 +252,23 @@ def test_what_maps_and_estimates_do_not_tell_is_said(model):
     opened = checkpoint.read(model)
     assert ["one network" in told for told in describe_limits(opened, ())] == [True, False]
     assert ["not calibrated" in told for told in describe_limits(opened, (0,))] == [True]
-    assert describe_limits(opened._replace(calibration=Calibration(2.0)), (1, 2)) == []
+    for known, words in [
+        (Calibration(2.0, 0.9), None),
+        (Calibration(2.0), "gave no line"),
+        (Calibration(TEMPERATURES[-1], 0.9), "barely trained"),
+    ]:
+        told = describe_limits(opened._replace(calibration=known), (1, 2))
+        assert [words in line for line in told] == ([] if words is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"), [((0.0, 1.0), ""), ((0.8, 0.9), "organ 0.50"), ((0.1, 0.2), "organ 0.50")]
+)
+def test_a_dice_is_expected_beyond_what_calibrating_saw(ends, words):
+    found = Uncertainty.empty((1, 1, 1), TASK.outputs)
+    found.sums[:, TASK.output_names.index("organ")] = torch.tensor([5.0, 10.0, 10.0])
+    told = describe_beyond(found, TASK, Calibration(2.0, 0.9, 0.0, *ends))
+    assert (words in told) if words else told == ""
 
 
 @pytest.mark.parametrize(
@@ -316,17 +338,18 @@ def test_cases_that_trained_are_named_whatever_they_are_called_now(phantom_store
 
 
 @pytest.mark.parametrize(
-    ("temperature", "errors", "cases", "words"),
+    ("temperature", "slope", "errors", "cases", "words"),
     [
-        (TEMPERATURES[-1], (0.2, 0.1), 5, "8 is the end of the temperatures that are tried, 0.25 to 8"),
-        (TEMPERATURES[0], (0.2, 0.1), 5, "0.25 is the end"),
-        (1.5, (0.1, 0.2), 5, "larger than before"),
-        (1.5, (0.2, 0.1), 1, "1 case tell"),
-        (1.5, (0.2, 0.1), 5, None),
+        (TEMPERATURES[-1], 0.9, (0.2, 0.1), 5, "8 is the end of the temperatures that are tried, 0.25 to 8"),
+        (TEMPERATURES[0], 0.9, (0.2, 0.1), 5, "0.25 is the end"),
+        (1.5, 0.9, (0.1, 0.2), 5, "larger than before"),
+        (1.5, 0.9, (0.2, 0.1), 1, "1 case tell"),
+        (1.5, 1.0, (0.2, 0.1), 5, "no line from expected to found Dice"),
+        (1.5, 0.9, (0.2, 0.1), 5, None),
     ],
 )
-def test_a_doubtful_calibration_is_said_to_be_one(temperature, errors, cases, words):
-    told = list(_remark_result(Calibrated(Calibration(temperature), cases, *errors, [])))
+def test_a_doubtful_calibration_is_said_to_be_one(temperature, slope, errors, cases, words):
+    told = list(_remark_result(Calibrated(Calibration(temperature, slope), cases, *errors, [])))
     assert [words in line for line in told] == ([] if words is None else [True])
 
 
@@ -344,3 +367,36 @@ def test_what_calibrating_cannot_do_is_named(raw, names, model, tmp_path):
     with pytest.raises(UsageError, match="--uncertainty is for segmentations that are written"):
         ip.predict(model, raw, uncertainty=True)
     assert json.loads("{}") == read_estimates(tmp_path)
+
+
+GRID = np.diag([-1.0, -1.5, 2.0, 1.0])
+SHIFT, FLIP = np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0])
+SHIFT[0, 3], FLIP[0, 3] = 5, 3
+
+
+@pytest.mark.parametrize(
+    ("voxels", "affine", "words"),
+    [
+        (np.full((4, 3, 2), 9, np.uint8), GRID, ""),
+        (np.full((4, 3, 2), 9, np.uint8), GRID @ FLIP, ""),
+        (np.full((4, 3, 2), 9, np.uint8), GRID @ SHIFT, "its origin"),
+        (np.full((4, 3, 2), 9, np.uint8), GRID @ np.diag([2, 1, 1, 1]), "its spacing"),
+        (np.full((4, 3, 3), 9, np.uint8), GRID, "its shape"),
+        (np.full((4, 3, 2), 101, np.uint8), GRID, "holds 101"),
+        (np.full((4, 3, 2), -1, np.int16), GRID, "-1"),
+        (np.full((4, 3, 2), np.nan, np.float32), GRID, "NaN"),
+        (None, GRID, "damaged|cannot be read|gzip"),
+    ],
+)
+def test_a_map_that_is_not_of_the_segmentation_is_left_out_with_why(tmp_path, voxels, affine, words):
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), GRID), tmp_path / "a.nii.gz")
+    for kind in MAPS:
+        (tmp_path / kind).mkdir()
+        if voxels is None:
+            (tmp_path / kind / "a.nii.gz").write_bytes(b"x" * 99)
+        else:
+            nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / kind / "a.nii.gz")
+    found, notes = read_doubts(tmp_path / "a.nii.gz", "a", read_label(tmp_path / "a.nii.gz"))
+    assert (len(found), len(notes)) == ((0, 2) if words else (2, 0))
+    for kind, note in zip(MAPS, notes, strict=False):
+        assert re.search(f"map of {kind} left out: .*({words})", note)

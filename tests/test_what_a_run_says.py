@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,15 @@ from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.progress_figure import draw_progress
-from ingradient_pl.lightning.run_files import EPOCHS, is_finished, read_epochs, read_record
+from ingradient_pl.lightning.resumable import complete_record
+from ingradient_pl.lightning.run_files import (
+    EPOCHS,
+    RECORD,
+    is_finished,
+    read_epochs,
+    read_record,
+    write_record,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +162,25 @@ def test_a_run_knows_what_it_is(told):
     assert "val/dice" in record["scores"]
     assert is_finished(run, 2)
     assert not is_finished(run, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["running", "failed", None])
+def test_a_run_whose_last_state_has_all_epochs_is_over_whatever_its_record_says(told, tmp_path, left):
+    run = shutil.copytree(told[0], tmp_path / "run")
+    whole = read_record(run)
+    if left is None:
+        (run / RECORD).unlink()
+    else:
+        keep = ("state", "length", "split", "seed")
+        write_record(run, {**{key: whole[key] for key in keep}, "state": left})
+    record = complete_record(run)
+    same = ("state", "epochs_done", "steps_done", "length", "split", "seed")
+    assert [record[key] for key in same] == [whole[key] for key in same]
+    for name in ("val/dice", "val/loss"):
+        assert record["scores"][name] == pytest.approx(whole["scores"][name])
+    write_record(run, {**whole, "state": "running", "length": {"epochs": 3}})
+    assert complete_record(run)["state"] == "running"
 
 
 @pytest.mark.slow

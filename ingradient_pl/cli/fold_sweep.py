@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig
 from ingradient_pl.cli.data_first import with_loss, write_store
 from ingradient_pl.cli.overrides import quote, read_arguments
 from ingradient_pl.cli.python_run import errors_as_raised
-from ingradient_pl.cli.run_folders import CONF, ROOT
+from ingradient_pl.cli.run_folders import CONF, ROOT, near
 from ingradient_pl.cli.sweep_job import train_job
 from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.commands.predict import predict
@@ -51,8 +51,8 @@ class FoldJob:
         Raises:
             RuntimeError: If a held-out case cannot be segmented.
         """
-        score = train_job(config)
         run = Path(HydraConfig.get().runtime.output_dir)
+        score = train_job(config, f"Delete {near(run)}, and this fold is trained anew")
         done = predict(
             run / LAST,
             list(config.store) if isinstance(config.store, ListConfig) else config.store,

@@ -1,6 +1,8 @@
 """``ingradient fit | validate | test``: the same classes under LightningCLI."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +14,12 @@ from ingradient_pl.lightning.command_line import run_lightning_cli
 
 OWN = ("--config", "-c", "-h", "--help", "--model.help", "--data.help")
 """Options with which defaults have nothing to do."""
+KEY = re.compile(r"(?<![\w-])[a-z][\w.@]*=\S")
+KEYS = (
+    "(KEY=VALUE is a key of ingradient-train. LightningCLI takes it as --KEY VALUE or in its config: epochs "
+    "as trainer.max_epochs, module as model, resume as ckpt_path, a group GROUP@PLACE=NAME as class_path and "
+    "init_args at PLACE.)"
+)
 FOLDER = "--trainer.default_root_dir"
 
 
@@ -21,8 +29,19 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The subcommand, and what is typed behind it.
     """
-    with plain_errors(f"ingradient {arguments[0]}"), TemporaryDirectory() as folder:
+    with plain_errors(f"ingradient {arguments[0]}"), _explain_keys(), TemporaryDirectory() as folder:
         run_lightning_cli(with_defaults(arguments, Path(folder)))
+
+
+@contextmanager
+def _explain_keys() -> Iterator[None]:
+    """Add to what is told as keys of ``ingradient-train`` where those are in a config of LightningCLI."""
+    try:
+        yield
+    except ValueError as error:
+        if KEY.search(str(error)):
+            error.args = (f"{error} {KEYS}",)
+        raise
 
 
 def with_defaults(arguments: Sequence[str], folder: Path) -> list[str]:

@@ -1,9 +1,11 @@
 """Numbers of a config: where a class or function says it takes a number, nothing else is handed to it."""
 
+import dataclasses
 import math
+import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -33,16 +35,36 @@ def check_numbers(config: DictConfig) -> None:
     for place, node in _nodes(plain):
         for key, hint in read_annotations(locate(node[TARGET])).items():
             name = f"{place}.{key}".lstrip(".")
-            wanted = _number(hint)
-            if key not in node or not wanted:
-                continue
-            value = _value(config, name, node[key])
-            if not _fits(value, wanted):
-                kind = "a number" if float in wanted else "a whole number"
-                more = " or null" if types.NoneType in wanted else ""
-                raise UsageError(f"{name} must be {kind}{more}, got {value!r}.")
+            if key in node:
+                _check_value(name, _value(config, name, node[key]), hint)
         values = {key: _value(config, f"{place}.{key}".lstrip("."), one) for key, one in node.items()}
         check_ranges(place, values)
+
+
+def _check_value(name: str, value: Any, hint: Any) -> None:
+    """Refuse what is no number where a number is taken, and a number where none is."""
+    wanted, kinds = _number(hint), _kinds(hint)
+    more = " or null" if types.NoneType in kinds else ""
+    if wanted and not _fits(value, wanted):
+        kind = "a number" if float in wanted else "a whole number"
+        raise UsageError(f"{name} must be {kind}{more}, got {value!r}.")
+    if type(value) in NUMBERS and all(_takes_no_number(kind) for kind in kinds):
+        objects = (
+            f"described by a {TARGET}" if any(map(dataclasses.is_dataclass, kinds)) else "a list or mapping"
+        )
+        kind = "true, false" if bool in kinds else objects
+        raise UsageError(f"{name} must be {kind}{more}, got {value!r}.")
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _takes_no_number(kind: Any) -> bool:
+    """Whether a kind is a switch, nothing, a dataclass or a list: something that no number stands for."""
+    lists = typing.get_origin(kind) in (list, tuple, Sequence, Mapping)
+    return lists or kind in (bool, types.NoneType) or dataclasses.is_dataclass(kind)
 
 
 def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -56,8 +78,7 @@ def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]
 
 def _number(hint: Any) -> tuple[Any, ...]:
     """Give the types of an annotation that takes numbers and nothing but; empty for any other."""
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kinds = typing.get_args(hint) if union else (hint,)
+    kinds = _kinds(hint)
     only = all(kind in (*NUMBERS, *BESIDE) for kind in kinds)
     return kinds if only and any(kind in NUMBERS for kind in kinds) else ()
 
@@ -81,4 +102,4 @@ def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
         return True
     if isinstance(value, float):
         return not math.isnan(value) and (float in kinds or value.is_integer())
-    return isinstance(value, int)
+    return isinstance(value, int) and abs(value) <= sys.maxsize

@@ -16,6 +16,15 @@ from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
 from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors, stop_in_one_line
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
+NEEDS = {
+    "prepare": {"cluster_options": "cluster"},
+    "plan": {"take": "like", "multiple": "network"},
+    "predict": {"cluster_options": "cluster"},
+    "evaluate": {"cluster_options": "cluster", "tolerance": "surface", "overlap": "lesions"},
+    "postprocess": {"labels": "learn"},
+}
+"""Options that do nothing without another one, by command."""
+
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -37,6 +46,7 @@ def run(
     with plain_errors(command), stop_in_one_line(command, starting=False):
         try:
             _check_names(function, arguments[1:], command)
+            _check_needs(given, arguments[0])
             result = auto_cli(
                 plain_function(function, defaults or {}),
                 args=given,
@@ -162,6 +172,14 @@ def _check_names(function: Callable[..., Any], arguments: Sequence[str], command
                 f"There is no option {name}.{nearest(name, [f'--{option}' for option in known])} "
                 f"({command} --help lists them.)"
             )
+
+
+def _check_needs(given: Sequence[str], command: str) -> None:
+    """Refuse an option that does nothing without another, which was not given."""
+    told = {name.removeprefix("--") for name, _ in _options(given)}
+    for option, other in NEEDS.get(command, {}).items():
+        if option in told and not told & {other, "config"}:
+            raise UsageError(f"--{option} does nothing without --{other}: give both, or leave it out.")
 
 
 def _options(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

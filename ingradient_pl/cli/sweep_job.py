@@ -14,12 +14,12 @@ from omegaconf import DictConfig, open_dict
 
 from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED
 from ingradient_pl.cli.overrides import quote
-from ingradient_pl.cli.run_folders import hold_folder, models, near, refuse_models
+from ingradient_pl.cli.run_folders import hold_folder, models, near
 from ingradient_pl.cli.run_settings import differences, first_differences
 from ingradient_pl.cli.sweep_table import SCORE, read_score
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
-from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, is_finished, read_record
+from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, find_state, is_finished, read_record
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import nearest, say
 
@@ -27,18 +27,22 @@ BASIC = "basic"
 """Hydra's own sweeper, which asks for no score."""
 
 
-def train_job(config: DictConfig) -> float:
+ELSEWHERE = "Choose another folder: hydra.sweep.dir=DIR"
+
+
+def train_job(config: DictConfig, cure: str = ELSEWHERE) -> float:
     """Train what one job of a sweep was told, or go on with it; give its score.
 
     Args:
         config: Of the job, Hydra's part left out.
+        cure: What to do where its folder holds something else.
 
     Raises:
         FileExistsError: If its folder holds a run with other settings, or another process is at work there.
         ValueError: If a sweeper asks for a score that the run has not logged.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
-    take_up(folder, config)
+    take_up(folder, config, cure)
     if config.resume is not None and is_finished(folder, config.epochs):
         score = train(config)  # which says that it is done
     elif config.trainer.get("strategy", "auto") != "auto":
@@ -73,12 +77,13 @@ def check_score(folder: Path, metric: str, sweeper: str) -> None:
     say(f"Note: {told}")
 
 
-def take_up(folder: Path, config: DictConfig) -> None:
+def take_up(folder: Path, config: DictConfig, cure: str = ELSEWHERE) -> None:
     """Have ``config`` go on with what its folder holds.
 
     Args:
         folder: Of the job.
         config: Of the job, changed in place.
+        cure: What to do where its folder holds something else.
 
     Raises:
         FileExistsError: If that is a run with other settings, or without a state to go on from.
@@ -87,16 +92,20 @@ def take_up(folder: Path, config: DictConfig) -> None:
         if (folder / TOLD).is_dir():
             keep_config(folder / TOLD)
         return
-    if not (folder / CONFIG).is_file() or not (folder / LAST).is_file():
-        refuse_models(folder)
+    state = find_state(folder)
+    if state is None or not (folder / CONFIG).is_file():
+        lost = LAST if state is None else CONFIG
+        raise FileExistsError(
+            f"{near(folder)} holds a run already, but not its {lost}: nothing can go on with it. {cure}"
+        )
     other = differences(folder, config)
     if other:
         raise FileExistsError(
             f"{near(folder)} holds a run with other settings ({first_differences(other)}), and it is not "
-            "written over. Choose another folder: hydra.sweep.dir=DIR"
+            f"written over. {cure}"
         )
     with open_dict(config):
-        config.resume = str(folder / LAST)
+        config.resume = str(state)
     say(f"Going on with {near(folder)}.")
 
 

@@ -3,13 +3,17 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ingradient_pl.cli.failures import UsageError
+from ingradient_pl.cli.failures import UsageError, is_first_rank
 from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.number_values import check_numbers
@@ -19,11 +23,12 @@ from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.further_volumes import MODEL, check_stage
 from ingradient_pl.lightning.init_weights import InitWeights
 from ingradient_pl.lightning.quiet import without_advice, without_useless
-from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record
+from ingradient_pl.lightning.resumable import complete_record
+from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record, write_record
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import nearest, say
-from ingradient_pl.spec import TRUSTED
+from ingradient_pl.spec import TARGET, TRUSTED
 from ingradient_pl.store.case_store import CaseStore
 
 COUNTS = {
@@ -65,8 +70,9 @@ def train(config: DictConfig) -> float:
     check_kinds(config_values(config))
     check_numbers(config)
     run = Path(config.trainer.default_root_dir)
-    if config.resume == str(run / LAST) and is_finished(run, config.epochs):
-        return _report_finished(run, config)
+    record = complete_record(run) if config.resume == str(run / LAST) else {}
+    if is_finished(run, config.epochs, record):
+        return _report_finished(run, config, record)
     init = read_init(config)
     set_network_inputs(config)
     seed_everything(config.seed)
@@ -90,16 +96,16 @@ def _check_stores(config: DictConfig) -> None:
             raise UsageError(str(error)) from error
 
 
-def _report_finished(run: Path, config: DictConfig) -> float:
+def _report_finished(run: Path, config: DictConfig, record: Mapping[str, Any]) -> float:
     """Say that a run is over, and give what it reached; refuse one that saw another stage before it."""
     if config.data.get("previous") is not None:
         check_stage(read_content(run / LAST), read(Path(config.data.previous) / MODEL))
-    record = read_record(run)
-    told = shlex.quote(f"resume={run}")
-    say(
-        f"{run} is finished: {record['epochs_done']} epochs were trained. To train on, ask for more: {told} "
-        f"epochs={2 * record['epochs_done']}"
-    )
+    if is_first_rank() and record != read_record(run):
+        write_record(run, record)
+    swept = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN  # of one length
+    again = shlex.quote(f"resume={run}")
+    more = "" if swept else f" To train on, ask for more: {again} epochs={2 * record['epochs_done']}"
+    say(f"{run} is finished: {record['epochs_done']} epochs were trained.{more}")
     shutil.rmtree(run / TOLD, ignore_errors=True)
     reached = record.get("scores", {}).get(config.maximise)
     return float("nan") if reached is None else float(reached)
@@ -170,10 +176,15 @@ def instantiate_group(group: DictConfig | None) -> list[Any]:
     Args:
         group: A mapping of names to nodes with ``_target_``; None makes nothing.
     """
+    for name, entry in (group or {}).items():
+        if not isinstance(entry, (DictConfig, NoneType)):
+            raise UsageError(
+                f"{'callbacks.' + str(name)} must be described by a {TARGET}, or null; got {entry!r}."
+            )
     described = {
         name: entry
         for name, entry in (group or {}).items()
-        if not isinstance(entry, DictConfig) or "_target_" in entry  # an option of what another option lacks
+        if entry is None or TARGET in entry  # an option of what another option lacks
     }
     return [made for made in (instantiate(entry) for entry in described.values()) if made is not None]
 
@@ -235,4 +246,10 @@ def _check_counts(config: DictConfig) -> None:
         upwards = f"from {least}" if most == sys.maxsize else f"from {least} to {most}"
         raise UsageError(
             f"{name} must be a whole number {upwards}{' or null' if none else ''}, got {found!r}."
+        )
+    processes, batch = (OmegaConf.select(config, key) for key in ("trainer.devices", "plan.batch_size"))
+    if isinstance(processes, int) and isinstance(batch, int) and processes > batch:  # before they are started
+        raise UsageError(
+            f"trainer.devices={processes} processes cannot share batches of {batch} patches: each needs one. "
+            "Take fewer, or a larger plan.batch_size."
         )

@@ -17,7 +17,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
 from ingradient_pl.inference.answer_files import OutputError, check_report
 from ingradient_pl.inference.answer_folder import identify
-from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
+from ingradient_pl.inference.calibration import FEWEST, TEMPERATURES, Calibration, Reliability, fit_line
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.predict_cases import read_true_masks, read_truth
@@ -118,6 +118,9 @@ def calibrate(  # noqa: PLR0913 - one argument an option
         f"{len(cases)} cases: temperature {found.calibration.temperature:.2f}, expected calibration error "
         f"{found.error_before:.4f} before, {found.error_after:.4f} after. Written to {output}"
     )
+    line = found.calibration
+    if line.has_line:
+        say(f"Estimates of Dice hold where {line.least:.2f} to {line.most:.2f} are expected, as here.")
     for remark in _remark_result(found):
         say(remark)
     return found
@@ -164,10 +167,15 @@ def _read_part(node: Any, *keys: str) -> Any:
 
 def _remark_result(found: Calibrated) -> Iterator[str]:
     """Say what is to be minded about what was found."""
-    ends = TEMPERATURES[0], TEMPERATURES[-1]
-    if found.calibration.temperature in ends:
+    ends, line = (TEMPERATURES[0], TEMPERATURES[-1]), found.calibration
+    if not line.has_line:
         yield (
-            f"Note: {found.calibration.temperature:g} is the end of the temperatures that are tried, "
+            f"Note: no line from expected to found Dice was fitted: that takes {FEWEST} labels of cases "
+            "or more whose Dice rises with what is expected. Estimates of Dice may be far too high."
+        )
+    if line.at_end:
+        yield (
+            f"Note: {line.temperature:g} is the end of the temperatures that are tried, "
             f"{ends[0]:g} to {ends[1]:g}: the model is barely trained, or its labels are not those of these "
             "cases. Its probabilities and estimates of Dice cannot be relied on."
         )

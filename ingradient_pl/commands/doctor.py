@@ -165,7 +165,7 @@ def _of_gpus(facts: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             SLOW,
             "There is no GPU: predicting takes minutes a case, training hours to days.",
-            "few epochs, a small plan (plan --memory_gb 2), or another machine to train on",
+            "few epochs, a small plan (ingradient plan --memory_gb 2), or another machine to train on",
         )
     if len(names) > 1:
         yield Problem(
@@ -206,7 +206,7 @@ def _of_room(facts: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             NOTE,
             f"This process may take {_size(facts['memory_bytes'])} of memory.",
-            "prepare --workers 1 and data.workers=1, where cases are large",
+            "ingradient prepare --workers 1 and data.workers=1, where cases are large",
         )
     if facts["disk"]["free_bytes"] < LITTLE_DISK:
         yield Problem(

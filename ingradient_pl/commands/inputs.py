@@ -50,7 +50,14 @@ def to_paths(files: AnyPath | Sequence[AnyPath]) -> list[Path]:
     Args:
         files: One path, or a sequence of them.
 
+    Raises:
+        UsageError: If the sequence is empty.
+
     >>> [path.name for path in to_paths("a.ckpt")]
     ['a.ckpt']
     """
-    return [Path(files)] if isinstance(files, (str, PathLike)) else [Path(file) for file in files]
+    if isinstance(files, (str, PathLike)):
+        return [Path(files)]
+    if not files:
+        raise UsageError("A list of paths is empty: name one file or folder, or several.")
+    return [Path(file) for file in files]

@@ -100,10 +100,12 @@ def plan(  # noqa: PLR0913 - one argument an option
     given = {"quantile": quantile, "anisotropic_quantile": anisotropic_quantile, "threshold": threshold}
     numbers = {name: value for name, value in given.items() if value is not None}
     if nnunet_plans is not None:
-        if spacing is not None or numbers:
+        planners = {"spacing": spacing, "preset": preset, "memory_gb": memory_gb, "network": network}
+        told = {key: one for key, one in planners.items() if one not in (None, "default", "unet")} | numbers
+        if told:
             raise UsageError(
-                "--nnunet-plans takes the spacing of that plan; change it in its file, or in training "
-                f"by plan.spacing=[3,1,1]; got --spacing {spacing} and a planner's {numbers}."
+                "--nnunet-plans takes the whole of that plan; change it in its file, or in training by "
+                f"plan.KEY=VALUE, such as plan.spacing=[3,1,1]; got a planner's {told}."
             )
         plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
         return _save_plan(plans[configuration], output, case_store)

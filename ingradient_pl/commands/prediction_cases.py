@@ -65,6 +65,8 @@ def _select_cases(
             "say; of several folds each trained on the others'). Name the cases: --only [a,b]"
         )
     given = only.split(",") if isinstance(only, str) else only
+    if not given:
+        raise UsageError("--only names no case: name some, such as --only a,b, or leave it out for all.")
     there = {case.name for case in cases}
     wanted = set(validation) if only == VALIDATION else set(given)
     if only == VALIDATION and not wanted <= there and len(sources) == 1:

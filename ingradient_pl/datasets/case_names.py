@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
+from ingradient_pl.datasets.source_channels import describe_misplaced
 from ingradient_pl.messages import find_control
 
 LONGEST = 220
@@ -102,7 +103,11 @@ def check_cases(source: Source) -> Source:
             faults += describe_twins(name, [_where(case) for case in cases])
         else:
             kept += cases
-    remarks = (*source.remarks, *_describe_near_twins([case.name for case in kept]))
+    remarks = (
+        *source.remarks,
+        *_describe_near_twins([case.name for case in kept]),
+        *describe_misplaced(source.task.channels, kept),
+    )
     return source._replace(cases=kept, faults=tuple(faults), remarks=tuple(dict.fromkeys(remarks)))
 
 

@@ -53,6 +53,9 @@ class RandomAffine:
     flat: bool | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rotation", "flat_rotation", "scaling"):
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name))
         object.__setattr__(self, "scaling", _pair(self.scaling))  # YAML knows lists only
         object.__setattr__(self, "mirror", tuple(self.mirror))
         for name in ("rotation_p", "rotation_axis_p", "scaling_p", "synchronised_p", "mirror_p"):
@@ -114,6 +117,15 @@ def _pair(entry: float | Sequence[float]) -> tuple[float, float]:
     """Read a range: a number stands for both directions."""
     low, high = entry if isinstance(entry, Sequence) else (-entry, entry)
     return float(low), float(high)
+
+
+def _check_range(name: str, entry: float | Sequence[float]) -> None:
+    """Refuse what is neither a number from 0 nor two that ascend; NaN is neither."""
+    ends = [-entry, entry] if isinstance(entry, (int, float)) else list(entry)
+    if len(ends) != 2 or not -math.inf < ends[0] <= ends[1] < math.inf:  # noqa: PLR2004 - a range has two
+        raise ValueError(
+            f"'{name}' of an affine is a number from 0, or two of which the first is not larger; got {entry}."
+        )
 
 
 def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:

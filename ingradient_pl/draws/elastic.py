@@ -1,5 +1,6 @@
 """Random smooth bending of a patch (elastic deformation), in millimetres."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class RandomElasticDeformation:
     def __post_init__(self) -> None:
         low, high = self.magnitude
         object.__setattr__(self, "magnitude", (float(low), float(high)))  # YAML knows lists only
-        if not 0 <= low <= high or self.segments < 1 or not 0 <= self.p <= 1:
+        if not 0 <= low <= high < math.inf or self.segments < 1 or not 0 <= self.p <= 1:
             raise ValueError(
                 "A bend needs an ascending range of displacements in mm, one segment or more and a "
                 f"probability in [0, 1]; got magnitude={[low, high]}, segments={self.segments}, p={self.p}."

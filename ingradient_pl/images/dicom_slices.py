@@ -8,16 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
-from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, pydicom
+from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, check_pixels, class_of, pydicom
 from ingradient_pl.images.raw_image import ImageError
 
 IMAGE_CLASS = "Image Storage"
 """What the names of classes of images end in; reports, DICOMDIRs and the like have others."""
 
-NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-"""Transfer syntaxes whose pixels are not compressed."""
-
-PALETTE = "PALETTE COLOR"
 
 FRAME_TYPES = tuple(f"{kind}FrameTypeSequence" for kind in ("MRImage", "CTImage", "PET", "XRay3D"))
 """Where multi-frame objects tell the kind of each frame."""
@@ -129,7 +125,7 @@ def read_slices(file: Path) -> list[Slice]:
             return []
         if class_of(header).endswith(SEGMENTATION):
             return []
-        _check_pixels(file, header, size - begin)
+        check_pixels(file, header, begin, size)
         frames = header.get("PerFrameFunctionalGroupsSequence")
         if frames:
             _check_frames(file, header, len(frames))
@@ -171,40 +167,6 @@ def _check_class(file: Path, header: Any) -> None:
         raise ImageError(
             f"{file}: it is damaged: its header says not how many rows of pixels it has. Copy or export it "
             "again, or take it away."
-        )
-
-
-def _check_pixels(file: Path, header: Any, size: int) -> None:
-    """Refuse colours, and pixels that were cut off: a reader may fill what is missing with zeros."""
-    if int(header.get("SamplesPerPixel") or 1) > 1 or header.get("PhotometricInterpretation") == PALETTE:
-        raise ImageError(
-            f"{file}: its pixels are colours ({header.get('PhotometricInterpretation')}). Save each channel, "
-            "or their mean, as a grey image."
-        )
-    if not header.get("BitsStored") or int(header.get("BitsAllocated") or 0) < 8:  # noqa: PLR2004
-        raise ImageError(
-            f"{file}: its pixels are no integers of 8 bits or more (BitsAllocated "
-            f"{header.get('BitsAllocated')}, BitsStored {header.get('BitsStored')}): a mask or a map. "
-            "Convert it to NIfTI."
-        )
-    if header.get("ModalityLUTSequence"):
-        raise ImageError(
-            f"{file}: a table (ModalityLUTSequence) makes values of its pixels, which is not read. Convert "
-            "the series to NIfTI with a program that applies it."
-        )
-    high, stored = header.get("HighBit"), int(header.BitsStored)
-    if high is not None and int(high) != stored - 1:
-        raise ImageError(
-            f"{file}: its HighBit is {high}, where {stored - 1} belongs to {stored} stored bits: which "
-            "bits are the value is unclear. Export it again."
-        )
-    bits = (
-        int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1) * header.BitsAllocated
-    )
-    if getattr(header.file_meta, "TransferSyntaxUID", NATIVE[0]) in NATIVE and bits // 8 > size:
-        raise ImageError(
-            f"{file}: it is truncated: its header promises {bits // 8} bytes of pixels, {size} are there. "
-            f"Copy or export it again."
         )
 
 

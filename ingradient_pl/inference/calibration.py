@@ -16,8 +16,10 @@ BINS = 15
 """Of confidence, for the calibration error."""
 BLOCK = 1 << 20
 """Voxels taken at a time."""
-BELIEVED = ((0.01, 100.0), (1e-9, 1e9), (-1e9, 1e9))
-"""Ranges of temperature, slope and intercept of a file: far more than calibrating gives."""
+BELIEVED = ((0.01, 100.0), (1e-9, 1e9), (-1e9, 1e9), (0.0, 1.0), (0.0, 1.0))
+"""Ranges of what a file says, in the order of its entries: far more than calibrating gives."""
+BEYOND = 0.05
+"""How far outside of the expected Dice that a line was fitted over it is still followed."""
 FEWEST = 10
 """Pairs of expected and found Dice from which a line is fitted."""
 
@@ -29,11 +31,15 @@ class Calibration(NamedTuple):
         temperature: Logits are divided by it before they become probabilities.
         slope: Of the line from the Dice that probabilities let expect to that which was found.
         intercept: Of that line.
+        least: Expected Dice from which on the line was fitted.
+        most: Expected Dice up to which it was.
     """
 
     temperature: float = 1.0
     slope: float = 1.0
     intercept: float = 0.0
+    least: float = 0.0
+    most: float = 1.0
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> "Calibration":
@@ -64,6 +70,24 @@ class Calibration(NamedTuple):
         if len(parts) == 1:
             return parts[0]
         return cls(math.prod(one.temperature for one in parts) ** (1 / len(parts)))
+
+    @property
+    def has_line(self) -> bool:
+        """Whether estimates of Dice were held against Dice that was found."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the temperature is the first or last that is tried: the model is barely trained."""
+        return self.temperature in (TEMPERATURES[0], TEMPERATURES[-1])
+
+    def reaches(self, expected: float) -> bool:
+        """Whether the line was fitted over such an expected Dice, or one near by.
+
+        Args:
+            expected: As probabilities say.
+        """
+        return self.least - BEYOND <= expected <= self.most + BEYOND
 
     def estimate(self, expected: float) -> float:
         """Give the Dice to be expected, from what probabilities say.
@@ -119,20 +143,22 @@ class Reliability:
         return float((confidence - right).abs().sum() / max(1, self.voxels))
 
 
-def fit_line(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
+def fit_line(pairs: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
     """Fit the line from expected Dice to found Dice; none where it would be guessed.
 
     Args:
         pairs: Expected and found Dice; those with a NaN are left out.
 
     Returns:
-        Slope and intercept: 1 and 0 where there are fewer than ten pairs, or they do not rise together.
+        Slope and intercept, least and greatest expected Dice: 1, 0, 0 and 1 where there are fewer than ten
+        pairs, or they do not rise together.
     """
     kept = np.array([pair for pair in pairs if all(map(math.isfinite, pair))]).reshape(-1, 2)
     if len(kept) < FEWEST or np.ptp(kept[:, 0]) == 0:
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0, 1.0
     slope, intercept = np.polyfit(kept[:, 0], kept[:, 1], 1)
-    return (float(slope), float(intercept)) if slope > 0 else (1.0, 0.0)
+    ends = float(kept[:, 0].min()), float(kept[:, 0].max())
+    return (float(slope), float(intercept), *ends) if slope > 0 else (1.0, 0.0, 0.0, 1.0)
 
 
 def _blocks(

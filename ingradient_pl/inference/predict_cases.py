@@ -19,7 +19,7 @@ from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import ENDING, unfinished_maps, write_maps
 from ingradient_pl.inference.uncertainty import Uncertainty
-from ingradient_pl.inference.uncertainty_files import estimate_dice, write_uncertainty
+from ingradient_pl.inference.uncertainty_files import describe_beyond, estimate_dice, write_uncertainty
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation import CaseScores, Change, Evaluation, scored_labels
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
@@ -134,6 +134,9 @@ def save_cases(  # noqa: PLR0913 - one argument an option of the run
             write_uncertainty(found.uncertainty, target, volume)
             estimates[case.name] = estimate_dice(found.uncertainty, model.task, model.calibration)
             add_estimates(output, {case.name: estimates[case.name]})  # a killed run keeps them
+            beyond = describe_beyond(found.uncertainty, model.task, model.calibration)
+            if beyond:
+                say(f"{case.name}: {beyond}")
         if after is not None:
             label = after(label, volume.frame.spacing)
         write_answer(target, label, volume, model.task)

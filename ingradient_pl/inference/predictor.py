@@ -77,7 +77,7 @@ class Predictor:
                 network.to(self.device).eval()
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
-                f"The device '{self.device}' cannot be used: {error}. Try device=cpu."
+                f"The device '{self.device}' cannot be used: {error}. Try the device cpu."
             ) from error
 
     def __repr__(self) -> str:

@@ -45,7 +45,35 @@ def describe_limits(model: Model, mirrored: Sequence[int]) -> list[str]:
             f"Note: the model is not calibrated, so that {ESTIMATES} may be far too high. ingradient "
             "calibrate corrects it on cases that it was not trained on."
         )
+    elif not model.calibration.has_line or model.calibration.at_end:
+        told.append(
+            f"Note: what the model was calibrated on gave no line from expected to found Dice, or it is "
+            f"barely trained: {ESTIMATES} may be far too high. Calibrate on more cases, once it is trained."
+        )
     return told
+
+
+def describe_beyond(found: Uncertainty, task: Task, calibration: Calibration) -> str:
+    """Say of which labels the Dice is expected where calibration has seen none; empty where there is none.
+
+    Args:
+        found: Of a predicted case.
+        task: Of the model.
+        calibration: Of the model.
+    """
+    expected = dict(zip(task.output_names, found.expected_dice(), strict=True))
+    beyond = [
+        f"{name} {expected[name]:.2f}"
+        for name in task.foreground
+        if not math.isnan(expected.get(name, math.nan)) and not calibration.reaches(expected[name])
+    ]
+    if not beyond:
+        return ""
+    ends = f"{calibration.least:.2f} to {calibration.most:.2f}"
+    return (
+        f"its probabilities let expect a Dice ({', '.join(beyond)}) unlike those of the cases that the model "
+        f"was calibrated on ({ends}): {ESTIMATES} is a guess there"
+    )
 
 
 def estimate_dice(found: Uncertainty, task: Task, calibration: Calibration) -> dict[str, float | None]:

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.spacing import check_spacing
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
 
 def check_agreement(plan: Plan, store: AnyCases) -> None:
-    """Refuse a plan that was made for other channels, labels or axes than the store holds.
+    """Refuse a plan that was made for other channels, labels, axes or a unit of length than the store has.
 
     Args:
         plan: Of the run.
@@ -33,6 +36,9 @@ def check_agreement(plan: Plan, store: AnyCases) -> None:
             f"channels ({', '.join(task.channels)}) and {found[1]} outputs ({', '.join(task.labels)}). "
             "Plan for this store: ingradient plan --store DIR --output plan.yaml"
         )
+    edges = np.median([case.grid.spacing for case in store.cases.values()], axis=0)[list(plan.transpose)]
+    known = [(one, edge) for one, edge in zip(plan.spacing, edges.tolist(), strict=True) if one is not None]
+    check_spacing(*zip(*known, strict=True))
 
 
 def number_classes(draws: TrainingDraws, task: Task) -> TrainingDraws:

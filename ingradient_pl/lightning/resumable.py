@@ -9,8 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums, first_lines
-from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, check_sums, first_lines
+from ingradient_pl.lightning.callbacks.epoch_log import logged_scores
+from ingradient_pl.lightning.run_files import FINISHED, LAST, read_epochs, read_record
 from ingradient_pl.spec import check_types
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
@@ -61,6 +62,34 @@ def check_resumable(file: Path, epochs: int | None) -> None:
             f"{file} has trained {done} epochs, and epochs={epochs} are asked for: there is nothing left to "
             f"train. Ask for more: epochs={max(2 * done, 1)}"
         )
+
+
+def complete_record(run: Path) -> dict[str, Any]:
+    """Give what a run says of itself; one whose last state has all its epochs is over, whatever it says.
+
+    A kill between the last state and the record's end, or a record that was lost, does not undo a training.
+
+    Args:
+        run: Its folder.
+
+    Raises:
+        CheckpointError: If its last state is damaged, or lacks what a training goes on from.
+        ValueError: If its record was damaged.
+    """
+    record = read_record(run)
+    if record.get("state") == FINISHED or not (run / LAST).is_file():
+        return record
+    found = _read_state(run / LAST)
+    done = _check_entries(run / LAST, found) if "optimizer_states" in found else 0
+    own = found.get(OURS)
+    known = record or (own.get("run") if isinstance(own, Mapping) else None)
+    length = known.get("length") if isinstance(known, Mapping) else None
+    asked = length.get("epochs") if isinstance(length, Mapping) else None
+    if not isinstance(known, Mapping) or not isinstance(asked, int) or not 0 < asked <= done:
+        return record
+    scores = [logged_scores(epoch) for epoch in read_epochs(run) if epoch["epoch"] == done]
+    ended = {"state": FINISHED, "epochs_done": done, "scores": dict(*scores)}
+    return {**known, **ended, "steps_done": found["global_step"]}
 
 
 def name_file(trainer: pl.Trainer) -> None:

@@ -167,14 +167,15 @@ def read_reason(run: Path) -> str | None:
     return next((line for line in reversed(lines) if not line.startswith("full_key: ")), "")
 
 
-def is_finished(run: Path, epochs: int) -> bool:
+def is_finished(run: Path, epochs: int, record: Mapping[str, Any] | None = None) -> bool:
     """Whether a run ended by itself and was asked for no fewer epochs than now.
 
     Args:
         run: Its folder.
         epochs: How many are asked for now; -1 for no end.
+        record: What the run says of itself; read from its folder if not given.
     """
-    record = read_record(run)
+    record = read_record(run) if record is None else record
     asked = record.get("length", {}).get("epochs")
     if record.get("state") != FINISHED or not isinstance(asked, int) or "epochs_done" not in record:
         return False

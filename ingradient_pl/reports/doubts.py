@@ -7,11 +7,14 @@ import numpy as np
 from jaxtyping import Integer
 
 from ingradient_pl.images import formats
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.answer_files import MAPS, map_files
 from ingradient_pl.inference.dice_estimates import ESTIMATES, read_estimates
+from ingradient_pl.inference.uncertainty import FULL
 from ingradient_pl.reports.charts import draw_points
 from ingradient_pl.reports.parts import Chart, Part, Text
-from ingradient_pl.reports.summaries import Summary
+from ingradient_pl.reports.summaries import FAULTS, Summary, line_of
 
 MOST = 4000
 """Points of a chart."""
@@ -19,22 +22,37 @@ DEPTH = 4
 """Folders, from a prediction's own upwards, in which its maps and estimates may lie."""
 
 
-def read_maps(prediction: Path, name: str, shape: tuple[int, ...]) -> dict[str, Integer[np.ndarray, "z y x"]]:
+def read_maps(
+    prediction: Path, name: str, grid: Volume
+) -> tuple[dict[str, Integer[np.ndarray, "z y x"]], list[str]]:
     """Read the maps of uncertainty beside a segmentation, as percentages by name; none where there are none.
 
     Args:
         prediction: File of the segmentation, or of one of its masks.
         name: Of the case.
-        shape: Its voxels along (z, y, x), which a map must have.
+        grid: What lies where they must lie.
+
+    Returns:
+        The maps, and why others are left out.
     """
-    found = {}
+    maps, notes = {}, list[str]()
     target = _answers_of(prediction) / f"{name}{formats.ending(prediction)}"
     for kind, file in zip(MAPS, map_files(target), strict=True):
-        if file.is_file():
-            voxels = formats.read_label(file, "LPS").voxels[0]
-            if voxels.shape == shape:
-                found[kind] = voxels
-    return found
+        try:
+            found = formats.read_label(file, "LPS") if file.is_file() else None
+        except FAULTS as error:
+            notes.append(f"map of {kind} left out: {line_of(error)}")
+            continue
+        if found is None:
+            continue
+        apart = describe_difference(grid, found)
+        if apart:
+            notes.append(f"map of {kind} left out: {apart} the segmentation")
+        elif found.voxels.max(initial=0) > FULL:
+            notes.append(f"map of {kind} left out: it holds {found.voxels.max()}, percentages end at {FULL}")
+        else:
+            maps[kind] = found.voxels[0]
+    return maps, notes
 
 
 def _answers_of(prediction: Path) -> Path:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.images.formats import Volume
+from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
@@ -166,40 +168,41 @@ def _viewer(
         case.images[1] if case is not None and reference.suffix == ".npz" and len(case.images) > 1 else None
     )
     maps = {"truth": LabelMap(reference, properties), "prediction": LabelMap(prediction)}
-    labels, spacing, groups = _read_maps(maps, summary, name)
+    labels, grid, groups = _read_maps(maps, summary, name)
     if labels["truth"].shape != labels["prediction"].shape:
         raise ReportError(
             f"{prediction} has {labels['prediction'].shape} voxels, {reference} {labels['truth'].shape}"
         )
-    image = None
+    image, shares, notes = None, *read_maps(prediction, name, grid)
     if case is not None:
-        voxels = read_case(case, _task_of(case, summary), "LPS").voxels[0]
-        image = voxels if voxels.shape == labels["truth"].shape else None
+        found = read_case(case, _task_of(case, summary), "LPS")
+        apart = describe_difference(grid, found)
+        image = None if apart else found.voxels[0]
+        notes += [f"its image is left out: {apart} the segmentation"] if apart else []
     own = ", ".join(
         f"{summary.names[label]} {scores.get(score, math.nan):.3f}"
         for label, scores in summary.cases[name].items()
     )
-    note = f"{score}: {own}" + ("" if image is not None else f" {NO_IMAGE}")
-    shares = read_maps(prediction, name, labels["truth"].shape)
-    return make_viewer(name, note, image, labels, spacing, shares, groups)
+    note = "; ".join([f"{score}: {own}", *notes]) + (f" {NO_IMAGE}" if case is None else "")
+    return make_viewer(name, note, image, labels, grid.frame.spacing, shares, groups)
 
 
 def _read_maps(
     maps: Mapping[str, LabelMap], summary: Summary, name: str
-) -> tuple[dict[str, NDArray[Any]], Sequence[float], Sequence[Sequence[int]] | None]:
-    """Read truth and prediction of a case: integers, size of a voxel, and those of each overlapping label."""
+) -> tuple[dict[str, NDArray[Any]], Volume, Sequence[Sequence[int]] | None]:
+    """Read truth and prediction of a case: integers, one of the files, and those of overlapping labels."""
     if name not in summary.masks or summary.task is None:
         task = summary.task
         read = {
             title: label.read("LPS") if task is None else read_translated(label, task, "LPS")
             for title, label in maps.items()
         }
-        return {title: one.voxels[0] for title, one in read.items()}, read["truth"].frame.spacing, None
+        return {title: one.voxels[0] for title, one in read.items()}, read["truth"], None
     ours, theirs = summary.masks[name]
     held = {"truth": theirs, "prediction": ours}
     named = {title: label._replace(masks=held[title]) for title, label in maps.items()}
     labels, groups = read_together(named, summary.task)
-    return labels, named["prediction"].read("LPS").frame.spacing, groups
+    return labels, named["prediction"].read("LPS"), groups
 
 
 def _task_of(case: CaseFiles, summary: Summary) -> Task:

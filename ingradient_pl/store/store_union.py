@@ -210,7 +210,7 @@ def open_stores(
         except StoreError as error:
             faults.append(f"store {number} of {len(paths)}: {error}")
     if faults or not opened:
-        raise StoreError("\n".join(faults) or "The list of stores is empty: store=[DIR,DIR].")
+        raise StoreError("\n".join(faults) or "The list of stores is empty: name one folder or several.")
     return opened[0] if len(opened) == 1 else StoreUnion(opened)
 
 

@@ -194,6 +194,18 @@ class EpochLog(pl.Callback):
             self.file = None
 
 
+def logged_scores(record: Mapping[str, Any]) -> dict[str, float]:
+    """Give what was logged of an epoch, by its names there: ``val/loss``, ``val/dice/LABEL``.
+
+    Args:
+        record: What was measured, as ``epochs.jsonl`` holds it.
+    """
+    labels = record.get("labels", {})
+    named = {key: record.get(name) for name, key in KNOWN.items()}
+    named |= {f"{DICE}/{name}": one for name, one in labels.items()} if isinstance(labels, dict) else {}
+    return {name: float(one) for name, one in named.items() if isinstance(one, (int, float))}
+
+
 def describe_epoch(record: Mapping[str, Any], epochs: int | None, left: float | None) -> str:
     """Give the line of an epoch.
 

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from typing_extensions import override
 
+from ingradient_pl.lightning.callbacks.freeze import Freeze
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import tell
 
 SAMPLE = 1000
-"""Entries of each weight that are looked at."""
+"""Entries of each weight, and steps of a schedule, that are looked at."""
+FULL = 0.95
+"""Share of the learning rate that counts as all of it."""
 
 
 class TellIdle(pl.Callback):
@@ -56,6 +59,8 @@ def find_idle(trainer: pl.Trainer) -> Iterator[str]:
             f"Note: nothing will be validated (trainer.{why}): there will be no val/dice, no best.ckpt and "
             "no picture of validation. Lower the first, or raise the second."
         )
+    if epochs is not None:
+        yield from _find_late(trainer, epochs)
     for one in trainer.checkpoint_callbacks:
         saves = getattr(one, "_every_n_epochs", 1)
         if isinstance(one, ModelCheckpoint) and epochs is not None and saves > epochs:
@@ -63,6 +68,40 @@ def find_idle(trainer: pl.Trainer) -> Iterator[str]:
                 f"Note: {one.filename}.ckpt will never be saved: every_n_epochs={saves}, and the run has "
                 f"{epochs}. Lower it in callbacks."
             )
+
+
+def _find_late(trainer: pl.Trainer, epochs: int) -> Iterator[str]:
+    """Say what would begin only after the last epoch: the full rate, thawed weights, an end by patience."""
+    for one in trainer.lr_scheduler_configs:
+        steps = int(trainer.estimated_stepping_batches) if one.interval == "step" else epochs
+        rates = getattr(one.scheduler, "lr_lambdas", ())
+        share = max((rate(step) for rate in rates for step in spread_steps(steps)), default=1.0)
+        if 0 < share < FULL:
+            yield (
+                f"Note: the learning rate rises to {share:.0%} of what module.optimizer says, and the run "
+                "ends before it is there. Lower module.scheduler.warmup, or train longer."
+            ).replace("%", " %", 1)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        every = trainer.check_val_every_n_epoch or 1
+        if isinstance(callback, EarlyStopping) and callback.patience * every >= epochs:
+            yield (
+                f"Note: the run is stopped early after {callback.patience} validations without a gain, and "
+                f"it has {epochs} epochs: that will never be. Lower callbacks.early_stopping.patience."
+            )
+        if isinstance(callback, Freeze) and (callback.epochs or 0) >= epochs:
+            yield (
+                f"Note: module.freeze_epochs={callback.epochs}, and the run has {epochs}: what is frozen "
+                "never trains. Lower it, or set it to null where that is meant."
+            )
+
+
+def spread_steps(count: int) -> list[int]:
+    """Give steps of a run that stand for all: its first and last, and a thousand between them.
+
+    Args:
+        count: Steps of the run.
+    """
+    return [*range(0, count, max(1, count // SAMPLE)), max(count - 1, 0)]
 
 
 def _sample(module: torch.nn.Module) -> list[Tensor]:
