@@ -1,6 +1,7 @@
 """Where a result comes from: versions of the libraries, state of the code, the machine."""
 
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,15 @@ import ingradient_pl
 
 SECONDS = 10
 """How long git may take; it hangs on some network drives."""
+
+STATUS = ("status", "--porcelain", "--ignore-submodules=all")
+HARMLESS = re.compile(
+    r"(remote|branch|user|pull|push|fetch|gc|submodule)\..+"
+    r"|core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks)"
+)
+"""Settings of a checkout that run nothing when its files are compared; its monitor and filters of files do.
+
+A checkout that somebody else packed brings its own."""
 
 
 def versions() -> dict[str, str | None]:
@@ -35,12 +45,15 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         folder: Any folder of it.
 
     Returns:
-        ``commit`` and ``changed``; None outside a checkout, or without git.
+        ``commit`` and ``changed`` (None where its own settings might run a program to tell); None outside a
+        checkout, or without git.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit.strip(), "changed": bool(_git(folder, "status", "--porcelain"))}
+    settings = _git(folder, "config", "--local", "--list", "--name-only")
+    plain = settings is not None and all(HARMLESS.fullmatch(name) for name in settings.split())
+    return {"commit": commit.strip(), "changed": bool(_git(folder, *STATUS)) if plain else None}
 
 
 def code_state() -> dict[str, Any]:

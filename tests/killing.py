@@ -100,6 +100,12 @@ def fill_disk(session, run):
     return filler.unlink
 
 
+def _fill_and_kill(session, run):
+    free = fill_disk(session, run)
+    _kill_all(session, run)
+    return free
+
+
 RANKS = ("trainer=ddp_cpu",)
 KINDS = {
     "SIGKILL to all": Kind(_kill_all, (-9,)),
@@ -113,6 +119,7 @@ KINDS = {
     "ranks, SIGKILL to one": Kind(_rank(1, signal.SIGKILL), (1,), RANKS, at_once=False),
     "ranks, SIGTERM to all": Kind(_terminate_all, (143, -15), RANKS),
     "ranks, SIGTERM to one": Kind(_rank(1, signal.SIGTERM), (143,), RANKS, at_once=False),
+    "SIGKILL within a save on a full disk": Kind(_fill_and_kill, (-9, 1), in_save=True),
     "a full disk": Kind(fill_disk, (1,), at_once=False),
 }
 

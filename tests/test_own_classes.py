@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from runs import outcome
 
 import ingradient_pl as ip
+from ingradient_pl.cli.working_directory import WorkingDirectory, join_working_directory
+from ingradient_pl.commands.dotted_name import import_name
+from ingradient_pl.lightning.targets import locate
 
 RULE = """
 from dataclasses import dataclass
@@ -38,7 +42,8 @@ def folder(tmp_path, monkeypatch):
     name = f"rules_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(RULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if type(one) is not WorkingDirectory])
     return name
 
 
@@ -86,3 +91,35 @@ def test_a_measure_of_ones_own_is_scored_and_shown(monkeypatch, capsys, folder, 
     scores = ip.evaluate(labels, labels, measures=[sys.modules[folder].volume])
     assert scores.cases[0].scores[1]["volume"] > 0
     assert outcome(monkeypatch, capsys, "evaluate", *line[:-1], "[nobody.measure]")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        *("hydra.core.plugins", "torch._dynamo.backends", "pytorch_lightning.loggers", "pickle", "__main__"),
+        *("ingradient_pl.optional", "ingradient_pl.images.nifti", "importlib_metadata", "hydra_plugins.x"),
+    ],
+)
+@pytest.mark.parametrize("words", ["import {}", "import importlib; importlib.import_module('{}')"])
+def test_a_package_that_a_library_would_like_is_not_taken_from_the_working_directory(folder, asking, words):
+    join_working_directory()
+    with pytest.raises(ModuleNotFoundError):
+        exec(words.format(folder), {"__name__": asking})
+    assert locate(f"{folder}.Three").__name__ == import_name(f"{folder}.Three", "a rule").__name__ == "Three"
+
+
+def test_modules_of_the_working_directory_find_each_other_and_bring_no_entry_points(folder, tmp_path):
+    (tmp_path / "evil.dist-info").mkdir()
+    (tmp_path / "evil.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1\n")
+    (tmp_path / "evil.dist-info" / "entry_points.txt").write_text(
+        f"[torch.backends]\nevil = {folder}:Three\n"
+    )
+    package = tmp_path / f"{folder}_package"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"from {folder} import Three\nfrom .inner import Four\n")
+    (package / "inner.py").write_text(f"import {folder}\nclass Four({folder}.Three): ...\n")
+    join_working_directory()
+    join_working_directory()
+    assert sum(isinstance(one, WorkingDirectory) for one in sys.meta_path) == 1
+    assert locate(f"{package.name}.Four").__mro__[1].__name__ == "Three"
+    assert "evil" not in {one.metadata["Name"] for one in metadata.distributions()}

@@ -1,16 +1,19 @@
 """How a command ends: 0 done, 1 failed work, 2 bad usage; a user's mistake is one line, not a traceback."""
 
 import errno
+import io
 import os
 import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
+from ingradient_pl.files import REFUSED
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 from ingradient_pl.messages import printable
@@ -99,7 +102,7 @@ def plain_errors(command: str) -> Iterator[None]:
     """
     tracebacks = os.environ.get(FULL_ERRORS) == "1" and ONE_LINE not in os.environ
     try:
-        with nullcontext() if tracebacks else _one_line():
+        with nullcontext() if tracebacks else _one_line(command):
             yield
     except BrokenPipeError:  # the reader of our output (| head) has seen enough
         sys.stdout = None
@@ -140,19 +143,25 @@ def _explain_mistake(error: BaseException) -> str | None:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    inherited, before = ONE_LINE in os.environ, sys.unraisablehook
+def _one_line(command: str) -> Iterator[None]:
+    inherited, before, of_threads = ONE_LINE in os.environ, sys.unraisablehook, threading.excepthook
     os.environ[ONE_LINE] = "1"
 
     def say_unraisable(unraisable: Any) -> None:
         if not LOST_WORKER.search(str(unraisable.exc_value)):  # who waits for its data tells of a lost reader
             before(unraisable)
 
-    sys.unraisablehook = say_unraisable
+    def say_thread(found: threading.ExceptHookArgs) -> None:
+        if isinstance(found.exc_value, OSError):  # of a logger that writes beside the training
+            print(f"{command}: {_describe(found.exc_value)}", file=sys.stderr)
+        else:
+            of_threads(found)
+
+    sys.unraisablehook, threading.excepthook = say_unraisable, say_thread
     try:
         yield
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook, threading.excepthook = before, of_threads
         if not inherited:
             os.environ.pop(ONE_LINE, None)
 
@@ -165,8 +174,25 @@ def fail(command: str, error: BaseException, code: int = FAILED) -> None:
         error: Whose message is printed.
         code: The process's exit code: 1 for what failed, 2 for wrong usage.
     """
-    text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
-    cure = CURES.get(error.errno or 0) if isinstance(error, OSError) else None
-    told = [printable(str(text)) or type(error).__name__, *([] if cure is None else [cure])]
-    print(f"{command}: {'. '.join(told)}", file=sys.stderr)
+    print(f"{command}: {_describe(error)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    told = [printable(text) or type(error).__name__]
+    if isinstance(error, OSError):
+        file = _file_written(error) if error.errno in REFUSED and error.filename is None else None
+        told[0] += "" if file is None else printable(f": {file!r}")
+        told += [CURES[error.errno]] if error.errno in CURES else []
+    return ". ".join(told)
+
+
+def _file_written(error: OSError) -> str | None:
+    """Give the name of the file that was being written where an error arose: the system does not tell."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, io.IOBase) else None
+            if isinstance(name, str | bytes) and getattr(value, "mode", "r") not in ("r", "rb"):
+                return os.fsdecode(name)
+    return None

@@ -4,7 +4,6 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED, plain_errors, stop_in_one_line
 from ingradient_pl.cli.overrides import is_list, read_arguments, read_paths
@@ -30,7 +29,6 @@ def run_command(
         return
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
     with plain_errors(command), stop_in_one_line(command, starting=False):
         try:
             work(arguments[1:])

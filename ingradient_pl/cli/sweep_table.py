@@ -50,7 +50,10 @@ class SweepTable(Callback):
         folder = Path(config.hydra.runtime.output_dir)
         if not (folder / SCORE.parent).is_dir():  # the run was told to leave no config behind
             return
-        keep_score(folder, config.maximise, job_return)
+        try:
+            keep_score(folder, config.maximise, job_return)
+        except OSError as error:  # the disk that ended the run
+            print(printable(f"The score of {folder} is not kept: {error}"), file=sys.stderr)
         swept = config.hydra.mode == RunMode.MULTIRUN
         above = [Path(config.hydra.sweep.dir)] if swept else folder.parents[:DEPTH]
         for sweep in above:

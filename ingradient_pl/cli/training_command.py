@@ -87,7 +87,6 @@ def main() -> None:
         _errors_as_they_are(),
     ):
         sweep = None
-        sys.path.append(str(Path.cwd()))  # a class of the user's own, in a file here
         try:
             sys.argv[1:] = prepare_arguments(sys.argv[1:], folder)
             sweep = sweep_folder(sys.argv[1:])

@@ -82,7 +82,7 @@ def _reference(line: list[str], trainer: str, folder: Path) -> Path:
 @contextmanager
 def _disk(name: str, folder: Path):
     """Give a folder on another disk, a small one where it is to be filled; None where that cannot be had."""
-    if name != FULL:
+    if not name.endswith(FULL):
         folder.mkdir()
         yield folder
         shutil.rmtree(folder)
