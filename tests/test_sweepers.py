@@ -54,6 +54,12 @@ def test_why_a_run_of_a_sweep_failed_is_what_was_wrong(tmp_path):
     except InstantiationException as error:
         (tmp_path / REASON).write_text("".join(traceback.format_exception(error)))
     assert read_reason(tmp_path).startswith('ValueError("Invalid literal for Fraction')
+    lost = "CUDA error: unspecified launch failure"
+    try:
+        raise RuntimeError(f"{lost}\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\nCompile with it.")
+    except RuntimeError as error:
+        (tmp_path / REASON).write_text("".join(traceback.format_exception(error)))
+    assert read_reason(tmp_path) == f"RuntimeError: {lost}"
     (tmp_path / REASON).write_bytes(b"\xff" * 2**20 + b"\n \n")
     assert len(read_reason(tmp_path)) < 2**17
     (tmp_path / REASON).write_bytes(b"")

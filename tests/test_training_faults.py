@@ -161,6 +161,25 @@ def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, erro
     assert all(key in said for key in keys), said
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unspecified launch failure",
+        "uncorrectable ECC error encountered",
+        "CUDA-capable device(s) is/are busy or unavailable",
+        "the launch timed out and was terminated",
+    ],
+)
+def test_a_device_that_is_lost_is_told_with_how_to_go_on(capsys, monkeypatch, said):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit), plain_errors("ingradient-train"):
+        raise RuntimeError(f"CUDA error: {said}\nCompile with `TORCH_USE_CUDA_DSA` to enable assertions.")
+    line = told(capsys.readouterr().err)
+    assert said in line
+    assert "resume=RUN" in line
+    assert "Compile" not in line
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["train", "fit"])

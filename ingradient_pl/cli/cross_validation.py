@@ -30,7 +30,7 @@ from ingradient_pl.inference.postprocess import write_steps
 from ingradient_pl.inference.postprocess_folder import learn
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import say, say_failure
-from ingradient_pl.short_repr import short_repr
+from ingradient_pl.short_repr import say_count, short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
@@ -226,7 +226,7 @@ def _tell(found: CrossValidation) -> None:
     if found.failures:
         lines = [f"{name}: {why}" for name, why in found.failures.items()]
         told = "a configuration is compared once all of its folds are done; the same line again tries them"
-        say_failure("\n  ".join([f"{len(lines)} folds failed ({told}):", *lines]))
+        say_failure("\n  ".join([f"{say_count(len(lines), 'fold')} failed ({told}):", *lines]))
 
 
 def describe_steps(found: CrossValidation) -> str:

@@ -42,6 +42,18 @@ LOST_WORKER_CURE = (
     "A training run goes on where it was with resume=RUN"
 )
 
+LOST_DEVICE = re.compile(
+    r"CUDA error: (unspecified launch failure|unknown error|hardware stack error|the launch timed out[^\n]*"
+    r"|uncorrectable (NVLink|ECC) error[^\n]*|[^\n]*busy or unavailable|[^\n]*(GPU|device) (is|was) lost)"
+)
+"""What CUDA says of a device that is gone, broken or another's: no fault of the program."""
+
+LOST_DEVICE_CURE = (
+    "The device or its driver failed, or another process holds it: nvidia-smi and the system's log (dmesg) "
+    "say more, `ingradient doctor` what is there. A training run goes on where it was with resume=RUN, "
+    "on another device too (trainer.devices=[1])"
+)
+
 OUT_OF_MEMORY_CURE = (
     "A training step takes less with a smaller plan.batch_size or plan.patch (or plan for this memory: "
     "ingradient plan --memory_gb N), with trainer.precision=bf16-mixed, or with data.resident=false, which "
@@ -136,6 +148,9 @@ def _explain_mistake(error: BaseException) -> str | None:
     lost = LOST_WORKER.search(said)
     if lost:
         return f"{lost[0]}. {LOST_WORKER_CURE}"
+    gone = LOST_DEVICE.search(said)
+    if gone:
+        return f"{gone[0]}. {LOST_DEVICE_CURE}"
     if "loading state_dict" in said:
         first = next((line.strip() for line in said.splitlines()[1:]), "")
         return f"The checkpoint is of another network than the configured one: {first[:200]}"

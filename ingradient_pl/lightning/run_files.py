@@ -153,7 +153,7 @@ def read_epochs(run: Path) -> list[dict[str, Any]]:
 
 
 def read_reason(run: Path) -> str | None:
-    """Give the last line of why a run failed, but for that in which Hydra names the place in the config.
+    """Give why a run failed in one line: what the last exception says first, as hints of others follow it.
 
     Args:
         run: Its folder; None where it has not failed.
@@ -164,7 +164,11 @@ def read_reason(run: Path) -> str | None:
     with file.open("rb") as opened:
         opened.seek(-min(LONGEST_REASON, file.stat().st_size), os.SEEK_END)
         lines = opened.read(LONGEST_REASON).decode(errors="replace").strip().splitlines()
-    return next((line for line in reversed(lines) if not line.startswith("full_key: ")), "")
+    places = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    said = [line for line in lines[places[-1] + 1 if places else 0 :] if line and not line.startswith(" ")]
+    if len(said) > 1 and said[0].endswith(":"):  # Hydra names the target first
+        return said[1]
+    return said[0] if said else ""
 
 
 def is_finished(run: Path, epochs: int, record: Mapping[str, Any] | None = None) -> bool:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ingradient_pl.planning.seen_cases import SEEN
+
 NETWORKS = {True: "a U-Net with a residual encoder", False: "a plain U-Net"}
 
 
@@ -28,14 +30,14 @@ def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
 
 
 def notes_of(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Give how a plan came about, as names and values.
+    """Give how a plan came about, as names and values; what it keeps for comparisons is left out.
 
     Args:
         plan: As for :func:`plan_in_words`.
     """
     notes = plan.get("notes", {}) if isinstance(plan, Mapping) else {}
     told = notes.items() if isinstance(notes, Mapping) else ()
-    return [(str(name).replace("_", " "), _note(value)) for name, value in told]
+    return [(str(name).replace("_", " "), _note(value)) for name, value in told if name != SEEN]
 
 
 def _spacing(plan: Mapping[str, Any]) -> str:
