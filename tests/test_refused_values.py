@@ -11,10 +11,12 @@ from hydra.utils import instantiate
 from runs import composed, outcome
 from tiny_models import plan as made_plan
 
+import ingradient_pl as ip
 from ingradient_pl.cli.group_options import check_experiment, group_options
 from ingradient_pl.cli.overrides import quote_paths
 from ingradient_pl.cli.suggestions import NESTED, explain_instantiation
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.lightning.data_agreement import check_agreement
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.run_schedule import make_schedule
 from ingradient_pl.messages import UsageError
@@ -84,6 +86,12 @@ def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
 def test_what_is_no_number_is_refused_where_a_number_is_taken(quick, tmp_path, told, words):
     with pytest.raises((ValueError, InstantiationException), match=words):
         train(composed([*quick, told], tmp_path))
+
+
+@pytest.mark.parametrize("spacing", [(None, None, None), (None, 1.0, 1.0)])
+def test_axes_that_keep_their_spacing_go_with_every_store(phantom_store, phantom_plan, spacing):
+    plan = dataclasses.replace(ip.read_plan(phantom_plan), spacing=spacing)
+    check_agreement(plan, ip.CaseStore(phantom_store))
 
 
 @pytest.mark.parametrize(("group", "place"), NESTED.items())

@@ -37,8 +37,9 @@ def check_agreement(plan: Plan, store: AnyCases) -> None:
             "Plan for this store: ingradient plan --store DIR --output plan.yaml"
         )
     edges = np.median([case.grid.spacing for case in store.cases.values()], axis=0)[list(plan.transpose)]
-    known = [(one, edge) for one, edge in zip(plan.spacing, edges.tolist(), strict=True) if one is not None]
-    check_spacing(*zip(*known, strict=True))
+    pairs = zip(plan.spacing, edges.tolist(), strict=True)
+    kept = [edge if one is None else one for one, edge in pairs]  # an axis that is kept is like the cases'
+    check_spacing(kept, edges.tolist())
 
 
 def number_classes(draws: TrainingDraws, task: Task) -> TrainingDraws:
