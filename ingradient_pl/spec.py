@@ -199,8 +199,13 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 def _words(hint: Any) -> str:
     if isinstance(hint, type) and hint in WORDS:
         return WORDS[hint]
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(_words(one) for one in typing.get_args(hint))
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(one) for one in inner)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a mapping"
+    if isinstance(origin, type) and issubclass(origin, Sequence) and inner:
+        return f"a list, each entry {_words(inner[0])}"
     return str(hint).removeprefix("typing.").replace("collections.abc.", "")
 
 

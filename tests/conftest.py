@@ -1,22 +1,17 @@
 """While tests run, every call into the core is held to its shape annotations."""
 
-import copy
-import functools
 import gc
 import locale
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import compositions
 import jaxtyping
-import omegaconf
 import pytest
 import shapes
-import yaml
-from omegaconf._utils import get_yaml_loader
 
 # The shell is left out: its arguments are Lightning's, and tests hand it stand-ins.
 CORE = [
@@ -43,23 +38,7 @@ jaxtyping.install_import_hook([f"ingradient_pl.{unit}" for unit in CORE], "shape
 vars(jaxtyping)["jaxtyped"] = shapes.jaxtyped
 
 
-@functools.cache
-def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=get_yaml_loader())
-
-
-def _parse_once(stream: Any, Loader: Any) -> Any:  # noqa: N803 - as PyYAML has it
-    text = stream if isinstance(stream, str) else stream.read()
-    try:
-        return copy.deepcopy(_parsed(text))
-    except yaml.YAMLError:
-        if stream is not text:
-            stream.seek(0)  # for the error that names the file
-        return yaml.load(stream, Loader=Loader)
-
-
-# To compose the config of a run reads thirty files, which is a fifth of the time of a test that only composes
-omegaconf.omegaconf.yaml = SimpleNamespace(**{**vars(yaml), "load": _parse_once})
+compositions.keep_compositions()
 
 
 def _no_curves(*_: object) -> Any:

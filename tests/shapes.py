@@ -34,6 +34,7 @@ check = beartype(
     )
 )
 BIND_SHAPES: Any = jaxtyping.jaxtyped
+SIZES = BIND_SHAPES("context")
 
 
 def jaxtyped(unit: Any = None, *, typechecker: Any = check) -> Any:
@@ -66,14 +67,25 @@ def _when_called(function: Any) -> Any:
 def _make_ready(function: Any) -> Callable[..., Any]:
     own = function.__annotations__
     hints = {name: _resolve(hint, function.__globals__) for name, hint in own.items()}
-    if inspect.isgeneratorfunction(function) or any(map(_has_shape, hints.values())):
-        bound: Callable[..., Any] = BIND_SHAPES(function, typechecker=check)
+    if inspect.isgeneratorfunction(function) or any("{" in str(hint) for hint in hints.values()):
+        bound: Callable[..., Any] = BIND_SHAPES(function, typechecker=check)  # sizes named by arguments
         return bound
     try:
         function.__annotations__ = hints
-        return check(function)
+        checked = check(function)
     finally:
         function.__annotations__ = own
+    return _with_own_sizes(checked) if any(map(_has_shape, hints.values())) else checked
+
+
+def _with_own_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hold what goes in and comes out to the same sizes; jaxtyping itself looks at what goes in twice."""
+
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        with SIZES:
+            return function(*args, **kwargs)
+
+    return bound
 
 
 def _resolve(hint: Any, names: Mapping[str, Any]) -> Any:

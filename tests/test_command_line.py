@@ -50,7 +50,7 @@ def test_help_of_training_is_short_and_names_keys_that_there_are(monkeypatch, ca
     code, out, _ = outcome(monkeypatch, capsys, "train", "--help")
     assert code == 0
     assert len(out.splitlines()) < 50
-    (said,) = re.findall(r"those said most: (.*?)\. All of them", out, re.DOTALL)
+    (said,) = re.findall(r"the most common: (.*?)\. All of them", out, re.DOTALL)
     config = composed(quick, tmp_path)
     for key in said.replace("\n", " ").split(", "):
         assert key.startswith("hydra.") or OmegaConf.select(config, key, default="") != "", key

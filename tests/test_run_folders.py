@@ -11,8 +11,10 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.overrides import find, quote_paths, read_arguments, read_paths
 from ingradient_pl.cli.run_folders import claim, compose_config, hold_folder, take_folder, with_folder
+from ingradient_pl.cli.sweep_files import read_sweep
 from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.messages import UsageError
 
 
 def there(folder):
@@ -55,6 +57,22 @@ def test_every_key_that_takes_a_path_takes_any_name(name, tmp_path, monkeypatch,
     assert {find(again, key) for key in ("store", "resume")} == {
         find(overrides, key) for key in ("store", "resume")
     }
+
+
+def test_a_sweep_is_one_however_it_is_asked_for(tmp_path, monkeypatch, phantom_plan):
+    monkeypatch.chdir(tmp_path)
+    line = [f"plan={phantom_plan}", "seed=0,1", "hydra.sweep.dir=sweep"]
+    prepared = prepare_arguments([*line, "hydra.mode=MULTIRUN"], tmp_path / "copies")
+    assert prepared[-1] == "-m"
+    assert read_sweep(tmp_path / "sweep")
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "swept.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n"
+    )
+    own = [f"hydra.searchpath=[file://{tmp_path / 'own'}]", "experiment=swept", "hydra.run.dir=new"]
+    with pytest.raises(UsageError, match="starts a sweep: say -m"):
+        prepare_arguments(own, tmp_path / "none")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

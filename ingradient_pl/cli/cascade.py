@@ -25,12 +25,12 @@ Its own keys:
   output          folder of the cascade; cascades/NAME if not given
   folds           folds of the first stage, which divide the cases that the second trains on; 5 if not given
   coarser         plan the first stage with voxels so many times as large, where nnU-Net's rule plans none
-  first_plan      plans of yours instead, YAML files: of the first stage,
+  first_plan      your own plans instead, YAML files: of the first stage,
   second_plan     and of the second
 
 All other keys are those of ingradient-train and of its planner: recipe=nnunet, epochs=50, trainer=gpu,
 data.split.number=1, data.planner.memory_gb=24, hydra/launcher=joblib (ingradient-train --help). With first.
-or second. before it a key is for one stage. The same line again goes on with what was killed.
+or second. before it a key is for one stage. The same command continues after a kill.
 """
 
 

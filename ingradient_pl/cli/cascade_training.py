@@ -223,7 +223,7 @@ def _train_first(place: Path, store: AnyCases, told: Sequence[str]) -> CrossFit:
     if found.failures:
         reasons = "; ".join(f"fold {number}: {reason}" for number, reason in found.failures.items())
         raise ValueError(
-            f"The first stage is not complete: {reasons}. The same line again tries these folds again."
+            f"The first stage is not complete: {reasons}. The same command tries these folds again."
         )
     return found
 

@@ -29,13 +29,13 @@ Its own keys:
   output          folder of the cross-validation; crossvals/NAME if not given
   configurations  list of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, each with :PRESET or without; all
                   that the data have if not given
-  plan            plans of yours instead: a YAML file, or a list of them
+  plan            your own plans instead: a YAML file, or a list of them
   folds           list of numbers from 0; all five, or those of data.split.*, if not given
-  ensembles       whether pairs are averaged and compared, too: true or false; true if not given
+  ensembles       whether pairs are averaged and compared as well; true if not given
 
 All other keys are those of ingradient-train and of its planner: recipe=nnunet, epochs=50, trainer=gpu,
 data.planner.memory_gb=24, data.split.count=3, hydra/launcher=joblib (ingradient-train --help).
-The same line again goes on with what was killed, and tries folds that failed again.
+The same command continues after a kill, and tries folds that failed again.
 """
 
 

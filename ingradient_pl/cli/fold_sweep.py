@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
 from ingradient_pl.cli.data_first import with_loss, write_store
-from ingradient_pl.cli.overrides import quote, read_arguments
+from ingradient_pl.cli.overrides import quote
 from ingradient_pl.cli.python_run import errors_as_raised
-from ingradient_pl.cli.run_folders import CONF, ROOT, near
+from ingradient_pl.cli.run_folders import near
 from ingradient_pl.cli.sweep_job import train_job
-from ingradient_pl.cli.training_command import prepare_arguments
+from ingradient_pl.cli.training_command import prepare_arguments, run_hydra
 from ingradient_pl.commands.predict import predict
 from ingradient_pl.commands.prediction_cases import VALIDATION
 from ingradient_pl.lightning.run_files import LAST, REASON
@@ -29,8 +27,6 @@ SUBFOLDER = f"{FOLD}${{{NUMBER}}}"
 SUBFOLDERS = f"${{hydra.runtime.choices.plan}}/{SUBFOLDER}"
 """The same where several plans are trained: below a folder of the plan's name."""
 PREDICTIONS = "predictions"
-MULTIRUN = "hydra.mode=MULTIRUN"
-"""What the flag ``-m`` tells the jobs of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,4 @@ def sweep(line: Sequence[str], job: FoldJob, temporary: Path) -> None:
         temporary: For copies of the plan until the sweep's folder has them.
     """
     with errors_as_raised():
-        told, _ = read_arguments(prepare_arguments(list(line), temporary))
-        with initialize_config_module(CONF, version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            hydra.multirun(ROOT, job, [*told, MULTIRUN], with_log_configuration=False)
+        run_hydra(prepare_arguments(list(line), temporary), job)

@@ -19,7 +19,7 @@ COMMANDS = {
     "predict": "a checkpoint and images -> segmentations on the images' own grid",
     "calibrate": "a checkpoint and labelled cases -> the checkpoint, its confidence corrected",
     "evaluate": "segmentations and labels -> scores per case and per label",
-    "compare": "two evaluations of the same cases -> how they differ, and how sure that is",
+    "compare": "two evaluations of the same cases -> their difference, with interval and p-value",
     "postprocess": "segmentations -> without stray pieces and holes; --learn true finds out what helps",
     "export": "a checkpoint -> its networks for other programs, as torch.export or ONNX files",
     "import-nnunet": "a model folder of nnU-Net -> a checkpoint",
@@ -122,12 +122,12 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(
         [
-            "usage: ingradient COMMAND [options]     (ingradient COMMAND --help tells more)",
+            "usage: ingradient COMMAND [options]     (ingradient COMMAND --help for details)",
             "",
             *lines,
             "",
             "Training takes KEY=VALUE: ingradient train store=DIR   (ingradient train --help)",
-            "Completion in a shell: ingradient --completion bash (or zsh, fish) says where to keep it.",
+            "Shell completion: ingradient --completion bash (or zsh, fish) prints it, and where to put it.",
         ]
     )
 

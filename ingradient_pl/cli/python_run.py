@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import initialize_config_dir, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from ingradient_pl.cli.overrides import quote
-from ingradient_pl.cli.run_folders import CONF, ROOT
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.train_config import train as train_config
-from ingradient_pl.cli.training_command import prepare_arguments, without_job_line
+from ingradient_pl.cli.training_command import prepare_arguments, run_hydra, without_job_line
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import load
 from ingradient_pl.inference.predictor import Predictor
@@ -161,27 +159,13 @@ def write_value(value: Any) -> str:
 
 def _run(arguments: Sequence[str]) -> Run:
     """Have Hydra compose the config and run it, as it does for the command."""
-    overrides = [argument for argument in arguments if not argument.startswith("--")]
-    places = dict(zip(arguments, [*arguments[1:], ""], strict=True))
-    own = places.get("--config-path")
-    if own is not None:
-        overrides = [override for override in overrides if override not in (own, places["--config-name"])]
     folders = list[Path]()
 
     def job(config: Any) -> float:
         folders.append(Path(config.trainer.default_root_dir))
         return train_config(config)
 
-    opened = initialize_config_module(CONF, version_base="1.3") if own is None else None
-    with opened or initialize_config_dir(str(own), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        done = hydra.run(
-            config_name=places.get("--config-name", ROOT),
-            task_function=job,
-            overrides=overrides,
-            with_log_configuration=False,
-        )
+    done = run_hydra(arguments, job)
     score = done.return_value  # raises what the job raised
     return Run(folders[0], float(score))
 

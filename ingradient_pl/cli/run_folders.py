@@ -65,12 +65,14 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
 
     Raises:
         FileExistsError: If a run has left its model there.
-        UsageError: If ``resume=auto`` has no folder to look into.
+        UsageError: If ``resume=auto`` has no folder to look into, or a config asks for a sweep on its own.
     """
     swept = is_sweep(flags)
     key = "hydra.sweep.dir" if swept else "hydra.run.dir"
     planned = (copies / "plan").is_dir()
     config = compose_config(with_searched(overrides, copies) if planned else overrides, swept=swept)
+    if not swept and config.hydra.mode == RunMode.MULTIRUN:
+        raise UsageError("The config says hydra.mode=MULTIRUN, which starts a sweep: say -m beside it.")
     folder, by_time = _resolve(config, key), BY_TIME in OmegaConf.to_yaml(config.hydra[key.split(".")[1]])
     if by_time:
         folder = _choose(folder, config, overrides, key)

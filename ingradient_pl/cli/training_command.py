@@ -5,16 +5,19 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_dir, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException, InstantiationException
-from hydra.types import RunMode
+from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -42,7 +45,7 @@ from ingradient_pl.cli.overrides import (
 )
 from ingradient_pl.cli.plan_overrides import name_plans, with_plans
 from ingradient_pl.cli.resume import with_run, with_sweep
-from ingradient_pl.cli.run_folders import hold_folder, is_requeued, near, with_folder
+from ingradient_pl.cli.run_folders import CONF, ROOT, hold_folder, is_requeued, near, with_folder
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.cli.working_directory import join_working_directory
@@ -53,13 +56,14 @@ from ingradient_pl.scratch import scratch_folder
 COMMAND = "ingradient-train"
 RUNS = ("-m", "--multirun", "-r", "--run")
 """Flags with which something is trained; all others only show something."""
+RESUMED = ["--config-path", "--config-name"]
+"""Flags of the config that a run goes on with, each followed by its value."""
 
 
 _failures: list[Exception] = []
 """What ended a single run, on its way past Hydra."""
 
 
-@hydra.main(version_base="1.3", config_path="pkg://ingradient_pl.conf", config_name="train")
 def _job(config: DictConfig) -> float:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from ingradient_pl.cli.sweep_job import train_job
@@ -73,6 +77,37 @@ def _job(config: DictConfig) -> float:
     except Exception as error:  # noqa: BLE001 - raised again, without Hydra's line about overrides nobody typed
         _failures.append(error)
         return math.nan
+
+
+def run_hydra(arguments: Sequence[str], job: TaskFunction, *, logged: bool = False) -> Any:
+    """Have Hydra compose a prepared line and run it, or each job of its sweep.
+
+    ``hydra.main`` does the same, but composes once more to learn which of the two it is.
+
+    Args:
+        arguments: Overrides, then flags, as :func:`prepare_arguments` gives them.
+        job: What is called with a composed config.
+        logged: Whether Hydra sets logging up as the config says.
+
+    Returns:
+        Hydra's record of the run, which raises what the run raised; of a sweep, what its sweeper gives.
+    """
+    overrides, flags = read_arguments(arguments)
+    named = dict(pairwise([*flags, ""]))
+    folder = named.get("--config-path")
+    opened = initialize_config_module(CONF, "train", "1.3") if folder is None else None
+    with opened or initialize_config_dir(str(folder), "train", "1.3"):
+        composer: Any = GlobalHydra.instance().hydra
+        run, mode = (composer.multirun, "MULTIRUN") if is_sweep(flags) else (composer.run, "RUN")
+        line = [*overrides, f"hydra.mode={mode}"]
+        return run(
+            named.get("--config-name", ROOT), task_function=job, overrides=line, with_log_configuration=logged
+        )
+
+
+def _show() -> None:
+    """Do what Hydra's other flags ask for, such as ``--cfg job``."""
+    hydra.main("pkg://ingradient_pl.conf", ROOT, "1.3")(_job)()
 
 
 def main() -> None:
@@ -91,7 +126,10 @@ def main() -> None:
             sys.argv[1:] = prepare_arguments(sys.argv[1:], folder)
             sweep = sweep_folder(sys.argv[1:])
             with _hold_target(sys.argv[1:]):
-                _job()
+                if _trains(sys.argv[1:]):
+                    run_hydra(sys.argv[1:], _job, logged=True)
+                else:
+                    _show()
             if _failures:
                 raise _failures.pop()
         except Stopped as stopped:
@@ -104,6 +142,12 @@ def main() -> None:
             if sweep is not None:
                 show_table(sweep)
             _fail(error)
+
+
+def _trains(arguments: list[str]) -> bool:
+    """Whether a prepared line has no flags of Hydra's but those of a run, a sweep or a resumed config."""
+    others = [flag for flag in read_arguments(arguments)[1] if flag not in RUNS]
+    return not others or (others[::2] == RESUMED and Path(others[1]).is_absolute())
 
 
 def _fail(error: Exception) -> None:
@@ -125,6 +169,8 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
         folder: For copies of the plans until the run's own folder is known.
     """
     told, flags = read_arguments(arguments)
+    if (find(told, "hydra.mode") or "").upper() == "MULTIRUN":
+        told, flags = without(told, "hydra.mode"), [*flags, "-m"]
     overrides = with_direction(quote_paths(told, swept=is_sweep(flags)))
     if is_first_rank() and not all(flag in RUNS for flag in flags):  # something is shown, nothing trained
         overrides, there = with_run(with_plans(overrides, folder), folder)

@@ -1,4 +1,4 @@
-"""``ingradient compare``: two evaluations of the same cases -> how they differ, and how sure that is."""
+"""``ingradient compare``: two evaluations of the same cases -> their difference, interval and p-value."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ class NamedNetwork:
     """Make the network of a configuration file for a number of channels and outputs.
 
     Args:
-        name: A file (.yaml), or what the shipped group ``network`` calls it: ``outside``.
+        name: A file (.yaml), or what the shipped group ``network`` calls it: ``external``.
 
     Raises:
         FileNotFoundError: If there is no such network.

@@ -15,7 +15,7 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
     """Write a data set of synthetic patients in nnU-Net's raw layout: an organ with a lesion in a noisy body.
 
     Args:
-        output: Folder to write; it is made.
+        output: Folder to write; made if it does not exist.
         cases: Patients.
         channels: Channels of each image.
         seed: Another seed, other patients.

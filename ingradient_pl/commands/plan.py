@@ -65,7 +65,7 @@ def plan(  # noqa: PLR0913 - one argument an option
         configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres.
         preset: Kind and size of the network.
         memory_gb: Memory of the GPU to plan for; the preset's own if not given.
-        network: unet goes by nnU-Net's rules. Any other (outside, or a file like conf/network/external.yaml)
+        network: unet goes by nnU-Net's rules. Any other (external, or a file like conf/network/external.yaml)
             is tried on: patch and batch are as large as memory holds with it.
         multiple: Voxels that another network wants its patches to be a multiple of, such as 32.
         spacing: Size of the network's voxels in mm along (z, y, x), such as [3,1,1], instead of a rule's;

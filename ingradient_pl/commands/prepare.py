@@ -34,12 +34,12 @@ def prepare(  # noqa: PLR0913 - one argument an option
     Args:
         source: Folder of nnU-Net's raw layout, of the Medical Decathlon's, of npz + pkl pairs; or a table
             (.csv, .json) with the columns case, image_0, image_1, ..., label, group, split.
-        store: Folder to write; it is made.
+        store: Folder to write; made if it does not exist.
         group_pattern: Regular expression that finds a patient's name in a case's name, in its first group.
             Cases of one patient never train and validate in one fold.
         workers: Cases prepared at a time; if not given as many as there are cores, at most one for each 4 GiB
             of memory.
-        orientation: Where x, y, z of every case shall point to; 'stored' leaves axes as the files have them.
+        orientation: Directions that x, y, z of every case point to; 'stored' leaves axes as in the files.
         progress: Whether to show a progress bar.
         image_formats: Further file formats by dotted name, such as [my_package.NPY]: an ImageFormat each.
         cluster: Where cases are prepared: the address of a dask scheduler (tcp://host:8786) or its file, or

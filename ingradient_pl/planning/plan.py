@@ -27,6 +27,7 @@ TYPED = (
     *("regions", "previous_stage", "notes"),
 )
 """Entries whose type is looked at as it stands; the others have checks that say more."""
+LISTS = ("spacing", "patch", "widths", "strides", "kernels", "blocks", "decoder_blocks", "normalisation")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class Plan:
         if empty:
             raise ValueError(f"'{empty[0]}' of a plan needs a value; got None. Leave the key out to keep it.")
         check_types(Plan, {name: getattr(self, name) for name in TYPED})
+        for name in LISTS:
+            _check_list(name, getattr(self, name))
         own = vars(self)  # YAML knows lists only, planners compute with NumPy's numbers: both end here
         own["spacing"] = _zyx("spacing", [None if mm is None else _length(mm) for mm in self.spacing])
         own["patch"] = _zyx("patch", _counts("patch", self.patch))
@@ -187,15 +190,6 @@ class Plan:
         """
         return native.respaced(self.spacing)
 
-    def patch_grid(self, native: Grid) -> Grid:
-        """Give the network's input as a grid, its kept axes as long as those of ``native``.
-
-        Args:
-            native: Of the case, its axes the network's.
-        """
-        pairs = zip(self.spacing, native.spacing, strict=True)
-        return Grid.of(self.patch, [old if mm is None else mm for mm, old in pairs])
-
 
 def _check(normaliser: Any) -> Any:
     """Refuse settings of a normaliser that are of another type than it says."""
@@ -210,9 +204,13 @@ def _length(mm: Any) -> float:
     return float(mm)
 
 
+def _check_list(name: str, entries: Any) -> None:
+    if isinstance(entries, str) or not isinstance(entries, (Sequence, np.ndarray)):
+        raise ValueError(f"'{name}' of a plan needs a list; got {repr(entries)[:200]}.")  # noqa: TRY004
+
+
 def _counts(name: str, entries: Any) -> tuple[int, ...]:
-    if not isinstance(entries, (list, tuple, np.ndarray)):
-        raise ValueError(f"'{name}' of a plan needs a list of whole numbers; got {repr(entries)[:200]}.")  # noqa: TRY004
+    _check_list(name, entries)
     whole = [isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in entries]
     largest = LARGEST.get(name, MOST)
     if not all(whole) or min(entries, default=1) < 1 or max(entries, default=1) > largest:
