@@ -248,6 +248,11 @@ def test_folds_that_were_disturbed_are_mended_or_told_in_words_of_this_command(
     said = capsys.readouterr()
     assert f"{folds[0]} is finished: 1 epochs were trained" in said.out
     assert "ask for more" not in said.out
+    whole = (folds[1] / LAST).read_bytes()
+    (folds[1] / LAST).write_bytes(whole[:-9])
+    again = cross_validate(None, phantom_store, folder, None, plans[:2], None, TOLD)
+    assert f"Delete {folds[1]}, and" in again.failures["coarse/fold_1"]
+    (folds[1] / LAST).write_bytes(whole)
     folds[0].rename(tmp_path / "aside")
     folds[1].rename(folds[0])
     (tmp_path / "aside").rename(folds[1])

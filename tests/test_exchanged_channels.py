@@ -9,7 +9,7 @@ import pytest
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.phantom import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles, Source
-from ingradient_pl.datasets.source_channels import describe_misplaced
+from ingradient_pl.datasets.source_channels import describe_foreign_labels, describe_misplaced
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
@@ -96,6 +96,28 @@ def test_files_that_bear_names_of_each_others_channels_are_told(order, form):
     assert len(told) == ("{name}" in form and order != (0, 1, 2))
     assert all("'T1ce' is " in text and "2 cases are so" in text for text in told)
     assert check_cases(Source(Task(NAMED, {"a": 1}), cases)).remarks == tuple(told)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "told"),
+    [
+        (
+            "a_0000.nii.gz b_0000.nii.gz",
+            "b.nii.gz a.nii.gz",
+            "p: its image is a_0000.nii.gz and its label b",
+        ),
+        ("a.mha B.MHA", "b.nrrd b.nrrd", "called as the image of q: are"),
+        ("a_0000.nii.gz b_0000.nii.gz", "a.nii.gz b.nii.gz", ""),
+        ("1/scan.nii.gz 2/scan.nii.gz", "1/seg.nii.gz 2/scan.nii.gz", ""),
+        ("a.nii b.nii", "a-seg.nii b-seg.nii", ""),
+    ],
+)
+def test_labels_that_bear_the_name_of_another_case_are_told(images, labels, told):
+    files = zip("pq", images.split(), labels.split(), strict=True)
+    cases = [CaseFiles(name, (Path(image),), Path(label), name) for name, image, label in files]
+    found = describe_foreign_labels(cases)
+    assert len(found) == bool(told)
+    assert all(told in text for text in found)
 
 
 @pytest.mark.real

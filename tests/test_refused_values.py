@@ -212,6 +212,11 @@ OTHER = ("--store", "s", "--network", "n")
             ["--predictions", ".", "--labels", ".", "--surface", "--tolerance", -1],
             "tolerance must be",
         ),
+        (
+            "evaluate",
+            ["--predictions", ".", "--labels", ".", "--surface", "--tolerance", 1e30],
+            "in mm, from 0 to 1000; got 1e",
+        ),
         ("evaluate", ["--predictions", ".", "--labels", ".", "--lesions", "--overlap", 2], "overlap must be"),
         ("evaluate", ["--predictions", ".", "--labels", ".", "--seed", -1], "seed must be from 0"),
         ("compare", ["--first", "a", "--second", "b", "--seed", -1], "seed must be from 0"),

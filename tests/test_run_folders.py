@@ -111,6 +111,8 @@ def test_commas_divide_in_a_sweep_and_not_where_they_are_part_of_a_name(tmp_path
     assert read_paths(swept.removeprefix("store="), swept=True) == absolute
     (listed,) = quote_paths(["store=[b,c]"])
     assert listed == f'store=["{tmp_path}/b","{tmp_path}/c"]'
+    (above,) = quote_paths([f"store=../{tmp_path.name}/b"])  # resume=SWEEP takes no path with '..'
+    assert above == f'store="{tmp_path.resolve()}/b"'
     assert quote_paths(["store=${oc.env:X}", "store=null", "resume=auto"]) == [
         "store=${oc.env:X}",
         "store=null",

@@ -56,3 +56,13 @@ def test_nothing_is_written_into_a_store(monkeypatch, capsys, phantom_store):
         code, _, err = outcome(monkeypatch, capsys, "show", phantom_store, "--output", folder)
         assert code == 2
         assert "Name another folder" in err
+
+
+def test_a_picture_of_ours_is_drawn_anew_and_no_other(monkeypatch, capsys, phantom_store, tmp_path):
+    line = ["show", phantom_store, "--output", tmp_path, "--cases", "phantom_000"]
+    assert [outcome(monkeypatch, capsys, *line)[0] for _ in range(2)] == [0, 0]
+    Image.new("RGB", (4, 4)).save(tmp_path / "phantom_000.png")
+    theirs = (tmp_path / "phantom_000.png").read_bytes()
+    code, _, err = outcome(monkeypatch, capsys, *line)
+    assert (code, "phantom_000.png is there and is something else" in err) == (2, True)
+    assert (tmp_path / "phantom_000.png").read_bytes() == theirs

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from runs import composed
 
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.progress_figure import draw_progress
@@ -181,6 +182,11 @@ def test_a_run_whose_last_state_has_all_epochs_is_over_whatever_its_record_says(
         assert record["scores"][name] == pytest.approx(whole["scores"][name])
     write_record(run, {**whole, "state": "running", "length": {"epochs": 3}})
     assert complete_record(run)["state"] == "running"
+    write_record(run, whole)
+    state = run / "checkpoints" / "last.ckpt"
+    state.write_bytes(state.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt.*cp .*best\.ckpt"):
+        complete_record(run)
 
 
 @pytest.mark.slow

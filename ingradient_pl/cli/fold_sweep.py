@@ -15,6 +15,7 @@ from ingradient_pl.cli.sweep_job import train_job
 from ingradient_pl.cli.training_command import prepare_arguments, run_hydra
 from ingradient_pl.commands.predict import predict
 from ingradient_pl.commands.prediction_cases import VALIDATION
+from ingradient_pl.inference.checkpoint_file import CheckpointError
 from ingradient_pl.lightning.run_files import LAST, REASON
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import write_plan
@@ -46,9 +47,14 @@ class FoldJob:
 
         Raises:
             RuntimeError: If a held-out case cannot be segmented.
+            CheckpointError: If the fold's last state is damaged.
         """
         run = Path(HydraConfig.get().runtime.output_dir)
-        score = train_job(config, f"Delete {near(run)}, and this fold is trained anew")
+        anew = f"Delete {near(run)}, and this fold is trained anew."
+        try:
+            score = train_job(config, anew)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} {anew}") from error
         done = predict(
             run / LAST,
             list(config.store) if isinstance(config.store, ListConfig) else config.store,

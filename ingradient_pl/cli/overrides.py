@@ -257,4 +257,7 @@ def parse_texts(value: str) -> list[str] | None:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).absolute()) if Path(path).exists() else path
+    there = Path(path)
+    if not there.exists():
+        return path
+    return str(there.resolve() if ".." in there.parts else there.absolute())

@@ -14,9 +14,9 @@ from ingradient_pl.commands.prediction_cases import find_cases, say_remarks, tak
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import dicom_seg
-from ingradient_pl.inference.answer_files import check_targets, input_files, target_files
+from ingradient_pl.inference.answer_files import input_files, target_files
 from ingradient_pl.inference.answer_folder import AnswerFolder, identify
-from ingradient_pl.inference.case_pictures import map_answers, write_pictures
+from ingradient_pl.inference.case_pictures import check_pictures, map_answers, write_pictures
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.postprocess import read_steps
 from ingradient_pl.inference.predict_cases import SaveReport, save_cases, score_cases
@@ -191,8 +191,7 @@ def _write(
     """Segment cases into a folder that holds nothing of the user's; write down what they are made from."""
     targets = target_files(cases, answers.folder, answers.task, dicom=options["dicom"])
     if pictures is not None:
-        drawn = [pictures / f"{case.name}.png" for case in cases]
-        check_targets(drawn, [*input_files(cases), *targets.values()])
+        check_pictures(cases, pictures, [*input_files(cases), *targets.values()])
     for line in answers.begin(cases, targets, resume=options["resume"]):
         say(line)
     report = save(cases, answers.folder, **options)

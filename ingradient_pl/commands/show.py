@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from ingradient_pl.commands.inputs import AnyPath, AnyStore, open_store
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.inference.answer_files import check_targets
 from ingradient_pl.inference.answer_folder import refuse_data_set
-from ingradient_pl.inference.case_pictures import write_picture
+from ingradient_pl.inference.case_pictures import check_pictures, write_picture
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.store.stored_cases import stored_cases
 
@@ -43,7 +42,7 @@ def show(store: AnyStore, output: AnyPath, cases: str | list[str] | None = None)
     found = stored_cases(opened.path, opened.task)
     chosen = _choose(found.cases, cases, opened.path)
     refuse_data_set(folder)
-    check_targets([folder / f"{case.name}.png" for case in chosen], [opened.path])
+    check_pictures(chosen, folder, [opened.path])
     faults = [fault for fault in found.faults if cases is None]
     written = []
     for case in tqdm(chosen, unit="case", disable=not sys.stderr.isatty()):

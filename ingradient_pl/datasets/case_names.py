@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.datasets.source_channels import describe_misplaced
+from ingradient_pl.datasets.source_channels import describe_foreign_labels, describe_misplaced
 from ingradient_pl.messages import find_control
 
 LONGEST = 220
@@ -107,6 +107,7 @@ def check_cases(source: Source) -> Source:
         *source.remarks,
         *_describe_near_twins([case.name for case in kept]),
         *describe_misplaced(source.task.channels, kept),
+        *describe_foreign_labels(kept),
     )
     return source._replace(cases=kept, faults=tuple(faults), remarks=tuple(dict.fromkeys(remarks)))
 

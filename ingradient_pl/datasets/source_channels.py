@@ -1,4 +1,4 @@
-"""Channels of a source beside those of a model that is to predict it: their order and their names."""
+"""Channels and labels of a source: order and names beside a model's, and beside the names of their files."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -66,6 +66,34 @@ def describe_misplaced(channels: Sequence[str], cases: Sequence[CaseFiles]) -> l
     )
     more = f" ({len(found)} cases are so)" if len(found) > 1 else ""
     return [f"{found[0].name}: its channel {files}{more}: by their names, files of channels are exchanged."]
+
+
+def describe_foreign_labels(cases: Sequence[CaseFiles]) -> list[str]:
+    """Remark on cases whose label bears the name of another case's image.
+
+    Args:
+        cases: With the files of each.
+    """
+    owners = {_stem(case.images[0]): case for case in cases if case.images}
+    pairs = [
+        (case, owners.get(_stem(case.label), case))
+        for case in cases
+        if case.images and case.label is not None and _stem(case.label) != _stem(case.images[0])
+    ]
+    found = [(case, owner) for case, owner in pairs if owner is not case]
+    if not found:
+        return []
+    case, owner = found[0]
+    more = f" ({len(found)} cases are so)" if len(found) > 1 else ""
+    label = "" if case.label is None else case.label.name
+    return [
+        f"{case.name}: its image is {case.images[0].name} and its label {label}, which is called as the "
+        f"image of {owner.name}{more}: are labels exchanged?"
+    ]
+
+
+def _stem(file: Path) -> str:
+    return re.sub(r"(_\d{4})?(\.nii|\.seg)?\.[^.]*$", "", file.name.casefold())
 
 
 def _is_misplaced(names: Sequence[str], case: CaseFiles) -> bool:

@@ -53,11 +53,12 @@ class Frame(NamedTuple):
             )
         if not np.isfinite(numbers).all() or min(spacing) <= 0:
             raise ValueError(
-                f"spacing {list(spacing)} mm and origin {list(origin)} mm must be finite, spacing positive."
+                f"spacing {[*map(float, spacing)]} mm and origin {[*map(float, origin)]} mm must be finite, "
+                "spacing positive."
             )
         matrix = numbers[2 * AXES :].reshape(AXES, AXES)
         if abs(np.linalg.det(matrix)) < 1e-3:  # noqa: PLR2004
-            raise ValueError(f"the directions {list(direction)} of its axes do not span space.")
+            raise ValueError(f"the directions {[*map(float, direction)]} of its axes do not span space.")
         values = [float(number) for number in numbers]
         dz, dy, dx, px, py, pz = values[: 2 * AXES]
         a, b, c, d, e, f, g, h, i = values[2 * AXES :]

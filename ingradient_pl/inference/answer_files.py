@@ -204,6 +204,20 @@ def check_report(
     taken = target.exists() and (formats.ending(target) or target.name in (DESCRIPTION, "case.json"))
     if taken or target.suffix in (".npz", ".pkl", ".ckpt", ".pth"):
         raise OutputError(f"{target} is a file of a data set or a model, no report. Name another file.")
+    refuse_other(target, endings, marker)
+
+
+def refuse_other(target: Path, endings: Sequence[str], marker: bytes) -> None:
+    """Refuse to write over a file that is something else than what would be written.
+
+    Args:
+        target: File that will be written.
+        endings: What a file that may be replaced ends in, the usual one first; any where none are given.
+        marker: What stands near the beginning of a file that may be replaced.
+
+    Raises:
+        OutputError: If it is there already and something else.
+    """
     if target.is_file() and _is_something_else(target, endings, marker):
         raise OutputError(
             f"{target} is there and is something else: nothing is written over it. Name another file"

@@ -8,10 +8,11 @@ from jaxtyping import Integer
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import number_together
+from ingradient_pl.inference.answer_files import check_targets, refuse_other
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.pictures.cases import case_picture
-from ingradient_pl.pictures.slices import write_png
+from ingradient_pl.pictures.slices import MARK, write_png
 from ingradient_pl.store.label_maps import LabelMap, find_answers
 from ingradient_pl.task import Task
 
@@ -46,6 +47,23 @@ def map_answers(
     if task.overlap is not None:
         return find_answers(folder, task)
     return {case.name: LabelMap(file) for case, file in zip(cases, written, strict=True)}
+
+
+def check_pictures(cases: Sequence[CaseFiles], folder: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to draw cases over what is read, or over a file that no picture of ours is.
+
+    Args:
+        cases: That will be drawn.
+        folder: Where to.
+        inputs: Files that are read or written besides.
+
+    Raises:
+        OutputError: If one is there.
+    """
+    targets = [folder / f"{case.name}.png" for case in cases]
+    check_targets(targets, inputs)
+    for target in targets:
+        refuse_other(target, (".png",), MARK)
 
 
 def write_picture(case: CaseFiles, prediction: LabelMap | None, task: Task, folder: Path) -> Path:

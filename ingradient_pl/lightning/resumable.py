@@ -77,9 +77,11 @@ def complete_record(run: Path) -> dict[str, Any]:
         ValueError: If its record was damaged.
     """
     record = read_record(run)
-    if record.get("state") == FINISHED or not (run / LAST).is_file():
+    if not (run / LAST).is_file():
         return record
-    found = _read_state(run / LAST)
+    found = _read_state(run / LAST)  # or refused: a run whose model is damaged is not over, either
+    if record.get("state") == FINISHED:
+        return record
     done = _check_entries(run / LAST, found) if "optimizer_states" in found else 0
     own = found.get(OURS)
     known = record or (own.get("run") if isinstance(own, Mapping) else None)

@@ -15,6 +15,10 @@ FAR = 95
 """Percentile that stands for the largest distance, so that one stray voxel does not decide."""
 
 
+LARGEST_TOLERANCE = 1000.0
+"""In mm: no two readers of one patient differ by more."""
+
+
 @dataclass(frozen=True)
 class SurfaceDistances:
     """Distances between the surfaces of a prediction and a reference; a measure for :func:`evaluate`.
@@ -34,7 +38,7 @@ class SurfaceDistances:
         tolerance: Distance in mm that counts as agreement, such as what two readers differ by.
 
     Raises:
-        ValueError: If the tolerance is negative or not finite.
+        ValueError: If the tolerance is negative, or larger than any patient.
 
     Source:
         Metrics Reloaded (https://doi.org/10.1038/s41592-023-02151-z) on when to use which.
@@ -43,8 +47,10 @@ class SurfaceDistances:
     tolerance: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < math.inf:
-            raise ValueError(f"tolerance must be a distance in mm, at least 0; got {self.tolerance}.")
+        if not 0 <= self.tolerance <= LARGEST_TOLERANCE:
+            raise ValueError(
+                f"tolerance must be a distance in mm, from 0 to {LARGEST_TOLERANCE:g}; got {self.tolerance}."
+            )
 
     def __call__(self, prediction: Mask, reference: Mask, spacing: Sequence[float]) -> dict[str, float]:
         """Measure one label of one case.

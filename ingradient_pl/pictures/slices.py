@@ -7,9 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, Num, UInt8
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ingradient_pl.files import whole_file
 from ingradient_pl.pictures.layout import colour_of, to_pixels
+
+MARK = b"ingradient_pl"
+"""What the file of a picture says made it."""
 
 SHARES = (0.005, 0.995)
 """Between these shares of the intensities in view the window lies."""
@@ -155,14 +160,17 @@ def to_map(
 
 
 def write_png(path: Path, picture: UInt8[Tensor, "3 height width"]) -> None:
-    """Write a picture as PNG, making its folder where needed.
+    """Write a picture as PNG, making its folder where needed; it appears whole, and says whose it is.
 
     Args:
         path: Replaced where it exists.
         picture: Red, green and blue, 0 to 255.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(to_pixels(picture)).save(path)
+    told = PngInfo()
+    told.add_text("Software", MARK.decode())
+    with whole_file(path) as temporary:
+        Image.fromarray(to_pixels(picture)).save(temporary, format="PNG", pnginfo=told)
 
 
 def _margin(low: int, high: int) -> int:
