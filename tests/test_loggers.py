@@ -1,5 +1,6 @@
 """Loggers by key: what cannot start is left out and said once; what starts writes into the run's folder."""
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 import pytorch_lightning.loggers as known
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
 from runs import composed, outcome
 
 from ingradient_pl.cli.foreign_config import read_foreign_config
@@ -166,3 +168,44 @@ def test_a_run_with_a_logger_of_others_is_resumed_with_it_said_anew(monkeypatch,
         code, _, err = outcome(monkeypatch, capsys, "train", f"resume={run}", f"logger={logger}", "epochs=3")
         assert code == 0, err
         assert ("is left out" in err) == (logger == "wandb")
+
+
+@pytest.mark.parametrize("letter", ["?", "#", "%", "%2F", "?uri=true&x"])
+@pytest.mark.parametrize("name", ["mlflow", "aim"])
+def test_a_folder_that_an_address_leads_away_from_is_said(monkeypatch, caplog, quick, tmp_path, name, letter):
+    (tmp_path / "run").mkdir()
+    group = composed([*quick, f"logger={name}"], tmp_path / "run").logger
+    moved = json.loads(json.dumps(OmegaConf.to_container(group, resolve=True)).replace("run", f"r{letter}un"))
+    monkeypatch.setitem(sys.modules, "aim", None)
+    assert kinds(make_loggers(OmegaConf.create(moved))) == BESIDE
+    assert f"logger.{name} is left out" in caplog.text
+    assert "Name the run's folder otherwise" in caplog.text
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("r") and "un" not in path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "kept"),
+    [
+        ("wandb", "wandb/settings", "[default]\nentity = us\nproject = x\n", True),
+        ("wandb", "wandb/settings", "[default]\nbase_url = http://elsewhere\n", False),
+        ("wandb", ".wandb/settings", "[default]\nbase_url: http://elsewhere\n", False),
+        ("wandb", "wandb/settings", "[default]\nmode = online\n", False),
+        ("wandb", "wandb/settings", "[default]\nhttp_proxy = http://elsewhere\n", True),  # as a variable says
+        ("comet", ".comet.config", "[comet]\nworkspace = us\n", True),
+        ("comet", ".comet.config", "[comet]\nurl_override = http://elsewhere\n", False),
+        ("comet", ".env", "export COMET_URL_OVERRIDE=http://elsewhere\n", False),
+        ("comet", ".env", "OTHERS=1\n", True),
+    ],
+)
+def test_settings_of_the_working_directory_send_nothing_elsewhere(
+    monkeypatch, caplog, quick, tmp_path, name, file, text, kept
+):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_HTTP_PROXY", "http://ours")
+    monkeypatch.setattr(logger_class(name), "__init__", lambda self, **_: None)
+    monkeypatch.setattr(logger_class(name), "experiment", None)
+    made = make_loggers(composed([*quick, f"logger={name}"], tmp_path).logger)
+    assert (OUTSIDE[name] in kinds(made)) == kept
+    assert (f"{file} in the working directory sets" in caplog.text) != kept

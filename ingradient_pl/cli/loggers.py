@@ -1,6 +1,7 @@
 """The loggers of a run; one that lacks its package or its account is left out, and the run goes on."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,19 @@ REPORTS = {
     "WANDB_ERROR_REPORTING": "false",
 }
 """Keeps loggers from reporting to their makers by themselves, where the environment says nothing else."""
+ADDRESS = re.compile(r"[?#%]")
+"""Letters that mean something else in the address of a database than in the name of its file."""
+
+SETTINGS = {
+    "WandbLogger": ("wandb_", ("wandb/settings", ".wandb/settings")),
+    "CometLogger": ("comet_", (".comet.config", ".env")),
+}
+"""What variables of the environment begin with, and files of the working directory that say the same."""
+
+SETTING = re.compile(r"^\s*(?:export\s+)?(\w+)\s*[=:]", re.MULTILINE)
+NAMES = ("entity", "project", "workspace", "project_name", "experiment_name")
+"""Settings that say nothing but where a run is filed."""
+
 LONGEST = 300
 """Letters of what another program says."""
 
@@ -52,6 +66,12 @@ def make_loggers(group: DictConfig | None) -> list[Any]:
 
 
 def _make(name: str, entry: Any) -> Any:
+    if told := _find_settings(entry) or _find_address(entry):
+        _leave_out(name, told)
+        return None
+    os.environ.setdefault(
+        "WANDB_DISABLE_GIT", "true"
+    )  # it compares files, and a checkout's settings run programs
     try:
         logger = instantiate(entry)
     except InstantiationException as error:
@@ -63,8 +83,10 @@ def _make(name: str, entry: Any) -> Any:
         else:
             _leave_out(name, f"it does not start ({_line(cause)}).")
         return None
-    if logger is None or not _is_of_others(entry):
-        return logger
+    return _open(name, logger, entry) if logger is not None and _is_of_others(entry) else logger
+
+
+def _open(name: str, logger: Any, entry: Any) -> Any:
     try:
         if is_first_rank():
             getattr(logger, "experiment", None)  # opens the run there now, and not behind the first epoch
@@ -75,6 +97,36 @@ def _make(name: str, entry: Any) -> Any:
         _leave_out(name, f"it does not start ({_line(error)}).")
         return None
     return logger
+
+
+def _find_settings(entry: Any) -> str | None:
+    """Say which file of the working directory, perhaps somebody else's, tells where figures and keys go."""
+    prefix, files = SETTINGS.get(_class_name(entry) if entry else "", ("", ()))
+    for file in map(Path, files):
+        if not file.is_file() or Path.cwd() == Path.home():
+            continue
+        found = [name.lower() for name in SETTING.findall(file.read_text(encoding="utf-8", errors="replace"))]
+        if file.name == ".env":
+            found = [name for name in found if name.startswith(prefix)]
+        names = [name.removeprefix(prefix) for name in found]
+        odd = [name for name in names if name not in NAMES and f"{prefix}{name}".upper() not in os.environ]
+        if odd:
+            variable = f"{prefix}{odd[0]}".upper()
+            return (
+                f"{file} in the working directory sets '{odd[0]}', and may send what is logged to others. "
+                f"Move it away, or say yourself what it is: {variable}=VALUE."
+            )
+    return None
+
+
+def _find_address(entry: Any) -> str | None:
+    """Say that a place on this disk cannot be written as the address of a database."""
+    place = str((entry.get("tracking_uri") or entry.get("repo") or "") if entry else "")
+    local = place.startswith(LOCAL) or "://" not in place
+    found = ADDRESS.search(place) if local else None
+    if found is None:
+        return None
+    return f"{place} cannot be an address, as there is {found[0]!r} in it. Name the run's folder otherwise."
 
 
 def _find_other_place(logger: Any, entry: Any) -> str | None:
