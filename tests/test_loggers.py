@@ -203,6 +203,7 @@ def test_settings_of_the_working_directory_send_nothing_elsewhere(
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_MODE", raising=False)  # Lightning sets it
     monkeypatch.setenv("WANDB_HTTP_PROXY", "http://ours")
     monkeypatch.setattr(logger_class(name), "__init__", lambda self, **_: None)
     monkeypatch.setattr(logger_class(name), "experiment", None)
