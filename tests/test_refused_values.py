@@ -42,7 +42,7 @@ def _forget_hydra():
         ("epochs=many", "got 'many'"),
         ("batches_per_epoch=0", "from 1 or null, got 0"),
         ("batches_per_epoch=-3", "from 1 or null, got -3"),
-        ("data.workers=-1", "data.workers must be a whole number from 0 or null, got -1"),
+        ("data.workers=-1", "data.workers must be a whole number from 0 to 1024 or null, got -1"),
         ("data.workers=1.5", "got 1.5"),
         ("init_split=both", "init_split is one of own, source; got 'both'"),
         ("init_split=sorce", r"Did you mean source\?"),
@@ -68,6 +68,11 @@ def test_what_counts_nothing_is_refused(quick, tmp_path, told, words):
         ("module.scheduler.power=high", "module.scheduler.power must be a number"),
         ("data.draws.affine.rotation_p=often", "data.draws.affine.rotation_p must be a number, got 'often'"),
         ("plan.batch_size=2.5", "batch_size"),
+        ("data.iterations=1e30", "data.iterations must be a whole number, got 1e"),
+        ("data.workers=100000", "data.workers must be a whole number from 0 to 1024 or null, got 100000"),
+        ("module.freeze_epochs=2", "freeze_epochs does nothing without module.freeze"),
+        ("init_mapping=x.yaml", "init_mapping does nothing without init_from"),
+        ("init_split=source", "init_split does nothing without init_from"),
         ("data.draws.elastic=5", "data.draws.elastic must be described by a _target_ or null, got 5"),
         ("data.draws.affine.flat=1e30", "data.draws.affine.flat must be true, false or null, got 1e"),
         ("data.draws.class_weights=2", "data.draws.class_weights must be a list or mapping or null, got 2"),
@@ -141,7 +146,7 @@ def test_a_refused_run_says_one_line(quick, tmp_path, monkeypatch, capsys):
     code, _, printed = outcome(monkeypatch, capsys, "train", *told)
     assert code == 2
     assert printed.splitlines() == [
-        "ingradient-train: data.workers must be a whole number from 0 or null, got -1."
+        "ingradient-train: data.workers must be a whole number from 0 to 1024 or null, got -1."
     ]
 
 

@@ -101,5 +101,5 @@ def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
     if isinstance(value, Mapping):  # something that is built first
         return True
     if isinstance(value, float):
-        return not math.isnan(value) and (float in kinds or value.is_integer())
+        return not math.isnan(value) and float in kinds
     return isinstance(value, int) and abs(value) <= sys.maxsize

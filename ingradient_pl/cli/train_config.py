@@ -18,6 +18,7 @@ from ingradient_pl.cli.loggers import make_loggers
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.number_values import check_numbers
 from ingradient_pl.cli.suggestions import NESTED
+from ingradient_pl.commands.prepare import MOST_WORKERS
 from ingradient_pl.inference.checkpoint import read, read_content
 from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.further_volumes import MODEL, check_stage
@@ -35,7 +36,7 @@ COUNTS = {
     "seed": (0, 2**32 - 1, False),
     "epochs": (1, sys.maxsize, False),
     "batches_per_epoch": (1, sys.maxsize, True),
-    "data.workers": (0, sys.maxsize, True),
+    "data.workers": (0, MOST_WORKERS, True),
 }
 """Keys that count something: the least and the most, and whether null leaves it open."""
 
@@ -226,12 +227,16 @@ def config_values(config: DictConfig) -> dict[str, Any]:
 
 
 def _check_choices(config: DictConfig) -> None:
-    """Refuse a word that names none of the ways there are."""
+    """Refuse a word that names none of the ways there are, and one that nothing would use."""
     for name, choices in CHOICES.items():
         found = OmegaConf.select(config, name, default=choices[0])
         if found not in choices and config.get("init_from") is None:  # which refuses it with more words
             near = nearest(str(found), choices)
             raise UsageError(f"{name} is one of {', '.join(choices)}; got {found!r}.{near}")
+    told = {**{name: choices[0] for name, choices in CHOICES.items()}, "init_mapping": None}
+    idle = [name for name, usual in told.items() if OmegaConf.select(config, name, default=usual) != usual]
+    if idle and config.get("init_from") is None:
+        raise UsageError(f"{idle[0]} does nothing without init_from=FILE: give both, or neither.")
 
 
 def _check_counts(config: DictConfig) -> None:

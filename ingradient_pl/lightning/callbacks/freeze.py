@@ -96,7 +96,14 @@ def make_freeze(patterns: Sequence[str], epochs: int | None, *, several: bool) -
         patterns: Names of parameters of the network, with ``*`` and ``?``.
         epochs: After how many they train as well; None: never.
         several: Whether several processes train.
+
+    Raises:
+        UsageError: If epochs are given and nothing freezes.
     """
+    if not patterns and epochs is not None:
+        raise UsageError(
+            "module.freeze_epochs does nothing without module.freeze: give both, or leave it out."
+        )
     if not patterns:
         return []
     kind = FreezeShared if several and epochs is not None else Freeze
