@@ -38,12 +38,31 @@ def test_help_is_in_colours_on_a_terminal_alone(monkeypatch, capsys):
     assert "\033" not in plain
     painted = paint(plain)
     assert re.sub("\033\\[\\d*m", "", painted) == plain
-    for part in ("\033[1musage:", "\033[1moptions:", "\033[36m--first", "\033[32mingradient compare"):
+    for part in (
+        "\033[1musage:",
+        "\033[1moptions:",
+        "\033[36m--first FIRST\033[0m",
+        "\033[32mingradient compare",
+    ):
         assert part in painted
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert outcome(monkeypatch, capsys, "compare", "--help")[1] == painted
     monkeypatch.setenv("NO_COLOR", "1")
     assert outcome(monkeypatch, capsys, "compare", "--help")[1] == plain
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_help_of_lightning_is_short_and_its_example_is_of_keys_that_there_are(monkeypatch, capsys, command):
+    code, out, _ = outcome(monkeypatch, capsys, command, "--help")
+    assert code == 0
+    assert len(out.splitlines()) < 30
+    example = shlex.split(out.splitlines()[-1])
+    assert example[:2] == ["ingradient", command]
+    assert all(
+        word in out.split("example:")[0] or ".planner." in word or ".max_epochs" in word
+        for word in example
+        if word.startswith("--")
+    )
 
 
 def test_help_of_training_is_short_and_names_keys_that_there_are(monkeypatch, capsys, tmp_path, quick):

@@ -137,3 +137,14 @@ def test_a_small_batch_travels_in_the_message_and_its_memory_is_free_at_once(mon
     assert same(sent(packing([entry(1)])).open()[0], entry(1))
     assert len(packing.memories) == 1
     assert same(first.open()[0], entry(0))
+
+
+@pytest.mark.parametrize("small", [0, 2**18])
+def test_memory_that_was_taken_in_inference_mode_is_given_back_outside(monkeypatch, small):
+    monkeypatch.setattr(shared_memory, "SMALL", small)
+    collate = SharedCollate()
+    with torch.inference_mode():  # as a worker of validation and testing begins
+        batch = collate([entry(1)])
+    received = pickle.loads(ForkingPickler.dumps(batch))  # by a thread that is not in it
+    assert same(received.open()[0], entry(1))
+    assert collate.memories[0][0] == shared_memory.FREE

@@ -26,6 +26,7 @@ EXAMPLES = {
     "report": "RUN --output report.html",
     "info": "RUN --json",
     "doctor": "--json",
+    "lightning-config": "--store STORE --plan plan.yaml --output fit.yaml",
 }
 """What may stand behind each command."""
 
@@ -49,6 +50,50 @@ def describe_example(command: str) -> str:
         command: Its name.
     """
     return f"example:\n  ingradient {command} {EXAMPLES[command]}" if command in EXAMPLES else ""
+
+
+LIGHTNING = {
+    "fit": (
+        "Train a network; without --config by the fast recipe, planned for the store.",
+        "--data.store STORE --data.planner.memory_gb 8 --trainer.max_epochs 4",
+    ),
+    "validate": (
+        "Score a checkpoint on patches of the cases that validate.",
+        "--config RUN/tensorboard/config.yaml --ckpt_path RUN/checkpoints/last.ckpt",
+    ),
+    "test": (
+        "Score a checkpoint on patches of the cases of split 'test', or else of those that validate.",
+        "--config RUN/tensorboard/config.yaml --ckpt_path RUN/checkpoints/last.ckpt",
+    ),
+}
+"""What each command of LightningCLI does, and an example."""
+
+
+def describe_lightning(command: str) -> str:
+    """Give the help of a command of LightningCLI in short.
+
+    Args:
+        command: ``fit``, ``validate`` or ``test``.
+    """
+    does, example = LIGHTNING[command]
+    text = f"""usage: ingradient {command} [--config FILE] [--PLACE.KEY VALUE ...]
+
+{does}
+LightningCLI runs it. Keys of the places data, model and trainer stand on the line or in a YAML file.
+
+options:
+  -h, --help         Show this help and exit.
+  --help-all         Show every key, what it means and what it is otherwise: 1,700 lines.
+  --print_config     Print a config that runs, and exit.
+  --config FILE      YAML file with keys; fit keeps its own in RUN/tensorboard/config.yaml.
+  --ckpt_path FILE   Checkpoint to go on from, or to score.
+  --data.store DIR   Folder written by `ingradient prepare`.
+  --trainer.default_root_dir RUN
+                     Folder for checkpoints, logs and pictures; fit_run if not given.
+
+example:
+  ingradient {command} {example}"""
+    return paint_on_terminal(text)
 
 
 class CommandHelp(DefaultHelpFormatter):
@@ -99,5 +144,5 @@ def paint(text: str) -> str:
         text: Without.
     """
     text = re.sub(r"(?m)^(usage:|\w[\w ]*:$)", rf"{BOLD}\1{PLAIN}", text)
-    text = re.sub(r"(?m)^(  )(-[-\w, ]*\w)", rf"\1{CYAN}\2{PLAIN}", text)
+    text = re.sub(r"(?m)^(  )(-\S+(?: \S+)*)", rf"\1{CYAN}\2{PLAIN}", text)  # two blanks end it
     return re.sub(r"(?m)^(  )(ingradient .*)$", rf"\1{GREEN}\2{PLAIN}", text)

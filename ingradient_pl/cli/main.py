@@ -27,7 +27,7 @@ COMMANDS = {
     "report": "a store, run, sweep or evaluation -> one page of HTML: charts, tables, slices to scroll",
     "cascade": "a data set or store -> two stages, coarse then fine, and one checkpoint that predicts",
     "crossval": "a data set or store -> all folds of configurations, the best of them, one model",
-    "train": "a case store -> a trained network, by Hydra: ingradient-train by another name",
+    "train": "a data set or store -> a trained network, by Hydra: ingradient-train by another name",
     "info": "a store, plan, run or checkpoint -> what it holds; --json for programs",
     "doctor": "this machine -> what it has, what is wrong with it, what to set; --json for programs",
     "lightning-config": "store, plan and overrides -> a config for the next three",
@@ -93,6 +93,8 @@ def main() -> None:
 
 def _import_command(command: str) -> Callable[[list[str]], object]:
     """Give what a command does with the words of its line, its own name first."""
+    if OWN_MODULES.get(command) == "lightning":
+        return _run_lightning
     if command in OWN_MODULES:
         main: Callable[[list[str]], object] = importlib.import_module(
             f"ingradient_pl.cli.{OWN_MODULES[command]}"
@@ -102,6 +104,16 @@ def _import_command(command: str) -> Callable[[list[str]], object]:
     function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
     run = importlib.import_module("ingradient_pl.cli.options").run
     return lambda arguments: run(function, arguments, DEFAULTS.get(command))
+
+
+def _run_lightning(arguments: list[str]) -> None:
+    """Run a command of LightningCLI, whose own help has 1,700 lines and takes seconds; say it in short."""
+    if arguments[1:] in (["-h"], ["--help"]):
+        print(importlib.import_module("ingradient_pl.cli.command_help").describe_lightning(arguments[0]))
+        return
+    with stop_in_one_line(f"ingradient {arguments[0]}"):
+        main = importlib.import_module("ingradient_pl.cli.lightning").main
+    main(["--help" if word == "--help-all" else word for word in arguments])
 
 
 def _train(arguments: list[str]) -> None:
@@ -126,7 +138,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "Training takes KEY=VALUE: ingradient train store=DIR   (ingradient train --help)",
+            "From data to a model in one line: ingradient train source=DATASET   (ingradient train --help)",
             "Shell completion: ingradient --completion bash (or zsh, fish) prints it, and where to put it.",
         ]
     )

@@ -46,7 +46,7 @@ class SharedBatch:
         if len(self.memory) > SMALL:
             return _receive, (self.memory, self.entries)
         sent = self.memory.numpy().tobytes()
-        self.memory[0] = FREE  # a copy is on its way
+        _give_back(self.memory)  # a copy is on its way
         return _receive_copy, (sent, self.entries)
 
     def open(self, *, pinned: bool = False) -> list[Any]:
@@ -139,10 +139,16 @@ def _new_shared(size: int) -> Bytes:
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
+def _give_back(memory: Bytes) -> None:
+    """Mark memory as free, also where validation or testing (torch's inference mode) has taken it."""
+    with torch.inference_mode():
+        memory[0] = FREE
+
+
 def _receive(memory: Bytes, entries: list[Any]) -> SharedBatch:
     """Build the shared batch that was sent; one that nobody opens is given back as well."""
     shared = SharedBatch(memory, entries)
-    shared.give_back = weakref.finalize(shared, memory[:1].fill_, FREE)
+    shared.give_back = weakref.finalize(shared, _give_back, memory[:1])
     return shared
 
 
