@@ -51,11 +51,19 @@ from ingradient_pl.inference.postprocess import (
 )
 from ingradient_pl.inference.probabilities import read_maps, write_maps
 from ingradient_pl.lightning.resumable import check_resumable
-from ingradient_pl.lightning.run_files import CASCADE, SWEEP_TABLE, read_record
+from ingradient_pl.lightning.run_files import (
+    CASCADE,
+    EPOCHS,
+    SWEEP_TABLE,
+    read_record,
+    write_epochs,
+)
 from ingradient_pl.metrics.comparison import compare
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.nnunet.model import read_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan, write_plan
+from ingradient_pl.reports.crossvals import describe_cascade, describe_crossval
+from ingradient_pl.reports.runs import describe_run
 from ingradient_pl.reports.summaries import read_summary as read_summary_of_report
 from ingradient_pl.reports.sweeps import read_sweep_table
 from ingradient_pl.spec import to_spec
@@ -708,7 +716,40 @@ def make_scored(folder):
     return [folder / "summary.json"]
 
 
+def make_run(folder):
+    make_record(folder)
+    make_plan(folder)
+    lines = [{"epoch": n, "train": 0.5, "val": 0.4, "labels": {"organ": 0.5}, "lr": 0.1} for n in (1, 2)]
+    write_epochs(folder, lines)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(payloads.run_config()))
+    return [folder / "run.json", folder / EPOCHS, folder / ".hydra" / "config.yaml"]
+
+
+def make_crossval_page(folder):
+    (file,) = make_crossval(folder)
+    score = {"labels": {"organ": {"Dice": 0.5, "interval": [0.4, 0.6]}}, "score": 0.5}
+    summary = {
+        "candidates": {"3d": score},
+        "best": "3d",
+        "pairs": [],
+        "postprocessed": {"3d": {"score": 0.5}},
+    }
+    file.write_text(json.dumps(_json(file) | {"summary": summary}))
+    return [file]
+
+
 LATER = {
+    "page of a run": FileKind(make_run, lambda folder: describe_run(folder) and UNKNOWN, says_nothing),
+    "page of a crossval": FileKind(
+        make_crossval_page, lambda folder: describe_crossval(folder) and UNKNOWN, says_nothing, JSON
+    ),
+    "page of a cascade": FileKind(
+        make_cascade,
+        lambda folder: describe_cascade(folder) and UNKNOWN,
+        says_nothing,
+        JSON,
+    ),
     "volumes of cases": FileKind(make_volumes, read_volumes, None),
     "mapping of names": FileKind(
         make_names,

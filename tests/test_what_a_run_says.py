@@ -1,6 +1,7 @@
 """What a run says and leaves: a line an epoch, a log, curves, a record of itself, and nothing else."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from runs import composed
 
 from ingradient_pl.cli.train_config import train
+from ingradient_pl.files import unfinished_path
 from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
@@ -52,6 +54,10 @@ def told(tmp_path_factory, phantom_store, phantom_plan):
     folder = tmp_path_factory.mktemp("said")
     quick = [f"store={phantom_store}", f"plan={phantom_plan}", "trainer=cpu", "data.workers=0"]
     line = [sys.executable, "-m", "ingradient_pl.cli.train", *quick, "epochs=2", "batches_per_epoch=2"]
+    (folder / "run" / ".hydra").mkdir(parents=True)
+    for name in ("progress.png", ".hydra/config.yaml"):
+        unfinished = unfinished_path(folder / "run" / name)
+        unfinished.with_name(unfinished.name.replace(f"@{os.getpid()}@", f"@{2**22 + 1}@")).touch()
     done = subprocess.run(
         [*line, "hydra.run.dir=run"],
         cwd=folder,
@@ -95,6 +101,7 @@ def test_figures_of_each_epoch_are_kept_in_the_folder_and_by_every_logger(told):
     with (run / EPOCHS).open("a") as file:
         file.write('{"epoch": 3, "tra')  # a kill while it was written
     assert len(read_epochs(run)) == 2
+    assert not list(run.rglob(".unfinished@*")), "left by one that was killed"
 
 
 @pytest.mark.slow

@@ -16,11 +16,12 @@ from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 from typing_extensions import override
 
+from ingradient_pl.files import remove_leftovers
 from ingradient_pl.lightning.callbacks.layer_images import log_image
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.progress_figure import draw_progress, write_picture
-from ingradient_pl.lightning.run_files import LOG, add_epoch, write_epochs
+from ingradient_pl.lightning.run_files import CONFIG, LOG, add_epoch, write_epochs
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 from ingradient_pl.messages import printable
 
@@ -77,8 +78,11 @@ class EpochLog(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.run_began, self.first_epoch = time.monotonic(), trainer.current_epoch
         self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] <= trainer.current_epoch]
+        run = Path(trainer.default_root_dir)
         if trainer.is_global_zero:
-            write_epochs(Path(trainer.default_root_dir), self.epochs)
+            write_epochs(run, self.epochs)
+            remove_leftovers(run)  # of one that was killed
+            remove_leftovers(run / CONFIG.parent)
         weights = sum(weight.numel() for weight in pl_module.parameters())
         data = trainer.datamodule  # type: ignore[attr-defined]
         cases = _describe_data(data) if isinstance(data, SegmentationData) else ""
