@@ -19,7 +19,7 @@ and train a second stage at full resolution that sees these segmentations. One c
   ingradient predict --checkpoint OUTPUT/second --source IMAGES --output SEGMENTATIONS
 
 Its own keys:
-  source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
+  source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, DICOM, a table)
   store           folder written by `ingradient prepare`, or several: [DIR,DIR]; with source, where to
                   prepare it
   output          folder of the cascade; cascades/NAME if not given

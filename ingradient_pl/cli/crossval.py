@@ -23,7 +23,7 @@ pairs by nnU-Net's rule, learn its post-processing, and write one model that pre
   ingradient predict --checkpoint OUTPUT --source IMAGES --output SEGMENTATIONS
 
 Its own keys:
-  source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, a table)
+  source          data set to prepare first (nnU-Net raw, MSD, npz + pkl pairs, DICOM, a table)
   store           folder written by `ingradient prepare`, or several: [DIR,DIR]; with source, where to
                   prepare it
   output          folder of the cross-validation; crossvals/NAME if not given

@@ -32,8 +32,9 @@ def prepare(  # noqa: PLR0913 - one argument an option
     Cases that cannot be used are listed together, and the others are stored.
 
     Args:
-        source: Folder of nnU-Net's raw layout, of the Medical Decathlon's, of npz + pkl pairs; or a table
-            (.csv, .json) with the columns case, image_0, image_1, ..., label, group, split.
+        source: Folder of nnU-Net's raw layout, of the Medical Decathlon's, of npz + pkl pairs, of DICOM
+            series with their SEG objects; or a table (.csv, .json) with the columns case, image_0, image_1,
+            ..., label, group, split.
         store: Folder to write; made if it does not exist.
         group_pattern: Regular expression that finds a patient's name in a case's name, in its first group.
             Cases of one patient never train and validate in one fold.
