@@ -102,8 +102,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     Weights that nobody seeds start alike, whatever tests came before.
     """
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        # torch.manual_seed writes down the stack of its caller for devices that may come, twice
+        torch.default_generator.manual_seed(0)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(0)
     for (module, name), blank in BLANK.items():
         callback = sys.modules.get(f"ingradient_pl.lightning.callbacks.{module}")
         if callback is not None:
