@@ -187,7 +187,7 @@ class EpochLog(pl.Callback):
         seconds = (now - begin) / counted * steps
         slow = seconds > HOUR and trainer.strategy.root_device.type == "cpu"
         cure = (
-            " It trains on the CPU. Quicker: epochs=1 for a first look, a smaller plan "
+            " It trains on the CPU. Quicker: epochs=1 batches_per_epoch=10 for a look, a smaller plan "
             "(data.planner.memory_gb=1), or a machine with a GPU."
         )
         tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
