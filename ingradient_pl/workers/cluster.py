@@ -3,6 +3,7 @@
 Both see the same folders as this process. What a lost worker had in hand is done again by another.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ JOBS = 16
 """Jobs of SLURM that cases are shared among, where nobody says how many."""
 ATTEMPTS = 3
 """How often the cases of a lost job are given to another."""
+ADDRESS = re.compile(r"([a-z]+://)?[^\s/?#]+:\d{1,5}/?")
+"""Of a dask scheduler, with or without the way to reach it."""
+
 PATIENCE = 30
 """Seconds to wait for a scheduler, and for its first worker."""
 POLL = 0.2
@@ -90,6 +94,10 @@ def _connect(address: str) -> Iterator[_DaskWorkers]:
     given = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     if address.endswith(".json") and not Path(address).is_file():
         raise ClusterError(f"There is no scheduler file {address}: start dask scheduler --scheduler-file.")
+    if not address.endswith(".json") and not ADDRESS.fullmatch(
+        address
+    ):  # dask would wait, and fail at the end
+        raise ClusterError(f"'{address}' is not the address of a dask scheduler: write tcp://HOST:PORT.")
     try:
         client = _within_patience(
             lambda: distributed.Client(**given, timeout=PATIENCE, set_as_default=False), address
