@@ -1,5 +1,6 @@
 """What the commands print, and with which code they end."""
 
+import importlib
 import os
 import re
 import shlex
@@ -31,6 +32,27 @@ def test_help_tells_what_each_option_is_and_ends_with_an_example(monkeypatch, ca
     needed = set(re.findall(r"--\w+", options.splitlines()[0]))
     first = {FIRST[command]} if not shlex.split(example)[1].startswith("-") else set()
     assert needed <= said | first <= known, "an example is a line that can be typed"
+
+
+@pytest.mark.parametrize(
+    "command", sorted((set(entry.COMMANDS) - set(entry.OWN_MODULES)) | {*entry.FUNCTIONS})
+)
+def test_help_is_that_of_the_function_and_imports_none_of_what_it_does(monkeypatch, capsys, command):
+    monkeypatch.setattr(entry, "_asks_for_help", lambda arguments: False)
+    imported = outcome(monkeypatch, capsys, command, "--help")[1]
+    monkeypatch.undo()
+    asked, load = [], importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", lambda name: (asked.append(name), load(name))[1])
+    assert outcome(monkeypatch, capsys, command, "--help")[1] == imported
+    assert not {
+        name for name in asked if name.startswith(("ingradient_pl.commands", "ingradient_pl.cli.lightning"))
+    }
+
+
+def test_help_of_training_is_what_hydra_makes_of_its_config(monkeypatch, capsys):
+    ours = outcome(monkeypatch, capsys, "train", "--help")[1]
+    hydras = outcome(monkeypatch, capsys, "train", "--help", "seed=1")[1]
+    assert ours.split() == hydras.split()
 
 
 def test_help_is_in_colours_on_a_terminal_alone(monkeypatch, capsys):

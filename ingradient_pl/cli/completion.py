@@ -1,9 +1,9 @@
 """What completes commands and options in a shell: the script of ``ingradient --completion SHELL``."""
 
-import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 
+from ingradient_pl.cli.signatures import read_signature
 from ingradient_pl.messages import UsageError, nearest
 
 SHELLS = {
@@ -51,7 +51,7 @@ def write_completion(shell: str, commands: Mapping[str, str], others: Sequence[s
 
 def _options(command: str) -> list[str]:
     name = command.replace("-", "_")
-    function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
+    function = read_signature(f"ingradient_pl.commands.{name}", name)
     return [f"--{option}" for option in inspect.signature(function).parameters] + ["--help"]
 
 

@@ -46,6 +46,9 @@ OWN_MODULES = {
 }
 """Commands that belong to the command line alone."""
 
+FUNCTIONS = {"lightning-config": ("ingradient_pl.cli.lightning_config", "convert_config")}
+"""Where the function of such a command is, if its words are the options of one."""
+
 DEFAULTS: dict[str, dict[str, object]] = {
     "plan": {"output": "plan.yaml"},
     "evaluate": {"output": "summary.json"},
@@ -85,10 +88,25 @@ def main() -> None:
         _train(arguments[1:])
         return
     with stop_in_one_line(f"ingradient {command}"):
-        run = _import_command(command)
+        run = _import_help(command) if _asks_for_help(arguments) else _import_command(command)
     if command in FIRST and arguments[1:] and not arguments[1].startswith("-"):
         arguments.insert(1, FIRST[command])
     run(arguments)
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    """Whether a line asks for the help of a command that is a function."""
+    own = arguments[0] in OWN_MODULES and arguments[0] not in FUNCTIONS
+    return not own and any(word in ("-h", "--help") for word in arguments[1:])
+
+
+def _import_help(command: str) -> Callable[[list[str]], object]:
+    """Give what shows the help of a command, without importing what the command does."""
+    name = command.replace("-", "_")
+    module, name = FUNCTIONS.get(command, (f"ingradient_pl.commands.{name}", name))
+    function = importlib.import_module("ingradient_pl.cli.signatures").read_signature(module, name)
+    run = importlib.import_module("ingradient_pl.cli.options").run
+    return lambda arguments: run(function, arguments, DEFAULTS.get(command))
 
 
 def _import_command(command: str) -> Callable[[list[str]], object]:
