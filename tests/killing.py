@@ -16,7 +16,7 @@ from file_kinds import same
 
 from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
 from ingradient_pl.lightning.run_files import EPOCHS as EPOCHS_FILE
-from ingradient_pl.lightning.run_files import LAST, read_epochs
+from ingradient_pl.lightning.run_files import LAST, find_checkpoints, find_state, read_epochs
 
 EPOCHS = 5
 GONE = 30.0
@@ -175,9 +175,9 @@ class Chain:
         return _session(self.begin, self.log, [*line, *self.line], self.elsewhere)
 
     def done(self) -> int:
-        """How many epochs the last checkpoint has; 0 where there is none."""
-        file = self.run / LAST
-        if not file.is_file():
+        """How many epochs there are in what the run goes on from; 0 where there is nothing."""
+        file = find_state(self.run)  # the best, where a kill came before the first save of the last
+        if file is None:
             return 0
         found = torch.load(file, weights_only=True, mmap=True)
         return int(found["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
@@ -186,8 +186,8 @@ class Chain:
         """What is not as promised after a run has ended."""
         faults, said = [], self.log.read_text(errors="replace")
         try:
-            if (self.run / LAST).is_file():
-                check_sums(self.run / LAST)
+            for file in find_checkpoints((self.run / LAST).parent):
+                check_sums(file)
         except CheckpointError as error:
             faults.append(str(error))
         if not over and code not in (*kind.codes, 0):
