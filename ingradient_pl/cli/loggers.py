@@ -19,12 +19,14 @@ OWN_FILES = ("CSVLogger", "TensorBoardLogger")
 EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "comet", "AimLogger": "aim"}
 LOCAL = "sqlite:///"
 """What the address of MLflow's own file begins with; a server keeps pictures where it likes."""
-REPORTS = {
+QUIET = {
     "COMET_ERROR_TRACKING_ENABLE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WANDB_ERROR_REPORTING": "false",
+    "WANDB_DISABLE_GIT": "true",
 }
-"""Keeps loggers from reporting to their makers by themselves, where the environment says nothing else."""
+"""Keeps loggers from reporting to their makers by themselves, and from git, whose settings in a checkout of
+somebody else run programs; where the environment says nothing else."""
 ADDRESS = re.compile(r"[?#%]")
 """Letters that mean something else in the address of a database than in the name of its file."""
 
@@ -59,7 +61,7 @@ def make_loggers(group: DictConfig | None) -> list[Any]:
         for name, entry in (group or {}).items()
         if not isinstance(entry, DictConfig) or TARGET in entry
     }
-    for variable, value in REPORTS.items():
+    for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     made = [_make(str(name), entry) for name, entry in described.items()]
     return [logger for logger in made if logger is not None]
@@ -69,9 +71,6 @@ def _make(name: str, entry: Any) -> Any:
     if told := _find_settings(entry) or _find_address(entry):
         _leave_out(name, told)
         return None
-    os.environ.setdefault(
-        "WANDB_DISABLE_GIT", "true"
-    )  # it compares files, and a checkout's settings run programs
     try:
         logger = instantiate(entry)
     except InstantiationException as error:

@@ -203,7 +203,7 @@ def check_report(
         raise OutputError(f"{target} is read, or is a folder: nothing is written over it. Name another file.")
     taken = target.exists() and (formats.ending(target) or target.name in (DESCRIPTION, "case.json"))
     if taken or target.suffix in (".npz", ".pkl", ".ckpt", ".pth"):
-        raise OutputError(f"{target} is a file of a data set or a model, no report. Name another file.")
+        raise OutputError(f"{target} is a file of a data set or a model, not a report. Name another file.")
     refuse_other(target, endings, marker)
 
 

@@ -50,7 +50,7 @@ def map_answers(
 
 
 def check_pictures(cases: Sequence[CaseFiles], folder: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to draw cases over what is read, or over a file that no picture of ours is.
+    """Refuse to draw cases over what is read, or over a file that is not a picture of ours.
 
     Args:
         cases: That will be drawn.

@@ -91,13 +91,14 @@ class ProcessWatch:
         logging.raiseExceptions = self.logged
         LAUNCHER._launch_process_observer = self.observer
         signal.set_wakeup_fd(self.wakeup)
-        signal.signal(signal.SIGTERM, self.before if self.before is not None else signal.SIG_DFL)
         os.close(self.reads)
         os.close(self.writes)
         if os.environ.get(FIRST_RANK) == str(os.getpid()):
             del os.environ[FIRST_RANK]
         if error is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a rank may hand it on only now
             self._end_children()
+        signal.signal(signal.SIGTERM, self.before if self.before is not None else signal.SIG_DFL)
 
     def was_terminated(self, error: BaseException) -> bool:
         """Whether an error is what SIGTERM to this process, or to one that reads for it, led to.

@@ -165,7 +165,8 @@ def read_reason(run: Path) -> str | None:
         opened.seek(-min(LONGEST_REASON, file.stat().st_size), os.SEEK_END)
         lines = opened.read(LONGEST_REASON).decode(errors="replace").strip().splitlines()
     places = [number for number, line in enumerate(lines) if line.startswith("  File ")]
-    said = [line for line in lines[places[-1] + 1 if places else 0 :] if line and not line.startswith(" ")]
+    rest = lines[places[-1] + 1 if places else 0 :]
+    said = [line for line in rest if line and not line.startswith((" ", "Traceback "))]
     if len(said) > 1 and said[0].endswith(":"):  # Hydra names the target first
         return said[1]
     return said[0] if said else ""
