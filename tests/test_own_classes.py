@@ -1,5 +1,6 @@
 """Classes of a user's folder: found by the commands started there, refused plainly where they are not."""
 
+import pickle
 import subprocess
 import sys
 from importlib import metadata
@@ -8,9 +9,14 @@ import pytest
 from runs import outcome
 
 import ingradient_pl as ip
-from ingradient_pl.cli.working_directory import WorkingDirectory, join_working_directory
 from ingradient_pl.commands.dotted_name import import_name
 from ingradient_pl.lightning.targets import locate
+from ingradient_pl.working_directory import (
+    InWorkingDirectory,
+    WorkingDirectory,
+    find_joined,
+    join_working_directory,
+)
 
 RULE = """
 from dataclasses import dataclass
@@ -62,6 +68,18 @@ def test_numbers_reach_a_rule_and_a_rule_may_be_an_object(monkeypatch, capsys, f
     assert outcome(monkeypatch, capsys, "plan", *line)[0] == 0
     assert ip.read_plan("plan.yaml").spacing == (2.0, 2.0, 2.0)
     assert ip.plan(phantom_store, planner=sys.modules[folder].Three(1.5)).spacing == (1.5, 1.5, 1.5)
+
+
+def test_another_process_finds_what_the_one_that_sent_its_work_finds(folder, tmp_path, monkeypatch):
+    join_working_directory()
+    sent = pickle.dumps(InWorkingDirectory(import_name))
+    here = [one for one in sys.meta_path if type(one) is not WorkingDirectory]
+    monkeypatch.setattr(sys, "meta_path", here)
+    monkeypatch.chdir("/")
+    assert find_joined() is None
+    arrived = pickle.loads(sent)
+    assert find_joined() == str(tmp_path)
+    assert arrived(f"{folder}.Three", "a rule").__name__ == "Three"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ingradient_pl import __version__
 from ingradient_pl.cli.failures import MISUSED, plain_errors, stop_in_one_line
-from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.messages import nearest
+from ingradient_pl.working_directory import join_working_directory
 
 COMMANDS = {
     "phantoms": "nothing -> a data set of synthetic patients, to try the other commands on",

@@ -48,10 +48,10 @@ from ingradient_pl.cli.resume import with_run, with_sweep
 from ingradient_pl.cli.run_folders import CONF, ROOT, hold_folder, is_requeued, near, with_folder
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
-from ingradient_pl.cli.working_directory import join_working_directory
 from ingradient_pl.lightning.run_files import find_state
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.scratch import scratch_folder
+from ingradient_pl.working_directory import InWorkingDirectory, join_working_directory
 
 COMMAND = "ingradient-train"
 RUNS = ("-m", "--multirun", "-r", "--run")
@@ -101,7 +101,10 @@ def run_hydra(arguments: Sequence[str], job: TaskFunction, *, logged: bool = Fal
         run, mode = (composer.multirun, "MULTIRUN") if is_sweep(flags) else (composer.run, "RUN")
         line = [*overrides, f"hydra.mode={mode}"]
         return run(
-            named.get("--config-name", ROOT), task_function=job, overrides=line, with_log_configuration=logged
+            named.get("--config-name", ROOT),
+            task_function=InWorkingDirectory(job),
+            overrides=line,
+            with_log_configuration=logged,
         )
 
 

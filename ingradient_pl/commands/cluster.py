@@ -10,6 +10,7 @@ from typing import TypeVar
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.workers.cluster import open_workers
 from ingradient_pl.workers.threads import Workers
+from ingradient_pl.working_directory import InWorkingDirectory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,7 +49,7 @@ class _WithFormats:
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
         """Give the number of each item and what the function made of it, as they are done."""
-        return self.workers.map(partial(_call, self.names, function), items)
+        return self.workers.map(InWorkingDirectory(partial(_call, self.names, function)), items)
 
 
 def _call(names: Sequence[str], function: Callable[[Item], Result], item: Item) -> Result:

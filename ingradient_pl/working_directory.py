@@ -3,16 +3,19 @@
 import importlib.machinery
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import Any
 
 LOOKING = (
     *("ingradient_pl.spec.", "ingradient_pl.lightning.targets.", "ingradient_pl.commands.dotted_name."),
     *("ingradient_pl.cli.suggestions.", "jsonargparse._util."),
     *("hydra._internal.utils.", "hydra._internal.instantiate."),
+    *("cloudpickle.", "distributed.protocol.pickle.", "submitit.core.utils."),
 )
-"""Modules that import what a config or an option names."""
+"""Modules that import what a config or an option names, or work that is sent to another process."""
 
 
 class WorkingDirectory:
@@ -60,12 +63,63 @@ def _frames_outside_importlib() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def join_working_directory() -> None:
+def join_working_directory(folder: str | None = None) -> None:
     """Find classes that a user names in the working directory too, last: nothing there hides a package.
 
     A console script's path begins with the script's folder, where ``python -m`` begins with this one.
+
+    Args:
+        folder: Absolute path of another folder, such as that of the process that sent this one its work.
     """
-    folder = os.getcwd()  # noqa: PTH109 - a text, as sys.path holds them
-    known = any(isinstance(one, WorkingDirectory) and one.folder == folder for one in sys.meta_path)
-    if not known and not {"", folder} & set(sys.path):
-        sys.meta_path.append(WorkingDirectory(folder))
+    place = os.getcwd() if folder is None else folder  # noqa: PTH109 - a text, as sys.path holds them
+    known = find_joined() == place
+    if not known and not {"", place} & set(sys.path):
+        sys.meta_path.append(WorkingDirectory(place))
+
+
+def find_joined() -> str | None:
+    """Give the folder whose classes this process finds by :func:`join_working_directory`; None for none."""
+    return next((one.folder for one in sys.meta_path if isinstance(one, WorkingDirectory)), None)
+
+
+class _Joined(str):
+    """A folder that is joined as soon as it reaches another process, before anything behind it is read."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rejoin, (str(self),)
+
+
+def _rejoin(folder: str) -> "_Joined":
+    join_working_directory(folder)
+    return _Joined(folder)
+
+
+@dataclass(frozen=True)
+class InWorkingDirectory:
+    """A function for other processes, which find the classes of this one's working directory as well.
+
+    Args:
+        function: What they call.
+        folder: What was joined here; pickled before the function, whose parts may be classes of it.
+    """
+
+    function: Callable[..., Any]
+    folder: str | None = field(default_factory=find_joined)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function.
+
+        Args:
+            args: Of the function.
+            kwargs: Of the function.
+        """
+        return self.function(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _send, (None if self.folder is None else _Joined(self.folder), self.function)
+
+
+def _send(folder: str | None, function: Callable[..., Any]) -> InWorkingDirectory:
+    return InWorkingDirectory(function, folder)
