@@ -2,6 +2,7 @@
 
 import gc
 import locale
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -69,11 +70,17 @@ def _shared(name: str) -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Leave what is imported out of the garbage that is looked for, then and in every test."""
+    """Leave what is imported out of the garbage that is looked for, then and in every test.
+
+    Torch's fifty loggers hand on to one: pytest would add its handler to each, six times a test.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.")]:
+            logging.getLogger(name).propagate = True
+            logging.getLogger(name).handlers.clear()
         gc.freeze()
         gc.enable()
 
