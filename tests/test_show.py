@@ -1,5 +1,6 @@
 """``ingradient show``: labelled cases in three planes, before anything is trained."""
 
+import errno
 import shutil
 
 import pytest
@@ -33,6 +34,18 @@ def test_cases_are_chosen_by_name_and_a_damaged_one_holds_up_no_other(
     assert code == 1
     assert "phantom_001: " in err
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["phantom_002.png"]
+
+
+def test_a_folder_that_takes_no_picture_is_one_line_with_a_cure(monkeypatch, capsys, phantom_store, tmp_path):
+    def refuse(case, prediction, task, folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / f"{case.name}.png"))
+
+    monkeypatch.setattr("ingradient_pl.commands.show.write_picture", refuse)
+    code, _, err = outcome(monkeypatch, capsys, "show", phantom_store, "--output", tmp_path / "out")
+    assert code == 1
+    (line,) = err.splitlines()
+    assert "phantom_000.png" in line
+    assert "name another folder" in line
 
 
 @pytest.mark.parametrize(

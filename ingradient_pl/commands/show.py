@@ -49,6 +49,8 @@ def show(store: AnyStore, output: AnyPath, cases: str | list[str] | None = None)
         try:
             written.append(write_picture(case, None, found.task, folder))
         except FAULTS as error:
+            if isinstance(error, OSError) and Path(str(error.filename)).parent == folder:
+                raise  # no picture can be written
             say_failure(f"{case.name}: {error}")
     for fault in faults:
         say_failure(fault)
