@@ -102,11 +102,7 @@ def _asks_for_help(arguments: list[str]) -> bool:
 
 def _import_help(command: str) -> Callable[[list[str]], object]:
     """Give what shows the help of a command, without importing what the command does."""
-    name = command.replace("-", "_")
-    module, name = FUNCTIONS.get(command, (f"ingradient_pl.commands.{name}", name))
-    function = importlib.import_module("ingradient_pl.cli.signatures").read_signature(module, name)
-    run = importlib.import_module("ingradient_pl.cli.options").run
-    return lambda arguments: run(function, arguments, DEFAULTS.get(command))
+    return _run_function(command, importlib.import_module("ingradient_pl.cli.signatures").read_signature)
 
 
 def _import_command(command: str) -> Callable[[list[str]], object]:
@@ -118,8 +114,15 @@ def _import_command(command: str) -> Callable[[list[str]], object]:
             f"ingradient_pl.cli.{OWN_MODULES[command]}"
         ).main
         return main
+    return _run_function(command, lambda module, name: getattr(importlib.import_module(module), name))
+
+
+def _run_function(
+    command: str, find: Callable[[str, str], Callable[..., object]]
+) -> Callable[[list[str]], object]:
+    """Give what runs the function of a command, which ``find`` gives for its module and its name there."""
     name = command.replace("-", "_")
-    function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
+    function = find(*FUNCTIONS.get(command, (f"ingradient_pl.commands.{name}", name)))
     run = importlib.import_module("ingradient_pl.cli.options").run
     return lambda arguments: run(function, arguments, DEFAULTS.get(command))
 

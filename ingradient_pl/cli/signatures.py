@@ -27,7 +27,7 @@ def read_signature(module: str, name: str) -> Callable[..., Any]:
     Raises:
         LookupError: If source or a name cannot be found without an import.
     """
-    found = _Names(module)
+    found = _open(module)
     function = found.bound[name]
     if not isinstance(function, ast.FunctionDef):
         raise LookupError(f"{module}.{name} is not a function")  # noqa: TRY004 (of a file)

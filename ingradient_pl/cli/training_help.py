@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ingradient_pl.cli.command_help import paint_on_terminal
+from ingradient_pl.cli.group_options import group_options
 
 CONF = "ingradient_pl.conf"
 GROUPS = "$APP_CONFIG_GROUPS"
@@ -17,11 +18,7 @@ def describe_training() -> str:
     """Give the help of ``ingradient-train``: ``hydra.help`` of its config, and the options of each group."""
     conf = Path(str(resources.files(CONF)))
     told: dict[str, Any] = yaml.safe_load((conf / "train.yaml").read_text(encoding="utf-8"))["hydra"]["help"]
-    groups = {
-        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-        for folder in sorted(conf.iterdir())
-        if folder.is_dir()
-    }
+    groups = {folder.name: group_options(folder.name) for folder in sorted(conf.iterdir()) if folder.is_dir()}
     lines = [f"{group}: {', '.join(options)}\n" for group, options in groups.items() if options]
     text: str = told["template"].replace(GROUPS, "".join(lines))
     for part in ("header", "footer"):

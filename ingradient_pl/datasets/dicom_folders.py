@@ -45,14 +45,17 @@ def series_folders(name: str, folder: Path, depth: int = DEEPEST) -> list[tuple[
         folder: Looked into, and the folders in it.
         depth: How many folders deep.
     """
-    if _holds_segmentations(folder):
-        return []
+    return [] if _holds_segmentations(folder) else _find_series(name, folder, depth)
+
+
+def _find_series(name: str, folder: Path, depth: int) -> list[tuple[str, Path]]:
+    """Find the folders of series in one that does not hold segmentations."""
     inside = [one for one in _folders(folder) if not _holds_segmentations(one)]
     if not depth or dicom.holds_series(folder) or not inside:
         return [(name, folder)]
     found = []
     for entry in inside:
-        found += series_folders(name if len(inside) == 1 else f"{name}_{entry.name}", entry, depth - 1)
+        found += _find_series(name if len(inside) == 1 else f"{name}_{entry.name}", entry, depth - 1)
     return found
 
 

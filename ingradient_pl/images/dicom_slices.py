@@ -14,7 +14,6 @@ from ingradient_pl.images.raw_image import ImageError
 IMAGE_CLASS = "Image Storage"
 """What the names of classes of images end in; reports, DICOMDIRs and the like have others."""
 
-
 FRAME_TYPES = tuple(f"{kind}FrameTypeSequence" for kind in ("MRImage", "CTImage", "PET", "XRay3D"))
 """Where multi-frame objects tell the kind of each frame."""
 

@@ -94,9 +94,8 @@ def _connect(address: str) -> Iterator[_DaskWorkers]:
     given = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     if address.endswith(".json") and not Path(address).is_file():
         raise ClusterError(f"There is no scheduler file {address}: start dask scheduler --scheduler-file.")
-    if not address.endswith(".json") and not ADDRESS.fullmatch(
-        address
-    ):  # dask would wait, and fail at the end
+    # dask would wait, and fail at the end
+    if not address.endswith(".json") and not ADDRESS.fullmatch(address):
         raise ClusterError(f"'{address}' is not the address of a dask scheduler: write tcp://HOST:PORT.")
     try:
         client = _within_patience(
