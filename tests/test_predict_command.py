@@ -1,6 +1,8 @@
 """The predicting command: every kind of source, parts, a kill, and what bad input gets."""
 
+import json
 import os
+import shutil
 import signal
 import time
 
@@ -212,19 +214,28 @@ def test_a_table_of_new_cases_needs_no_label_and_a_lost_file_is_one_failure(
 
 
 @pytest.mark.parametrize("model", [2], indirect=True)
-def test_channels_in_another_order_than_the_models_are_named(monkeypatch, capsys, tmp_path, model):
-    for name in ("case_0000", "case_0001"):
-        write_ball(tmp_path, name)
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "images").rename(tmp_path / "raw" / "imagesTr")
-    for file in (tmp_path / "raw" / "imagesTr").iterdir():
-        file.rename(file.with_name(file.name.replace("_0000.nii.gz", ".nii.gz")))
-    text = '{"channel_names": {"0": "FLAIR", "1": "T1"}, "labels": {"background": 0, "ball": 1}}'
-    (tmp_path / "raw" / "dataset.json").write_text(text)
-    code, _, err = predict(monkeypatch, capsys, model, tmp_path / "raw", tmp_path / "out")
-    assert code == 1
-    assert "FLAIR, T1" in err
-    assert "T1, FLAIR" in err
+def test_channels_in_another_order_than_the_models_are_taken_by_name(monkeypatch, capsys, tmp_path, model):
+    case = write_ball(tmp_path, "case")
+    told, answers = {}, {}
+    for kind, names in {"in order": ("T1", "FLAIR"), "turned": ("FLAIR", "T1")}.items():
+        raw = tmp_path / kind
+        (raw / "imagesTr").mkdir(parents=True)
+        for name, file in (("T1", case.images[0]), ("FLAIR", case.label)):
+            shutil.copy(file, raw / "imagesTr" / f"case_{names.index(name):04d}.nii.gz")
+        named = {str(number): name for number, name in enumerate(names)}
+        described = {"channel_names": named, "labels": {"background": 0, "ball": 1}}
+        (raw / "dataset.json").write_text(json.dumps(described))
+        code, told[kind], err = predict(monkeypatch, capsys, model, raw, tmp_path / f"{kind} out")
+        assert code == 0, err
+        answers[kind] = labels(tmp_path / f"{kind} out")["case.nii.gz"]
+    assert "channels are FLAIR, T1, the model wants T1, FLAIR: each is taken by its name" in told["turned"]
+    assert "by its name" not in told["in order"]
+    assert answers["in order"].any()
+    assert (answers["in order"] == answers["turned"]).all()
+    (raw / "dataset.json").write_text(json.dumps({**described, "channel_names": {"0": "T1", "1": "FLAIR"}}))
+    code, out, err = predict(monkeypatch, capsys, model, raw, tmp_path / "turned out", "--resume")
+    assert code == 0, err
+    assert "is made again: its channels were taken in another order" in out
 
 
 @pytest.mark.parametrize("spoil", ["newer", "channels", "text"])

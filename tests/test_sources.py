@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -487,7 +488,7 @@ def test_folders_of_images_are_no_series_and_the_one_to_give_is_named(raw, tmp_p
     ],
 )
 def test_channels_of_other_names_than_the_models_are_told(named, wanted, told):
-    remarks = describe_channels(named, Task(wanted, {"a": 1}))
+    remarks = describe_channels(Path("here"), named, Task(wanted, {"a": 1}))
     assert bool(remarks) == told
     assert all(name in "".join(remarks) for name in (*named, *wanted) if told)
 

@@ -22,8 +22,7 @@ from ingradient_pl.lightning.run_files import LAST, read_reason
 from ingradient_pl.messages import UsageError
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.store_parts import check_division
-from ingradient_pl.store.store_union import AnyCases, store_paths
-from ingradient_pl.store.stored_cases import stored_cases
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
 FIXED = ("plan", "store", "resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra/sweeper")
@@ -108,14 +107,13 @@ def choose_folds(
 
     Raises:
         UsageError: If an override says what is decided here, or sweeps over something else.
-        ValueError: If there are no such folds, two of them hold out one case, one trains on no case of a
-            store, or stores have their channels in several orders.
+        ValueError: If there are no such folds, two of them hold out one case, or one trains on no case of
+            a store.
     """
     check_overrides(overrides)
     divided = divide(store, overrides)
     held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
     check_held_out(held_out)
-    stored_cases(store_paths(store), store.task)  # or refused, as they will be when they are predicted
     for number in held_out:
         check_division(store, divided[number].train)
     return held_out

@@ -65,6 +65,7 @@ class CaseFiles(NamedTuple):
         annotated: Names of the labels that somebody annotated; None where all were. In the file, voxels of
             any other label are background, or that label.
         masks: Where labels may overlap: where the mask of each is; ``label`` is then the first one's file.
+        channels: Which channel of the images is each one wanted, where they stand in another order.
     """
 
     name: str
@@ -75,6 +76,7 @@ class CaseFiles(NamedTuple):
     spacing: Millimetres | None = None
     annotated: tuple[str, ...] | None = None
     masks: tuple[MaskFile, ...] = ()
+    channels: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -99,8 +101,20 @@ class CaseFiles(NamedTuple):
         count = len(channels)
         whole = count if len(self.images) == 1 < count else None
         volume = read_volume(self.images, orientation, whole, self.spacing)
+        return self.take_channels(volume, channels)
+
+    def take_channels(self, volume: Volume, channels: Sequence[str]) -> Volume:
+        """Hold the image against the channels wanted, and give these in their order.
+
+        Args:
+            volume: The image as read, its channels as its files have them.
+            channels: Names of the channels that it must have.
+
+        Raises:
+            ImageError: If the channels are not as many.
+        """
         check_channels(self.images[0], volume, channels)
-        return volume
+        return volume._replace(voxels=volume.voxels[list(self.channels)]) if self.channels else volume
 
     def read_label(self, orientation: str, image: Volume | None = None) -> Volume:
         """Read the label; where ``image`` is given, it must lie on its grid.

@@ -12,32 +12,44 @@ UNNAMED = re.compile(r"((image|channel|modality)[ _-]*)?\d*", re.IGNORECASE)
 """Names of channels that say nothing of what they hold."""
 
 
-def check_order(path: Path, channels: Sequence[str], task: Task) -> None:
-    """Refuse a source that has a task's channels in another order; other names than the task's may be right.
+def order_channels(path: Path, channels: Sequence[str], task: Task) -> tuple[int, ...]:
+    """Find a task's channels among those of a source that has the same ones in another order.
 
     Args:
         path: Of the source, for the message.
         channels: The source's, in its order.
-        task: Of the model or the store.
+        task: Of the model.
+
+    Returns:
+        Which of the source's channels is each of the task's; nothing where they are taken as they stand: in
+        the task's order, or under other names.
 
     Raises:
-        SourceError: If the names are the same, but not their order.
+        SourceError: If several channels in another order share a name.
     """
-    found, wanted = ([name.lower() for name in names] for names in (channels, task.channels))
-    if found != wanted and sorted(found) == sorted(wanted):
+    found, wanted = ([name.strip().casefold() for name in names] for names in (channels, task.channels))
+    if found == wanted or sorted(found) != sorted(wanted):
+        return ()
+    if len(set(found)) < len(found):
         raise SourceError(
             f"{path}: its channels are {', '.join(channels)}, in this order; the model wants them as "
-            f"{', '.join(task.channels)}. Give a table with the columns image_0, image_1, ... in that order."
+            f"{', '.join(task.channels)}, and which is which their names do not say. Give a table with the "
+            "columns image_0, image_1, ... in that order."
         )
+    return tuple(found.index(name) for name in wanted)
 
 
-def describe_channels(channels: Sequence[str], task: Task) -> tuple[str, ...]:
-    """Remark on a source whose channels have other names than those that a model was trained on.
+def describe_channels(path: Path, channels: Sequence[str], task: Task) -> tuple[str, ...]:
+    """Remark on a source whose channels have other names than a model's, or the same in another order.
 
     Args:
+        path: Of the source, for the remark.
         channels: The source's, in its order; numbers and the like name nothing.
         task: Of the model.
     """
+    here, there = ", ".join(channels), ", ".join(task.channels)
+    if order_channels(path, channels, task):
+        return (f"{path}: its channels are {here}, the model wants {there}: each is taken by its name.",)
     pairs = zip(channels, task.channels, strict=False)
     named = [
         (one, other) for one, other in pairs if not UNNAMED.fullmatch(one) and not UNNAMED.fullmatch(other)
@@ -45,8 +57,8 @@ def describe_channels(channels: Sequence[str], task: Task) -> tuple[str, ...]:
     if all(one.strip().casefold() == other.strip().casefold() for one, other in named):
         return ()
     return (
-        f"its channels are called {', '.join(channels)}, those of the model {', '.join(task.channels)}: they "
-        "are taken in this order. Are they the same contrasts?",
+        f"{path}: its channels are called {here}, those of the model {there}: they are taken in this order. "
+        "Are they the same contrasts?",
     )
 
 

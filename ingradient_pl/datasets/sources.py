@@ -31,7 +31,7 @@ from ingradient_pl.datasets.layouts import (
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
-from ingradient_pl.datasets.source_channels import check_order, describe_channels, named_channels
+from ingradient_pl.datasets.source_channels import describe_channels, named_channels, order_channels
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
 from ingradient_pl.task import Task
@@ -126,7 +126,7 @@ def images_only(path: Path, task: Task) -> Source:
         task: Of the model that is to predict; its channels are wanted.
 
     Raises:
-        SourceError: If there is none, or the source names its channels in another order than the task.
+        SourceError: If there is none, or it is not clear which of its channels is which of the task's.
     """
     path = Path(path)
     if path.is_file() and (ending(path) or pairs.is_pair(path) or dicom.readable(path)):
@@ -157,9 +157,12 @@ def images_only(path: Path, task: Task) -> Source:
 
 
 def _for_model(source: Source, channels: Sequence[str], task: Task) -> Source:
-    """Give a source the task of a model; refuse its channels in another order, remark on other ones."""
-    check_order(source.path, channels, task)
-    return source._replace(task=task, remarks=(*source.remarks, *describe_channels(channels, task)))
+    """Give a source the task of a model, channels by name; remark on another order and other names."""
+    order = order_channels(source.path, channels, task)
+    cases = [case._replace(channels=order) for case in source.cases] if order else source.cases
+    return source._replace(
+        task=task, cases=cases, remarks=(*source.remarks, *describe_channels(source.path, channels, task))
+    )
 
 
 def _refuse_nested(folder: Path, cases: Sequence[CaseFiles]) -> None:

@@ -72,7 +72,7 @@ class AnswerFolder:
         told, stale = [], list[str]()
         with self._change_record() as held:
             for case in cases:
-                wanted = {"sources": [str(file.resolve()) for file in case.images], "model": self.model}
+                wanted = self._describe(case)
                 there = held.get(case.name)
                 if there is None and maps[case.name].exists() and not resume:
                     raise OutputError(
@@ -87,6 +87,11 @@ class AnswerFolder:
         for name in stale:
             told += self._remove_beside(targets[name], maps[name], name)
         return told
+
+    def _describe(self, case: CaseFiles) -> dict[str, Any]:
+        """Give what an answer is the answer to."""
+        told = {"sources": [str(file.resolve()) for file in case.images], "model": self.model}
+        return {**told, "channels": list(case.channels)} if case.channels else told
 
     def _remove_beside(self, target: Path, probabilities: Path, name: str) -> list[str]:
         """Delete what lies beside an answer and is of another model than the answer will be; say so."""
@@ -135,6 +140,8 @@ class AnswerFolder:
             )
         sizes = _sizes(parts)
         why = "it is of another model" if there.get("model") != self.model else ""
+        if there.get("channels") != wanted.get("channels"):
+            why = "its channels were taken in another order"
         if not all(part.stat().st_size for part in parts) or there.get("bytes", sizes) != sizes:
             why = "it was cut short or changed since"
         if not resume or not why:

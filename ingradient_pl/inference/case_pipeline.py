@@ -12,7 +12,7 @@ from jaxtyping import UInt
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ingradient_pl.datasets.records import CaseFiles, check_channels
+from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
@@ -69,9 +69,7 @@ def read_case(case: CaseFiles, task: Task, orientation: str) -> Volume:
     """
     if not is_stored(case.images[0]):
         return case.read_image(orientation, task.channels)
-    volume = stored_volume(case.images[0], orientation)
-    check_channels(case.images[0], volume, task.channels)
-    return volume
+    return case.take_channels(stored_volume(case.images[0], orientation), task.channels)
 
 
 def run_cases(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.datasets.source_channels import check_order, describe_channels
+from ingradient_pl.datasets.source_channels import describe_channels, order_channels
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.frame import Frame, Reorientation
 from ingradient_pl.store import metadata
@@ -42,24 +42,25 @@ def stored_cases(path: Path | Sequence[Path], task: Task) -> Source:
 
     Args:
         path: The store's folder, or those of several.
-        task: Of the model that is to read them; its channels must stand in the store's order.
+        task: Of the model that is to read them.
 
     Raises:
         StoreError: If the store cannot be read.
-        SourceError: If it has the task's channels in another order.
+        SourceError: If it is not clear which of its channels is which of the task's.
     """
     paths = [path] if isinstance(path, Path) else list(path)
     found, faults, remarks = list[CaseFiles](), list[Fault](), list[str]()
     for store, ending in case_endings(paths).items():
         task_there, cases, wrong = _open_cases(store)
-        check_order(store, task_there.channels, task)
+        order = order_channels(store, task_there.channels, task)
         for case in cases:
             folder = store / metadata.CASES / case.name
             label = folder / metadata.ARRAYS["label"] if case.labelled else None
             told = case.group, case.split
-            found.append(CaseFiles(case.name + ending, (folder,), label, *told, annotated=case.annotated))
+            made = CaseFiles(case.name + ending, (folder,), label, *told, annotated=case.annotated)
+            found.append(made._replace(channels=order))
         faults += [fault._replace(case=fault.case + ending) for fault in wrong]
-        remarks += describe_channels(task_there.channels, task)
+        remarks += describe_channels(store, task_there.channels, task)
     return check_cases(Source(task, found, tuple(faults), tuple(dict.fromkeys(remarks)), paths[0]))
 
 
