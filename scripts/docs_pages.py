@@ -14,6 +14,11 @@ CONF, DOCS = ROOT / "conf", ROOT / "docs"
 CHANGES_OTHERS = "# @package _global_"
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):(?=`|<code>)")
 """What docstrings put before a name that is ours; Markdown knows no such thing."""
+RANGE = re.compile(r"\bin [\[(]")
+"""What a comment holds that says all there is to say of a key."""
+CODE = re.compile(r"<code>[^<]*</code>")
+HYPHENED = re.compile(r"(?<![^\s>])[\w-]*-[\w-]*(?![^\s<])")
+"""Options and commands: browsers would break the line at a hyphen."""
 ORDER = ["data", "draws", "augment", "module", "network", "loss", "optimizer", "scheduler", "trainer"]
 ROOMS = ["geometry", "images", "datasets", "store", "draws", "transforms", "networks", "losses", "metrics"]
 ROOMS += ["optimizers", "planning", "loading", "inference", "nnunet", "lightning", "lightning.callbacks"]
@@ -73,10 +78,11 @@ def keys(lines):
         if name.startswith("_"):
             continue
         key = ".".join(part for _, part in path)
-        meaning = comment or known.get(parent, {}).get(name, "") or recall(key)
-        if changes_others and comment and recall(key):
-            meaning = f"{recall(key)}. Here: {comment}"
-        if meaning:
+        before = recall(key)
+        meaning = comment or known.get(parent, {}).get(name, "") or before
+        if changes_others and comment and before and not RANGE.search(comment):
+            meaning = before if comment in before else f"{before}. Here: {comment}"
+        elif meaning:
             MEANINGS.setdefault(key, meaning)
         if value or meaning:
             found.append((key, cell(value), prose(meaning)))
@@ -144,7 +150,8 @@ def on_page_content(html, **_):
     Args:
         html: The page.
     """
-    return ROLE.sub("", html)
+    plain = ROLE.sub("", html)
+    return CODE.sub(lambda code: HYPHENED.sub(r'<span class="word">\g<0></span>', code[0]), plain)
 
 
 PAGES = {"config.md": config_page, "api.md": api_page}

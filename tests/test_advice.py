@@ -3,26 +3,19 @@
 import ast
 import importlib
 import inspect
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from command_lines import KEY, LINE, OPTIONS, named_options
 
 import ingradient_pl
-from ingradient_pl.cli.command_help import PARSER
 from ingradient_pl.cli.cross_fit import check_overrides
 from ingradient_pl.cli.crossval import KEYS as CROSSVAL_KEYS
-from ingradient_pl.cli.main import COMMANDS, OWN_MODULES
 from ingradient_pl.cli.options import NEEDS, run
 
 ROOT = Path(ingradient_pl.__file__).parent
-OPTION = re.compile(r"(?<![\w-])--([a-z][\w-]*)")
-KEY = re.compile(r"(?<![\w.\[{/@-])([a-z][\w./@]*)=(?=[\w\[{<])")
-LINE = re.compile(r"ingradient ([a-z-]+)((?: (?!ingradient)[^\s;:,]+)*)")
-FOREIGN = {"shm-size", "ipc", "nthreads", "scheduler-file", "config-path", "config-name", "porcelain"}
-"""Options of other programs."""
 FOLDS = ("cross_fit", "cross_validation", "crossval*", "fold_sweep", "cascade*", "several_runs")
 """Modules of commands that train several runs, which decide folders and what is resumed by themselves."""
 
@@ -44,19 +37,6 @@ def _read(file: Path) -> Iterator[str]:
             isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (parts | docs)
         ):
             yield node.value
-
-
-def parameters(command: str) -> set[str]:
-    name = command.replace("-", "_")
-    function = getattr(importlib.import_module(f"ingradient_pl.commands.{name}"), name)
-    return {*inspect.signature(function).parameters, *PARSER}
-
-
-OPTIONS = {command: parameters(command) for command in COMMANDS if command not in OWN_MODULES}
-
-
-def named_options(text: str) -> set[str]:
-    return {name.replace("-", "_").rstrip("_") for name in OPTION.findall(text) if name not in FOREIGN}
 
 
 def test_an_option_behind_a_command_is_one_of_its_own():

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 READ = ("*.py", "*.yaml", "*.md", "*.cfg", "*.toml", "*.svg")
 TOLD_OF = {  # where a retired name is said to be one
     "CHANGELOG.md",
+    "docs/from_monai.md",  # TorchIO's artefact
     "docs/troubleshooting.md",
     "ingradient_pl/__init__.py",
     "ingradient_pl/cli/retired_keys.py",
