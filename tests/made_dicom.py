@@ -9,8 +9,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 ROOT = "1.2.826.0.1.3680043.8.498"
-CT, MR, PET, ENHANCED, DOSE, REPORT = (
-    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "128", "4.1", "481.2", "88.11")
+CT, MR, PET, ENHANCED, DOSE, REPORT, STRUCTURES = (
+    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "128", "4.1", "481.2", "88.11", "481.3")
 )
 AXIAL, SAGITTAL, CORONAL = (1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)
 SPACING = (0.8, 0.5)
@@ -107,6 +107,43 @@ def enhanced(voxels, at, order, orientation=AXIAL, scales=None, measures=True, b
             frame.PixelValueTransformationSequence = Sequence([scaled])
         frames.append(frame)
     made.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    return made
+
+
+def structures(slices, drawn, frame=f"{ROOT}.9", kind="CLOSED_PLANAR"):
+    """A structure set: the contours of each name, in rows of (column, row, slice) of a series."""
+    first, second = slices[0], slices[1]
+    row, column = np.reshape(np.array(first.ImageOrientationPatient, float), (2, 3))
+    down, along = map(float, first.PixelSpacing)
+    corner = np.array(first.ImagePositionPatient, float)
+    step = np.array(second.ImagePositionPatient, float) - corner
+    to_mm = np.stack([row * along, column * down, step])
+    made = plane(np.zeros((1, 1), np.uint8), None, 1, sop=STRUCTURES, Modality="RTSTRUCT", Rows=None)
+    del made.PixelData, made.PixelSpacing
+    series = item(SeriesInstanceUID=first.SeriesInstanceUID)
+    study = item(RTReferencedSeriesSequence=Sequence([series]))
+    made.ReferencedFrameOfReferenceSequence = Sequence(
+        [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=Sequence([study]))]
+    )
+    named = [
+        item(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=frame)
+        for number, name in enumerate(drawn)
+    ]
+    contours = [
+        item(
+            ReferencedROINumber=number,
+            ContourSequence=Sequence(
+                item(
+                    ContourGeometricType=kind if len(points) > 1 else "POINT",
+                    NumberOfContourPoints=len(points),
+                    ContourData=[f"{value:.4f}" for value in (corner + np.array(points) @ to_mm).ravel()],
+                )
+                for points in some
+            ),
+        )
+        for number, some in enumerate(drawn.values())
+    ]
+    made.StructureSetROISequence, made.ROIContourSequence = Sequence(named), Sequence(contours)
     return made
 
 

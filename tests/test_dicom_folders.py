@@ -1,5 +1,6 @@
 """A folder of DICOM series and the segmentation objects that refer to them is a data set as it is."""
 
+import json
 import shutil
 
 import made_dicom
@@ -7,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from ingradient_pl.commands.prepare import prepare
 from ingradient_pl.datasets.sources import SourceError, images_only, read_source
 from ingradient_pl.images.dicom_seg import write_segmentation
 from ingradient_pl.images.formats import ImageError, read_volume
@@ -77,7 +79,9 @@ def test_cases_patients_and_labels_are_what_headers_tell(archive):
     ]
     assert found.task.channels == ("MR",)
     assert found.task.labels == {"background": 0, "organ": 1, "small lesion": 2}
-    assert found.remarks == ("1 series have no segmentation and are left out: P 3.",)
+    assert [remark.split(" Series")[0] for remark in found.remarks] == [
+        "1 series have no segmentation and are left out: P 3."
+    ]
     assert [case.name for case in images_only(archive, TASK).cases] == [*names, "P 3"]
 
 
@@ -103,11 +107,6 @@ def segment_again(archive):
     segment(archive / "P 2" / "study 1" / "t2 [a]", place=("SEG", "other.dcm"))
 
 
-def rename_segment(archive):
-    task = Task(("MR",), {"background": 0, "liver": 1})
-    segment(archive / "P 2" / "study 1" / "t2 [a]", np.minimum(LABEL, 1), task)
-
-
 def lose_numbers(archive):
     change(archive.joinpath("P 2", "study 1", *SEG), SegmentSequence=[pydicom.Dataset()])
 
@@ -117,7 +116,6 @@ def lose_numbers(archive):
     [
         (break_reference, "the series that it refers to is not in the folder"),
         (segment_again, "refers to the same series"),
-        (rename_segment, "its segment 1 is 'liver', that of other objects 'organ'"),
         (lose_numbers, "the segmentation cannot be read"),
     ],
 )
@@ -155,5 +153,70 @@ def test_segments_that_share_voxels_are_refused(archive):
     regions = Task(("MR",), {"background": 0, "organ": (1, 2), "small lesion": 2}, regions_class_order=(1, 2))
     segment(archive / "P 2" / "study 1" / "t2 [a]", task=regions)
     case = read_source(archive).cases[1]
-    with pytest.raises(ImageError, match="segments 1 and 2 share voxels"):
+    with pytest.raises(ImageError, match="'organ' and 'small lesion' share voxels"):
+        case.read_label("LPS")
+
+
+def name_otherwise(path, **entries):
+    """Give the segments of an object other entries, a list of one for each."""
+    made = pydicom.dcmread(path)
+    for key, values in entries.items():
+        for one, value in zip(made.SegmentSequence, values, strict=True):
+            setattr(one, key, value)
+    made.save_as(path)
+
+
+def coded(meaning):
+    return [made_dicom.item(CodeValue="1", CodingSchemeDesignator="99X", CodeMeaning=meaning)]
+
+
+OTHERWISE = {"background": 0, "Small  Lesion": 1, "vessel": 2, "organ": 3}
+
+
+@pytest.mark.parametrize("named", ["labels", "codes"])
+@pytest.mark.parametrize("kind", ["folder", "table", "table with labels"])
+def test_segments_are_one_label_by_name_whatever_their_numbers(archive, named, kind):
+    other = archive / "P 2" / "study 1" / "t2 [a]"
+    label = np.array([0, 3, 1], np.uint8)[LABEL]
+    label[7, 0, 0] = 2
+    path = segment(other, label, Task(("MR",), OTHERWISE))
+    if named == "codes":
+        meant = [coded(name) for name in list(OTHERWISE)[1:]]
+        name_otherwise(path, SegmentLabel=[""] * 3, SegmentedPropertyTypeCodeSequence=meant)
+    where = archive
+    if kind != "folder":
+        where = archive / "table.csv"
+        rows = [f"{one},{one}/study 1/t2 [a],{one}/study 1/SEG/object.dcm" for one in ("P 1", "P 2")]
+        where.write_text("\n".join(["case,image_0,label", *rows]))
+    if kind == "table with labels":
+        told = {"labels": {"background": 0, "organ": 1, "small lesion": 2, "vessel": 3}}
+        (archive / "dataset.json").write_text(json.dumps(told))
+    found = read_source(where)
+    assert found.task.labels == {"background": 0, "organ": 1, "small lesion": 2, "vessel": 3}
+    assert not found.faults
+    expected = np.where(label == 2, 3, LABEL)
+    for case, wanted in zip(found.cases, (LABEL, expected), strict=True):
+        volume = case.read_image("RAS", ["MR"])
+        read = volume.source.turn.undo(case.read_label("RAS", volume).voxels)[0]
+        np.testing.assert_array_equal(read, wanted)
+
+
+def test_a_case_is_prepared_anew_where_its_segments_get_other_integers(archive, tmp_path):
+    prepared = prepare(archive, tmp_path / "store", workers=1, progress=False)
+    assert prepared.task.labels["organ"] == 1
+    segment(add_series(archive, "A"), task=Task(("MR",), {"background": 0, "small lesion": 1, "organ": 2}))
+    again = prepare(archive, tmp_path / "store", workers=1, progress=False)
+    assert again.task.labels == {"background": 0, "small lesion": 1, "organ": 2}
+    held = {name: again.read(name, case.grid.whole).label for name, case in again.cases.items()}
+    order = {"A": LABEL, "P 1": np.array([0, 2, 1])[LABEL], "P 2": np.array([0, 2, 1])[LABEL]}
+    assert {name: np.bincount(label.ravel()).tolist()[1:] for name, label in held.items()} == {
+        name: np.bincount(label.ravel()).tolist()[1:] for name, label in order.items()
+    }
+
+
+def test_a_table_that_names_only_some_segments_is_refused(archive):
+    (archive / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "organ": 1}}))
+    (archive / "table.csv").write_text("case,image_0,label\nP,P 1/study 1/t2 [a],P 1/study 1/SEG/object.dcm")
+    (case,) = read_source(archive / "table.csv").cases
+    with pytest.raises(ImageError, match="others not: 'small lesion'"):
         case.read_label("LPS")

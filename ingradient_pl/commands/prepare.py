@@ -33,7 +33,7 @@ def prepare(  # noqa: PLR0913 - one argument an option
 
     Args:
         source: Folder of nnU-Net's raw layout, of the Medical Decathlon's, of npz + pkl pairs, of DICOM
-            series with their SEG objects; or a table (.csv, .json) with the columns case, image_0, image_1,
+            series with their segmentations; or a table (.csv, .json) with the columns case, image_0, image_1,
             ..., label, group, split.
         store: Folder to write; made if it does not exist.
         group_pattern: Regular expression that finds a patient's name in a case's name, in its first group.

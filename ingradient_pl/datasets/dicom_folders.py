@@ -1,22 +1,37 @@
-"""DICOM as archives hand it out: folders of series, and segmentation objects (SEG) that refer to them."""
+"""DICOM as archives hand it out: folders of series, and segmentations (SEG, RTSTRUCT) that refer to them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
-from ingradient_pl.datasets.records import Fault, SourceError
+from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError
 from ingradient_pl.images import dicom
 from ingradient_pl.images.dicom_file import is_dicom_file, read_header
-from ingradient_pl.images.dicom_segments import Segments, is_segmentation, read_segments
+from ingradient_pl.images.dicom_labels import Segments
+from ingradient_pl.images.formats import ending
+from ingradient_pl.images.label_objects import describe_object, is_label_object
 from ingradient_pl.images.raw_image import ImageError
 
 DEEPEST = 5
 """Folders below the data set's that are looked into: patient, study, series and two to spare."""
 
 IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality")
+
+
+BACKGROUND = "background"
+MOST = 2**16
+"""Integers that a label map can hold."""
+
+
+class _Object(NamedTuple):
+    """The file of a segmentation, and what it names."""
+
+    file: Path
+    names: Segments
 
 
 class Series(NamedTuple):
@@ -71,12 +86,12 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
     Raises:
         SourceError: If the series that were segmented are of several modalities.
     """
-    objects = [file for file in _files(folder, DEEPEST) if is_segmentation(file)]
+    objects = [file for file in _files(folder, DEEPEST) if is_label_object(file)]
     if not objects:
         return None
     places = [one for top in _folders(folder) for one in series_folders(top.name, top)]
     series = [one for name, place in places for one in _identify(name, place)]
-    labels, names, faults = _match(folder, objects, series)
+    labels, faults = _match(folder, objects, {one.uid for one in series})
     taken = [one for one in series if one.uid in labels]
     kinds = Counter(one.modality for one in taken)
     if len(kinds) > 1:
@@ -87,57 +102,109 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
         )
     tops = _patients(folder, series)
     cases = [
-        case_of(one.name, (one.folder,), labels[one.uid])._replace(group=tops[one.folder]) for one in taken
+        case_of(one.name, (one.folder,), labels[one.uid].file)._replace(group=tops[one.folder])
+        for one in taken
     ]
     bare = [one.name for one in series if one.uid not in labels]
-    remarks = [f"{len(bare)} series have no segmentation and are left out: {_some(bare)}."] if bare else []
+    told = (
+        f"{len(bare)} series have no segmentation and are left out: {_some(bare)}. Series that are channels "
+        "of a case are named in a table: image_0, image_1, each the folder of one."
+    )
     described = {
         "name": folder.resolve().name,
         "channel_names": {"0": next(iter(kinds), "") or "image"},
-        "labels": {"background": 0, **{name: number for number, name in sorted(names.items())}},
+        "labels": {"background": 0, **unite_names(one.names for one in labels.values())},
     }
-    return Layout(cases, tuple(faults), tuple(remarks)), described
+    return Layout(cases, tuple(faults), (told,) if bare else ()), described
 
 
-def _match(
-    folder: Path, objects: list[Path], series: list[Series]
-) -> tuple[dict[str, Path], dict[int, str], list[Fault]]:
-    """Give the segmentation of each series by its UID, what segments are called, and what does not fit."""
-    labels: dict[str, Path] = {}
-    names: dict[int, str] = {}
+def _match(folder: Path, objects: list[Path], known: set[str]) -> tuple[dict[str, _Object], list[Fault]]:
+    """Give the segmentation of each series by its UID, and what does not fit."""
+    labels: dict[str, _Object] = {}
     faults = []
-    known = {one.uid for one in series}
     for file in objects:
-        case = file.relative_to(folder).parts[0]
         try:
-            found = read_segments(file)
+            found = describe_object(file)
             (uid,) = [uid for uid in found.series if uid in known] or [""]
-            reason = _describe_fault(uid, found, labels, names)
+            reason = _describe_fault(uid, found, labels)
         except ImageError as error:
             uid, found, reason = "", Segments((), {}), str(error)
         except ValueError:
             uid, found, reason = "", Segments((), {}), "it refers to several series. Give a table."
         if reason:
-            faults.append(Fault(case, file, reason))
+            faults.append(Fault(file.relative_to(folder).parts[0], file, reason))
         else:
-            labels[uid] = file
-            names |= found.names
-    return labels, names, faults
+            labels[uid] = _Object(file, found)
+    return labels, faults
 
 
-def _describe_fault(uid: str, found: Segments, labels: dict[str, Path], names: dict[int, str]) -> str:
+def _describe_fault(uid: str, found: Segments, labels: dict[str, _Object]) -> str:
     """Say why a segmentation cannot be the label of a case; empty where it can."""
     if not uid:
         return "the series that it refers to is not in the folder. Add the series, or remove the object."
     if uid in labels:
-        return f"{labels[uid]} refers to the same series. Keep one, or give a table with one for each case."
-    for number, name in found.names.items():
-        if names.get(number, name) != name:
-            return (
-                f"its segment {number} is '{name}', that of other objects '{names[number]}'. Number segments "
-                "alike, or give a table of label maps."
-            )
+        return (
+            f"{labels[uid].file} refers to the same series. Keep one, or give a table with one for each case."
+        )
+    if not found.names:
+        return "it holds no segment, or no structure with contours. Remove it, or export it again."
     return ""
+
+
+def unite_names(found: Iterable[Segments]) -> dict[str, int]:
+    """Give each name of a segment one integer: its own number, unless another name has it already.
+
+    Args:
+        found: What label objects name, in an order that stays. Small letters and capitals are one name.
+    """
+    labels: dict[str, int] = {}
+    known = {BACKGROUND}
+    later = []
+    for number, name in (named for one in found for named in one.names.items()):
+        if name.casefold() in known:
+            continue
+        known.add(name.casefold())
+        if 0 < number < MOST and number not in labels.values():
+            labels[name] = number
+        else:
+            later.append(name)
+    for name in later:
+        labels[name] = max(labels.values(), default=0) + 1
+    return dict(sorted(labels.items(), key=lambda entry: entry[1]))
+
+
+def object_labels(cases: Sequence[CaseFiles]) -> dict[str, int] | None:
+    """Give the labels that DICOM objects name, with an integer each; None where other files are labels.
+
+    Args:
+        cases: With or without a label. An object that cannot be read is reported when it is prepared.
+    """
+    files = [case.label for case in cases if case.label is not None]
+    if not files or not all(not ending(file) and is_label_object(file) for file in files):
+        return None
+    found = []
+    for file in files:
+        with suppress(ImageError):
+            found.append(describe_object(file))
+    return unite_names(found)
+
+
+def name_labels(source: Source) -> Source:
+    """Give cases whose label is a DICOM object the integers that its segments have by name.
+
+    Args:
+        source: Its task names the labels; regions and labels that may overlap have no integer.
+    """
+    task = source.task
+    values = {} if task.has_regions else {name: value for name, (value, *_) in task.foreground.items()}
+    told = tuple(values.items()) if task.overlap is None else ()
+    cases = [
+        case._replace(labels=told)
+        if case.label and not ending(case.label) and is_label_object(case.label)
+        else case
+        for case in source.cases
+    ]
+    return source._replace(cases=cases)
 
 
 def _patients(folder: Path, series: list[Series]) -> dict[Path, str]:
@@ -157,12 +224,12 @@ def _patients(folder: Path, series: list[Series]) -> dict[Path, str]:
 def _holds_segmentations(folder: Path) -> bool:
     """Whether what lies in a folder is segmentation objects, and no folder."""
     first = next(_dicom_files(folder), None)
-    return first is not None and is_segmentation(first) and not _folders(folder)
+    return first is not None and is_label_object(first) and not _folders(folder)
 
 
 def _identify(name: str, folder: Path) -> list[Series]:
     """Read which series lies in a folder; empty where none does."""
-    first = next((file for file in _dicom_files(folder) if not is_segmentation(file)), None)
+    first = next((file for file in _dicom_files(folder) if not is_label_object(file)), None)
     if first is None:
         return []
     header = read_header(first, [*IDENTITY])

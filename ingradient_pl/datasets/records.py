@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from ingradient_pl.geometry import Millimetres
 from ingradient_pl.images import pairs
-from ingradient_pl.images.dicom_segments import is_segmentation, read_segmentation
 from ingradient_pl.images.formats import ImageError, Volume, ending, read_label, read_volume
+from ingradient_pl.images.label_objects import is_label_object, read_label_object, read_object_masks
 from ingradient_pl.images.mask_files import MaskFile, read_masks
 from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.short_repr import short_repr
@@ -66,6 +66,7 @@ class CaseFiles(NamedTuple):
             any other label are background, or that label.
         masks: Where labels may overlap: where the mask of each is; ``label`` is then the first one's file.
         channels: Which channel of the images is each one wanted, where they stand in another order.
+        labels: Where the label is a DICOM object: integers of labels by name, which its segments have.
     """
 
     name: str
@@ -77,6 +78,7 @@ class CaseFiles(NamedTuple):
     annotated: tuple[str, ...] | None = None
     masks: tuple[MaskFile, ...] = ()
     channels: tuple[int, ...] = ()
+    labels: tuple[tuple[str, int], ...] = ()
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -128,8 +130,8 @@ class CaseFiles(NamedTuple):
         """
         if self.label is None:
             raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
-        if is_segmentation(self.label):
-            return read_segmentation(self.label, image or read_volume(self.images, orientation))
+        if is_label_object(self.label):
+            return read_label_object(self.label, image or self._volume(orientation), dict(self.labels))
         properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
         return self._on_grid(read_label(self.label, orientation, properties, self.spacing), image)
 
@@ -144,7 +146,12 @@ class CaseFiles(NamedTuple):
         Raises:
             ImageError: If one cannot be read, is not a mask, or lies elsewhere.
         """
+        if self.masks and is_label_object(self.masks[0].path):
+            return read_object_masks(self.masks, count, image or self._volume(orientation))
         return self._on_grid(read_masks(self.masks, count, orientation, self.spacing), image)
+
+    def _volume(self, orientation: str) -> Volume:
+        return read_volume(self.images, orientation, spacing=self.spacing)
 
     def _on_grid(self, label: Volume, image: Volume | None) -> Volume:
         apart = "" if image is None else describe_difference(image, label)

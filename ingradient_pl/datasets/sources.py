@@ -12,7 +12,7 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
-from ingradient_pl.datasets.dicom_folders import dicom_layout, series_folders
+from ingradient_pl.datasets.dicom_folders import dicom_layout, name_labels, series_folders
 from ingradient_pl.datasets.folder_patterns import (
     IMAGE_FILES,
     leave_unlabelled,
@@ -31,6 +31,7 @@ from ingradient_pl.datasets.layouts import (
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
+from ingradient_pl.datasets.scanned_task import scan_task
 from ingradient_pl.datasets.source_channels import describe_channels, named_channels, order_channels
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
@@ -47,7 +48,7 @@ def read_source(path: Path, group_pattern: str = PATTERN) -> Source:
 
     Args:
         path: A folder in nnU-Net's raw layout or the Medical Decathlon's (both with a ``dataset.json``), a
-            folder of npz + pkl pairs or of DICOM series with their SEG objects, or a table: .csv with the
+            folder of npz + pkl pairs or of DICOM series with their segmentations, or a table: .csv with the
             columns ``case, image_0, image_1, ..., label, group, split``, or .json with a list of such
             records. Paths in a table are relative to it.
         group_pattern: Regular expression that finds the patient in a case's name; a table's ``group`` wins.
@@ -95,7 +96,7 @@ def _export_layout(folder: Path) -> tuple[Layout, dict[str, Any]]:
     above = " Did you mean the folder above?" if (folder.parent / DESCRIPTION).is_file() else ""
     raise SourceError(
         f"{folder}: no known data set.{above} There is no dataset.json (nnU-Net's or the Decathlon's "
-        "layout), nor a .npz + .pkl pair, nor DICOM series with segmentation objects (SEG). For other "
+        "layout), nor a .npz + .pkl pair, nor DICOM series with segmentations (SEG, RTSTRUCT). For other "
         "layouts give a .csv or .json table with the paths of images (a file, or the folder of a DICOM "
         "series) and labels."
         f"{propose_description(folder)}"
@@ -245,7 +246,7 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     ]
     if described is None and not cases:
         raise SourceError("; ".join(map(str, found.faults)))
-    task = tables.scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
+    task = scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")
     there = len(cases) + len({fault.case for fault in found.faults})
@@ -254,7 +255,7 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION)
     made = Source(task, cases, found.faults, tuple(remarks), folder)
     made = settle_masks(made, (described or {}).get(MISSING_LABELS), folder / DESCRIPTION)
-    return check_annotated(made, folder / DESCRIPTION)
+    return name_labels(check_annotated(made, folder / DESCRIPTION))
 
 
 def _hint(folder: Path, described: Mapping[str, Any]) -> str:
@@ -273,7 +274,7 @@ def _hint(folder: Path, described: Mapping[str, Any]) -> str:
 
 def _without_faulty(source: Source) -> Source:
     faulty = {fault.case for fault in source.faults}
-    return source._replace(cases=[case for case in source.cases if case.name not in faulty])
+    return name_labels(source._replace(cases=[case for case in source.cases if case.name not in faulty]))
 
 
 def _name(case: CaseFiles) -> str:

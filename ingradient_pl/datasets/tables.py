@@ -2,13 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ingradient_pl.datasets.annotated import ANNOTATED, check_annotated, read_annotated
 from ingradient_pl.datasets.case_masks import MISSING_LABELS, place_label, settle_masks, with_masks
@@ -16,9 +13,9 @@ from ingradient_pl.datasets.case_names import describe_name_fault
 from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.overlap import VALUE, Places, number_names, place_files, read_labels
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, place_path, strip_ending
+from ingradient_pl.datasets.scanned_task import scan_task
 from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
 from ingradient_pl.datasets.table_rows import Row, read_rows, read_spacing
-from ingradient_pl.images import pairs
 from ingradient_pl.task import Task
 
 IMAGE = "image"
@@ -140,35 +137,6 @@ def _places(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> Places
     return {name: {**places[name], **values.get(name, {})} for name in known}
 
 
-def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
-    """Find channels and labels in the files themselves: every label file is read.
-
-    Args:
-        cases: Each with or without a label.
-        name: Of the data set, for the task and for messages.
-        channels: Their names; without any it is one channel ``image``, and pairs number theirs.
-
-    Raises:
-        SourceError: If no case has a label with foreground.
-    """
-    with ThreadPoolExecutor() as pool:
-        read = list(pool.map(_values, cases))
-    found = {value for one in read if isinstance(one, set) for value in one}
-    if not found - {0}:
-        wrong = next((one for one in read if isinstance(one, str)), "")
-        raise SourceError(
-            f"{name}: no label with foreground was found, so the task is unknown. "
-            f"{f'The first that could not be read: {wrong} ' if wrong else ''}"
-            "Put a dataset.json with 'channel_names' and 'labels' beside it."
-        )
-    first = cases[0].images
-    if pairs.is_pair(first[0]):
-        shape = pairs.keys(first[0]).get("x", ())
-        channels = [f"modality_{number}" for number in range(shape[0] if len(shape) > 3 else 1)]  # noqa: PLR2004
-    labels = {"background": 0} | {f"label_{value}": value for value in sorted(found - {0})}
-    return Task(channels=tuple(channels or ["image"]), labels=labels, name=name)
-
-
 def _columns(path: Path, rows: Sequence[Row]) -> list[str]:
     named_columns = list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
@@ -286,13 +254,3 @@ def _channels(told: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
             f"'channel_names' is {{'0': NAME, '1': NAME, ...}} or a list; got {str(names)[:100]}"
         )
     return [str(name) for name in names or (column.removeprefix("image_") for column in columns)]
-
-
-def _values(case: CaseFiles) -> set[int] | str:
-    """Give the integers of a label, or why it cannot be read: the case is reported when it is prepared."""
-    if case.label is None:
-        return set()
-    try:
-        return set(np.unique(case.read_label("stored").voxels).tolist())
-    except (OSError, ValueError) as error:
-        return str(error)

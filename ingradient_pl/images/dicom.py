@@ -87,7 +87,7 @@ def _find(path: Path) -> Stack:
     if not slices:
         raise ImageError(
             f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices. "
-            "Segmentations (SEG) are labels; structure sets are not read: convert them to NIfTI."
+            "Segmentations (SEG) and structure sets (RTSTRUCT) are labels, of the series that they refer to."
         )
     found = stack(path, slices, _same)
     return found._replace(remarks=(*left_out, *found.remarks))
@@ -115,7 +115,7 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
         raise ImageError(
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
             f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."
-            f"{f' {describe_some(others)}: segmentations and structure sets are not read.' if others else ''}"
+            f"{f' {describe_some(others)}: segmentations and structure sets are labels.' if others else ''}"
         )
     told = [
         f"{len(names)} {what} were left out: {describe_some(names)}."

@@ -14,6 +14,9 @@ ENDINGS = (".dcm", ".dicom", ".ima")
 SEGMENTATION = "Segmentation Storage"
 """What the names of classes of segmentations end in: their frames are masks, not slices."""
 
+STRUCTURES = "RT Structure Set Storage"
+"""What the class of structure sets is called."""
+
 PREAMBLE = 128
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
@@ -22,6 +25,9 @@ BIG = NATIVE[2]
 """The one among them whose numbers begin with their high byte."""
 
 PALETTE = "PALETTE COLOR"
+
+CLASS = 0x00080016
+"""Tag of ``SOPClassUID``: elements are in the order of their tags, and few stand before it."""
 
 PIXELS = 0x0010
 """Element of group 7FE0 that holds pixels as integers."""
@@ -64,6 +70,26 @@ def class_of(header: Any) -> str:
     """
     kind = str(header.get("SOPClassUID") or getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
     return str(pydicom().uid.UID(kind).name)
+
+
+def read_class(path: Path) -> str:
+    """Read the name of the class of a file that is known to be DICOM, and nothing after it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return class_of(pydicom().filereader.read_partial(file, _is_past_class, force=True))
+    except Exception as error:  # a damaged header fails in many ways
+        raise ImageError(f"{path}: it cannot be read as DICOM ({error}). Copy or export it again.") from error
+
+
+def _is_past_class(tag: int, *_: object) -> bool:
+    return int(tag) > CLASS
 
 
 def read_header(path: Path, tags: list[str] | None = None) -> Any:

@@ -1,49 +1,20 @@
-"""DICOM segmentation objects (SEG) read: a label map on the grid of the series that they refer to."""
+"""DICOM segmentation objects (SEG) read: what each frame holds, on the grid of their series."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.images.bounded_files import check_memory, check_regular
-from ingradient_pl.images.dicom_file import SEGMENTATION, class_of, is_dicom_file, pydicom, read_header
-from ingradient_pl.images.formats import Header, Volume
+from ingradient_pl.images.bounded_files import check_regular
+from ingradient_pl.images.dicom_file import pydicom, read_header
+from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error, find_references, name_segments
+from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.raw_image import NEAR, ImageError
 
-KIND = ["SOPClassUID"]
 FRACTIONAL, LABELMAP = "FRACTIONAL", "LABELMAP"
 """Types of segmentation: probabilities, and a number a pixel; binary ones have a frame of bits a segment."""
-
-VALUE = 2
-"""Bytes of a voxel of the label map."""
-
-
-class Segments(NamedTuple):
-    """What the header of a segmentation object tells.
-
-    Args:
-        series: UIDs of the series that it refers to.
-        names: Of its segments, by number.
-    """
-
-    series: tuple[str, ...]
-    names: dict[int, str]
-
-
-def is_segmentation(path: Path) -> bool:
-    """Whether a file is a DICOM segmentation object; only a file that is DICOM is opened.
-
-    Args:
-        path: It need not exist.
-    """
-    if not path.is_file() or not is_dicom_file(path):
-        return False
-    try:
-        return class_of(read_header(path, KIND)).endswith(SEGMENTATION)
-    except ImageError:
-        return False  # a damaged file is named by who reads it as an image
 
 
 def read_segments(path: Path) -> Segments:
@@ -57,73 +28,51 @@ def read_segments(path: Path) -> Segments:
     """
     header = read_header(path, ["SegmentSequence", "ReferencedSeriesSequence"])
     try:
-        segments = [
-            (int(one.SegmentNumber), " ".join(str(one.get("SegmentLabel") or "").split()))
-            for one in header.get("SegmentSequence") or []
-        ]
-        series = tuple(str(one.SeriesInstanceUID) for one in header.get("ReferencedSeriesSequence") or [])
+        segments = [(int(one.SegmentNumber), _name(one)) for one in header.get("SegmentSequence") or []]
+        series = find_references(header)
     except (AttributeError, TypeError, ValueError) as error:
-        raise _damage_error(path, error) from error
-    names = dict(segments)
-    if len(names) < len(segments):
+        raise damage_error(path, error) from error
+    if len(dict(segments)) < len(segments):
         raise ImageError(f"{path}: two of its segments share a number. Export the segmentation again.")
-    labels = list(names.values())
-    return Segments(
-        series,
-        {
-            number: label if label and labels.count(label) == 1 else f"{label or 'segment'} {number}"
-            for number, label in names.items()
-            if number  # label maps may describe their background
-        },
-    )
+    return Segments(series, name_segments(segments))
 
 
-def read_segmentation(path: Path, image: Volume) -> Volume:
-    """Read a segmentation object as a label map on its image's grid: numbers of segments, else 0.
+def _name(segment: Any) -> str:
+    """Give what a segment is called: its label, else what its codes of type and side mean."""
+    codes = [
+        *(segment.get("SegmentedPropertyTypeCodeSequence") or []),
+        *(segment.get("SegmentedPropertyTypeModifierCodeSequence") or []),
+    ]
+    meant = " ".join(str(code.get("CodeMeaning") or "") for code in codes)
+    return str(segment.get("SegmentLabel") or meant)
 
-    Each frame is placed by its own header; slices without a frame are background.
+
+def segment_planes(path: Path, image: Volume) -> Iterator[Plane]:
+    """Give what each frame of a segmentation object holds, placed by its own header.
 
     Args:
         path: A segmentation object, binary or a label map.
         image: The volume that was segmented.
 
-    Returns:
-        The label map, on the axes of ``image``.
-
     Raises:
-        ImageError: If it cannot be read, holds probabilities, a frame does not lie on a slice of the image,
-            or two segments share a voxel.
+        ImageError: If it cannot be read, holds probabilities, or a frame lies on no slice of the image.
     """
     check_regular(path)
-    shape = image.source.shape
-    check_memory(path, int(np.prod(shape)) * VALUE)
-    header, voxels = read_header(path), np.zeros(shape, dtype=np.uint16)
+    header = read_header(path)
     kind = str(header.get("SegmentationType", ""))
     if kind == FRACTIONAL:
         raise ImageError(f"{path}: it holds probabilities (FRACTIONAL). Export it as a binary segmentation.")
     try:
         for (z, number), pixels in zip(_frames(path, header, image), _pixels(path), strict=True):
-            plane, inside = voxels[z], pixels > 0
-            numbers = pixels[inside].astype(np.uint16) if kind == LABELMAP else np.uint16(number)
-            if kind != LABELMAP and (plane[inside] > 0).any():
-                other = int(plane[inside][plane[inside] > 0][0])
-                raise ImageError(
-                    f"{path}: segments {other} and {number} share voxels. Labels of a DICOM segmentation "
-                    "must not overlap: write a mask for each and name them in a table."
-                )
-            plane[inside] = numbers
+            if kind != LABELMAP:
+                yield Plane(number, z, pixels > 0)
+                continue
+            for held in np.unique(pixels[pixels > 0]).tolist():
+                yield Plane(held, z, pixels == held)
     except ImageError:
         raise
     except Exception as error:  # every decoder has errors of its own, and so has each entry of a header
-        raise _damage_error(path, error) from error
-    turn = image.source.turn
-    turned = np.require(turn.apply(voxels[None]), requirements=["C", "W"])
-    return Volume(turned, image.frame, Header(path, shape, image.source.frame, turn, None))
-
-
-def _damage_error(path: Path, error: Exception) -> ImageError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ImageError(f"{path}: the segmentation cannot be read ({reason}). Copy or export it again.")
+        raise damage_error(path, error) from error
 
 
 def _pixels(path: Path) -> Iterator[NDArray[Any]]:

@@ -219,6 +219,7 @@ def _origin(case: CaseFiles, settings: _Settings) -> dict[str, Any]:
         "files": [[file.name, *stamp_file(file)] for file in case.files],
         "label": case.label is not None,
         **({} if not case.masks else {"masks": [list(mask[:2] + mask[3:]) for mask in case.masks]}),
+        **({} if not case.labels else {"labels": dict(case.labels)}),
         **({} if case.spacing is None else {"spacing": list(case.spacing)}),
         **({} if case.annotated is None else {"annotated": list(case.annotated)}),
         **_common_settings(settings),
