@@ -75,7 +75,7 @@ def test_contours_that_touch_share_no_voxel_and_leave_none(seed):
     corners = random.integers(0, 12, (5, 2)).astype(float)  # centres of pixels: all edges go through some
     hull = np.array([(-1.0, -1.0), (13.0, -1.0), (13.0, 13.0), (-1.0, 13.0)])
     outside = np.concatenate([hull, hull[:1], corners[:1], corners[::-1], hull[:1]])
-    inside, rest = fill_contour(corners, (12, 12)), enclosed(outside, (12, 12))
+    inside, rest = fill_contour(corners, (12, 12)), fill_contour(outside, (12, 12))
     assert not (inside & rest).any()
     assert (inside | rest).all()
 
