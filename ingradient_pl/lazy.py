@@ -2,31 +2,32 @@
 
 import difflib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-ROOT = __name__.partition(".")[0]
+IMPORT = re.compile(r"^    from (\S+) import (\w+) as \2\b", re.MULTILINE)
+"""Of a name that a package offers; not carried out at run time."""
 
 
 def attach(
-    package: str, modules: Mapping[str, str], retired: Mapping[str, str] | None = None
+    package: str, retired: Mapping[str, str] | None = None
 ) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
-    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package.
+    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package: of what it imports for type checkers.
 
     Args:
         package: Its ``__name__``.
-        modules: Name to the module that defines it, below ``ingradient_pl``.
         retired: Name of before to what stands in its place.
 
     Returns:
         The three, in this order.
     """
-    former = retired or {}
+    modules, former = _read_names(package), retired or {}
 
     def get_attribute(name: str) -> Any:
         if name in modules:
-            value = getattr(importlib.import_module(f"{ROOT}.{modules[name]}"), name)
+            value = getattr(importlib.import_module(modules[name]), name)
             return vars(sys.modules[package]).setdefault(name, value)
         raise AttributeError(_explain(package, name, list(modules), former), name=name)
 
@@ -35,6 +36,13 @@ def attach(
         return sorted({*own, *modules})
 
     return sorted(modules), get_attribute, list_names
+
+
+def _read_names(package: str) -> dict[str, str]:
+    """Read the names that a package's source imports below ``if TYPE_CHECKING``, and the module of each."""
+    there: Any = sys.modules[package]
+    source = there.__loader__.get_data(there.__file__).decode()
+    return {name: module for module, name in IMPORT.findall(source)}
 
 
 def _explain(package: str, name: str, names: list[str], retired: Mapping[str, str]) -> str:

@@ -74,7 +74,7 @@ def test_tab_completion_offers_what_there_is_to_use():
 
 
 def test_a_package_without_such_a_name_says_what_it_has():
-    _, get, names = attach("ingradient_pl", {"UNet": "networks.unet"}, {"Net": "UNet"})
+    _, get, names = attach("ingradient_pl", {"Net": "UNet"})
     assert get("UNet") is ip.UNet
     assert "UNet" in names()
     with pytest.raises(AttributeError, match="it is now 'UNet'"):
@@ -145,6 +145,7 @@ def test_each_room_lists_what_it_offers_documented_and_as_its_types_say(room):
         for node in block.body
         for alias in node.names
     }
+    assert module.__all__ == sorted(typed) or not typed
     for name in module.__all__:
         modules = not typed and room != "ingradient_pl.geometry"
         value = importlib.import_module(f"{room}.{name}") if modules else getattr(module, name)

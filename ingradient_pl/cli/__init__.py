@@ -7,9 +7,4 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.cli.python_run import Run as Run
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Run": "cli.python_run",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

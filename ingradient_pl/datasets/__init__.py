@@ -7,7 +7,7 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.datasets.groups import GroupError as GroupError
     from ingradient_pl.datasets.groups import group_cases as group_cases
-    from ingradient_pl.datasets.phantom import write_phantoms as write_phantoms
+    from ingradient_pl.datasets.phantom_files import write_phantoms as write_phantoms
     from ingradient_pl.datasets.records import CaseFiles as CaseFiles
     from ingradient_pl.datasets.records import Fault as Fault
     from ingradient_pl.datasets.records import Source as Source
@@ -18,20 +18,4 @@ if TYPE_CHECKING:
     from ingradient_pl.datasets.splits import Fold as Fold
     from ingradient_pl.datasets.splits import folds as folds
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "CaseFiles": "datasets.records",
-        "Fault": "datasets.records",
-        "Fold": "datasets.splits",
-        "GroupError": "datasets.groups",
-        "Source": "datasets.records",
-        "SourceError": "datasets.records",
-        "Split": "datasets.split_records",
-        "folds": "datasets.splits",
-        "group_cases": "datasets.groups",
-        "images_only": "datasets.sources",
-        "read_source": "datasets.sources",
-        "write_phantoms": "datasets.phantom",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -23,22 +23,7 @@ if TYPE_CHECKING:
     from ingradient_pl.draws.training import PlannedDraws as PlannedDraws
     from ingradient_pl.draws.training import TrainingDraws as TrainingDraws
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Candidate": "draws.records",
-        "Chance": "draws.oversampling",
-        "Draw": "draws.records",
-        "FixedShare": "draws.oversampling",
-        "Oversampling": "draws.oversampling",
-        "PlannedDraws": "draws.training",
-        "PlannedPatches": "draws.records",
-        "RandomAffine": "draws.affine",
-        "RandomElasticDeformation": "draws.elastic",
-        "TrainingDraws": "draws.training",
-        "draws": "draws.planned",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)
 
 
 class _CallablePackage(ModuleType):

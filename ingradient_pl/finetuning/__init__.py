@@ -10,12 +10,4 @@ if TYPE_CHECKING:
     from ingradient_pl.finetuning.source import read_weights as read_weights
     from ingradient_pl.finetuning.source_record import Source as Source
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Source": "finetuning.source_record",
-        "WeightMapping": "finetuning.mapping",
-        "map_weights": "finetuning.mapping",
-        "read_weights": "finetuning.source",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -15,17 +15,4 @@ if TYPE_CHECKING:
     from ingradient_pl.images.frame import Reorientation as Reorientation
     from ingradient_pl.images.raw_image import ImageError as ImageError
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Frame": "images.frame",
-        "Header": "images.formats",
-        "ImageError": "images.raw_image",
-        "Reorientation": "images.frame",
-        "Volume": "images.formats",
-        "read_label": "images.formats",
-        "read_volume": "images.formats",
-        "write_label": "images.formats",
-        "write_probabilities": "images.formats",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

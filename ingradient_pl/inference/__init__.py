@@ -19,21 +19,4 @@ if TYPE_CHECKING:
     from ingradient_pl.inference.predictor import Predictor as Predictor
     from ingradient_pl.inference.sliding_window import SlidingWindow as SlidingWindow
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "CheckpointError": "inference.checkpoint",
-        "Exported": "inference.export",
-        "Failure": "inference.case_pipeline",
-        "FillHoles": "inference.postprocess",
-        "LargestComponent": "inference.postprocess",
-        "Model": "inference.checkpoint",
-        "Predictor": "inference.predictor",
-        "SlidingWindow": "inference.sliding_window",
-        "SmallestSize": "inference.postprocess",
-        "Steps": "inference.postprocess",
-        "export_model": "inference.export",
-        "save_cases": "inference.predict_cases",
-        "score_cases": "inference.predict_cases",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -10,12 +10,4 @@ if TYPE_CHECKING:
     from ingradient_pl.lightning.stopped import Stopped as Stopped
     from ingradient_pl.lightning.training import fit as fit
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "SegmentationData": "lightning.datamodule",
-        "SegmentationModule": "lightning.module",
-        "Stopped": "lightning.stopped",
-        "fit": "lightning.training",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

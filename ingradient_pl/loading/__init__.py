@@ -9,11 +9,4 @@ if TYPE_CHECKING:
     from ingradient_pl.loading.patches import PatchLoader as PatchLoader
     from ingradient_pl.loading.patches import PatchNumbers as PatchNumbers
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "CasePatches": "loading.patches",
-        "PatchLoader": "loading.patches",
-        "PatchNumbers": "loading.patches",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

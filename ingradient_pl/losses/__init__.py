@@ -14,16 +14,4 @@ if TYPE_CHECKING:
     from ingradient_pl.losses.tversky import Tversky as Tversky
     from ingradient_pl.losses.weighted_sum import WeightedSum as WeightedSum
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "DeepSupervision": "losses.deep_supervision",
-        "DiceCE": "losses.dice_ce",
-        "ExternalLoss": "losses.external",
-        "Focal": "losses.focal",
-        "RegionDiceCE": "losses.regions",
-        "TopKCE": "losses.topk",
-        "Tversky": "losses.tversky",
-        "WeightedSum": "losses.weighted_sum",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

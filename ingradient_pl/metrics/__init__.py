@@ -14,16 +14,4 @@ if TYPE_CHECKING:
     from ingradient_pl.metrics.lesions import LesionDetection as LesionDetection
     from ingradient_pl.metrics.surface import SurfaceDistances as SurfaceDistances
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "CaseScores": "metrics.evaluation",
-        "Comparison": "metrics.comparison",
-        "Evaluation": "metrics.evaluation",
-        "LesionDetection": "metrics.lesions",
-        "PooledDice": "metrics.dice",
-        "SurfaceDistances": "metrics.surface",
-        "compare": "metrics.comparison",
-        "evaluate": "metrics.evaluation",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -9,11 +9,4 @@ if TYPE_CHECKING:
     from ingradient_pl.networks.external import external_network as external_network
     from ingradient_pl.networks.unet import UNet as UNet
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "ExternalNetwork": "networks.external",
-        "UNet": "networks.unet",
-        "external_network": "networks.external",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

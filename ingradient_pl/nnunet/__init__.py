@@ -11,13 +11,4 @@ if TYPE_CHECKING:
     from ingradient_pl.nnunet.model import read_nnunet as read_nnunet
     from ingradient_pl.nnunet.plans import read_nnunet_plans as read_nnunet_plans
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "NnunetCheckpoint": "nnunet.checkpoint",
-        "import_nnunet": "nnunet.model",
-        "read_checkpoint": "nnunet.checkpoint",
-        "read_nnunet": "nnunet.model",
-        "read_nnunet_plans": "nnunet.plans",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -9,11 +9,4 @@ if TYPE_CHECKING:
     from ingradient_pl.optimizers.schedules import OpenEnded as OpenEnded
     from ingradient_pl.optimizers.schedules import WarmupPoly as WarmupPoly
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Muon": "optimizers.muon",
-        "OpenEnded": "optimizers.schedules",
-        "WarmupPoly": "optimizers.schedules",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

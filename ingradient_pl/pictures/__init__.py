@@ -12,14 +12,4 @@ if TYPE_CHECKING:
     from ingradient_pl.pictures.levels import look_at_patch as look_at_patch
     from ingradient_pl.pictures.slices import write_png as write_png
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Panel": "pictures.layout",
-        "case_picture": "pictures.cases",
-        "colour_of": "pictures.layout",
-        "draw_levels": "pictures.levels",
-        "look_at_patch": "pictures.levels",
-        "write_png": "pictures.slices",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

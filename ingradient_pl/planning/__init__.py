@@ -19,21 +19,4 @@ if TYPE_CHECKING:
     from ingradient_pl.planning.spacing import SpacingRule as SpacingRule
     from ingradient_pl.planning.traced_memory import TracedMemory as TracedMemory
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Fingerprint": "planning.fingerprint",
-        "FixedSpacing": "planning.spacing",
-        "IngradientSpacing": "planning.spacing",
-        "NnunetSpacing": "planning.spacing",
-        "Plan": "planning.plan",
-        "Planner": "planning.planner",
-        "Preset": "planning.presets",
-        "SpacingRule": "planning.spacing",
-        "TracedMemory": "planning.traced_memory",
-        "loss": "planning.constructors",
-        "read_plan": "planning.plan_yaml",
-        "unet": "planning.constructors",
-        "write_plan": "planning.plan_yaml",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

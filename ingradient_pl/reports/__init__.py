@@ -8,4 +8,4 @@ if TYPE_CHECKING:
     from ingradient_pl.reports.page import render_page as render_page
     from ingradient_pl.reports.parts import Section as Section
 
-__all__, __getattr__, __dir__ = attach(__name__, {"Section": "reports.parts", "render_page": "reports.page"})
+__all__, __getattr__, __dir__ = attach(__name__)

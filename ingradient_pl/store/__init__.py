@@ -16,18 +16,4 @@ if TYPE_CHECKING:
     from ingradient_pl.store.stored_cases import is_store as is_store
     from ingradient_pl.store.summary import Summary as Summary
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "CaseStore": "store.case_store",
-        "CaseVolumes": "store.case_volumes",
-        "StoreError": "store.metadata",
-        "StoredCase": "store.records",
-        "Summary": "store.summary",
-        "Voxels": "store.records",
-        "build_store": "store.build",
-        "is_store": "store.stored_cases",
-        "open_stores": "store.store_union",
-        "write_volume": "store.case_volumes",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

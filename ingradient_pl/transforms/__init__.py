@@ -34,36 +34,4 @@ if TYPE_CHECKING:
     from ingradient_pl.transforms.patch_sampling import PatchSampling as PatchSampling
     from ingradient_pl.transforms.prepare_batch import Prepare as Prepare
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "AdditiveBrightness": "transforms.intensity_da5",
-        "Augment": "transforms.augment",
-        "Batch": "transforms.patch",
-        "BatchTransform": "transforms.augment",
-        "BlankRectangles": "transforms.intensity_da5",
-        "BodyMask": "transforms.intensity",
-        "Brightness": "transforms.intensity",
-        "BrightnessGradient": "transforms.intensity_da5",
-        "CT": "transforms.normalise",
-        "ChannelIntensity": "transforms.channel_intensity",
-        "Contrast": "transforms.intensity",
-        "Gamma": "transforms.intensity",
-        "GaussianBlur": "transforms.intensity",
-        "GaussianNoise": "transforms.gaussian_noise",
-        "Intensity": "transforms.intensity_base",
-        "LocalGamma": "transforms.intensity_da5",
-        "LowResolution": "transforms.intensity",
-        "MinMax01": "transforms.normalise",
-        "NoNormalisation": "transforms.normalise",
-        "Normaliser": "transforms.normalise",
-        "OneOf": "transforms.one_of",
-        "Patch": "transforms.patch",
-        "PatchSampling": "transforms.patch_sampling",
-        "PercentileZScore": "transforms.normalise",
-        "Prepare": "transforms.prepare_batch",
-        "RGB01": "transforms.normalise",
-        "Sharpening": "transforms.intensity_da5",
-        "ZScore": "transforms.normalise",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -10,12 +10,4 @@ if TYPE_CHECKING:
     from ingradient_pl.workers.threads import Threads as Threads
     from ingradient_pl.workers.threads import Workers as Workers
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "ClusterError": "workers.cluster",
-        "Threads": "workers.threads",
-        "Workers": "workers.threads",
-        "open_workers": "workers.cluster",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)

@@ -12,14 +12,4 @@ if TYPE_CHECKING:
     from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice as ValidationDice
     from ingradient_pl.lightning.callbacks.weight_average import WeightAverage as WeightAverage
 
-__all__, __getattr__, __dir__ = attach(
-    __name__,
-    {
-        "Cooldown": "lightning.callbacks.cooldown",
-        "LayerImages": "lightning.callbacks.layer_images",
-        "SelfContained": "lightning.callbacks.self_contained",
-        "TimeLeft": "lightning.callbacks.time_left",
-        "ValidationDice": "lightning.callbacks.validation_dice",
-        "WeightAverage": "lightning.callbacks.weight_average",
-    },
-)
+__all__, __getattr__, __dir__ = attach(__name__)
