@@ -68,31 +68,6 @@ def short_text(value: Any) -> str:
     return f"{len(value)} × {kinds.pop() if len(kinds) == 1 else 'entries'}"
 
 
-def join_times(numbers: Iterable[float]) -> str:
-    """Write a shape or a spacing, as ``40×56×40``.
-
-    Args:
-        numbers: One for each axis.
-
-    >>> join_times((40, 56, 40)), join_times((1.5, 1, 1))
-    ('40×56×40', '1.5×1×1')
-    """
-    return "×".join(f"{number:g}" for number in numbers)
-
-
-def say_count(number: int, noun: str) -> str:
-    """Write a number with its noun in the right form.
-
-    Args:
-        number: How many there are.
-        noun: In the singular; its plural must end in a bare ``s``.
-
-    >>> say_count(1, "case"), say_count(20, "case")
-    ('1 case', '20 cases')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _fields(record: Any) -> Sequence[str]:
     if dataclasses.is_dataclass(record):
         return [field.name for field in dataclasses.fields(record) if field.repr]

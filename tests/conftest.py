@@ -150,7 +150,7 @@ def reference_model() -> Path:
 @pytest.fixture(scope="session")
 def raw_phantoms(tmp_path_factory) -> Path:
     """Six phantoms of three patients in nnU-Net's raw layout."""
-    from ingradient_pl.datasets.phantom import write_phantoms
+    from ingradient_pl.datasets.phantom_files import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "raw", 6, (20, 24, 28), (1.5, 1.0, 1.0))
 

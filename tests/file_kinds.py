@@ -32,7 +32,7 @@ from ingradient_pl.cli.sweep_table import read_score
 from ingradient_pl.commands.info import info
 from ingradient_pl.commands.named_network import NamedNetwork
 from ingradient_pl.datasets import splits
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import read_weights
@@ -50,14 +50,10 @@ from ingradient_pl.inference.postprocess import (
     write_steps,
 )
 from ingradient_pl.inference.probabilities import read_maps, write_maps
+from ingradient_pl.lightning.record_file import read_record
 from ingradient_pl.lightning.resumable import check_resumable
-from ingradient_pl.lightning.run_files import (
-    CASCADE,
-    EPOCHS,
-    SWEEP_TABLE,
-    read_record,
-    write_epochs,
-)
+from ingradient_pl.lightning.run_epochs import EPOCHS, write_epochs
+from ingradient_pl.lightning.run_files import CASCADE, SWEEP_TABLE
 from ingradient_pl.metrics.comparison import compare
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.nnunet.model import read_nnunet
@@ -65,7 +61,7 @@ from ingradient_pl.planning.plan_yaml import read_plan, write_plan
 from ingradient_pl.reports.crossvals import describe_cascade, describe_crossval
 from ingradient_pl.reports.runs import describe_run
 from ingradient_pl.reports.summaries import read_summary as read_summary_of_report
-from ingradient_pl.reports.sweeps import read_sweep_table
+from ingradient_pl.reports.swept_runs import read_sweep_table
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store import metadata
 from ingradient_pl.store.build import build_store

@@ -15,8 +15,9 @@ import torch
 from file_kinds import same
 
 from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
-from ingradient_pl.lightning.run_files import EPOCHS as EPOCHS_FILE
-from ingradient_pl.lightning.run_files import LAST, find_checkpoints, find_state, read_epochs
+from ingradient_pl.lightning.run_epochs import EPOCHS as EPOCHS_FILE
+from ingradient_pl.lightning.run_epochs import read_epochs
+from ingradient_pl.lightning.run_files import LAST, find_checkpoints, find_state
 
 EPOCHS = 5
 GONE = 30.0

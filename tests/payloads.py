@@ -31,7 +31,10 @@ def targets(folder):
         "hydra": {"_target_": "hydra.utils.call", "config": {"_target_": "subprocess.Popen", "args": touch}},
         "ours writes": {"_target_": "ingradient_pl.files.replace_file", "path": canary, "content": "x"},
         "ours deletes": {"_target_": "ingradient_pl.files.remove_folder", "folder": kept},
-        "ours phantoms": {"_target_": "ingradient_pl.datasets.phantom.write_phantoms", "folder": canary},
+        "ours phantoms": {
+            "_target_": "ingradient_pl.datasets.phantom_files.write_phantoms",
+            "folder": canary,
+        },
         "ours through": {"_target_": "ingradient_pl.files.shutil.rmtree", "path": kept},
         "external popen": {"_target_": external, "target": "subprocess.Popen", "arguments": {"args": touch}},
         "external file": {

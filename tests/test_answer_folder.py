@@ -9,7 +9,7 @@ from hostile_names import ELSEWHERE, HOSTILE, seen
 from oracles import plan, write_ball
 from runs import outcome
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint

@@ -15,7 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store import build, metadata, odd_cases
 from ingradient_pl.store.build import build_store

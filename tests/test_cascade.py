@@ -18,7 +18,8 @@ from overlapping_labels import prepare_masks
 from runs import outcome
 
 import ingradient_pl as ip
-from ingradient_pl.cli.cascade_plans import choose_stages, divide_first
+from ingradient_pl.cli.cascade_plans import choose_stages
+from ingradient_pl.cli.first_stage_folds import divide_first
 from ingradient_pl.datasets.splits import Fold, check_splits, read_splits
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.images.packed_masks import unpack_masks

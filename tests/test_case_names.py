@@ -7,7 +7,7 @@ import pytest
 from hostile_names import ELSEWHERE, HARMLESS, HOSTILE, seen
 
 from ingradient_pl.datasets.case_names import check_cases, describe_name_fault
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles, Source, SourceError
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.store.build import build_store

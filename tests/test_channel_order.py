@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.source_channels import order_channels
 from ingradient_pl.datasets.sources import SourceError, images_only, read_source
 from ingradient_pl.images.formats import read_volume

@@ -12,7 +12,7 @@ from cluster_work import die, die_once, double, refuse
 from tiny_models import TASK, network, plan
 
 import ingradient_pl as ip
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.messages import UsageError
 from ingradient_pl.workers import cluster as clusters

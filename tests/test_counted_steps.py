@@ -9,7 +9,8 @@ from runs import composed
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.changed_settings import ChangedSettings
 from ingradient_pl.lightning.counted_steps import count_steps, steps_per_epoch
-from ingradient_pl.lightning.run_files import LAST, read_record
+from ingradient_pl.lightning.record_file import read_record
+from ingradient_pl.lightning.run_files import LAST
 
 
 @pytest.fixture(autouse=True)

@@ -22,13 +22,13 @@ from ingradient_pl.cli import cross_validation
 from ingradient_pl.cli.cross_fit import CrossFit
 from ingradient_pl.cli.cross_validation import _compare, _tell, cross_validate
 from ingradient_pl.cli.crossval import read_keys
-from ingradient_pl.cli.crossval_fits import choose_held_out
 from ingradient_pl.cli.crossval_plans import choose_plans
 from ingradient_pl.cli.crossval_state import STATE, read_state
+from ingradient_pl.cli.first_stage_folds import choose_held_out
 from ingradient_pl.cli.run_folders import hold_folder
 from ingradient_pl.commands.best_configuration import MEAN, Candidate, Score, choose_best
 from ingradient_pl.commands.load import checkpoint_files
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.postprocess import read_steps

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingradient_pl.datasets.case_names import check_cases
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.exchanged_files import describe_foreign_labels, describe_misplaced
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles, Source
-from ingradient_pl.datasets.source_channels import describe_foreign_labels, describe_misplaced
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.intensity import Intensities, normaliser

@@ -20,7 +20,7 @@ from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.messages import UsageError, as_cell, from_cell, printable, say
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_report import write_csv
-from ingradient_pl.reports.sweeps import read_sweep_table
+from ingradient_pl.reports.swept_runs import read_sweep_table
 from ingradient_pl.task import Task
 
 SURROGATE = "\ud800"  # cannot travel from one process of tests to another, as what was logged does

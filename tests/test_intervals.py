@@ -9,7 +9,7 @@ import SimpleITK
 from runs import outcome
 
 from ingradient_pl.datasets.groups import GroupError
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation, evaluate
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval

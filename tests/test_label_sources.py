@@ -12,7 +12,7 @@ import torch
 from oracles import plan
 from runs import outcome
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.planned import draws

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ingradient_pl.datasets.phantom import ball, phantom, write_phantoms
+from ingradient_pl.datasets.phantom import ball, phantom
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 
 

@@ -8,7 +8,7 @@ import yaml
 from runs import outcome
 from shapes import unchecked
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Grid
 from ingradient_pl.planning.plan import Plan

@@ -11,6 +11,7 @@ from ingradient_pl.cli.main import main
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference import postprocess
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.learn_postprocess import learn
 from ingradient_pl.inference.postprocess import (
     FillHoles,
     LargestComponent,
@@ -20,7 +21,7 @@ from ingradient_pl.inference.postprocess import (
     read_steps,
     write_steps,
 )
-from ingradient_pl.inference.postprocess_folder import learn, process_folder
+from ingradient_pl.inference.postprocess_folder import process_folder
 from ingradient_pl.inference.predict_cases import save_cases, score_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.task import Task

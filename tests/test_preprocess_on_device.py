@@ -93,7 +93,7 @@ def test_the_box_is_found_from_its_faces(seed):
 
 def test_a_label_comes_to_the_host_as_a_byte_a_voxel():
     """On ``meta`` the copy to the host is all that fails: what it would bring is one byte a voxel."""
-    from ingradient_pl.inference.native_lines import BufferPool
+    from ingradient_pl.inference.buffer_pool import BufferPool
 
     meta = torch.device("meta")
     brought = []

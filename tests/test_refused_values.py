@@ -12,7 +12,8 @@ from runs import composed, outcome
 from tiny_models import plan as made_plan
 
 import ingradient_pl as ip
-from ingradient_pl.cli.group_options import check_experiment, group_options
+from ingradient_pl.cli.experiments import check_experiment
+from ingradient_pl.cli.group_options import group_options
 from ingradient_pl.cli.overrides import quote_paths
 from ingradient_pl.cli.suggestions import NESTED, explain_instantiation
 from ingradient_pl.cli.train_config import train

@@ -15,14 +15,15 @@ from runs import outcome
 
 import ingradient_pl as ip
 from ingradient_pl.cli.sweep_table import write_page
-from ingradient_pl.lightning.run_files import write_epochs, write_record
+from ingradient_pl.lightning.record_file import write_record
+from ingradient_pl.lightning.run_epochs import write_epochs
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.reports.evaluations import order_cases
 from ingradient_pl.reports.images import SLICES, choose_slices
 from ingradient_pl.reports.parallel_coordinates import Axis, draw_parallel
 from ingradient_pl.reports.plan_words import plan_in_words
 from ingradient_pl.reports.summaries import read_summary
-from ingradient_pl.reports.sweeps import read_sweep_table
+from ingradient_pl.reports.swept_runs import read_sweep_table
 from ingradient_pl.reports.unlike_cases import find_unlike
 from ingradient_pl.spec import to_spec
 

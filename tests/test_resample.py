@@ -29,12 +29,13 @@ from ingradient_pl.transforms.resample import along_axes, along_axis, points, re
 from ingradient_pl.transforms.resampling_rule import Rule
 from ingradient_pl.transforms.sampling_matrices import (
     crop_axis,
+    resized_positions,
     separate_axis,
     to_native_axes,
     to_network_axes,
     to_network_label_axes,
 )
-from ingradient_pl.transforms.spline import cubic_rows, linear_rows, resized_positions
+from ingradient_pl.transforms.spline import cubic_rows, linear_rows
 
 EXPECTED = json.loads((Path(__file__).parent / "expected/nnunet_resampling.json").read_text(encoding="utf-8"))
 

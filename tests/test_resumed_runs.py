@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from runs import composed, outcome
 
 from ingradient_pl.cli.train_config import train
-from ingradient_pl.lightning.run_files import read_record
+from ingradient_pl.lightning.record_file import read_record
 
 SCHEDULES = {
     "poly": [],

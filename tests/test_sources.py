@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.source_channels import describe_channels
 from ingradient_pl.datasets.sources import SourceError, images_only, read_source
 from ingradient_pl.images.formats import read_label, read_volume

@@ -3,8 +3,8 @@
 import pytest
 
 from ingradient_pl.geometry import Grid
-from ingradient_pl.planning.settings import make_rule
 from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, check_spacing
+from ingradient_pl.planning.spacing_choice import make_rule
 
 
 def grids(spacings, shape=(100, 100, 100)):

@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.geometry import Box

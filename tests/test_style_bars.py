@@ -57,8 +57,10 @@ def test_a_module_is_one_thing_of_at_most_so_many_lines(modules):
 
 
 def test_modules_are_short(modules):
-    """Lines of code and comments; docstrings grow with what they say, and are not counted."""
-    assert statistics.median(_code_lines(*one) for one in modules.items()) <= 95
+    """All lines, and those of code and comments alone."""
+    whole = [len((PACKAGE / module).read_text(encoding="utf-8").splitlines()) for module in modules]
+    assert statistics.median(whole) <= 105, "a module of two subjects is two"
+    assert statistics.median(_code_lines(*one) for one in modules.items()) <= 80
 
 
 def test_functions_are_short(every):

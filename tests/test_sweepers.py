@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
 from ingradient_pl.cli.sweep_job import check_score
-from ingradient_pl.lightning.run_files import REASON, read_reason, write_record
+from ingradient_pl.lightning.record_file import write_record
+from ingradient_pl.lightning.run_files import REASON, read_reason
 
 CHOSEN = {
     "hydra-optuna-sweeper": [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import SourceError, images_only, read_source
 from ingradient_pl.datasets.table_rows import MISSING
 from ingradient_pl.images.formats import read_volume, write_label

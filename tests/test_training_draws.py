@@ -9,7 +9,7 @@ import pytest
 from oracles import plan
 from patches import sampling_of
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.draws.affine import RandomAffine
 from ingradient_pl.draws.oversampling import Chance, FixedShare

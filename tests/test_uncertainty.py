@@ -13,7 +13,7 @@ from tiny_models import TASK, network, plan
 
 import ingradient_pl as ip
 from ingradient_pl.commands.calibrate import Calibrated, _remark_cases, _remark_result
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference import checkpoint

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import plan as tiny_plan
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.unlike_plan import describe_unlike

@@ -20,15 +20,9 @@ from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.progress_figure import draw_progress
+from ingradient_pl.lightning.record_file import RECORD, is_finished, read_record, write_record
 from ingradient_pl.lightning.resumable import complete_record
-from ingradient_pl.lightning.run_files import (
-    EPOCHS,
-    RECORD,
-    is_finished,
-    read_epochs,
-    read_record,
-    write_record,
-)
+from ingradient_pl.lightning.run_epochs import EPOCHS, read_epochs
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,9 @@ from torch import nn
 
 from ingradient_pl.inference import window_batch
 from ingradient_pl.inference.model import Model
+from ingradient_pl.inference.peak_memory import peak_bytes
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.inference.window_batch import choose_window_batch, peak_bytes
+from ingradient_pl.inference.window_batch import choose_window_batch
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 PLAN = tiny_models.plan()

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan_yaml import write_plan

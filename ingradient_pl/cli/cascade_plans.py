@@ -9,11 +9,8 @@ from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.commands.plan import plan as make_plan
-from ingradient_pl.datasets.split_records import Split, find_strata
-from ingradient_pl.datasets.splits import folds
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import AnyCases
 
 FIRST, FULL, SECOND = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
@@ -96,28 +93,3 @@ def _plan(store: AnyCases, configuration: str, planner: Mapping[str, Any]) -> Pl
         raise UsageError(
             f"data.planner: {error}. Its options are those of `ingradient plan --help`."
         ) from error
-
-
-def divide_first(store: AnyCases, split: Split, count: int) -> list[dict[str, list[str]]]:
-    """Divide the cases of a cascade into folds of its first stage, as ``splits_final.json`` has them.
-
-    Every case is held out once, and those that the second stage validates on train none of them: so what the
-    whole cascade reaches on these cases is fair.
-
-    Args:
-        store: The cases.
-        split: Of the second stage.
-        count: Folds.
-
-    Raises:
-        ValueError: If there are fewer patients than folds, or a fold trains on no case of a store.
-    """
-    cases = {name: store.cases[name] for name in split.train}
-    groups, strata = {name: case.group for name, case in cases.items()}, find_strata(cases)
-    divided = folds(groups, count, strata=strata)
-    for fold in divided:
-        check_division(store, fold.train)
-    made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in divided]
-    for number, name in enumerate(split.kept):
-        made[number % count]["val"].append(name)
-    return made

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from hydra.utils import instantiate
 
-from ingradient_pl.cli.cascade_plans import choose_stages, divide_first
+from ingradient_pl.cli.cascade_plans import choose_stages
 from ingradient_pl.cli.cross_fit import CrossFit, cross_fit
 from ingradient_pl.cli.data_first import name_data, open_data, read_planner, with_loss, write_store
+from ingradient_pl.cli.first_stage_folds import divide_first
 from ingradient_pl.cli.overrides import parse_trust, quote_paths, without
 from ingradient_pl.cli.previous_stage import keep_previous
 from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value

@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 
 from ingradient_pl.cli.data_first import write_store
-from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, PREDICTIONS, SUBFOLDER, sweep_folds
+from ingradient_pl.cli.fold_job import PREDICTIONS
+from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, SUBFOLDER, sweep_folds
 from ingradient_pl.cli.overrides import find, quote_paths, without
 from ingradient_pl.cli.python_run import errors_as_raised
 from ingradient_pl.cli.run_folders import compose_config, hold_folder

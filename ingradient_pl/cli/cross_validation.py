@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingradient_pl.cli.cross_fit import CrossFit, check_overrides
-from ingradient_pl.cli.crossval_fits import choose_held_out, fit_configurations
+from ingradient_pl.cli.crossval_fits import fit_configurations
 from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
 from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, check_store, write_state
 from ingradient_pl.cli.data_first import name_data, open_data, read_planner
+from ingradient_pl.cli.first_stage_folds import choose_held_out
 from ingradient_pl.cli.overrides import parse_trust, quote_paths
 from ingradient_pl.cli.python_run import write_value
 from ingradient_pl.cli.run_folders import hold_folder, near
@@ -25,12 +26,13 @@ from ingradient_pl.commands.best_configuration import (
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.commands.load import MODEL, load
 from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.learn_postprocess import learn
 from ingradient_pl.inference.model import combine
 from ingradient_pl.inference.postprocess import write_steps
-from ingradient_pl.inference.postprocess_folder import learn
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import say, say_failure
-from ingradient_pl.short_repr import say_count, short_repr
+from ingradient_pl.phrases import say_count
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.store_union import AnyCases, store_paths
 

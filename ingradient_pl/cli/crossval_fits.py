@@ -4,56 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.cli.cross_fit import CrossFit, choose_folds, collect, divide
+from ingradient_pl.cli.cross_fit import CrossFit, collect
 from ingradient_pl.cli.crossval_plans import Configurations
 from ingradient_pl.cli.crossval_state import CONFIGURATIONS, write_state
 from ingradient_pl.cli.fold_sweep import SUBFOLDER, SUBFOLDERS, sweep_folds
-from ingradient_pl.cli.overrides import find, parse_trust, quote
+from ingradient_pl.cli.overrides import parse_trust, quote
 from ingradient_pl.cli.previous_stage import keep_previous_by_fold
 from ingradient_pl.cli.sweep_files import SWEEP
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.store_union import AnyCases
 
 PREVIOUS = "previous"
 """Below a first stage: what it found in held-out cases, and its models, for the cascades that see it."""
-
-
-def choose_held_out(
-    store: AnyCases, chosen: Configurations, folds: Sequence[int] | None, overrides: Sequence[str]
-) -> dict[int, tuple[str, ...]]:
-    """Give the names of the cases that each fold holds out; a cascade needs all cases held out once.
-
-    Args:
-        store: The cases.
-        chosen: Configurations.
-        folds: Numbers of the folds; None for all.
-        overrides: As behind ``ingradient-train``.
-
-    Raises:
-        UsageError: If an override says what is decided here, or a cascade is asked for with some folds only.
-        ValueError: If there are no such folds, or their cases do not fit together.
-    """
-    held_out = choose_folds(store, folds, overrides)
-    if not chosen.first_stages:
-        return held_out
-    name, first = next(iter(chosen.first_stages.items()))
-    if find(overrides, "data.previous") is not None:
-        raise UsageError(f"data.previous cannot be given here: {name} sees what {first} finds.")
-    divided = divide(store, overrides)
-    if len(divided) > len(held_out):
-        raise UsageError(
-            f"{name} trains on what all {len(divided)} folds of {first} find in held-out cases: leave out "
-            "folds=, or the cascade."
-        )
-    seen = {case for names in held_out.values() for case in names}
-    lacking = sorted({case for split in divided for case in split.train} - seen)
-    if lacking:
-        raise UsageError(
-            f"{name} needs of each case what a fold of {first} that held it out found, and no fold holds out "
-            f"{', '.join(lacking[:5])} ({len(lacking)} cases). Give another division, or no cascade."
-        )
-    return held_out
 
 
 def fit_configurations(

@@ -1,16 +1,10 @@
-"""Config groups on the command line: null where an option's name belongs, and experiments beside a plan."""
+"""Config groups on the command line: what options there are, and null where an option's name belongs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from ingradient_pl.messages import UsageError, say
-
-if TYPE_CHECKING:
-    from ingradient_pl.planning.plan import Plan
+from ingradient_pl.messages import UsageError
 
 OPTIONAL = ("plan", "experiment", "debug")
 """Groups of which no option need be chosen: null is what they are without one."""
@@ -55,63 +49,16 @@ def group_options(group: str) -> list[str]:
     Args:
         group: Its name, without the place it stands at.
     """
-    folder = _folder(group)
+    folder = group_folder(group)
     if not group.isidentifier() or (group not in OPTIONAL and not folder.is_dir()):
         return []
     return sorted(file.stem for file in folder.glob("*.yaml")) if folder.is_dir() else [SWITCH_OFF]
 
 
-def _folder(group: str) -> Path:
-    return Path(str(resources.files("ingradient_pl.conf"))) / group
-
-
-def check_experiment(experiment: str | None, plan: "Plan", told: Sequence[str]) -> None:
-    """Say which entries of a plan an experiment replaces; refuse one made for another number of dimensions.
+def group_folder(group: str) -> Path:
+    """Give the folder of a group's options in this package.
 
     Args:
-        experiment: Its name; None where there is none, and one that is not this package's is passed over.
-        plan: As its file has it.
-        told: Overrides as typed, which come after the experiment's.
-
-    Raises:
-        UsageError: If the experiment's patch has more voxels along an axis that the plan's network does not
-            see, or the network could not be built.
+        group: Its name; there need be no such group.
     """
-    file = _folder("experiment") / f"{experiment}.yaml"
-    if experiment in (None, *EMPTY) or not file.is_file():
-        return
-    keys = [override.partition("=")[0].lstrip("+") for override in told]
-    held: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    own = _read_plan_entries(held, file.parent)
-    replaced = {
-        name: entry
-        for name, entry in own.items()
-        if f"plan.{name}" not in keys and _plain(getattr(plan, name)) != entry
-    }
-    patch = replaced.get("patch")
-    if patch is not None and any(mine == 1 < its for mine, its in zip(plan.patch, patch, strict=True)):
-        raise UsageError(
-            f"experiment={experiment} trains patches of {patch} voxels, and the plan is of two dimensions "
-            f"({list(plan.patch)}): it would train another network than was planned. Leave out "
-            f"experiment={experiment}, or give a plan of three dimensions."
-        )
-    if replaced:
-        changes = ", ".join(
-            f"{name} {_plain(getattr(plan, name))} -> {entry}" for name, entry in replaced.items()
-        )
-        say(f"experiment={experiment} replaces entries of the plan: {changes}.")
-
-
-def _read_plan_entries(held: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Give what an experiment, and those that it is based on, say of the plan."""
-    entries: dict[str, Any] = {}
-    for base in held.get("defaults", ()):
-        if isinstance(base, str) and (folder / f"{base}.yaml").is_file():
-            entries |= _read_plan_entries(
-                yaml.safe_load((folder / f"{base}.yaml").read_text("utf-8")), folder
-            )
-    return entries | dict(held.get("plan", {}))
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+    return Path(str(resources.files("ingradient_pl.conf"))) / group

@@ -7,19 +7,15 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
+from ingradient_pl.cli.class_paths import write_plain
 from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
 from ingradient_pl.cli.overrides import quote_paths, read_paths
 from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.store.store_union import open_stores
-
-HYDRA_ONLY = ("_target_", "_convert_", "_partial_", "_recursive_")
-FIELDS_ONLY = ("plan", "draws", "split", "affine")
-"""Arguments of one type: LightningCLI takes their fields, and no class path."""
 
 
 def convert_config(
@@ -51,53 +47,6 @@ def convert_config(
     written = write_plain(plain)
     Path(output).write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), encoding="utf-8")
     print(f"Written to {output}. Train: ingradient fit --config {shlex.quote(str(output))}")
-
-
-def write_plain(plain: dict[str, Any]) -> dict[str, Any]:
-    """Say what a composed config holds in LightningCLI's words.
-
-    Args:
-        plain: A config as plain values, references resolved.
-    """
-    trainer = {
-        # what Hydra works out by a function is plain by now: LightningCLI would ask for a class
-        key: instantiate(entry) if isinstance(entry, dict) else entry
-        for key, entry in plain["trainer"].items()
-        if key not in HYDRA_ONLY
-    }
-    callbacks, loggers = (
-        [entry for entry in (plain[group] or {}).values() if entry is not None and "_target_" in entry]
-        for group in ("callbacks", "logger")
-    )
-    written = {
-        "seed_everything": plain["seed"],
-        "trainer": {**trainer, "callbacks": _classes(callbacks), "logger": _classes(loggers) or False},
-        "model": _fields(plain["module"]),
-        "data": _fields(plain["data"]),
-    }
-    if plain["resume"] is not None:
-        written["ckpt_path"] = plain["resume"]
-    return written
-
-
-def _fields(node: dict[str, Any]) -> dict[str, Any]:
-    """Give a constructor's arguments; those of one type as fields, the others with their class."""
-    return {
-        name: _fields(entry) if name in FIELDS_ONLY and isinstance(entry, dict) else _classes(entry)
-        for name, entry in node.items()
-        if name not in HYDRA_ONLY
-    }
-
-
-def _classes(node: Any) -> Any:
-    """Say ``class_path`` and ``init_args`` where Hydra says ``_target_`` and the arguments beside it."""
-    if isinstance(node, list):
-        return [_classes(entry) for entry in node]
-    if not isinstance(node, dict):
-        return node
-    if "_target_" in node:
-        return {"class_path": node["_target_"], "init_args": _fields(node)}
-    return {name: _classes(entry) for name, entry in node.items()}
 
 
 def default_config(run_dir: str) -> dict[str, Any]:

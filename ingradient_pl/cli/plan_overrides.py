@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingradient_pl.cli.group_options import check_experiment
-from ingradient_pl.cli.overrides import find, parse_texts, parse_trust, quote, read_paths, without
+from ingradient_pl.cli.experiments import check_experiment
+from ingradient_pl.cli.overrides import find, parse_trust, read_paths, without
 from ingradient_pl.cli.retired_keys import refuse_retired
+from ingradient_pl.cli.search_path import with_searched
 from ingradient_pl.spec import TRUSTED
 
 if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
 
-SEARCHED = "hydra.searchpath"
 NAMED = re.compile(r"(?!(null|true|false|inf|nan)$)(\d+(?![eE])[A-Za-z]|[A-Za-z_])", re.IGNORECASE)
 """What is neither a number nor a word of Hydra's."""
 ENDINGS = (".yaml", ".yml")
@@ -96,26 +96,3 @@ def option_name(stem: str) -> str:
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
     return name if NAMED.match(name) else f"plan_{name}"
-
-
-def with_searched(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Let Hydra look for configs in ``folder`` first, and then where it was told to.
-
-    Args:
-        overrides: As typed.
-        folder: To look into first.
-    """
-    own = f"file://{folder.absolute()}"
-    places = [own, *(place for place in searched_places(overrides) if place != own)]
-    written = ",".join(quote(place) for place in places)
-    return [*without(overrides, SEARCHED), f"{SEARCHED}=[{written}]"]
-
-
-def searched_places(overrides: Sequence[str]) -> list[str]:
-    """Give the places where Hydra was told to look for configs.
-
-    Args:
-        overrides: As typed.
-    """
-    told = find(overrides, SEARCHED)
-    return [] if told is None else (parse_texts(told) or told.strip("[]").split(","))

@@ -16,8 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths, without
-from ingradient_pl.cli.plan_overrides import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.run_settings import same_settings
+from ingradient_pl.cli.search_path import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state

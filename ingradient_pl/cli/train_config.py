@@ -24,8 +24,9 @@ from ingradient_pl.lightning.callbacks.run_config import RunConfig
 from ingradient_pl.lightning.further_volumes import MODEL, check_stage
 from ingradient_pl.lightning.init_weights import InitWeights
 from ingradient_pl.lightning.quiet import without_advice, without_useless
+from ingradient_pl.lightning.record_file import is_finished, read_record, write_record
 from ingradient_pl.lightning.resumable import complete_record
-from ingradient_pl.lightning.run_files import LAST, TOLD, is_finished, read_record, write_record
+from ingradient_pl.lightning.run_files import LAST, TOLD
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import nearest, say

@@ -27,14 +27,14 @@ from ingradient_pl.inference.uncertainty import expected_dice_at
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation_masks import score_masks
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.stored_cases import is_store
 from ingradient_pl.task import Task
 
 FROM = "calibrated_from"
 """Entry of a calibrated checkpoint: the check sum of the file that it was made of."""
-FEW, SHOWN = 3, 5
+FEW = 3
 
 
 class Calibrated(NamedTuple):
@@ -152,7 +152,7 @@ def _remark_cases(run: Any, source: AnyPath, cases: Sequence[CaseFiles]) -> Iter
     ]
     if seen:
         yield (
-            f"Note: {len(seen)} of {len(cases)} cases trained this model ({', '.join(seen[:SHOWN])}), and on "
+            f"Note: {len(seen)} of {len(cases)} cases trained this model ({name_some(seen)}), and on "
             "those it is surer than on any other: the temperature will be too low. Take others, such as "
             "--only validation."
         )

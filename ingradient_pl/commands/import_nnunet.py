@@ -8,7 +8,7 @@ from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import model as nnunet_model
 from ingradient_pl.nnunet.model import FINAL
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import say_count
 
 
 def import_nnunet(

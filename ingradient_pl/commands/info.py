@@ -11,14 +11,8 @@ import yaml
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
-from ingradient_pl.lightning.run_files import (
-    CASCADE,
-    CONFIG,
-    CROSSVAL,
-    RECORD,
-    find_checkpoints,
-    read_record,
-)
+from ingradient_pl.lightning.record_file import RECORD, read_record
+from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_json, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED

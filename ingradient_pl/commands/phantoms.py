@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.layouts import DESCRIPTION
-from ingradient_pl.datasets.phantom import WRITTEN_BY, write_phantoms
+from ingradient_pl.datasets.phantom_files import WRITTEN_BY, write_phantoms
 from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 
 MOST_CASES, MOST_CHANNELS = 100_000, 100

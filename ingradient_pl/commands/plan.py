@@ -18,9 +18,10 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import OWN_TARGET, as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
-from ingradient_pl.planning.settings import PLANNERS, choose_configuration, make_rule
 from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
+from ingradient_pl.planning.settings import choose_configuration
 from ingradient_pl.planning.spacing import SpacingRule
+from ingradient_pl.planning.spacing_choice import PLANNERS, make_rule
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import describe_exchanged
 from ingradient_pl.store.store_union import AnyCases, store_paths

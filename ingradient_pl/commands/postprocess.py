@@ -7,12 +7,13 @@ from ingradient_pl.commands.evaluate import DESCRIPTION, check_one_meaning, task
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
 from ingradient_pl.images.formats import ending
-from ingradient_pl.inference import postprocess_folder
 from ingradient_pl.inference.answer_files import answer_parts, check_report, check_targets
 from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set
+from ingradient_pl.inference.learn_postprocess import learn
 from ingradient_pl.inference.postprocess import HEAD, Steps, read_steps, write_steps
+from ingradient_pl.inference.postprocess_folder import process_folder
 from ingradient_pl.messages import UsageError, say, say_failure
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import say_count
 from ingradient_pl.store.label_maps import find_answers
 
 
@@ -64,7 +65,7 @@ def postprocess(
     parts = [[target] if task is None else answer_parts(target, task) for target in targets.values()]
     check_targets([file for files in parts for file in files], [Path(predictions)])
     refuse_data_set(Path(output))
-    written, failures = postprocess_folder.process_folder(Path(predictions), Path(output), steps, task)
+    written, failures = process_folder(Path(predictions), Path(output), steps, task)
     if description.is_file():
         copy_description(description, Path(output) / DESCRIPTION)
     say(f"{say_count(len(written), 'case')} written to {output}")
@@ -77,7 +78,7 @@ def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | N
     task = task_beside(predictions, labels, dataset)
     if dataset is None:
         check_one_meaning(predictions, labels)
-    learned = postprocess_folder.learn(predictions, labels, task)
+    learned = learn(predictions, labels, task)
     say("\n".join(map(str, learned.trials)))
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])
     say(f"Written to {output}. Use it: ingradient predict ... --postprocess {shlex.quote(str(output))}")

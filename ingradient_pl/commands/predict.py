@@ -25,7 +25,8 @@ from ingradient_pl.inference.uncertainty_files import describe_limits
 from ingradient_pl.messages import UsageError, say, say_failure
 from ingradient_pl.metrics.evaluation import Change, Evaluation
 from ingradient_pl.metrics.evaluation_report import table
-from ingradient_pl.short_repr import say_count, short_repr
+from ingradient_pl.phrases import say_count
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.label_maps import labels_task
 from ingradient_pl.store.stored_cases import is_store

@@ -10,6 +10,7 @@ from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import UsageError, say
+from ingradient_pl.phrases import name_some
 from ingradient_pl.store.store_union import names_in_folder
 from ingradient_pl.store.stored_cases import is_store, stored_cases
 
@@ -75,7 +76,7 @@ def _select_cases(
     if missing or not wanted:
         raise ValueError(
             f"The source lacks {len(missing)} of the {len(wanted)} cases that were asked for"
-            f"{': ' + ', '.join(sorted(missing)[:5]) if missing else ''}. "
+            f"{': ' + name_some(sorted(missing)) if missing else ''}. "
             "Is it the data set of this checkpoint?"
         )
     return [case for case in cases if case.name in wanted]

@@ -8,7 +8,7 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.messages import check_range, say, say_failure
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import say_count
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 

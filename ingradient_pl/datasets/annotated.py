@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError
+from ingradient_pl.phrases import name_some
 
 ANNOTATED = "annotated"
 """The key of a description or entry, and the column of a table."""
 BETWEEN = re.compile(r"[;|,]")
-SHOWN = 5
 
 
 def read_annotated(told: object) -> tuple[str, ...] | None:
@@ -56,7 +56,7 @@ def annotate_cases(cases: list[CaseFiles], told: object, where: Path) -> list[Ca
     if strange:
         raise SourceError(
             f"{where}: '{ANNOTATED}' names {len(strange)} cases that are not there: "
-            f"{', '.join(strange[:SHOWN])}. Correct their names, or add the cases."
+            f"{name_some(strange)}. Correct their names, or add the cases."
         )
     return [_annotate(case, told.get(case.name), where) for case in cases]
 

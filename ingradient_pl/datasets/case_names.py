@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ingradient_pl.datasets.exchanged_files import describe_foreign_labels, describe_misplaced
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.datasets.source_channels import describe_foreign_labels, describe_misplaced
 from ingradient_pl.messages import find_control
 
 LONGEST = 220

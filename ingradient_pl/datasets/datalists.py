@@ -9,9 +9,10 @@ from ingradient_pl.datasets.annotated import ANNOTATED, read_annotated
 from ingradient_pl.datasets.case_masks import place_label
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
-from ingradient_pl.datasets.layouts import DESCRIPTION, join_path, shorten
+from ingradient_pl.datasets.layouts import DESCRIPTION, join_path
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.records import CaseFiles, Fault, strip_ending
+from ingradient_pl.phrases import name_some
 
 
 def datalist_layout(described: Mapping[str, Any], folder: Path, places: Places | None = None) -> Layout:
@@ -49,7 +50,9 @@ def datalist_layout(described: Mapping[str, Any], folder: Path, places: Places |
             cases.append(made)
     hidden = [case for case in cases if is_hidden(case.images[0])]
     if hidden:
-        remarks.append(f"{len(hidden)} hidden files are left out: {shorten([case.name for case in hidden])}.")
+        remarks.append(
+            f"{len(hidden)} hidden files are left out: {name_some([case.name for case in hidden])}."
+        )
     return Layout(_name_after_folders(cases), tuple(faults), tuple(remarks))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from ingradient_pl.datasets.case_masks import find_masks, match_pattern, with_masks
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
-from ingradient_pl.datasets.layouts import DESCRIPTION, shorten
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import CASE, FOLDER, LABEL, LABEL_FILES, Places
 from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
 from ingradient_pl.images.formats import ending
+from ingradient_pl.phrases import name_some
 
 IMAGE_FILES, LABEL_FILE, CHANNEL_NAME = "image_files", "label_file", "{channel}"
 """Keys of a description: patterns of image files and of a label file; what stands for a channel's name."""
@@ -37,9 +38,10 @@ def pattern_layout(
         for name, file in match_pattern(folder, pattern):
             found.setdefault(name, {})[number] = file
     if not found:
+        there = sorted(file.relative_to(folder).as_posix() for file in _some_files(folder))
         raise SourceError(
             f"{folder / DESCRIPTION}: no file is named as '{IMAGE_FILES}' says ({', '.join(patterns)}). "
-            f"There are {shorten([file.relative_to(folder).as_posix() for file in _some_files(folder)])}."
+            f"There are {name_some(there)}."
         )
     labels = _find_labels(folder, described, places)
     cases, faults = [], []
@@ -66,7 +68,8 @@ def leave_unlabelled(layout: Layout) -> Layout:
         layout: As its patterns give it.
     """
     bare = [case.name for case in layout.cases if case.label is None]
-    told = f"Left out, without a label file: {shorten(bare)} ({len(bare)} of {len(layout.cases)} cases)."
+    share = f"{len(bare)} of {len(layout.cases)} cases"
+    told = f"Left out, without a label file: {name_some(sorted(bare))} ({share})."
     labelled = [case for case in layout.cases if case.label is not None]
     return layout._replace(cases=labelled, remarks=(*layout.remarks, *([told] if bare else [])))
 

@@ -19,6 +19,7 @@ from ingradient_pl.datasets.records import Fault, SourceError, place_path, strip
 from ingradient_pl.images import dicom
 from ingradient_pl.images.formats import ending
 from ingradient_pl.images.known_formats import is_picture
+from ingradient_pl.phrases import name_some
 from ingradient_pl.task import Task
 
 DESCRIPTION = "dataset.json"
@@ -154,7 +155,7 @@ def channel_files(found: Named, channels: int, folder: Path, labelled: Collectio
         faults += wrong
         if not wrong:
             cases.append(case_of(name, tuple(files[number][0] for number in range(channels))))
-    remarks = [f"{len(stray)} files are not named CASE_0000: {shorten(stray)}."] if stray else []
+    remarks = [f"{len(stray)} files are not named CASE_0000: {name_some(sorted(stray))}."] if stray else []
     if bare:
         remarks.append(f"{bare} files end in four digits, but not in _0000: the digits name the case.")
     return Layout(cases, tuple(faults), tuple(remarks))
@@ -269,16 +270,6 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
 def _own_ending(path: Path) -> str:
     """Give the ending as the file has it, capitals included."""
     return path.name[len(path.name) - len(ending(path)) :]
-
-
-def shorten(names: Sequence[str], most: int = 3) -> str:
-    """Name the first of many.
-
-    Args:
-        names: Sorted for the answer.
-        most: Names to give before the rest become dots.
-    """
-    return ", ".join(sorted(names)[:most]) + (", ..." if len(names) > most else "")
 
 
 def join_path(folder: Path, file: object) -> Path:

@@ -6,6 +6,7 @@ from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError
 from ingradient_pl.images import pairs
+from ingradient_pl.phrases import name_some
 
 
 def holds_pairs(folder: Path) -> bool:
@@ -31,7 +32,7 @@ def pairs_layout(folder: Path) -> Layout:
         # Where no name has its partner, both were named by a rule of their own: order tells
         raise SourceError(
             f"{folder}: {len(arrays)} .npz and {len(pickles)} .pkl files; each needs its partner. "
-            f"Alone: {', '.join(alone[:5])}."
+            f"Alone: {name_some(alone)}."
         )
     cases, faults = [], []
     for array, properties in zip(arrays, pickles, strict=True):

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.split_records import Divisible, Split
 from ingradient_pl.datasets.splits import Fold
-
-SHOWN = 5
+from ingradient_pl.phrases import name_some
 
 
 class Resumed(NamedTuple):
@@ -30,13 +29,14 @@ class Resumed(NamedTuple):
             new = set(self.joined)
             train, validation = (len(new & set(side)) for side in self.split)
             told.append(
-                f"{len(self.joined)} cases joined the data set since the run began ({_some(self.joined)}): "
-                f"{train} train, {validation} validate. All others stay on their side."
+                f"{len(self.joined)} cases joined the data set since the run began "
+                f"({name_some(self.joined)}): {train} train, {validation} validate. "
+                "All others stay on their side."
             )
         if self.gone:
             told.append(
                 f"{len(self.gone)} cases of the run are no longer in the store, or without a label: "
-                f"{_some(self.gone)}."
+                f"{name_some(self.gone)}."
             )
         return told
 
@@ -88,7 +88,7 @@ def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) ->
     if not train or not validation:
         raise ValueError(
             f"The store holds none of the {len(before.train)} cases that the run was trained on "
-            f"({_some(before.train)}), or none that it validated on: it is another data set. "
+            f"({name_some(before.train)}), or none that it validated on: it is another data set. "
             "resume= goes on with the same one; start a new run for this."
         )
     everybody = not before.kept
@@ -130,7 +130,3 @@ def assume_split(validated: Sequence[str], fresh: Split, cases: Mapping[str, Div
         f"The checkpoint does not hold its split (it is an older one), but its {len(held)} validation cases: "
         f"they stay, and all {len(train)} others are assumed to train."
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ingradient_pl.datasets.split_records import Divisible, Split, find_strata
+from ingradient_pl.phrases import name_some
 from ingradient_pl.plain_values import read_json
 
 TRAIN, VALIDATION, TEST = ("train", "training", "tr"), ("val", "validation", "valid", "va"), "test"
-SHOWN = 5
 NONE: Mapping[str, str] = {}
 
 
@@ -143,7 +143,7 @@ def from_column(splits: Mapping[str, str | None], groups: Mapping[str, str]) -> 
     words = sorted({entry for entry in said.values() if entry in (*TRAIN, *VALIDATION)})
     if numbers and words:
         raise ValueError(
-            f"The split column holds folds ({_some([str(number) for number in numbers])}) and '{words[0]}': "
+            f"The split column holds folds ({name_some(numbers)}) and '{words[0]}': "
             "the two cannot be meant together. Write train and val, or the number of a fold for each case."
         )
     if numbers:
@@ -175,12 +175,12 @@ def describe_column_faults(splits: Mapping[str, str | None], groups: Mapping[str
     if both:
         told.append(
             f"{len(both)} patients are in the test cases and in those to train or validate on, so the test "
-            f"would flatter: {_some(both)}. Move all cases of a patient to one side."
+            f"would flatter: {name_some(both)}. Move all cases of a patient to one side."
         )
     if used and silent:
         told.append(
             f"{len(silent)} cases have no split while others have one: they neither train nor validate: "
-            f"{_some(silent)}."
+            f"{name_some(silent)}."
         )
     return told
 
@@ -251,13 +251,13 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
         if unknown:
             raise ValueError(
                 f"{where}, fold {number}: {len(unknown)} of its cases are not in the data set: "
-                f"{_some(unknown)}. Is it the split of another data set, or are cases missing?"
+                f"{name_some(unknown)}. Is it the split of another data set, or are cases missing?"
             )
         twice = sorted({name for side in split for name, times in Counter(side).items() if times > 1})
         if twice:
             raise ValueError(
                 f"{where}, fold {number}: it names {len(twice)} cases twice on one side, where they would "
-                f"count double: {_some(twice)}. Name each once."
+                f"count double: {name_some(twice)}. Name each once."
             )
         if not split.train or not split.validation:
             raise ValueError(f"{where}, fold {number}: it needs cases on both sides; got {_counts(split)}.")
@@ -265,8 +265,8 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
         if both:
             raise ValueError(
                 f"{where}, fold {number}: {len(both)} patients are on both sides, so the validation would "
-                f"flatter: {_some(sorted(both))}. Move all cases of a patient to one side, or say that they "
-                "are different patients (group column of a table, group pattern)."
+                f"flatter: {name_some(sorted(both))}. Move all cases of a patient to one side, or say that "
+                "they are different patients (group column of a table, group pattern)."
             )
     return list(splits)
 
@@ -287,8 +287,3 @@ def _split(groups: Mapping[str, str], held: set[str]) -> Split:
 
 def _counts(split: Split) -> str:
     return f"{len(split.train)} to train on, {len(split.validation)} to validate on"
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = [name if name.isprintable() else repr(name) for name in names[:SHOWN]]
-    return ", ".join(shown) + (", ..." if len(names) > SHOWN else "")

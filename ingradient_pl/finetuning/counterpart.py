@@ -16,7 +16,7 @@ from ingradient_pl.finetuning.adapt import (
 )
 from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.networks.unet import UNet
-from ingradient_pl.short_repr import join_times
+from ingradient_pl.phrases import join_times
 from ingradient_pl.task import Task
 
 STEM, FIRST = "stem.", "encoder.0.0."

@@ -9,8 +9,8 @@ from ingradient_pl.finetuning.adapt import pair_names
 from ingradient_pl.finetuning.source_record import TOPOLOGY, Source, SourcePlan
 from ingradient_pl.geometry import AXES
 from ingradient_pl.messages import UsageError
+from ingradient_pl.phrases import join_times
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.short_repr import join_times
 from ingradient_pl.transforms.normalise import Normaliser
 
 KINDS = {letter: axis for axis, letters in enumerate(("LR", "AP", "IS")) for letter in letters}

@@ -11,10 +11,9 @@ from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.messages import UsageError
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.weights import nnunet_names, unwrap
+from ingradient_pl.phrases import join_times, name_some
 from ingradient_pl.plain_values import read_yaml
-from ingradient_pl.short_repr import join_times
 
-SHOWN = 4
 ANY, MOST_ANY, LONGEST = "*", 3, 1000
 IN_ORDER = "by shape and order: names of the source are other ones"
 Rules = Mapping[str, str | None]
@@ -168,7 +167,4 @@ def _plays_same(ours: tuple[str, Tensor], theirs: tuple[str, Tensor]) -> bool:
 
 
 def _some(tensors: Mapping[str, Tensor]) -> str:
-    some: Sequence[str] = [
-        f"{name} ({join_times(value.shape)})" for name, value in list(tensors.items())[:SHOWN]
-    ]
-    return ", ".join(some) + (", ..." if len(tensors) > SHOWN else "")
+    return name_some([f"{name} ({join_times(value.shape)})" for name, value in tensors.items()])

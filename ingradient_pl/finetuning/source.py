@@ -12,7 +12,7 @@ from ingradient_pl.datasets.splits import read_splits
 from ingradient_pl.finetuning.encoder import ADAPTATION, EMBEDDED, read_encoder
 from ingradient_pl.finetuning.plain_weights import SAFETENSORS, read_plain_weights
 from ingradient_pl.finetuning.source_record import Source, SourcePlan
-from ingradient_pl.finetuning.trained_cases import TrainedOn
+from ingradient_pl.finetuning.trained_on import TrainedOn
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, check_address, first_lines, is_ours, load

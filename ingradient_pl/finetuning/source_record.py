@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.finetuning.trained_cases import TrainedOn
+from ingradient_pl.finetuning.trained_on import TrainedOn
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task

@@ -1,51 +1,9 @@
 """Cases that a network was trained on: they must not validate what starts from its weights."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
-SHOWN = 5
-
-
-class TrainedOn(NamedTuple):
-    """Cases of one data set that a network was trained on.
-
-    Args:
-        cases: Their names.
-        data: Name of the data set; empty where it has none.
-        path: Of the store.
-        sha256: The store's check sum.
-        images: Check sum of each case's image, in the order of the cases; empty where none was kept.
-    """
-
-    cases: tuple[str, ...]
-    data: str = ""
-    path: str = ""
-    sha256: str = ""
-    images: tuple[str, ...] = ()
-
-    def is_same_data(self, other: "TrainedOn") -> bool:
-        """Whether names in both mean the same cases: one store, one content or one name of the data set.
-
-        Args:
-            other: Cases of another run.
-        """
-        pairs = ((self.data, other.data), (self.path, other.path), (self.sha256, other.sha256))
-        return any(bool(one) and one == two for one, two in pairs)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Give it as it is written into the record of a run."""
-        return {**self._asdict(), "cases": list(self.cases), "images": list(self.images)}
-
-    @classmethod
-    def from_plain(cls, told: Mapping[str, Any]) -> "TrainedOn":
-        """Read what :meth:`as_plain` gave; what else stands there is left alone.
-
-        Args:
-            told: Plain values of a run's record.
-        """
-        texts = {name: str(told.get(name, "")) for name in ("data", "path", "sha256")}
-        cases, images = (tuple(map(str, told.get(name, ()))) for name in ("cases", "images"))
-        return cls(cases=cases, images=images, **texts)
+from ingradient_pl.finetuning.trained_on import TrainedOn
+from ingradient_pl.phrases import name_some
 
 
 def check_unseen(
@@ -86,7 +44,7 @@ def check_unseen(
         both = sorted(name for name in validation.cases if of.get(name, name) in seen)
         if both:
             raise ValueError(
-                f"{len(both)} validation cases, or their patients, trained {origin}: {_some(both)}"
+                f"{len(both)} validation cases, or their patients, trained {origin}: {name_some(both)}"
                 f"{_other_names(known, alike, sums)}. "
                 "Their scores would flatter. Keep its division with init_split=source, or divide with "
                 "data.split.number=N or data.split.file=FILE so that they train."
@@ -100,7 +58,7 @@ def _other_names(known: TrainedOn, alike: Collection[str], sums: Mapping[str, st
     """Say what cases were called when the weights saw them, where that is another name."""
     before = dict(zip(known.images, known.cases, strict=False))
     renamed = [f"{name} was {before[sums[name]]}" for name in sorted(alike) if before[sums[name]] != name]
-    return f" (by their images: {_some(renamed)})" if renamed else ""
+    return f" (by their images: {name_some(renamed)})" if renamed else ""
 
 
 def _same_names(
@@ -112,11 +70,7 @@ def _same_names(
     both = sorted((set(known.cases) & set(validation.cases)) - other)
     if both:
         yield (
-            f"{len(both)} validation cases have names of cases that trained {origin} ({_some(both)}), in "
+            f"{len(both)} validation cases have names of cases that trained {origin} ({name_some(both)}), in "
             f"another data set ('{known.data}', {known.path or 'of unknown place'}). If they are the "
             "same cases, the scores flatter."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from ingradient_pl.images.bounded_files import check_memory
 from ingradient_pl.images.dicom_file import is_dicom_file, pydicom
 from ingradient_pl.images.dicom_slices import Slice, read_slices
-from ingradient_pl.images.dicom_stack import Stack, describe_some, stack
+from ingradient_pl.images.dicom_stack import Stack, stack
 from ingradient_pl.images.dicom_volume import INVERTED
 from ingradient_pl.images.itk import keep_locale
-from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.raw_image import ImageError, RawImage
 from ingradient_pl.images.simpleitk import simpleitk
+from ingradient_pl.images.voxel_types import to_plain_dtype
+from ingradient_pl.phrases import name_some
 
 DIRECTORY = "DICOMDIR"
 """The table of contents of a medium, which lists files and holds no image."""
@@ -114,11 +116,11 @@ def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
         ]
         raise ImageError(
             f"{folder}: a folder must hold the files of one DICOM series; found {len(found)}"
-            f"{': ' + ', '.join(named[:5]) if named else ''}. Keep one series in a folder."
-            f"{f' {describe_some(others)}: segmentations and structure sets are labels.' if others else ''}"
+            f"{': ' + name_some(named) if named else ''}. Keep one series in a folder."
+            f"{f' {name_some(others)}: segmentations and structure sets are labels.' if others else ''}"
         )
     told = [
-        f"{len(names)} {what} were left out: {describe_some(names)}."
+        f"{len(names)} {what} were left out: {name_some(names)}."
         for what, names in (
             ("file(s) that are not DICOM", strange),
             ("DICOM object(s) without slices", others),

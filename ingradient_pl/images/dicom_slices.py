@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
-from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, check_pixels, class_of, pydicom
+from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, pydicom
+from ingradient_pl.images.dicom_pixels import check_pixels
 from ingradient_pl.images.raw_image import ImageError
 
 IMAGE_CLASS = "Image Storage"

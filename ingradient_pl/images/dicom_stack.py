@@ -12,6 +12,7 @@ from ingradient_pl.images.dicom_slices import Slice
 from ingradient_pl.images.dicom_volume import check_one_volume, describe_oddities, describe_slices
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.raw_image import NEAR, ImageError
+from ingradient_pl.phrases import name_some
 
 TURNED = 1e-3
 """Difference of a direction's numbers above which slices are not parallel: headers round them."""
@@ -77,7 +78,7 @@ def _without_localizers(slices: Sequence[Slice]) -> tuple[list[Slice], tuple[str
     if not kept or len(kept) == len(slices):
         return list(slices), ()
     dropped = [one.name for one in slices if LOCALIZER in one.kind]
-    return kept, (f"{len(dropped)} localizer(s) were left out: {describe_some(dropped)}.",)
+    return kept, (f"{len(dropped)} localizer(s) were left out: {name_some(dropped)}.",)
 
 
 def _check_alike(where: Path, slices: Sequence[Slice]) -> None:
@@ -113,7 +114,7 @@ def _check_places(where: Path, slices: Sequence[Slice]) -> None:
     """Refuse slices without a place, and such that are not parallel or have other pixels."""
     lost = [one for one in slices if one.position is None or one.orientation is None]
     if lost:
-        named = describe_some([one.name for one in lost])
+        named = name_some([one.name for one in lost])
         raise ImageError(
             f"{where}: {len(lost)} of {len(slices)} slices have no ImagePositionPatient or "
             f"ImageOrientationPatient ({named}), so where they lie is unknown. "
@@ -158,7 +159,7 @@ def _without_doubles(where: Path, ordered: list[Slice], same: Same) -> tuple[lis
             )
     if not dropped:
         return kept, ()
-    return kept, (f"{len(dropped)} repeated slice(s) were left out: {describe_some(dropped)}.",)
+    return kept, (f"{len(dropped)} repeated slice(s) were left out: {name_some(dropped)}.",)
 
 
 def _frame(where: Path, ordered: Sequence[Slice]) -> tuple[Frame, tuple[str, ...]]:
@@ -222,12 +223,3 @@ def _position(one: Slice) -> NDArray[np.float64]:
 
 def _format_numbers(numbers: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{number:.4g}" for number in numbers) + ")"
-
-
-def describe_some(names: Sequence[str]) -> str:
-    """Name the first of many.
-
-    Args:
-        names: Of files.
-    """
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

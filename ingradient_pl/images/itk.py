@@ -18,9 +18,10 @@ from ingradient_pl.images.bounded_files import GZIP, STEEPEST, SURPLUS, check_me
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.header_text import METAIMAGE, NRRD, HeaderText, read_header
 from ingradient_pl.images.itk_headers import read_notes
-from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.raw_image import ImageError, RawImage
 from ingradient_pl.images.reader_messages import Messages, hold_back_messages
 from ingradient_pl.images.simpleitk import simpleitk
+from ingradient_pl.images.voxel_types import to_plain_dtype
 
 DETACHED = (*METAIMAGE, *NRRD)
 GIPL_HEADER = 256

@@ -13,11 +13,10 @@ from ingradient_pl.images.label_integers import as_integers
 from ingradient_pl.images.packed_masks import empty_masks, put_mask, take_mask, unpack_masks
 from ingradient_pl.images.raw_image import ImageError, RawImage, describe_difference
 from ingradient_pl.images.read_file import read_raw
+from ingradient_pl.phrases import name_some
 
 INSIDE = ((), (1,), (255,))
 """What a mask may hold beside 0."""
-
-SHOWN = 5
 
 
 class MaskFile(NamedTuple):
@@ -158,10 +157,9 @@ def _mask(one: MaskFile, raw: RawImage) -> tuple[Bool[np.ndarray, "z y x"], tupl
     found = tuple(np.unique(voxels[0][mask]).tolist())
     if found not in INSIDE:
         where = "" if one.channel is None else f" (channel {one.channel})"
-        listed = ", ".join(map(str, found[:SHOWN])) + (", ..." if len(found) > SHOWN else "")
         raise ImageError(
-            f"{one.path}: the mask of '{one.name}'{where} holds {listed}; a mask holds 0 and 1 (or 0 and "
-            f'255). Where a file has other integers, name the label\'s in dataset.json: "labels": '
+            f"{one.path}: the mask of '{one.name}'{where} holds {name_some(found)}; a mask holds 0 and 1 "
+            f'(or 0 and 255). Where a file has other integers, name the label\'s in dataset.json: "labels": '
             f'{{"{one.name}": {{"file": ..., "value": {found[-1]}}}}}.'
         )
     return mask, remarks

@@ -16,7 +16,8 @@ from ingradient_pl.images import nifti_geometry
 from ingradient_pl.images.bounded_files import GZIP, SURPLUS, Extent, read_extent
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.nifti_scaling import scale, slope_of
-from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.raw_image import ImageError, RawImage
+from ingradient_pl.images.voxel_types import to_plain_dtype
 
 SIZE_1, SIZE_2, SIZE_MGH = 348, 540, 284
 MAGIC = (b"n+1", b"n+2", b"ni1", b"ni2")

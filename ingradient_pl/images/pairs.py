@@ -13,7 +13,8 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.images import plain_pickle
 from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, check_regular, read_file
 from ingradient_pl.images.frame import IDENTITY, Frame
-from ingradient_pl.images.raw_image import ImageError, RawImage, check_finite, to_plain_dtype
+from ingradient_pl.images.raw_image import ImageError, RawImage
+from ingradient_pl.images.voxel_types import check_finite, to_plain_dtype
 
 MOST = 64
 """Numbers of a spacing, origin or direction: sixteen would do for a 4D image."""

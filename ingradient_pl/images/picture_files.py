@@ -14,9 +14,10 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.images import itk
 from ingradient_pl.images.frame import IDENTITY, Frame
 from ingradient_pl.images.image_format import ImageFormat
-from ingradient_pl.images.raw_image import ImageError, RawImage, to_plain_dtype
+from ingradient_pl.images.raw_image import ImageError, RawImage
 from ingradient_pl.images.simpleitk import simpleitk
 from ingradient_pl.images.tiff_pages import check_pages
+from ingradient_pl.images.voxel_types import to_plain_dtype
 from ingradient_pl.plain_values import read_json
 
 CHANNEL = re.compile(r"_\d{4}$")

@@ -11,7 +11,8 @@ from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.images.image_format import ImageFormat
 from ingradient_pl.images.known_formats import BUILT_IN, format_of, is_picture
-from ingradient_pl.images.raw_image import NEAR, ImageError, RawImage, check_finite, to_plain_dtype
+from ingradient_pl.images.raw_image import NEAR, ImageError, RawImage
+from ingradient_pl.images.voxel_types import check_finite, to_plain_dtype
 
 STEEPEST = 0.5
 """Cosine between two axes: a gantry tilts by up to 30 degrees, and such a CT is read as it is."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt
 from torch import Tensor
 
-from ingradient_pl.inference.native_lines import BufferPool
+from ingradient_pl.inference.buffer_pool import BufferPool
 from ingradient_pl.inference.to_native import LabelDecoder
 
 EVEN = 0.5

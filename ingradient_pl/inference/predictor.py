@@ -26,14 +26,10 @@ from ingradient_pl.inference.to_native import (
     NativeResampler,
     view_rows,
 )
-from ingradient_pl.inference.uncertainty import (
-    Uncertainty,
-    add_partition,
-    divergence,
-    to_disagreement,
-)
+from ingradient_pl.inference.uncertainty import Uncertainty, add_partition, divergence, to_disagreement
 from ingradient_pl.inference.window_batch import WindowBatch, choose_window_batch
-from ingradient_pl.short_repr import describe, say_count
+from ingradient_pl.phrases import say_count
+from ingradient_pl.short_repr import describe
 from ingradient_pl.transforms.sampling_matrices import to_native_axes
 from ingradient_pl.transforms.stage_labels import StageLabels
 

@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from ingradient_pl.geometry import AXES, Box
 from ingradient_pl.images.packed_masks import BITS, empty_masks
-from ingradient_pl.inference.native_lines import BufferPool, LinearInterpolation, resample_across
+from ingradient_pl.inference.buffer_pool import BufferPool
+from ingradient_pl.inference.native_lines import LinearInterpolation, resample_across
 from ingradient_pl.task import BACKGROUND, Task
 from ingradient_pl.transforms.sampling_matrices import Axes
 

@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 
 from ingradient_pl.geometry import Box
 from ingradient_pl.inference.average import EVEN
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import say_count
 
 FULL = 100
 """What a voxel of a map holds where a model could not be less sure."""

@@ -4,8 +4,8 @@ from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference.measure_channel import measure_channel
 from ingradient_pl.inference.model import Model
 from ingradient_pl.planning.seen_cases import describe_intensities, describe_spacing
+from ingradient_pl.store.hounsfield import describe_hounsfield
 from ingradient_pl.store.measure_case import find_content
-from ingradient_pl.store.odd_voxels import describe_hounsfield
 
 MOST_VOXELS = 1 << 20
 """About as many are looked at: quantiles need no more."""

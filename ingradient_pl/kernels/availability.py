@@ -2,17 +2,11 @@
 
 import functools
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ingradient_pl.kernels.tracing import assume_constant_result
-
-NAMESPACE = "ingradient"
-LIBRARY: Any = torch.library.Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
-"""Where the kernels stand as operators, so that torch can trace, count and compile around them."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 OLDEST = (7, 0)
@@ -85,28 +79,3 @@ def _is_ready(kernel: str, index: int | None) -> bool:
 @functools.cache
 def _new_enough(index: int) -> bool:
     return torch.cuda.get_device_capability(index) >= OLDEST
-
-
-def define(schema: str, kernel: Callable[..., Any], shapes: Callable[..., Any]) -> None:
-    """Make an operator of a kernel: ``torch.ops.ingradient.NAME``.
-
-    Args:
-        schema: Name, arguments and answer, as torch writes them.
-        kernel: Launches it. On a CPU too, where Triton's interpreter runs it; nothing but tests comes there.
-        shapes: Gives answers of the right shape where nothing is computed (the meta device, tracing).
-    """
-    name = schema.partition("(")[0]
-    LIBRARY.define(schema)
-    for key in ("CUDA", "CPU"):
-        LIBRARY.impl(name, kernel, key)
-    torch.library.register_fake(f"{NAMESPACE}::{name}", shapes, lib=LIBRARY)
-
-
-def on_device_of(tensor: Tensor) -> Any:
-    """Make the GPU of ``tensor`` the current one, which Triton launches on; nothing where it is on none.
-
-    Args:
-        tensor: Of any shape.
-    """
-    context: Any = torch.cuda.device_of
-    return context(tensor)

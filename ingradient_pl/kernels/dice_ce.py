@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from typing_extensions import override
 
-from ingradient_pl.kernels.availability import define, on_device_of, usable
+from ingradient_pl.kernels.availability import usable
+from ingradient_pl.kernels.operators import define, on_device_of
 
 NAME = "dice_ce"
 MOST_CLASSES = 256

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from ingradient_pl.kernels.availability import define, on_device_of, usable
+from ingradient_pl.kernels.availability import usable
+from ingradient_pl.kernels.operators import define, on_device_of
 
 NAME = "matrices"
 SQUARE = 64

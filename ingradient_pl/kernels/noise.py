@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from ingradient_pl.kernels.availability import define, on_device_of, usable
+from ingradient_pl.kernels.availability import usable
+from ingradient_pl.kernels.operators import define, on_device_of
 
 NAME = "noise"
 MULTIPLIERS = (0x7FEB352D, 0x846CA68B - (1 << 32))

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from ingradient_pl.kernels.availability import define, on_device_of, usable
+from ingradient_pl.kernels.availability import usable
+from ingradient_pl.kernels.operators import define, on_device_of
 
 NAME = "norm"
 EPSILON = 1e-5

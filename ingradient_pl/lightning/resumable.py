@@ -11,7 +11,9 @@ import pytorch_lightning as pl
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, check_sums, first_lines
 from ingradient_pl.lightning.callbacks.epoch_log import logged_scores
-from ingradient_pl.lightning.run_files import FINISHED, LAST, read_epochs, read_record
+from ingradient_pl.lightning.record_file import FINISHED, read_record
+from ingradient_pl.lightning.run_epochs import read_epochs
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.spec import check_types
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")

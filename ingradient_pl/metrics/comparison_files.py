@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.phrases import name_some
 from ingradient_pl.plain_values import read_json
 from ingradient_pl.spec import check_types
 
 REFERENCE = "n_ref"
 """Voxels of a reference."""
 
-FEW = 5
 
 SHARES = {"Dice", "IoU", "NSD"}
 """Scores in [0, 1]."""
@@ -91,7 +91,7 @@ def describe_references(runs: Sequence[Scores]) -> list[str]:
         return []
     return [
         f"The references of {len(other)} of {len(one)} cases hold another number of voxels in the second run "
-        f"({_few(other)}): the two were not scored against the same labels."
+        f"({name_some(other)}): the two were not scored against the same labels."
     ]
 
 
@@ -107,7 +107,7 @@ def check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> N
         ComparisonError: If one run has some that the other lacks.
     """
     faults = [
-        f"only in {file}: {_few(sorted(mine - other))} ({len(mine - other)})"
+        f"only in {file}: {name_some(sorted(mine - other))} ({len(mine - other)})"
         for file, mine, other in zip(files, found, found[::-1], strict=True)
         if mine - other
     ]
@@ -116,10 +116,6 @@ def check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> N
             f"The two runs do not have the same {what}, so they cannot be compared in pairs: "
             f"{'; '.join(faults)}. Evaluate both on the same {what}."
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
 
 
 def number_or_nan(value: float | None) -> float:

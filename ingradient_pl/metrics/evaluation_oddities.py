@@ -12,13 +12,12 @@ from jaxtyping import Bool, Integer
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.packed_masks import BITS, is_packed, take_mask
 from ingradient_pl.metrics.agreement import Label
+from ingradient_pl.phrases import name_some
 
 Voxels = Integer[np.ndarray, "*masks z y x"] | Bool[np.ndarray, "z y x"]
 
 POOR, RISE, GOOD = 0.5, 0.4, 0.7
 """Dice of the foreground below which a prediction may lie another way round; what it wins and reaches so."""
-
-SHOWN = 3
 
 
 def describe_prediction(path: Path, found: Voxels, truth: Voxels, ignore: int | None) -> Iterator[str]:
@@ -119,9 +118,9 @@ def describe_empty(cases: Sequence[Scored]) -> list[str]:
     empty = [name for name, _, _, scores in cases if not _total(scores, "n_pred") and _total(scores, "n_ref")]
     if not empty:
         return []
-    some = ", ".join(empty[:SHOWN]) + (", ..." if len(empty) > SHOWN else "")
     return [
-        f"{len(empty)} of {len(cases)} predictions hold no label at all, where their references do: {some}."
+        f"{len(empty)} of {len(cases)} predictions hold no label at all, where their references do: "
+        f"{name_some(empty)}."
     ]
 
 

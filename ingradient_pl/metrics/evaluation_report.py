@@ -15,6 +15,7 @@ from ingradient_pl.messages import as_cell
 from ingradient_pl.metrics.agreement import Label
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
+from ingradient_pl.phrases import name_some
 
 HEADLINE = "Dice"
 
@@ -175,7 +176,7 @@ def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None
 
 def _describe_skipped(evaluation: Evaluation) -> list[str]:
     count = len(evaluation.skipped)
-    return [f"{count} labels without a prediction: {_few(evaluation.skipped)}"] if count else []
+    return [f"{count} labels without a prediction: {name_some(evaluation.skipped, 8)}"] if count else []
 
 
 def _draw_patients(evaluation: Evaluation, rng: np.random.Generator) -> Bootstrap:
@@ -233,7 +234,3 @@ def _short(label: Label) -> str:
 
 def _cells(values: Iterable[float]) -> list[str]:
     return ["-" if math.isnan(value) else f"{value:.4f}" for value in values]
-
-
-def _few(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy.typing import NDArray
 
+from ingradient_pl.phrases import name_some
 from ingradient_pl.task import Task
 
 Unnamed = tuple[tuple[int, ...], tuple[int, ...]]
@@ -58,11 +59,7 @@ def describe_unnamed(cases: Sequence[tuple[str, Unnamed]]) -> list[str]:
                 names.setdefault(value, []).append(case)
         told += [
             f"{len(held)} of the {what} hold the integer {value}, which has no name among the task's labels "
-            f"({_few(held)}): it counts as background. Name it in dataset.json, or correct the files."
+            f"({name_some(held)}): it counts as background. Name it in dataset.json, or correct the files."
             for value, held in sorted(names.items())
         ]
     return told
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
-from ingradient_pl.planning.intensity import Intensities, Spread
-from ingradient_pl.short_repr import join_times, say_count
+from ingradient_pl.phrases import join_times, say_count
+from ingradient_pl.planning.intensity import Intensities
+from ingradient_pl.planning.spread import Spread
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.messages import check_letters
-from ingradient_pl.short_repr import join_times, say_count
+from ingradient_pl.phrases import join_times, say_count
 from ingradient_pl.spec import check_types
 from ingradient_pl.transforms.normalise import Normaliser, ZScore
 from ingradient_pl.transforms.resampling_rule import Rule

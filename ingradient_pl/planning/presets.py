@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ingradient_pl.planning.memory import FeatureMaps, Memory
+from ingradient_pl.planning.feature_maps import FeatureMaps
+from ingradient_pl.planning.memory import Memory
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ingradient_pl.geometry import AXES
 from ingradient_pl.planning.fingerprint import Fingerprint
-from ingradient_pl.planning.intensity import SHARES, standardise
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.spread import SHARES, standardise
 from ingradient_pl.store.statistics import Statistics
 from ingradient_pl.transforms.normalise import CT, RGB01, NoNormalisation
 

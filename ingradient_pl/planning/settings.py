@@ -1,20 +1,14 @@
 """What a planner is told, as one record: a store -> the plan of one configuration."""
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ingradient_pl.geometry import AXES
-from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
-from ingradient_pl.planning.spacing import FixedSpacing, IngradientSpacing, NnunetSpacing, SpacingRule
+from ingradient_pl.planning.spacing_choice import make_rule
 from ingradient_pl.store.store_union import AnyCases
-
-PLANNERS = {"ingradient": IngradientSpacing, "nnunet": NnunetSpacing}
 
 
 class NoConfigurationError(ValueError):
@@ -60,37 +54,6 @@ class PlannerSettings:
         rule = make_rule(self.planner, self.spacing, numbers)
         plans = Planner(rule, PRESETS[self.preset], self.memory_gb).plans(Fingerprint.of_store(store))
         return choose_configuration(plans, self.configuration)
-
-
-def make_rule(planner: str, spacing: tuple[float, ...] | None, numbers: dict[str, float]) -> SpacingRule:
-    """Make the rule for the spacing, or refuse numbers that it does not know.
-
-    Args:
-        planner: One of ``PLANNERS``.
-        spacing: In mm (z, y, x), instead of what the rule would choose.
-        numbers: Of the rule, by name.
-
-    Raises:
-        UsageError: If the rule knows no such number, or a value is out of range.
-    """
-    kind = PLANNERS[planner] if spacing is None else FixedSpacing
-    unknown = [name for name in numbers if name not in {field.name for field in dataclasses.fields(kind)}]
-    if unknown:
-        wanted = "a spacing chosen by hand" if spacing is not None else f"the planner {planner}"
-        raise UsageError(f"--{', --'.join(unknown)}: {wanted} has no such number.")
-    if spacing is not None and (len(spacing) != AXES or not all(0 < size < math.inf for size in spacing)):
-        raise UsageError(
-            "A spacing is three sizes in mm along (z, y, x), such as [3,1,1]; got "
-            f"[{','.join(f'{size:g}' for size in spacing)}]."
-        )
-    try:
-        if spacing is None:
-            built: SpacingRule = PLANNERS[planner](**numbers)
-            return built
-        z, y, x = spacing
-        return FixedSpacing((z, y, x), **numbers)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def choose_configuration(plans: dict[str, Plan], configuration: str) -> Plan:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from ingradient_pl.geometry import AXES, Grid, Millimetres
-from ingradient_pl.short_repr import join_times
+from ingradient_pl.phrases import join_times
 
 LITTLE_MM = 1e-5
 FARTHEST = 100

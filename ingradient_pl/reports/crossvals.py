@@ -14,7 +14,8 @@ from ingradient_pl.reports.parts import Chart, Facts, Items, Part, Section, Tabl
 from ingradient_pl.reports.plan_words import plan_in_words
 from ingradient_pl.reports.runs import describe_run, is_run, is_sweep
 from ingradient_pl.reports.summaries import SUMMARY, Summary, read_summary
-from ingradient_pl.reports.sweeps import describe_curves, read_sweep_table
+from ingradient_pl.reports.sweeps import describe_curves
+from ingradient_pl.reports.swept_runs import read_sweep_table
 
 STAGES = ("first", "second")
 """Folders of a cascade's stages; a plan lies beside each."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.frame import Frame
+from ingradient_pl.phrases import name_some
 from ingradient_pl.reports.charts import Curve, Scores, draw_curves, draw_points, draw_scores, label_colour
 from ingradient_pl.reports.images import thumbnail
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
@@ -25,7 +26,7 @@ THUMBNAILS = 96
 LISTED = 100
 """Lines of a list, at most."""
 
-ROWS, NAMED = 1000, 8
+ROWS = 1000
 """Rows of a table, and names in a line, at most."""
 
 BINS = 160
@@ -231,8 +232,7 @@ def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
     lines += [*describe_copies(store), *find_unlike(cases)]
     unlabelled = [case.name for case in cases if not case.labelled]
     if unlabelled:
-        some = ", ".join(unlabelled[:NAMED]) + (", ..." if len(unlabelled) > NAMED else "")
-        lines.append(f"{len(unlabelled)} cases have no label: {some}")
+        lines.append(f"{len(unlabelled)} cases have no label: {name_some(unlabelled)}")
     if not lines:
         return [Text("Nothing: no remark was made when the cases were prepared, and all are alike in size.")]
     more = [f"... and {len(lines) - LISTED} more"] if len(lines) > LISTED else []

@@ -7,14 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from ingradient_pl.lightning.run_files import (
-    CONFIG,
-    RECORD,
-    SWEEP_TABLE,
-    read_epochs,
-    read_reason,
-    read_record,
-)
+from ingradient_pl.lightning.record_file import RECORD, read_record
+from ingradient_pl.lightning.run_epochs import read_epochs
+from ingradient_pl.lightning.run_files import CONFIG, SWEEP_TABLE, read_reason
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.reports.charts import ACCENT, INK, Curve, draw_curves, label_colour
 from ingradient_pl.reports.images import png_data

@@ -14,8 +14,8 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.phrases import join_times, say_count
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
-from ingradient_pl.short_repr import join_times, say_count
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.files import BAD_ARCHIVE, replace_file, write_folder
 from ingradient_pl.geometry import AXES, Box
+from ingradient_pl.phrases import name_some
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums, pack
@@ -76,10 +77,9 @@ class CaseVolumes:
         wanted = list(names)
         missing = sorted(set(wanted) - set(self.names))
         if missing:
-            some = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise StoreError(
-                f"{self.path} holds no volume for {len(missing)} of {len(wanted)} cases: {some}. Write one "
-                "for each case that trains or validates."
+                f"{self.path} holds no volume for {len(missing)} of {len(wanted)} cases: "
+                f"{name_some(missing)}. Write one for each case that trains or validates."
             )
         for name in wanted:
             described = _read_description(self.path, name)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.image_sums import read_label_sums
 from ingradient_pl.store.metadata import StoreError
@@ -20,8 +21,6 @@ FEWEST_VALUES = 16
 
 FEWEST_LABELLED = 30
 """Voxels of a label map, below which two are alike by chance."""
-
-SHOWN = 3
 
 
 class _Outline(NamedTuple):
@@ -88,7 +87,7 @@ def describe_copies(store: AnyCases) -> list[str]:
     copies = find_copies(store, list(store.cases))
     labels = _label_sums(store) if isinstance(store, CaseStore) else {}
     for several in copies:
-        text = f"{_some(several)} hold one and the same image"
+        text = f"{name_some(several)} hold one and the same image"
         if len({labels.get(name) for name in several}) > 1:
             text += ", with labels that differ"
         apart = len({store.cases[name].group for name in several}) > 1
@@ -98,9 +97,9 @@ def describe_copies(store: AnyCases) -> list[str]:
     for several in _same_labels(store, labels):
         if not any(set(several) <= one for one in known):
             told.append(
-                f"{_some(several)} hold one and the same label, though their images differ and they count as "
-                "patients of their own. Was a file copied? If they are scans of one patient, give them one "
-                "name in a table's column 'group'."
+                f"{name_some(several)} hold one and the same label, though their images differ and they "
+                "count as patients of their own. Was a file copied? If they are scans of one patient, give "
+                "them one name in a table's column 'group'."
             )
     return told
 
@@ -120,9 +119,9 @@ def describe_leaks(store: AnyCases, train: Sequence[str], validation: Sequence[s
         apart = [[name for name in several if sides[name] == side] for side in ("train", "validate")]
         if all(apart):
             told.append(
-                f"{_some(apart[1])} validate and {_some(apart[0])} train, and they hold one and the same "
-                "image: scores are too good. Keep one of them, or give them one name in a table's column "
-                "'group' and prepare again."
+                f"{name_some(apart[1])} validate and {name_some(apart[0])} train, and they hold one and "
+                "the same image: scores are too good. Keep one of them, or give them one name in a table's "
+                "column 'group' and prepare again."
             )
     return told
 
@@ -145,8 +144,3 @@ def _label_sums(store: CaseStore) -> dict[str, str]:
     sums = read_label_sums(store.path, large)
     where = {name: f"{store.cases[name].native} {store.cases[name].start}" for name in sums}
     return {name: f"{where[name]} {told}" for name, told in sums.items()}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)})" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

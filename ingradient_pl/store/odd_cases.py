@@ -9,11 +9,12 @@ from unicodedata import category, normalize
 import numpy as np
 
 from ingradient_pl.geometry import Millimetres
+from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.store.hounsfield import HOUNSFIELD
 from ingradient_pl.store.metadata import StoreError
-from ingradient_pl.store.odd_voxels import HOUNSFIELD
 from ingradient_pl.task import BACKGROUND, Task
 
 NOTHING = re.compile(
@@ -106,10 +107,9 @@ def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
     lost = [name for name, spacing in spacings.items() if tuple(spacing) == LOST]
     if not lost or apart < UNLIKE:
         return []
-    some = ", ".join(lost[:FEWEST]) + (", ..." if len(lost) > FEWEST else "")
     return [
-        f"{len(lost)} of {len(spacings)} cases have voxels of exactly 1 x 1 x 1 mm ({some}), where the "
-        f"median is {' x '.join(f'{one:.4g}' for one in usual)}: is their spacing lost?"
+        f"{len(lost)} of {len(spacings)} cases have voxels of exactly 1 x 1 x 1 mm ({name_some(lost)}), "
+        f"where the median is {' x '.join(f'{one:.4g}' for one in usual)}: is their spacing lost?"
     ]
 
 

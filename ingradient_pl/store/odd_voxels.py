@@ -8,20 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.datasets.records import CaseFiles
-
-HOUNSFIELD = "ct"
-"""Name of a channel that is normalised as Hounsfield units, in small letters."""
-
-NARROW = 30
-"""Difference of the largest and smallest value below which a CT was scaled."""
-
-WRAPPED = 20_000
-"""Values above which a CT without negative ones holds those as unsigned numbers."""
+from ingradient_pl.phrases import name_some
+from ingradient_pl.store.hounsfield import describe_hounsfield
 
 MOST_BLANK = 2
 """Planes in a row that may be lost; more are a gap between two parts of the body."""
-
-SHOWN = 4
 
 
 def describe_voxels(
@@ -51,10 +42,9 @@ def describe_voxels(
             continue
         blank = _blank_inside(lows == highs)
         if blank:
-            some = ", ".join(map(str, blank[:SHOWN])) + (", ..." if len(blank) > SHOWN else "")
             told.append(
                 f"{file}: {len(blank)} slice(s) of channel {number} between others hold one value only "
-                f"(slice {some}, from 0). Are they lost?"
+                f"(slice {name_some(blank)}, from 0). Are they lost?"
             )
         told += [f"{file}: {text}" for text in describe_hounsfield(channels[number], float(low), float(high))]
     told += _describe_equal(case, voxels)
@@ -68,34 +58,6 @@ def _blank_inside(blank: NDArray[np.bool_]) -> list[int]:
     content = np.flatnonzero(~blank)
     gaps = [range(one + 1, other) for one, other in pairwise(content)]
     return [int(plane) for gap in gaps if len(gap) <= MOST_BLANK for plane in gap]
-
-
-def describe_hounsfield(channel: str, low: float, high: float) -> list[str]:
-    """Say why the values of a CT cannot be Hounsfield units, where air is -1000 and water 0.
-
-    Args:
-        channel: Name of the channel; one that is not ``CT`` may hold anything.
-        low: The smallest value.
-        high: The largest.
-    """
-    if channel.strip().lower() != HOUNSFIELD:
-        return []
-    if high - low < NARROW:
-        return [
-            f"its values run from {low:g} to {high:g}, so they are not Hounsfield units. Was it scaled? Name "
-            "the channel otherwise than CT, or save the values of the scanner."
-        ]
-    if low >= 0 and high > WRAPPED:
-        return [
-            f"its values run from {low:g} to {high:g}: negative Hounsfield units were saved as unsigned "
-            "numbers, so that air is brighter than bone. Save it as int16."
-        ]
-    if low >= 0:
-        return [
-            f"its values run from {low:g} to {high:g}, none below 0, where air has -1000 Hounsfield units. "
-            "Is an intercept of -1024 missing?"
-        ]
-    return []
 
 
 def _describe_equal(case: CaseFiles, voxels: NDArray[Any]) -> list[str]:

@@ -11,14 +11,13 @@ from ingradient_pl.geometry import Box
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.packed_masks import number_masks
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.phrases import name_some
 from ingradient_pl.store import measure_case as content
 from ingradient_pl.store.chunks import pack
 from ingradient_pl.store.combinations import read_combined
 from ingradient_pl.store.metadata import ARRAYS, NUMBERS, coordinates_of
 from ingradient_pl.store.odd_voxels import describe_voxels
 from ingradient_pl.task import Task
-
-SHOWN = 8
 
 
 class PreparedCase(NamedTuple):
@@ -95,8 +94,8 @@ def _label(
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ImageError(
-            f"{case.label}: it holds {_some(unknown)}, which the task's labels do not name "
-            f"({_some(known)}). Name them in dataset.json, or correct the file."
+            f"{case.label}: it holds {name_some(unknown)}, which the task's labels do not name "
+            f"({name_some(known)}). Name them in dataset.json, or correct the file."
         )
     warnings += [remark for remark in read.remarks if remark not in warnings]
     label, remarks = _clear_unannotated(case, _renumber(label, task), task)
@@ -196,8 +195,3 @@ def _zip(numbers: dict[str, NDArray[Any]]) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **numbers)
     return file.getvalue()
-
-
-def _some(values: Any) -> str:
-    listed = list(values)
-    return ", ".join(map(str, listed[:SHOWN])) + (", ..." if len(listed) > SHOWN else "")

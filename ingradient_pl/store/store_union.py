@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from ingradient_pl.geometry import AXES, Box
-from ingradient_pl.short_repr import say_count
+from ingradient_pl.phrases import say_count
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.store.records import StoredCase, Voxels

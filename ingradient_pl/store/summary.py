@@ -10,7 +10,8 @@ import numpy as np
 from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
-from ingradient_pl.short_repr import say_count, short_repr
+from ingradient_pl.phrases import name_some, say_count
+from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.odd_cases import describe_lost_spacing, describe_patients_alike, describe_task
 
 SHOWN = 20
@@ -105,11 +106,11 @@ class Summary(NamedTuple):
         if kept:
             warnings.append(
                 f"{len(kept)} of the faulty cases stay in the store as they were prepared before: "
-                f"{', '.join(kept[:5])}. Delete their folders if they are wanted no more."
+                f"{name_some(kept)}. Delete their folders if they are wanted no more."
             )
         if strangers:
             warnings.append(
-                f"{len(strangers)} cases in the store are not in the source: {', '.join(strangers[:5])}. "
+                f"{len(strangers)} cases in the store are not in the source: {name_some(strangers)}. "
                 "Delete their folders if they are wanted no more."
             )
         classes = {}

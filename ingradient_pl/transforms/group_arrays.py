@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ingradient_pl.transforms.matrix_products import multiply_patches
 from ingradient_pl.transforms.packed_batch import BatchArrays, PatchGroup
-from ingradient_pl.transforms.resident_cases import ResidentCases, cut
+from ingradient_pl.transforms.resident_cases import ResidentCases
+from ingradient_pl.transforms.resident_cuts import cut
 
 NAMES = ("z", "y", "x")
 VOXELS = ("image", "label", "body", "body_label")

@@ -22,13 +22,9 @@ from ingradient_pl.transforms.axis_tables import (
 from ingradient_pl.transforms.pack_labels import LINEAR, MANY, MOST_CLASSES, NEAREST, add_classes, number_few
 from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid, add_mask
 from ingradient_pl.transforms.packed_batch import Field, Layout, PatchGroup
-from ingradient_pl.transforms.patch import (
-    Axis,
-    Interpolation,
-    Padding,
-    Patch,
-)
-from ingradient_pl.transforms.resident_cases import ResidentLayout, add_channels, add_cuts, first_voxels
+from ingradient_pl.transforms.patch import Axis, Interpolation, Padding, Patch
+from ingradient_pl.transforms.resident_cases import ResidentLayout
+from ingradient_pl.transforms.resident_cuts import add_channels, add_cuts, first_voxels
 
 FEW_STEPS = 64.0
 """Standard deviations from zero to which rounding twice costs less than 1e-5."""

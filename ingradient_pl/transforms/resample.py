@@ -10,15 +10,8 @@ from torch import Tensor
 
 from ingradient_pl.geometry import Voxels
 from ingradient_pl.transforms.axis_tables import label_rows
-from ingradient_pl.transforms.matrix_products import (
-    X,
-    Y,
-    Z,
-    divide,
-    multiply_axis,
-    multiply_by_blocks,
-    multiply_slices,
-)
+from ingradient_pl.transforms.block_products import divide, multiply_by_blocks
+from ingradient_pl.transforms.matrix_products import X, Y, Z, multiply_axis, multiply_slices
 from ingradient_pl.transforms.patch import (
     Axis,
     AxisSampling,

@@ -11,7 +11,7 @@ from torch import Tensor
 from ingradient_pl.geometry import AXES, Grid
 from ingradient_pl.transforms.patch import Axis, Crop, Interpolation, NearestVoxels
 from ingradient_pl.transforms.resampling_rule import NNUNET, Rule
-from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows, resized_positions
+from ingradient_pl.transforms.spline import Positions, cubic_rows, linear_rows
 
 Axes = tuple[Axis, Axis, Axis]
 CUBIC, LINEAR = 3, 1
@@ -198,3 +198,13 @@ def _short_of_halves(positions: Positions) -> Tensor:
     rounded = positions.astype(np.float32)
     risen = np.floor(rounded + np.float32(0.5)) > np.floor(positions + 0.5)
     return torch.from_numpy(np.where(risen, np.nextafter(rounded, np.float32(-1)), rounded))
+
+
+def resized_positions(voxels: int, wanted: int) -> Positions:
+    """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``.
+
+    Args:
+        voxels: How many there are to read.
+        wanted: How many take their place.
+    """
+    return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)

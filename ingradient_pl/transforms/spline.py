@@ -79,16 +79,6 @@ def smooth_rows(knots: int, voxels: int) -> Rows:
     return rows
 
 
-def resized_positions(voxels: int, wanted: int) -> Positions:
-    """Give the centres of ``wanted`` voxels that cover the same length as ``voxels``.
-
-    Args:
-        voxels: How many there are to read.
-        wanted: How many take their place.
-    """
-    return np.asarray((np.arange(wanted) + 0.5) * (voxels / wanted) - 0.5)
-
-
 def _taps(up: Positions) -> NDArray[np.float64]:
     """Give the weights of the four coefficients about positions ``up`` voxels above the second of them."""
     square = up * up

@@ -26,7 +26,7 @@ from peers import ROOT, answer
 
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import instantiate_group
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.predict_cases import score_cases

@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import choose_callbacks
-from ingradient_pl.datasets.phantom import write_phantoms
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.lightning.step_values import as_pyramid
 from ingradient_pl.store.build import build_store

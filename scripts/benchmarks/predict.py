@@ -19,9 +19,9 @@ from torch import nn
 
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.images.formats import read_label
+from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.forward import finest
-from ingradient_pl.inference.predict_cases import read_case
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.nnunet.model import import_nnunet

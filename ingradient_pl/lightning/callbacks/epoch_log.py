@@ -21,7 +21,8 @@ from ingradient_pl.lightning.callbacks.layer_images import log_image
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.progress_figure import draw_progress, write_picture
-from ingradient_pl.lightning.run_files import CONFIG, LOG, add_epoch, write_epochs
+from ingradient_pl.lightning.run_epochs import add_epoch, write_epochs
+from ingradient_pl.lightning.run_files import CONFIG, LOG
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 from ingradient_pl.messages import printable
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import OURS
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.run_files import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
+from ingradient_pl.lightning.record_file import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.provenance import code_state, device_name, versions
 from ingradient_pl.spec import to_spec

@@ -1,0 +1,44 @@
+"""Phrases of messages: a count with its noun, a shape, the first of many."""
+
+from collections.abc import Collection, Iterable
+from itertools import islice
+
+
+def join_times(numbers: Iterable[float]) -> str:
+    """Write a shape or a spacing, as ``40×56×40``.
+
+    Args:
+        numbers: One for each axis.
+
+    >>> join_times((40, 56, 40)), join_times((1.5, 1, 1))
+    ('40×56×40', '1.5×1×1')
+    """
+    return "×".join(f"{number:g}" for number in numbers)
+
+
+def say_count(number: int, noun: str) -> str:
+    """Write a number with its noun in the right form.
+
+    Args:
+        number: How many there are.
+        noun: In the singular; its plural must end in a bare ``s``.
+
+    >>> say_count(1, "case"), say_count(20, "case")
+    ('1 case', '20 cases')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def name_some(values: Collection[object], most: int = 5) -> str:
+    """Name the first of many; what no terminal prints is written as Python does.
+
+    Args:
+        values: In the order in which they are named.
+        most: How many are named before the rest become dots.
+
+    >>> name_some(["case_1", "case_2"]), name_some(range(9), 3)
+    ('case_1, case_2', '0, 1, 2, ...')
+    """
+    texts = [str(value) for value in islice(values, most)]
+    shown = [text if text.isprintable() else repr(text) for text in texts]
+    return ", ".join(shown) + (", ..." if len(values) > most else "")
