@@ -46,7 +46,7 @@ def test_commands_in_sentences_and_tables_take_the_options_they_are_shown_with()
     assert not [(name, line[0]) for name, line in found if not named_options(line[2]) <= OPTIONS[line[1]]]
 
 
-OVERRIDE = re.compile(r"[+~]?([a-z][\w.]*(?:@[\w.]+)?)=(\S+)$")
+OVERRIDE = re.compile(r"(?=~|.*=)[+~]*([a-z][\w.]*(?:@[\w.]+)?)(?:=(\S+))?$")
 PLACEHOLDER = re.compile(r"\[?[A-Z]+\b|.*\.\.\.")
 """Values that stand for any."""
 KNOWN = {"store", "source", "plan", "resume", "folds", "coarser", "ensembles", "weights_only"}.union(
@@ -68,7 +68,7 @@ def overrides(span):
         for text, key, value in told
         if key not in KNOWN
         and not key.startswith(("hydra", "data.planner"))
-        and not PLACEHOLDER.match(value)
+        and not PLACEHOLDER.match(value or "")
         and (key.partition(".")[0] != "plan" or key.split(".")[1] not in fields)
     ]
 
