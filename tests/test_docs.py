@@ -98,10 +98,19 @@ def test_every_exported_name_is_in_the_reference():
         assert re.search(rf"^::: [\w.]+\.{name}$", page, re.MULTILINE), name
 
 
+def anchors(page):
+    """Where links can lead within a page: its headings, as the site names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+
+
 def test_links_between_pages_lead_somewhere():
     for page in DOCS.glob("*.md"):
-        for target in re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
-            assert target in GENERATED or (DOCS / target).exists(), f"{page.name}: {target}"
+        found = re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", page.read_text(encoding="utf-8"))
+        for target, anchor in found:
+            other = DOCS / (target or page.name)
+            assert target in GENERATED or other.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(other), f"{page.name}: {target}#{anchor}"
 
 
 def test_every_page_stands_in_the_navigation():
