@@ -29,7 +29,7 @@ from ingradient_pl.metrics.agreement import count_agreement
 from ingradient_pl.metrics.evaluation_masks import score_masks
 from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.store.image_sums import read_image_sums
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 from ingradient_pl.task import Task
 
 FROM = "calibrated_from"

@@ -25,7 +25,7 @@ from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import is_dataset, labels_task, store_annotated
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 from ingradient_pl.task import Task
 
 SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesions_false")

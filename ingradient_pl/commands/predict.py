@@ -29,7 +29,7 @@ from ingradient_pl.phrases import say_count
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.label_maps import labels_task
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 
 Save = Callable[..., SaveReport]
 """Segments cases into a folder: from cases, folder and how answers are written."""

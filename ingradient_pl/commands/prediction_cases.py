@@ -11,8 +11,9 @@ from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.phrases import name_some
+from ingradient_pl.store.metadata import is_store
 from ingradient_pl.store.store_union import names_in_folder
-from ingradient_pl.store.stored_cases import is_store, stored_cases
+from ingradient_pl.store.stored_cases import stored_cases
 
 VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)

@@ -22,7 +22,7 @@ from ingradient_pl.reports.runs import describe_run, is_run, is_sweep, stores_of
 from ingradient_pl.reports.summaries import SUMMARY, read_summary
 from ingradient_pl.reports.sweeps import describe_sweep
 from ingradient_pl.store.case_store import CaseStore, StoreError
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 
 MEGA = 1e6
 MOST_CASES = 10_000

@@ -13,7 +13,7 @@ from ingradient_pl.files import is_special
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.messages import UsageError
-from ingradient_pl.store.stored_cases import is_stored
+from ingradient_pl.store.metadata import is_stored
 from ingradient_pl.task import Task
 
 DEFAULT_ENDING = ".nii.gz"

@@ -21,7 +21,7 @@ from ingradient_pl.inference.answer_files import (
 from ingradient_pl.inference.dice_estimates import remove_estimates
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 from ingradient_pl.task import Task
 
 WRITTEN_BY, ANSWERS = "written_by", "answers"

@@ -18,7 +18,8 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.inference.unlike_plan import describe_unlike
 from ingradient_pl.machine import is_out_of_memory
-from ingradient_pl.store.stored_cases import is_stored, stored_volume
+from ingradient_pl.store.metadata import is_stored
+from ingradient_pl.store.stored_cases import stored_volume
 from ingradient_pl.task import Task
 
 FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)

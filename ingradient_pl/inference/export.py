@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.forward import finest
+from ingradient_pl.inference.forward import Finest
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.optional import require
 from ingradient_pl.short_repr import short_repr
@@ -48,26 +48,6 @@ class Exported(NamedTuple):
 
     def __repr__(self) -> str:
         return short_repr(self)
-
-
-class Finest(nn.Module):
-    """A network's finest logits alone, which is all that prediction needs.
-
-    Args:
-        network: Gives logits, or a pyramid of them, finest first.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Give the logits of a batch of normalised patches.
-
-        Args:
-            image: Shape (batch, channel, z, y, x); the answer's is (batch, output, z, y, x).
-        """
-        return finest(self.network, image)
 
 
 def export_model(model: Model, output: Path, form: str = "torch") -> Exported:

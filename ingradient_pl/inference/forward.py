@@ -36,3 +36,23 @@ def finest(network: nn.Module, views: Tensor) -> Tensor:
     answer = network(views) if shortest is None else shortest(views)
     logits: Tensor = answer[0] if isinstance(answer, (list, tuple)) else answer
     return logits
+
+
+class Finest(nn.Module):
+    """A network's finest logits alone, which is all that prediction needs.
+
+    Args:
+        network: Gives logits, or a pyramid of them, finest first.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the logits of a batch of normalised patches.
+
+        Args:
+            image: Shape (batch, channel, z, y, x); the answer's is (batch, output, z, y, x).
+        """
+        return finest(self.network, image)

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
-from ingradient_pl.inference.forward import finest
+from ingradient_pl.inference.forward import Finest
 
 _PEAKS: "WeakKeyDictionary[nn.Module, dict[tuple[int, ...], int | None]]" = WeakKeyDictionary()
 
@@ -35,7 +35,7 @@ def peak_bytes(network: nn.Module, channels: int, patch: tuple[int, ...]) -> int
 
 
 def _trace_peak(network: nn.Module, channels: int, patch: tuple[int, ...]) -> int | None:
-    whole = _Finest(network)
+    whole = Finest(network)
     own = [*whole.named_parameters(), *whole.named_buffers()]
     empty = {name: torch.empty_like(one, device="meta", dtype=_in_half(one.dtype)) for name, one in own}
     try:
@@ -49,18 +49,6 @@ def _trace_peak(network: nn.Module, channels: int, patch: tuple[int, ...]) -> in
 
 def _in_half(dtype: torch.dtype) -> torch.dtype:
     return torch.half if dtype.is_floating_point else dtype
-
-
-class _Finest(nn.Module):
-    """A network whose whole answer is the finest level of its logits."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    @override
-    def forward(self, window: Tensor) -> Tensor:
-        return finest(self.network, window)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

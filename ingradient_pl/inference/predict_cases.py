@@ -29,7 +29,8 @@ from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
-from ingradient_pl.store.stored_cases import is_stored, stored_volume
+from ingradient_pl.store.metadata import is_stored
+from ingradient_pl.store.stored_cases import stored_volume
 from ingradient_pl.task import Task
 
 

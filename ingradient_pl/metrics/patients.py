@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from ingradient_pl.datasets.groups import describe_groups, group_cases
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
-from ingradient_pl.store.stored_cases import is_store
+from ingradient_pl.store.metadata import is_store
 
 
 def label_groups(labels: Mapping[str, LabelMap]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Presets: nnU-Net's four published budgets, each with the network it was tuned for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingradient_pl.planning.feature_maps import FeatureMaps
 from ingradient_pl.planning.memory import Memory
@@ -62,26 +62,10 @@ RESENC_M = Preset(
     decoder_blocks=1,
     residual=True,
     memory_gb=8.0,
-    memory=FeatureMaps(values_3d=680e6, values_2d=135e6, gigabytes=8.0),
+    memory=FeatureMaps(680e6, 135e6, gigabytes=8.0),
     fit_2d=12,
     data_share=1.0,
 )
-RESENC_L = Preset(
-    blocks=RESENC_BLOCKS,
-    decoder_blocks=1,
-    residual=True,
-    memory_gb=24.0,
-    memory=FeatureMaps(values_3d=2.1e9, values_2d=380e6, gigabytes=24.0),
-    fit_2d=12,
-    data_share=1.0,
-)
-RESENC_XL = Preset(
-    blocks=RESENC_BLOCKS,
-    decoder_blocks=1,
-    residual=True,
-    memory_gb=40.0,
-    memory=FeatureMaps(values_3d=3.6e9, values_2d=560e6, gigabytes=40.0),
-    fit_2d=12,
-    data_share=1.0,
-)
+RESENC_L = replace(RESENC_M, memory_gb=24.0, memory=FeatureMaps(2.1e9, 380e6, gigabytes=24.0))
+RESENC_XL = replace(RESENC_M, memory_gb=40.0, memory=FeatureMaps(3.6e9, 560e6, gigabytes=40.0))
 PRESETS = {"default": DEFAULT, "resenc_m": RESENC_M, "resenc_l": RESENC_L, "resenc_xl": RESENC_XL}

@@ -26,7 +26,8 @@ from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Secti
 from ingradient_pl.reports.summaries import DESCRIPTION, FAULTS, Summary, line_of
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
-from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases
+from ingradient_pl.store.metadata import is_store, is_stored
+from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.task import Task
 
 HEADLINE = "Dice"

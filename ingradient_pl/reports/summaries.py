@@ -13,7 +13,7 @@ from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.stored_cases import is_store, is_stored
+from ingradient_pl.store.metadata import is_store, is_stored
 from ingradient_pl.task import Task
 
 FAULTS = (ValueError, OSError, KeyError, MemoryError, RuntimeError)

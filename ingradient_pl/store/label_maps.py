@@ -9,15 +9,7 @@ from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
 from ingradient_pl.datasets.folder_patterns import IMAGE_FILES
 from ingradient_pl.datasets.layouts import DESCRIPTION
-from ingradient_pl.datasets.overlap import (
-    CASE,
-    CHANNEL,
-    CHANNELS,
-    FILE,
-    Places,
-    order_names,
-    place_files,
-)
+from ingradient_pl.datasets.overlap import CASE, CHANNEL, CHANNELS, FILE, Places, order_names, place_files
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.datasets.records import CaseFiles, strip_ending
 from ingradient_pl.datasets.sources import read_source
@@ -29,9 +21,9 @@ from ingradient_pl.images.mask_files import MaskFile, read_masks
 from ingradient_pl.images.packed_masks import pack_integers
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.metadata import read_dataset, read_task
+from ingradient_pl.store.metadata import is_store, is_stored, read_dataset, read_task
 from ingradient_pl.store.store_union import case_endings
-from ingradient_pl.store.stored_cases import is_store, is_stored, stored_cases, stored_volume
+from ingradient_pl.store.stored_cases import stored_cases, stored_volume
 from ingradient_pl.task import Task
 
 

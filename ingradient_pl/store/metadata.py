@@ -261,3 +261,21 @@ def read_task(plain: dict[str, Any], path: Path) -> Task:
             f"{shlex.quote(str(path))}"
         )
     return task
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a case store.
+
+    Args:
+        path: It need not exist.
+    """
+    return (path / CASES).is_dir() and (path / DATASET).is_file()
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a folder is a case of a store.
+
+    Args:
+        path: It need not exist.
+    """
+    return (path / CASE).is_file()

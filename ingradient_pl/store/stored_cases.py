@@ -19,24 +19,6 @@ from ingradient_pl.store.store_union import case_endings
 from ingradient_pl.task import Task
 
 
-def is_store(path: Path) -> bool:
-    """Whether a folder is a case store.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / metadata.CASES).is_dir() and (path / metadata.DATASET).is_file()
-
-
-def is_stored(path: Path) -> bool:
-    """Whether a folder is a case of a store.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / metadata.CASE).is_file()
-
-
 def stored_cases(path: Path | Sequence[Path], task: Task) -> Source:
     """List the cases of a store, or of several (``CASE@STORE``); the image of each is its folder.
 

@@ -65,13 +65,9 @@ class StraightGroup(GroupArrays):
         return image, label, found, more
 
     def _elect_along_axes(self, prefix: str, volume: Tensor, offsets: Tensor, vote: int) -> Tensor:
-        """Bring labels, or a further volume, to the network's grid along axes.
+        """Bring labels, or a further volume, to the network's grid, by arrays whose names have a prefix.
 
-        Args:
-            prefix: Of the names of what belongs to it.
-            volume: Of each patch.
-            offsets: Where its nearest voxels lie.
-            vote: How it is interpolated, as in :class:`PatchGroup`.
+        ``vote`` says how it is interpolated (:class:`PatchGroup`), ``offsets`` where its nearest voxels lie.
         """
         if vote == LINEAR:
             return self._along_axes(volume[:, None], "label_rows_")[..., 0]

@@ -74,8 +74,9 @@ def _find_late(trainer: pl.Trainer, epochs: int) -> Iterator[str]:
     """Say what would begin only after the last epoch: the full rate, thawed weights, an end by patience."""
     for one in trainer.lr_scheduler_configs:
         steps = int(trainer.estimated_stepping_batches) if one.interval == "step" else epochs
+        some = [*range(0, steps, max(1, steps // SAMPLE)), max(steps - 1, 0)]
         rates = getattr(one.scheduler, "lr_lambdas", ())
-        share = max((rate(step) for rate in rates for step in spread_steps(steps)), default=1.0)
+        share = max((rate(step) for rate in rates for step in some), default=1.0)
         if 0 < share < FULL:
             yield (
                 f"Note: the learning rate rises to {share:.0%} of what module.optimizer says, and the run "
@@ -93,15 +94,6 @@ def _find_late(trainer: pl.Trainer, epochs: int) -> Iterator[str]:
                 f"Note: module.freeze_epochs={callback.epochs}, and the run has {epochs}: what is frozen "
                 "never trains. Lower it, or set it to null where that is meant."
             )
-
-
-def spread_steps(count: int) -> list[int]:
-    """Give steps of a run that stand for all: its first and last, and a thousand between them.
-
-    Args:
-        count: Steps of the run.
-    """
-    return [*range(0, count, max(1, count // SAMPLE)), max(count - 1, 0)]
 
 
 def _sample(module: torch.nn.Module) -> list[Tensor]:
