@@ -14,7 +14,8 @@ from ingradient_pl.cli.number_values import check_numbers
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.freeze import Freeze
 from ingradient_pl.lightning.callbacks.idle import find_idle
-from ingradient_pl.lightning.key_ranges import KeyRange, check_ranges, key_comments, read_range
+from ingradient_pl.lightning.check_ranges import check_ranges
+from ingradient_pl.lightning.key_ranges import KeyRange, key_comments, read_range
 from ingradient_pl.messages import UsageError
 from ingradient_pl.optimizers.schedules import OpenEnded
 from ingradient_pl.spec import TARGET

@@ -18,10 +18,11 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.answer_files import MAPS, OutputError
-from ingradient_pl.inference.calibration import TEMPERATURES, Calibration, Reliability, fit_line
+from ingradient_pl.inference.calibration import TEMPERATURES, Calibration
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.dice_estimates import read_estimates
+from ingradient_pl.inference.measure_calibration import Reliability, fit_line
 from ingradient_pl.inference.model import combine
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import (

@@ -1,4 +1,4 @@
-"""The plans of a cascade's two stages, and on which cases the folds of the first are trained."""
+"""The plans of a cascade's two stages: given, by nnU-Net's rule, or with a first stage of larger voxels."""
 
 import dataclasses
 import shlex

@@ -1,4 +1,4 @@
-"""Jobs of one sweep of Hydra's: each trains a fold of a plan, and segments the cases that it held out."""
+"""Folds of one or several plans, trained by one sweep of Hydra's."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

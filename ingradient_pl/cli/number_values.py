@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from ingradient_pl.lightning.key_ranges import check_ranges
+from ingradient_pl.lightning.check_ranges import check_ranges
 from ingradient_pl.lightning.targets import locate
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TARGET, read_annotations

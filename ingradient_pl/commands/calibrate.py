@@ -17,9 +17,10 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
 from ingradient_pl.inference.answer_files import OutputError, check_report
 from ingradient_pl.inference.answer_folder import identify
-from ingradient_pl.inference.calibration import FEWEST, TEMPERATURES, Calibration, Reliability, fit_line
+from ingradient_pl.inference.calibration import TEMPERATURES, Calibration
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
+from ingradient_pl.inference.measure_calibration import FEWEST, Reliability, fit_line
 from ingradient_pl.inference.predict_cases import read_true_masks, read_truth
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import scratch_maps

@@ -67,7 +67,7 @@ def read_estimates(folder: Path) -> dict[str, Mapping[str, float | None]]:
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}. Predict again with --uncertainty.") from error
     whole = isinstance(found, dict) and all(
-        isinstance(labels, dict) and all(_is_estimate(value) for value in labels.values())
+        isinstance(labels, dict) and all(value is None or _is_share(value) for value in labels.values())
         for labels in found.values()
     )
     if not whole:
@@ -102,7 +102,5 @@ def describe_estimates(evaluation: Evaluation, estimates: Estimates) -> str:
     )
 
 
-def _is_estimate(value: object) -> bool:
-    if value is None or isinstance(value, bool):
-        return value is None
-    return isinstance(value, (int, float)) and 0 <= value <= 1
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import ingradient_pl
 from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.inference.checkpoint import Model
-from ingradient_pl.inference.forward import Finest
+from ingradient_pl.inference.forward import Finest, finest
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.optional import require
 from ingradient_pl.short_repr import short_repr

@@ -1,4 +1,4 @@
-"""Post-processing of whole folders: applied to finished segmentations, and learned from validation cases."""
+"""Post-processing applied to a whole folder of finished segmentations."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -11,8 +11,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import check_address, load
+from ingradient_pl.lightning.check_ranges import check_ranges
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.key_ranges import check_ranges
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints

@@ -2,13 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ingradient_pl.messages import UsageError, say
 from ingradient_pl.spec import TARGET
 
 CONF = "ingradient_pl.conf"
@@ -21,7 +20,6 @@ BETWEEN = re.compile(rf"\bin ([\[(]){NUMBER}, {NUMBER}([\])])")
 BEYOND = re.compile(rf"\b(from|above) {NUMBER}\b")
 USUAL = "usually"
 """What stands behind it is a range that may be left, but seldom is on purpose."""
-PERCENT = 100
 
 
 class KeyRange(NamedTuple):
@@ -106,61 +104,23 @@ def join_lines(lines: Sequence[str]) -> list[str]:
 def key_comments() -> dict[tuple[str, str, str], KeyComment]:
     """Give what ``conf/`` says of each argument, by package and name of its class, and its own name."""
     return {
-        (*_short(target), key): KeyComment(text, read_range(text.partition(USUAL)[0]), _usual(text))
+        (*class_key(target), key): KeyComment(text, read_range(text.partition(USUAL)[0]), _usual(text))
         for file in sorted(Path(str(resources.files(CONF))).rglob("*.yaml"))
         for target, key, text in _read_arguments(file.read_text(encoding="utf-8").splitlines())
     }
 
 
-def check_ranges(place: str, node: Mapping[str, Any]) -> None:
-    """Refuse numbers out of the range that ``conf/`` states; ask about those that are seldom meant.
+def class_key(target: str) -> tuple[str, str]:
+    """Give package and name of a class: what lies between has more than one spelling.
 
     Args:
-        place: Of the node in the config.
-        node: What is built: a target and its arguments, without references.
-
-    Raises:
-        UsageError: If a number, or one within a list, is out of range.
+        target: Its dotted name.
     """
-    for key, value in node.items():
-        comment = key_comments().get((*_short(str(node[TARGET])), key))
-        if comment is not None:
-            for number in _numbers(value):
-                _check(f"{place}.{key}".lstrip("."), number, comment)
-
-
-def _check(name: str, number: float, comment: KeyComment) -> None:
-    allowed, usual = comment.allowed, comment.usual
-    if allowed is not None and not allowed.holds(number):
-        share = allowed.most <= 1 < number <= PERCENT
-        more = f" A percentage? Write {number / PERCENT:g}." if share else ""
-        raise UsageError(f"{name} must lie {_bounds(allowed)}, got {number}.{more} ({name}: {comment.text})")
-    if usual is not None and not usual.holds(number):
-        say(f"Note: {name} is {number:g}, which is seldom meant: it usually lies {_bounds(usual)}.")
-
-
-def _bounds(given: KeyRange) -> str:
-    return f"{given.words} upwards" if given.words.startswith("from") else given.words
-
-
-def _short(target: str) -> tuple[str, str]:
-    """Give package and name of a class: what lies between has more than one spelling."""
     return target.partition(".")[0], target.rpartition(".")[2]
 
 
 def _usual(text: str) -> KeyRange | None:
     return read_range(text.partition(USUAL)[2])
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    """Give the numbers that a value is or holds; what is built has keys of its own."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            yield from _numbers(entry)
-    elif isinstance(value, Mapping) and TARGET not in value:
-        yield from _numbers(list(value.values()))
 
 
 def _read_arguments(lines: Sequence[str]) -> Iterator[tuple[str, str, str]]:

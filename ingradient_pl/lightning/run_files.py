@@ -1,4 +1,4 @@
-"""The files of a run's folder: where its state, config and record are, and what the record says."""
+"""The files of a run's folder: what they are called, which state a run goes on from, and why it failed."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Products of one axis of volumes with matrices: whole on a GPU, block by block on a CPU."""
+"""Products of one axis of volumes, or of patches, with matrices."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -62,9 +62,9 @@ class Packing:
             fields["free"] = layout.add_array(~np.array(self.masked))
         if any(patch.known is not None for patch in patches):
             fields["known"] = layout.add_array(stack_known(patches).numpy())
-        label_dtype = _integer_dtype([patch.label for patch in patches])
+        label_dtype = _common_dtype([patch.label for patch in patches])
         extras = [patch.extra for patch in patches if patch.extra is not None]
-        extra_dtype = None if len(extras) < len(patches) else _extra_dtype(extras)
+        extra_dtype = None if len(extras) < len(patches) else _common_dtype(extras)
         groups: list[PatchGroup] = []
         for kind, places in divide_by_kind(patches).items():
             chosen = [patches[place] for place in places]
@@ -92,16 +92,12 @@ def _limits(patch: Patch) -> NDArray[np.float32]:
     return torch.stack(limits(patch.terms), dim=1).numpy()
 
 
-def _integer_dtype(volumes: Sequence[Tensor]) -> Any:
-    """Give the type of the batch's labels: that of the store, but 32 bits for what torch hardly knows."""
+def _common_dtype(volumes: Sequence[Tensor]) -> Any:
+    """Give a batch's type of labels, or of further volumes: the store's, 32 bits for floats and uint16."""
+    if any(volume.dtype.is_floating_point for volume in volumes):
+        return np.dtype(np.float32)
     found = np.result_type(*{volume.numpy().dtype for volume in volumes})
     return np.dtype(np.int32) if found == np.uint16 else found
-
-
-def _extra_dtype(volumes: Sequence[Tensor]) -> Any:
-    """Give the type of the batch's further volumes: integers as labels, or 32 bit floats."""
-    floats = any(volume.dtype.is_floating_point for volume in volumes)
-    return np.dtype(np.float32) if floats else _integer_dtype(volumes)
 
 
 def _torch_dtype(dtype: Any) -> torch.dtype:

@@ -16,7 +16,8 @@ from scipy.stats import rankdata
 
 import ingradient_pl as ip
 from ingradient_pl.datasets.sources import read_source
-from ingradient_pl.inference.calibration import TEMPERATURES, Reliability
+from ingradient_pl.inference.calibration import TEMPERATURES
+from ingradient_pl.inference.measure_calibration import Reliability
 from ingradient_pl.inference.predict_cases import read_truth
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.inference.uncertainty_files import estimate_dice
