@@ -1,15 +1,22 @@
 """The same classes under LightningCLI, from one plain dictionary."""
 
+import inspect
 import sys
+from typing import Union, get_args
 
 import pytest
 import torch
 import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import LightningArgumentParser
 from runs import outcome
+from tiny_models import TASK, network, plan
 
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli import train as train_entry
+from ingradient_pl.cli.lightning import with_defaults
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.lightning.command_line import keep_counts
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.planning.plan_yaml import read_plan
@@ -200,3 +207,35 @@ def test_a_hydra_run_and_its_lightning_config_end_with_the_same_weights(
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
+
+
+COUNTED = [
+    name
+    for name, hint in inspect.unwrap(Trainer.__init__).__annotations__.items()
+    if {int, float} <= set(get_args(hint))
+]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_count_stays_one_whatever_another_library_made_of_its_hint(monkeypatch, name):
+    hints = inspect.unwrap(Trainer.__init__).__annotations__
+    kinds = [one for one in get_args(hints[name]) if one not in (int, float)]
+    monkeypatch.setitem(hints, name, Union[(float, int, *kinds)])
+    parser = LightningArgumentParser()
+    keep_counts()
+    parser.add_lightning_class_args(Trainer, "trainer")
+    for text, kind in (("1", int), ("1.0", float)):
+        value = parser.parse_args([f"--trainer.{name}={text}"])["trainer"][name]
+        assert type(value) is kind
+
+
+def test_a_checkpoint_is_scored_by_its_own_plan(tmp_path):
+    own = plan(spacing=(4.0, 2.0, 2.0))
+    checkpoint.write(tmp_path / "a b.ckpt", network(), own, TASK)
+    line = ["test", "--data.store", "store", "--ckpt_path", str(tmp_path / "a b.ckpt")]
+    given = with_defaults(line, tmp_path)
+    assert given[:-2] == line
+    assert given[-2] == "--data.plan"
+    assert read_plan(given[-1]) == own
+    for more in (["--data.plan=mine.yaml"], ["--config", "mine.yaml"]):
+        assert with_defaults([*line, *more], tmp_path) == [*line, *more]

@@ -126,9 +126,9 @@ def test_a_killed_worker_ends_the_run(tmp_path, quick, store, when):
     assert "data.workers=1" in done.stderr
 
 
-def tidy_up_after_a_lost_worker():
+def tidy_up_after_a_lost_worker(signal="Killed"):
     try:
-        raise RuntimeError("DataLoader worker (pid 19631) is killed by signal: Killed. ")
+        raise RuntimeError(f"DataLoader worker (pid 19631) is killed by signal: {signal}. ")
     finally:
         raise RuntimeError("Please call `iter(combined_loader)` first.")
 
@@ -139,6 +139,14 @@ def test_a_lost_worker_is_told_of_whatever_fails_in_its_wake(capsys, monkeypatch
         tidy_up_after_a_lost_worker()
     assert left.value.code == 1
     assert "worker (pid 19631) is killed by signal: Killed" in told(capsys.readouterr().err)
+
+
+def test_a_worker_that_was_told_to_stop_is_no_lack_of_memory(capsys, monkeypatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as left, plain_errors("ingradient fit"):
+        tidy_up_after_a_lost_worker("Terminated")
+    assert left.value.code == 143
+    assert capsys.readouterr().err == "ingradient fit: stopped before its end, as it was told to.\n"
 
 
 @pytest.mark.parametrize(

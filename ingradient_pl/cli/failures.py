@@ -123,6 +123,9 @@ def plain_errors(command: str) -> Iterator[None]:
             raise
         fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
     except (RuntimeError, MemoryError) as error:
+        if any("killed by signal: Terminated" in str(one) for one in _behind(error)):
+            print(f"{command}: {STOPPED}", file=sys.stderr)  # who stops a group of processes tells all of it
+            sys.exit(TERMINATED)
         told = next(filter(None, (_explain_mistake(one) for one in _behind(error))), None)
         if tracebacks or told is None:
             raise

@@ -10,7 +10,9 @@ import yaml
 
 from ingradient_pl.cli.failures import plain_errors
 from ingradient_pl.cli.lightning_config import default_config
+from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.command_line import run_lightning_cli
+from ingradient_pl.planning.plan_yaml import write_plan
 
 OWN = ("--config", "-c", "-h", "--help", "--model.help", "--data.help")
 """Options with which defaults have nothing to do."""
@@ -20,7 +22,7 @@ KEYS = (
     "as trainer.max_epochs, module as model, resume as ckpt_path, a group GROUP@PLACE=NAME as class_path and "
     "init_args at PLACE.)"
 )
-FOLDER = "--trainer.default_root_dir"
+FOLDER, PLAN, CHECKPOINT = "--trainer.default_root_dir", "--data.plan", "--ckpt_path"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,26 +47,38 @@ def _explain_keys() -> Iterator[None]:
 
 
 def with_defaults(arguments: Sequence[str], folder: Path) -> list[str]:
-    """Have ``fit`` start from the config of the fast recipe, where none is named.
+    """Give what is not named: the config of the fast recipe to ``fit``, a checkpoint's plan to the others.
 
     Args:
         arguments: The subcommand, and what is typed behind it.
-        folder: For the config.
+        folder: For the files.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read.
     """
     command, *rest = arguments
-    if command != "fit" or any(entry.partition("=")[0] in OWN for entry in rest):
+    if any(entry.partition("=")[0] in OWN for entry in rest):
         return list(arguments)
+    if command != "fit":
+        weights = Path(_find_option(rest, CHECKPOINT, ""))
+        if not weights.is_file() or _find_option(rest, PLAN, ""):
+            return list(arguments)
+        write_plan(folder / "plan.yaml", checkpoint.read(weights).plan)
+        return [command, *rest, PLAN, str(folder / "plan.yaml")]
     file = folder / "fit.yaml"
     file.write_text(
-        yaml.safe_dump(default_config(_run_dir(rest)), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        yaml.safe_dump(
+            default_config(_find_option(rest, FOLDER, "fit_run")), sort_keys=False, allow_unicode=True
+        ),
+        encoding="utf-8",
     )
     return [command, "--config", str(file), *rest]
 
 
-def _run_dir(options: Sequence[str]) -> str:
-    """Give the run's folder as it was typed, else that of lightning-config."""
+def _find_option(options: Sequence[str], wanted: str, otherwise: str) -> str:
+    """Give the value of an option as it was typed."""
     for option, after in zip(options, [*options[1:], ""], strict=True):
         name, given, value = option.partition("=")
-        if name == FOLDER:
+        if name == wanted:
             return value if given else after
-    return "fit_run"
+    return otherwise

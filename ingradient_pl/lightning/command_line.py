@@ -1,9 +1,12 @@
 """LightningCLI over this package's module and data: fit, validate and test by one config file."""
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
@@ -74,6 +77,19 @@ class PlainCheckpoints(LightningCLI):
         return {**told, "weights_only": True} if "weights_only" in told else told
 
 
+def keep_counts() -> None:
+    """Have Lightning's parser take 1 for one batch, not for 1.0, which means all of them.
+
+    Which of ``int`` and ``float`` it tries first is what another library's hint said: ``typing`` keeps the
+    first of two unions that it calls equal, for ``Optional`` of both.
+    """
+    hints = inspect.unwrap(Trainer.__init__).__annotations__
+    for name, hint in hints.items():
+        kinds = get_args(hint)
+        if int in kinds and float in kinds:
+            hints[name] = reduce(or_, sorted(kinds, key=lambda kind: {int: 0, float: 1}.get(kind, 2)))
+
+
 def _nodes(described: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give all that a config of LightningCLI builds, as a config of Hydra's describes it."""
     inside = dict(enumerate(described)) if isinstance(described, list) else described
@@ -99,6 +115,7 @@ def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
     """
     # It would take the line of the process, and ranks of a run are started by that: both are said on purpose
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    keep_counts()
     with without_advice():
         try:
             PlainCheckpoints(
