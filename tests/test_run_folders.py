@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from ingradient_pl.cli.overrides import find, quote_paths, read_arguments, read_paths
 from ingradient_pl.cli.run_folders import claim, compose_config, hold_folder, take_folder, with_folder
-from ingradient_pl.cli.sweep_files import read_sweep
+from ingradient_pl.cli.sweep_files import read_sweep, write_sweep
 from ingradient_pl.cli.training_command import prepare_arguments
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
@@ -142,6 +142,16 @@ def test_any_checkpoint_counts_as_a_model(file, tmp_path):
     (tmp_path / file).write_bytes(b"")
     with pytest.raises(FileExistsError):
         take_folder(tmp_path, [], OmegaConf.create({}))
+    again = take_folder(tmp_path, ["resume=auto"], OmegaConf.create({})) if file != "best.ckpt" else None
+    assert again is None or find(again, "resume") == f'"{tmp_path / file}"'
+
+
+def test_a_sweep_that_ran_nothing_gives_way_to_the_line_as_it_was_meant(tmp_path):
+    write_sweep(tmp_path, ["seeds=0,1"])
+    write_sweep(tmp_path, ["seed=0,1"])
+    (tmp_path / "0").mkdir()
+    with pytest.raises(FileExistsError, match="holds another sweep"):
+        write_sweep(tmp_path, ["seeds=0,1"])
 
 
 @pytest.mark.slow

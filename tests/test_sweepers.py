@@ -3,15 +3,18 @@
 import os
 import traceback
 from importlib import metadata
+from pathlib import Path
 
 import preloaded
 import pytest
 import yaml
+from cluster_work import die_of_seed_0
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
 from ingradient_pl.cli.sweep_job import check_score
+from ingradient_pl.cli.training_command import run_hydra
 from ingradient_pl.lightning.record_file import write_record
 from ingradient_pl.lightning.run_files import REASON, read_reason
 
@@ -66,6 +69,21 @@ def test_why_a_run_of_a_sweep_failed_is_what_was_wrong(tmp_path):
     (tmp_path / REASON).write_bytes(b"")
     assert read_reason(tmp_path) == ""
     assert read_reason(tmp_path / "another") is None
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_is_a_run_that_failed_and_the_others_are_waited_for(tmp_path, monkeypatch):
+    """Submitit's launcher gives up all others at the first job that leaves no result."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)
+    sweep = tmp_path / "a [b]"
+    line = ["seed=0,1", "hydra/launcher=submitit_local", f'hydra.sweep.dir="{sweep}"', "-m"]
+    with pytest.raises(ChildProcessError, match=r"has not produced any output.*What the job said: .*log.err"):
+        run_hydra(line, die_of_seed_0)
+    assert (sweep / "runs.csv").read_text().split()[1:] == ["1,seed=1,0.5", "0,seed=0,nan"]
+    assert "has not produced any output" in str(read_reason(sweep / "0"))
 
 
 def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ingradient_pl.cli.failures import is_first_rank
 from ingradient_pl.cli.group_options import EMPTY, group_folder
 from ingradient_pl.messages import UsageError, say
 
@@ -43,7 +44,7 @@ def check_experiment(experiment: str | None, plan: "Plan", told: Sequence[str]) 
             f"({list(plan.patch)}): it would train another network than was planned. Leave out "
             f"experiment={experiment}, or give a plan of three dimensions."
         )
-    if replaced:
+    if replaced and is_first_rank():
         changes = ", ".join(
             f"{name} {_plain(getattr(plan, name))} -> {entry}" for name, entry in replaced.items()
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED, plain_errors, stop_in_one_line
 from ingradient_pl.cli.overrides import is_list, read_arguments, read_paths
+from ingradient_pl.cli.requeue import requeue_when_told
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import UsageError
 
@@ -29,7 +30,7 @@ def run_command(
         return
     # Lightning 2.6 on torch >= 2.12: nothing a user can act on
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    with plain_errors(command), stop_in_one_line(command, starting=False):
+    with plain_errors(command), stop_in_one_line(command, starting=False), requeue_when_told():
         try:
             work(arguments[1:])
         except Stopped as stopped:

@@ -47,7 +47,7 @@ def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
     Raises:
         FileExistsError: If the folder holds a sweep of other settings.
     """
-    if is_sweep_folder(folder):
+    if is_sweep_folder(folder) and any(file.is_dir() for file in folder.iterdir() if file.name[:1] != "."):
         before = _settings(read_sweep(folder))
         now = _settings(overrides)
         if not _continues(before, now):

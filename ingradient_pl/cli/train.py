@@ -3,6 +3,7 @@
 import sys
 
 from ingradient_pl.cli.failures import stop_in_one_line
+from ingradient_pl.cli.requeue import requeue_when_told
 
 COMMAND = "ingradient-train"
 
@@ -14,9 +15,10 @@ def main() -> None:
 
         print(describe_training())
         return
-    with stop_in_one_line(COMMAND):
-        from ingradient_pl.cli import training_command
-    training_command.main()
+    with requeue_when_told():
+        with stop_in_one_line(COMMAND):
+            from ingradient_pl.cli import training_command
+        training_command.main()
 
 
 if __name__ == "__main__":

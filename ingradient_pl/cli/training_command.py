@@ -44,8 +44,10 @@ from ingradient_pl.cli.overrides import (
     without,
 )
 from ingradient_pl.cli.plan_overrides import name_plans, with_plans
+from ingradient_pl.cli.requeue import requeue_when_told
 from ingradient_pl.cli.resume import with_run, with_sweep
 from ingradient_pl.cli.run_folders import CONF, ROOT, hold_folder, is_requeued, near, with_folder
+from ingradient_pl.cli.submitit_jobs import keep_jobs
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.lightning.run_files import find_state
@@ -96,7 +98,11 @@ def run_hydra(arguments: Sequence[str], job: TaskFunction, *, logged: bool = Fal
     named = dict(pairwise([*flags, ""]))
     folder = named.get("--config-path")
     opened = initialize_config_module(CONF, "train", "1.3") if folder is None else None
-    with opened or initialize_config_dir(str(folder), "train", "1.3"):
+    with (
+        requeue_when_told(),
+        keep_jobs(overrides),
+        opened or initialize_config_dir(str(folder), "train", "1.3"),
+    ):
         composer: Any = GlobalHydra.instance().hydra
         run, mode = (composer.multirun, "MULTIRUN") if is_sweep(flags) else (composer.run, "RUN")
         line = [*overrides, f"hydra.mode={mode}"]

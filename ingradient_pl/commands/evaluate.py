@@ -117,7 +117,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     chosen += [make(one, "a measure") if isinstance(one, str) else one for one in measures or ()]
     beside = Path(predictions if output is None else output)
     with choose_workers(cluster, cluster_options, image_formats, beside=beside) as pool:
-        ours, *theirs = (path if pool is None else path.resolve() for path in read[:-1])
+        ours, *theirs = (path.absolute() for path in read[:-1])  # the report names them, wherever it lies
         evaluation = evaluations.evaluate(
             *(ours, theirs, task),
             measures=chosen,

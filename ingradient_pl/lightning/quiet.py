@@ -19,6 +19,7 @@ ADVICE = (
     ".*LeafSpec.*",
     ".*Trying to infer the `batch_size`.*",
     ".*litlogger.*",
+    ".*`srun` command is available on your system but is not used.*",  # a login node, or one job of several
     ".*callbacks used to create the checkpoint need to be provided.*",  # a resumed run may change its own
 )
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 LAST = Path("checkpoints") / "last.ckpt"
 """The state that a run is resumed from."""
+REQUEUED = "hpc_ckpt_*.ckpt"
+"""What Lightning saves where a cluster stops a run, and prefers to any other checkpoint ever after."""
 CONFIG = Path(".hydra") / "config.yaml"
 OVERRIDES = Path(".hydra") / "overrides.yaml"
 TOLD = Path(".hydra") / "resumed"
@@ -38,7 +40,8 @@ def find_state(run: Path) -> Path | None:
     last = run / LAST
     if last.is_file():
         return last
-    return max(find_checkpoints(last.parent), key=lambda file: file.stat().st_mtime, default=None)
+    found = [*find_checkpoints(last.parent), *run.glob(REQUEUED)]
+    return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def read_reason(run: Path) -> str | None:

@@ -14,7 +14,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, ProcessWatch
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.resumable import check_resumable
-from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.lightning.run_files import LAST, find_state
 from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import printable
 from ingradient_pl.store.store_union import store_paths
@@ -171,7 +171,7 @@ def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
 
 def _how_to_go_on(trainer: pl.Trainer) -> str:
     run, done = Path(trainer.default_root_dir), trainer.current_epoch
-    if not (run / LAST).is_file():
+    if find_state(run) is None:
         return (
             f"The run was stopped before its first checkpoint: there is nothing in {run} to go on with. "
             "Start it again."

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,6 +177,10 @@ class _Jobs(NamedTuple):
             executor.update_parameters(**options)
         except (RuntimeError, NameError, ValueError, TypeError) as error:
             raise ClusterError(f"submitit cannot start jobs of {kind}: {error}") from error
+        if kind == SUBMITIT["slurm"]:
+            from ingradient_pl.workers.slurm_queue import watch_queue  # which needs submitit
+
+            watch_queue()
         return cls(executor, folder, most, submitit.core.utils.UncompletedJobError)
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
@@ -208,7 +213,7 @@ class _Jobs(NamedTuple):
             return
         shares = [waiting[part :: self.most] for part in range(min(self.most, len(waiting)))]
         with self.executor.batch():
-            jobs = [self.executor.submit(_work, function, [items[n] for n in share]) for share in shares]
+            jobs = [self.executor.submit(_Share(function, [items[n] for n in share])) for share in shares]
         running = list(zip(jobs, shares, strict=True))
         try:
             while running:
@@ -217,22 +222,42 @@ class _Jobs(NamedTuple):
                     try:
                         yield share, job.result()
                     except self.unfinished as error:
-                        yield share, str(error).strip().splitlines()[0]
+                        yield share, " ".join(str(error).split("\n")[:2])
                 time.sleep(POLL)
         finally:
             for job, _ in running:
                 job.cancel()
 
 
-def _work(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Call a function with each item; what it raises is handed back, and ends the work."""
-    found: list[Any] = []
-    for item in items:
-        try:
-            found.append(function(item))
-        except Exception as error:  # noqa: BLE001 - raised again where the work was asked for
-            return [*found, *[error] * (len(items) - len(found))]
-    return found
+@dataclass
+class _Share:
+    """A job's items; one whose time ends, or that gives way to another, goes on with the item it was at.
+
+    Args:
+        function: Called with each item; what it raises is handed back, and ends the work.
+        items: What it is called with.
+        found: What it has made of the first items.
+    """
+
+    function: Callable[[Any], Any]
+    items: Sequence[Any]
+    found: list[Any] = field(default_factory=list)
+
+    def __call__(self) -> list[Any]:
+        """Give what the function makes of each item."""
+        unfinished = _package("submitit").core.utils.UncompletedJobError
+        for item in self.items[len(self.found) :]:
+            try:
+                self.found.append(self.function(item))
+            except unfinished:  # raised by the signal that ends this job for good
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again where the work was asked for
+                return [*self.found, *[error] * (len(self.items) - len(self.found))]
+        return self.found
+
+    def checkpoint(self) -> Any:
+        """Give submitit what to start again where SLURM takes this job's machine away."""
+        return _package("submitit").helpers.DelayedSubmission(self)
 
 
 def _package(name: str) -> Any:

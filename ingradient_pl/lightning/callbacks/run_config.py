@@ -7,13 +7,10 @@ import yaml
 from typing_extensions import override
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.lightning.run_files import LAST, OVERRIDES, TOLD
+from ingradient_pl.lightning.run_files import LAST, OVERRIDES, REQUEUED, TOLD
 from ingradient_pl.messages import LOGGER
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.scratch import clear_scratch
-
-REQUEUED = "hpc_ckpt_*.ckpt"
-"""What Lightning saves where a cluster stops a run, and prefers to any other checkpoint ever after."""
 
 
 class RunConfig(pl.Callback):
