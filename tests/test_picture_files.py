@@ -9,11 +9,13 @@ import SimpleITK
 from made_dicom import save, stack
 from PIL import Image
 
+import ingradient_pl as ip
 from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.images import bounded_files, formats
 from ingradient_pl.images.formats import ImageError, read_label, read_volume, write_label
 from ingradient_pl.images.tiff_pages import check_pages
 from ingradient_pl.inference.answer_files import target_files
+from ingradient_pl.planning.settings import PlannerSettings
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.label_maps import label_files
 from ingradient_pl.task import Task
@@ -84,6 +86,37 @@ def test_labels_of_every_mode_are_their_integers(tmp_path, mode):
         (picture if mode in ("1", "L", "I;16") else picture.convert(mode)).save(path)
         wanted = LABEL
     np.testing.assert_array_equal(read_label(path).voxels[0, 0], wanted)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("palette", ["greys", "other greys", "colours"])
+def test_numbers_of_a_palette_are_labels_and_no_intensities(tmp_path, ending, palette):
+    """But where each number is its own grey."""
+    greys = np.arange(256).repeat(3)
+    colours = {"greys": greys, "other greys": 255 - greys, "colours": np.roll(greys, 1)}[palette]
+    picture = Image.fromarray(GREY, mode="P")
+    picture.putpalette(colours.tolist())
+    path = tmp_path / f"a{ending}"
+    picture.save(path)
+    np.testing.assert_array_equal(read_label(path).voxels[0, 0], GREY)
+    if palette == "greys":
+        np.testing.assert_array_equal(read_volume([path]).voxels[0, 0], GREY)
+        return
+    for paths, channels in (([path], None), ([path], 1), ([path, path], None)):
+        with pytest.raises(ImageError, match=r"numbers of colours in a palette.*Save it grey"):
+            read_volume(paths, channels=channels)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("turned", [0, 1, 3, 6])
+def test_a_picture_that_viewers_turn_is_told_of(tmp_path, ending, turned):
+    picture = Image.fromarray(GREY)
+    exif = picture.getexif()
+    exif[0x0112] = turned
+    picture.save(tmp_path / f"a{ending}", exif=exif)
+    told = read_volume([tmp_path / f"a{ending}"])
+    assert told.voxels.shape[2:] == GREY.shape
+    assert [f"orientation {turned}" in remark for remark in told.remarks] == [True] * (turned > 1)
 
 
 def test_how_opaque_a_pixel_is_is_left_out_with_a_remark(tmp_path):
@@ -166,6 +199,8 @@ def test_a_data_set_of_pictures_becomes_a_store(tmp_path, colours):
     assert not summary.faults
     assert [case.spacing for case in summary.cases] == [(1, 1, 1), (1, 0.5, 0.5), (1, 1, 1)]
     assert summary.outcomes == {"done": 3}
+    assert ip.plan(tmp_path / "store").patch[0] == 1
+    assert PlannerSettings().plan(ip.CaseStore(tmp_path / "store")).patch[0] == 1
     for part in ("imagesTr", "labelsTr"):  # another spacing is another case
         (folder / part / "case_1.json").write_text('{"spacing": [1, 0.25, 0.25]}')
     again = build_store(read_source(folder), tmp_path / "store", progress=False)

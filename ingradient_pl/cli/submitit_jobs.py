@@ -54,14 +54,15 @@ def keep_jobs(overrides: Sequence[str]) -> Iterator[None]:
         enter(job)
 
     enter = Job._register_in_watcher
-    Job.results, Job._register_in_watcher = results, register  # type: ignore[method-assign]
+    methods: Any = Job
+    methods.results, methods._register_in_watcher = results, register
     try:
         with _stopping():
             yield
     except KeyboardInterrupt:
         raise Stopped("The sweep was stopped.", by_signal=False) from None
     finally:
-        Job.results, Job._register_in_watcher = give, enter  # type: ignore[method-assign]
+        methods.results, methods._register_in_watcher = give, enter
         for job in waited:
             if not job.done():
                 job.cancel(check=False)
@@ -91,8 +92,8 @@ def _lost_run(job: Any, reason: str) -> JobReturn:
     config: DictConfig = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, overrides)
     with read_write(config.hydra.job), open_dict(config.hydra.job):
         config.hydra.job.id, config.hydra.job.num = job.job_id, number
-    told = OmegaConf.to_container(config.hydra.overrides.task)
-    lost = JobReturn(overrides=list(told), cfg=config, hydra_cfg=config, status=JobStatus.FAILED)
+    told: Any = OmegaConf.to_container(config.hydra.overrides.task)
+    lost = JobReturn(overrides=told, cfg=config, hydra_cfg=config, status=JobStatus.FAILED)
     first = " ".join(reason.split("\n")[:2])
     lost.return_value = ChildProcessError(f"{first}. What the job said: {job.paths.stderr}")
     folder = _folder(config)

@@ -18,8 +18,8 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import OWN_TARGET, as_yaml, write_plan
 from ingradient_pl.planning.planner import Planner
 from ingradient_pl.planning.presets import PRESETS
+from ingradient_pl.planning.settings import FULL, choose_configuration
 from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
-from ingradient_pl.planning.settings import choose_configuration
 from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.spacing_choice import PLANNERS, make_rule
 from ingradient_pl.store.copies import describe_copies
@@ -42,7 +42,7 @@ def plan(  # noqa: PLR0913 - one argument an option
     store: AnyStores,
     output: AnyPath | None = None,
     planner: str | SpacingRule = "ingradient",
-    configuration: str = "3d_fullres",
+    configuration: str | None = None,
     preset: Literal["default", "resenc_m", "resenc_l", "resenc_xl"] = "default",
     memory_gb: float | None = None,
     network: str = "unet",
@@ -63,7 +63,8 @@ def plan(  # noqa: PLR0913 - one argument an option
             none.
         planner: Rule for the spacing: the quantiles of ingradient, or nnunet's, or a class of yours by its
             dotted name, my_package.MyRule. All else is nnU-Net's.
-        configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres.
+        configuration: Which of nnU-Net's configurations: 3d_fullres, 2d, 3d_lowres. If not given: 3d_fullres,
+            or 2d where all cases are slices.
         preset: Kind and size of the network.
         memory_gb: Memory of the GPU to plan for; the preset's own if not given.
         network: unet goes by nnU-Net's rules. Any other (external, or a file like conf/network/external.yaml)
@@ -108,14 +109,18 @@ def plan(  # noqa: PLR0913 - one argument an option
                 "--nnunet-plans takes the whole of that plan; change it in its file, or in training by "
                 f"plan.KEY=VALUE, such as plan.spacing=[3,1,1]; got a planner's {told}."
             )
-        plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [configuration])
-        return _save_plan(plans[configuration], output, case_store)
+        name = configuration or FULL
+        plans = read_nnunet_plans(Path(nnunet_plans), case_store.task, [name])
+        return _save_plan(plans[name], output, case_store)
     other = None if network == "unet" else _find_network(network)
     memory = None if other is None else other.trace_memory(multiple)
     rule = _rule(planner, spacing, numbers)
     maker = Planner(rule, PRESETS[preset], memory_gb, memory)
     axes = (2, 3) if other is None else (2,) if configuration == "2d" else (3,)  # others have one kind
-    plans = maker.plans(Fingerprint.of_store(case_store), axes)
+    fingerprint = Fingerprint.of_store(case_store)
+    plans = maker.plans(fingerprint, axes)
+    if not plans and configuration is None:
+        plans = maker.plans(fingerprint, (2,))
     result = choose_configuration(plans, configuration)
     if like is not None:
         result = _plan_like(maker, result, Path(like), take, case_store)

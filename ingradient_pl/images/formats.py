@@ -107,10 +107,10 @@ def read_volume(
         raise ImageError("An image needs at least one file; got none.")
     if pairs.is_pair(paths[0]):
         return reorient(pairs.read_image(paths), orientation)
-    first = read_raw(paths[0], channels if len(paths) == 1 else None, spacing)
+    first = _read_image(paths[0], channels if len(paths) == 1 else None, spacing)
     voxels, remarks = [first.voxels], list(first.remarks)
     for path in paths[1:]:
-        other = read_raw(path, None, spacing)
+        other = _read_image(path, None, spacing)
         remarks += other.remarks
         apart = describe_difference(first, other)
         if apart:
@@ -192,6 +192,16 @@ def write_probabilities(path: Path, probabilities: Num[np.ndarray, "output z y x
             f"{path}: maps of {probabilities.shape[1:]} for an image of {volume.voxels.shape[1:]}."
         )
     write_voxels(Path(path), np.asarray(probabilities, dtype=np.float32), volume.source)
+
+
+def _read_image(path: Path, channels: int | None, spacing: Sequence[float] | None) -> RawImage:
+    raw = read_raw(path, channels, spacing)
+    if raw.indexed:
+        raise ImageError(
+            f"{path}: its pixels are numbers of colours in a palette, and no intensities. Save it grey, or "
+            "in colours (RGB) with a channel for each."
+        )
+    return raw
 
 
 def _stack(voxels: list[NDArray[Any]]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import json
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ CHANNEL = re.compile(r"_\d{4}$")
 STORED = ("1", "P", "LA")
 """Pillow's modes that SimpleITK does not give as stored: numbers of colours (a label's), grey glass."""
 
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""The tag of EXIF and TIFF that tells viewers to turn a picture, and its value where they shall not."""
+TURNED = "viewers are told to show it turned (orientation {}); its pixels are read as they are stored."
+
 COLOURS = (3, 4)
 """Components of red, green, blue, and of how opaque a pixel is."""
 
@@ -41,12 +45,12 @@ def read(path: Path, channels: int | None) -> RawImage:
     Raises:
         ImageError: If it cannot be read, or holds other channels.
     """
-    pixels = to_plain_dtype(path, _pixels(path))
-    wanted = channels or 1
-    remarks: tuple[str, ...] = ()
+    stored = _read_stored(path)
+    pixels = to_plain_dtype(path, _pixels(path, stored.pixels))
+    wanted, remarks = channels or 1, stored.remarks
     if pixels.shape[-1] in (2, COLOURS[1]) and wanted != pixels.shape[-1]:
         if (pixels[..., -1] != pixels[..., -1].max(initial=0)).any():
-            remarks = ("how opaque its pixels are was left out.",)
+            remarks = (*remarks, "how opaque its pixels are was left out.")
         pixels = pixels[..., :-1]
     if wanted == 1 and pixels.shape[-1] == COLOURS[0] and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
@@ -56,7 +60,8 @@ def read(path: Path, channels: int | None) -> RawImage:
             "for each colour in 'channel_names', or save it grey."
         )
     voxels = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
-    return RawImage(path, voxels, Frame(_spacing(path), direction=IDENTITY), remarks=remarks)
+    frame = Frame(_spacing(path), direction=IDENTITY)
+    return RawImage(path, voxels, frame, remarks=remarks, indexed=stored.indexed)
 
 
 def write(path: Path, voxels: NDArray[Any], frame: Frame, block: bytes | None = None) -> None:
@@ -99,10 +104,9 @@ def _beside(path: Path, frame: Frame) -> dict[Path, bytes]:
     return {sidecars(path)[0]: json.dumps({"spacing": frame.spacing}).encode()}
 
 
-def _pixels(path: Path) -> NDArray[Any]:
+def _pixels(path: Path, stored: NDArray[Any] | None) -> NDArray[Any]:
     """Give pixels (page, y, x, component)."""
     check_pages(path)
-    stored = _read_indexed(path)
     if stored is not None:
         return np.atleast_3d(stored)[None]
     image: Any = itk.open_file(path)
@@ -114,8 +118,16 @@ def _pixels(path: Path) -> NDArray[Any]:
     return array
 
 
-def _read_indexed(path: Path) -> NDArray[Any] | None:
-    """Read what is stored of an indexed picture, where colours would be given that the numbers stand for."""
+class _Stored(NamedTuple):
+    """What Pillow finds in a picture: pixels, where SimpleITK would replace their numbers, and else None."""
+
+    pixels: NDArray[Any] | None = None
+    indexed: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def _read_stored(path: Path) -> _Stored:
+    """Read what is stored of an indexed picture, and how viewers are told to show it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -123,9 +135,21 @@ def _read_indexed(path: Path) -> NDArray[Any] | None:
             )  # of large pictures and odd tags: the reader that follows looks at both
             with Image.open(path) as picture:
                 pages = getattr(picture, "n_frames", 1)
-                return np.array(picture) if picture.mode in STORED and pages == 1 else None
+                pixels = np.array(picture) if picture.mode in STORED and pages == 1 else None
+                turned = int(picture.getexif().get(ORIENTATION) or UPRIGHT)
+                remarks = () if turned == UPRIGHT else (TURNED.format(turned),)
+                return _Stored(pixels, _has_colours(picture), remarks)
     except Exception:  # noqa: BLE001 - Pillow has no end of errors for damaged files
-        return None  # the other reader takes it, or says why not
+        return _Stored()  # the other reader takes it, or says why not
+
+
+def _has_colours(picture: Image.Image) -> bool:
+    """Whether the numbers of a picture stand for other greys, or colours, than themselves."""
+    if picture.mode != "P":
+        return False
+    used = np.unique(np.array(picture)).astype(np.intp)
+    palette = np.reshape(picture.getpalette("RGB") or (), (-1, len("RGB")))
+    return not (used < len(palette)).all() or bool((palette[used] != used[:, None]).any())
 
 
 def _spacing(path: Path) -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ class RawImage(NamedTuple):
         frame: Where they lie.
         block: The header as it stands in a NIfTI file; None for other formats.
         remarks: What a user should know of the file, a sentence each.
+        indexed: Whether they are numbers of a palette's colours, and so no intensities.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class RawImage(NamedTuple):
     frame: Frame
     block: bytes | None = None
     remarks: tuple[str, ...] = ()
+    indexed: bool = False
 
 
 @runtime_checkable

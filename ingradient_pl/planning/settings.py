@@ -10,6 +10,9 @@ from ingradient_pl.planning.presets import PRESETS
 from ingradient_pl.planning.spacing_choice import make_rule
 from ingradient_pl.store.store_union import AnyCases
 
+FULL = "3d_fullres"
+"""The configuration that is planned where nobody names one and cases have several slices."""
+
 
 class NoConfigurationError(ValueError):
     """A configuration that is not planned for a data set; the message says which are, and why."""
@@ -21,7 +24,8 @@ class PlannerSettings:
 
     Args:
         planner: Rule for the spacing: the quantiles of ``ingradient``, or ``nnunet``'s.
-        configuration: Which of nnU-Net's: ``3d_fullres``, ``2d``, ``3d_lowres``.
+        configuration: Which of nnU-Net's: ``3d_fullres``, ``2d``, ``3d_lowres``; None takes the first, or
+            ``2d`` where all cases are slices.
         preset: Kind and size of the network.
         memory_gb: Memory of the GPU to plan for, in GB; None takes the preset's own.
         spacing: Size of the network's voxels in mm (z, y, x), instead of a rule's.
@@ -31,7 +35,7 @@ class PlannerSettings:
     """
 
     planner: Literal["ingradient", "nnunet"] = "ingradient"
-    configuration: str = "3d_fullres"
+    configuration: str | None = None
     preset: Literal["default", "resenc_m", "resenc_l", "resenc_xl"] = "default"
     memory_gb: float | None = None
     spacing: tuple[float, float, float] | None = None
@@ -56,16 +60,18 @@ class PlannerSettings:
         return choose_configuration(plans, self.configuration)
 
 
-def choose_configuration(plans: dict[str, Plan], configuration: str) -> Plan:
+def choose_configuration(plans: dict[str, Plan], configuration: str | None) -> Plan:
     """Give the plan of a configuration.
 
     Args:
         plans: Of all that a data set has, by name.
-        configuration: Its name.
+        configuration: Its name; None takes 3d_fullres, or 2d where that is all there is.
 
     Raises:
         NoConfigurationError: If the data set has no such configuration.
     """
+    if configuration is None:
+        return plans[FULL if FULL in plans else "2d"]
     if configuration not in plans:
         raise NoConfigurationError(
             f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}: "
