@@ -1,5 +1,6 @@
 """Sweepers and launchers of the extra ``sweep``, each run for real."""
 
+import json
 import os
 import traceback
 from importlib import metadata
@@ -13,8 +14,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
+from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.cli.sweep_job import check_score
+from ingradient_pl.cli.sweep_table import SCORE, keep_table
 from ingradient_pl.cli.training_command import run_hydra
+from ingradient_pl.commands.info import info
 from ingradient_pl.lightning.record_file import write_record
 from ingradient_pl.lightning.run_files import REASON, read_reason
 
@@ -112,3 +116,22 @@ def test_a_direction_that_is_told_is_kept():
     told = ["hydra/sweeper=optuna", "hydra.sweeper.direction=minimize"]
     assert with_direction(told) == told
     assert with_direction(["seed=0,1"]) == ["seed=0,1"]
+
+
+@pytest.mark.parametrize("swept", [["seed=1"], ["seed=1", "seed=2"]], ids=["one", "two"])
+def test_the_table_of_a_sweep_shows_what_sets_its_runs_apart(tmp_path, swept):
+    write_sweep(
+        tmp_path, ["store=a", "++trainer.max_time=1", "lr=1", "seed=1" if len(swept) == 1 else "seed=1,2"]
+    )
+    for number, own in enumerate(swept):
+        (tmp_path / str(number) / ".hydra").mkdir(parents=True)
+        told = {"overrides": ["store=a", "trainer.max_time=1", "lr=1", own], "val/dice": number / 4}
+        (tmp_path / str(number) / SCORE).write_text(json.dumps(told))
+    keep_table(tmp_path, "val/dice")
+    found = info(tmp_path)
+    assert (found["kind"], found["score"]) == ("sweep", "val/dice")
+    expected = [{"folder": "0", "overrides": {}, "val/dice": 0.0}]
+    if len(swept) > 1:
+        expected[0]["overrides"] = {"seed": "1"}
+        expected.insert(0, {"folder": "1", "overrides": {"seed": "2"}, "val/dice": 0.25})
+    assert found["runs"] == expected

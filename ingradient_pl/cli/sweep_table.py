@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from ingradient_pl.cli.sweep_files import is_sweep_folder, read_sweep
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
@@ -183,9 +184,10 @@ def read_runs(sweep: Path, metric: str) -> list[Run]:
     told = {}
     for file in sorted(sweep.glob(f"*/**/{SCORE}")):
         told[file.parents[1].relative_to(sweep).as_posix()] = read_score(file)
-    everywhere = set[str]()
-    if len(told) > 1:
-        everywhere = set.intersection(*(set(one["overrides"]) for one in told.values()))
+    lines = [set(one["overrides"]) for one in told.values()]
+    if is_sweep_folder(sweep):  # of one run, all that the sweep's line says as it stands
+        lines += [{entry.lstrip("+") for entry in read_sweep(sweep)}] if len(told) == 1 else []
+    everywhere = set.intersection(*lines) if len(lines) > 1 else set[str]()
     runs = []
     for folder, one in told.items():
         own = " ".join(entry for entry in one["overrides"] if entry not in everywhere)

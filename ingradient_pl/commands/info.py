@@ -16,6 +16,8 @@ from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_ch
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_json, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
+from ingradient_pl.reports.runs import is_sweep
+from ingradient_pl.reports.swept_runs import read_sweep_table
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import DATASET, read_dataset
@@ -41,17 +43,18 @@ FOLDS = {"cross-validation": CROSSVAL, "cascade": CASCADE}
 
 
 def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FBT001 - a switch of the command
-    """Tell what a store, a run, a cross-validation, a cascade, a plan or a checkpoint holds.
+    """Tell what a store, a run, a sweep, a cross-validation, a cascade, a plan or a checkpoint holds.
 
     Nothing in it is run.
 
     Args:
-        path: Folder of a store, a run, a cross-validation or a cascade, a plan's YAML file, or a checkpoint.
+        path: Folder of a store, a run, a sweep, a cross-validation or a cascade, a plan's YAML file, or a
+            checkpoint.
         json: Whether to print JSON instead of YAML; None, as in Python, prints nothing.
 
     Returns:
-        Plain values: ``kind`` (store, run, cross-validation, cascade, plan or checkpoint), ``path``,
-        ``units``, and what there is to know. Numbers that are not finite are None.
+        Plain values: ``kind`` (store, run, sweep, cross-validation, cascade, plan or checkpoint),
+        ``path``, ``units``, and what there is to know. Numbers that are not finite are None.
 
     Raises:
         UsageError: If there is no such path, or it is none of these.
@@ -78,15 +81,15 @@ def _describe(path: Path) -> dict[str, Any]:
     for kind, file in FOLDS.items():
         if (path / file).is_file():
             return _of_folds(path, kind, path / file)
+    if is_sweep(path):
+        return _of_sweep(path)
     if path.is_dir() and ((path / RECORD).is_file() or (path / CONFIG).is_file()):
         return _of_run(path)
-    if path.is_file() and path.suffix in YAML:
-        return _of_plan(path)
     if path.is_file():
-        return _of_checkpoint(path)
+        return _of_plan(path) if path.suffix in YAML else _of_checkpoint(path)
     raise UsageError(
         f"{path} is neither a case store ({DATASET}) nor the folder of a run ({RECORD}), of a "
-        f"{' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
+        f"sweep, a {' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
     )
 
 
@@ -134,6 +137,13 @@ def _of_run(path: Path) -> dict[str, Any]:
     """Give the record of a run, and its checkpoints."""
     record = read_record(path)
     return {"state": "unknown", **record, "kind": "run", "checkpoints": _checkpoints(path / "checkpoints")}
+
+
+def _of_sweep(path: Path) -> dict[str, Any]:
+    """Give the runs of a sweep, the best first: folder, what sets it apart, and what it reached."""
+    runs, score = read_sweep_table(path)
+    told = [{"folder": run.folder, "overrides": run.told, score: run.score} for run in runs]
+    return {"kind": "sweep", "score": score, "runs": told}
 
 
 def _of_folds(path: Path, kind: str, file: Path) -> dict[str, Any]:
