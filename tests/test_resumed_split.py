@@ -1,11 +1,12 @@
 """Whatever joins or leaves a data set: nobody who was trained on validates, no patient is on both sides."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ingradient_pl.datasets.resumed_split import assume_split, resume_split
+from ingradient_pl.datasets.resumed_split import OtherDataError, assume_split, restore_split, resume_split
 from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.datasets.splits import Fold
 
@@ -54,8 +55,11 @@ def test_all_that_train_and_validate_go_on_doing_both():
 
 
 def test_another_data_set_is_refused():
-    with pytest.raises(ValueError, match="another data set"):
-        resume_split(Split(("x",), ("y",)), Split(("a",), ("b",)), cases({"a": "a", "b": "b"}))
+    """Before anything is said of how it is divided; with what to do instead."""
+    fold = {**asdict(Fold(3)), "count": 7}
+    before = {"train": ["x"], "validation": ["y"], "fold": fold}
+    with pytest.raises(OtherDataError, match=r"\(x\).*another data set.*init_from=RUN.*hydra\.run\.dir=DIR"):
+        restore_split(before, Fold(0), Split(("a",), ("b",)), cases({"a": "a", "b": "b"}))
 
 
 def test_a_case_that_lost_its_label_is_gone():

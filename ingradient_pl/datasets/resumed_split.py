@@ -9,6 +9,10 @@ from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.phrases import name_some
 
 
+class OtherDataError(ValueError):
+    """A run that is to go on with another data set than its own."""
+
+
 class Resumed(NamedTuple):
     """The split of a resumed run.
 
@@ -53,8 +57,11 @@ def restore_split(
         cases: All cases there are, by name.
 
     Raises:
+        OtherDataError: If none of the run's cases is left on a side.
         ValueError: If the config divides the cases in another way than the run did.
     """
+    side = Split(tuple(before["train"]), tuple(before["validation"]))
+    found = resume_split(side, fresh, cases)  # of other data, no other division need be spoken of
     told = asdict(fold)
     changed = [key for key, value in before["fold"].items() if key in told and told[key] != value]
     if changed:
@@ -64,8 +71,7 @@ def restore_split(
             "split: else it would validate on cases that it was trained on. Say the same, or start a "
             "new run."
         )
-    side = Split(tuple(before["train"]), tuple(before["validation"]))
-    return resume_split(side, fresh, cases)
+    return found
 
 
 def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) -> Resumed:
@@ -79,17 +85,18 @@ def resume_split(before: Split, fresh: Split, cases: Mapping[str, Divisible]) ->
         cases: All cases there are, by name.
 
     Raises:
-        ValueError: If none of the run's cases is left on a side.
+        OtherDataError: If none of the run's cases is left on a side.
     """
     there = {name for name, case in cases.items() if case.labelled}
     known = {*before.train, *before.validation}
     joined = sorted({*fresh.train, *fresh.validation} - known)
     train, validation = (set(side) & there for side in before)
     if not train or not validation:
-        raise ValueError(
+        raise OtherDataError(
             f"The store holds none of the {len(before.train)} cases that the run was trained on "
-            f"({name_some(before.train)}), or none that it validated on: it is another data set. "
-            "resume= goes on with the same one; start a new run for this."
+            f"({name_some(before.train)}), or none that it validated on: it is another data set, "
+            "and resume= goes on with the run's own. A new run on this one starts from its weights by "
+            "init_from=RUN in the place of resume=RUN, with a folder of its own: hydra.run.dir=DIR"
         )
     everybody = not before.kept
     held = {cases[name].group for name in validation - train}

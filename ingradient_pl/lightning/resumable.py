@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from ingradient_pl.datasets.resumed_split import OtherDataError
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, check_sums, first_lines
 from ingradient_pl.lightning.callbacks.epoch_log import logged_scores
@@ -112,7 +113,7 @@ def _name_of(restore: Callable[..., None], trainer: pl.Trainer) -> Callable[...,
     def run(*arguments: Any, **keywords: Any) -> None:
         try:
             restore(*arguments, **keywords)
-        except CheckpointError:
+        except (CheckpointError, OtherDataError):
             raise
         except Exception as error:
             if trainer.ckpt_path is None:

@@ -49,7 +49,8 @@ class RunRecord(pl.Callback):
         if self.store and self.store["sha256"] != known.get("store", self.store)["sha256"]:
             tell(
                 f"The store {known['store']['path']} is not as it was when the run was saved "
-                f"({self.store['path']}): cases, labels or their files have changed. It is trained on."
+                f"({self.store['path']}): cases, labels or their files have changed. It is trained on. "
+                "If it is another data set, stop, and start a new run from the weights: init_from=RUN"
             )
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
