@@ -108,12 +108,13 @@ def test_one_logger_alone(quick, tmp_path, name, kind):
         ("comet", "comet/*.zip"),
     ],
 )
-def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, name, files):
+def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, capfd, name, files):
     package = pytest.importorskip({"comet": "comet_ml"}.get(name, name))
     train(composed([*quick, f"logger={name}", "epochs=1"], tmp_path))
     if name == "comet":
         package.get_running_experiment().end()  # as it does where the process ends
     assert list(tmp_path.glob(files)), sorted(tmp_path.glob("**/*"))
+    assert "has no effect" not in capfd.readouterr().err  # a setting that no package has any more
 
 
 @pytest.mark.parametrize(

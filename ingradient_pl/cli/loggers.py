@@ -86,6 +86,7 @@ def _make(name: str, entry: Any) -> Any:
 
 
 def _open(name: str, logger: Any, entry: Any) -> Any:
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # Lightning's word; W&B warns of it
     try:
         if is_first_rank():
             getattr(logger, "experiment", None)  # opens the run there now, and not behind the first epoch

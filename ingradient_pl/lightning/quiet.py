@@ -17,6 +17,7 @@ ADVICE = (
     ".*recommended to use `self.log.*sync_dist=True.*",
     ".*grad.sizes\\(\\) = .*strides\\(\\).*",
     ".*LeafSpec.*",
+    ".*torch.distributed.nn.functional.all_gather is deprecated.*",
     ".*Trying to infer the `batch_size`.*",
     ".*litlogger.*",
     ".*`srun` command is available on your system but is not used.*",  # a login node, or one job of several
