@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import time
 import traceback
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ingradient_pl.cli.overrides import with_direction
+from ingradient_pl.cli.submitit_jobs import keep_jobs
 from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.cli.sweep_job import check_score
 from ingradient_pl.cli.sweep_table import SCORE, keep_table
@@ -21,6 +24,7 @@ from ingradient_pl.cli.training_command import run_hydra
 from ingradient_pl.commands.info import info
 from ingradient_pl.lightning.record_file import write_record
 from ingradient_pl.lightning.run_files import REASON, read_reason
+from ingradient_pl.lightning.stopped import Stopped
 
 CHOSEN = {
     "hydra-optuna-sweeper": [
@@ -88,6 +92,25 @@ def test_a_job_that_is_killed_is_a_run_that_failed_and_the_others_are_waited_for
         run_hydra(line, die_of_seed_0)
     assert (sweep / "runs.csv").read_text().split()[1:] == ["1,seed=1,0.5", "0,seed=0,nan"]
     assert "has not produced any output" in str(read_reason(sweep / "0"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_who_stops_a_sweep_stops_its_jobs(number, tmp_path):
+    submitit = pytest.importorskip("submitit")
+    executor = submitit.AutoExecutor(folder=tmp_path, cluster="local")
+    jobs = []
+
+    def sweep():
+        with keep_jobs(["hydra/launcher=submitit_local"]):
+            jobs.append(executor.submit(time.sleep, 600))
+            signal.raise_signal(number)
+
+    with pytest.raises(Stopped) as stopped:
+        sweep()
+    assert stopped.value.by_signal == (number == signal.SIGTERM)
+    assert jobs[0]._process.wait(timeout=60) != 0
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):
