@@ -14,6 +14,7 @@ from ingradient_pl.cli.data_first import with_data
 from ingradient_pl.cli.overrides import find
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.messages import UsageError
 
 SMALL = ["plan.patch=[16,16,16]", "plan.widths=[4,6,8]", "plan.strides=[[1,1,1],[2,2,2],[2,2,2]]"]
 SMALL += ["plan.kernels=[[3,3,3],[3,3,3],[3,3,3]]", "plan.blocks=[1,1,1]", "plan.decoder_blocks=[1,1]"]
@@ -59,6 +60,15 @@ def test_the_planner_takes_its_options_as_keys(phantom_store, tmp_path):
     with pytest.raises(ValueError, match="one of the two"):
         with_data([*line, "plan=plan.yaml"], tmp_path)
     assert with_data(["store=nowhere"], tmp_path) == ["store=nowhere"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["data.planner.memory=4", "data.planner.output=a", "data.planner.memory_gb=4 plan=p"]
+)
+def test_what_the_planner_cannot_be_told_is_said_before_a_data_set_is_prepared(tmp_path, wrong):
+    with pytest.raises(UsageError, match=r"data\.planner"):
+        with_data([f"source={tmp_path}", f"store={tmp_path / 'store'}", *wrong.split()], tmp_path)
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.slow

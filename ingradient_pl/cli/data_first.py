@@ -1,5 +1,6 @@
 """``source=DIR`` prepares a data set and ``store=DIR`` alone plans for it, before a run is composed."""
 
+import inspect
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_paths, without
+from ingradient_pl.cli.signatures import read_signature
 from ingradient_pl.datasets.splits import is_test
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import UsageError, nearest, say
 
 if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
@@ -41,11 +43,11 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
     Raises:
         UsageError: If the planner is told something it does not know, or a plan is named beside it.
     """
-    prepared = with_store(overrides)
-    options, rest = read_planner(prepared)
-    stores = read_paths(find(rest, "store") or "", swept=swept)
-    if options and find(rest, "plan") is not None:
+    options, told = read_planner(overrides)
+    if options and find(told, "plan") is not None:
         raise UsageError(f"{PLANNER} makes a plan, and plan= names one: give one of the two.")
+    rest = with_store(told)
+    stores = read_paths(find(rest, "store") or "", swept=swept)
     together = len(stores) == 1 or is_list(find(rest, "store") or "")
     here = together and all((Path(store) / "dataset.json").is_file() for store in stores)
     if not here or find(rest, "resume") not in (None, "null", "auto"):
@@ -84,6 +86,9 @@ def read_planner(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
     Returns:
         The planner's options by name, and all other overrides.
+
+    Raises:
+        UsageError: If the planner has no such option.
     """
     options, rest = dict[str, Any](), list[str]()
     for override in overrides:
@@ -93,7 +98,20 @@ def read_planner(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             options[name] = yaml.safe_load(value)
         else:
             rest.append(override)
+    known = planner_options() if options else ()
+    for name in options:
+        if name not in known:
+            raise UsageError(
+                f"{PLANNER}.{name} is not an option of the planner.{nearest(name, known)} They are those of "
+                "`ingradient plan --help`."
+            )
     return options, rest
+
+
+def planner_options() -> tuple[str, ...]:
+    """Name what the planner can be told: options of ``ingradient plan`` but for its files."""
+    told = inspect.signature(read_signature("ingradient_pl.commands.plan", "plan")).parameters
+    return tuple(name for name in told if name not in ("store", "output"))
 
 
 def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any], file: Path) -> list[str]:
@@ -102,10 +120,7 @@ def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any],
     from ingradient_pl.planning.plan_yaml import write_plan
     from ingradient_pl.planning.settings import describe_plan
 
-    try:
-        made = plan(list(stores), **options)
-    except TypeError as error:
-        raise UsageError(f"{PLANNER}: {error}. Its options are those of `ingradient plan --help`.") from error
+    made = plan(list(stores), **options)
     write_plan(file, made)
     say(f"No plan was named: planned for {', '.join(stores)} (others: {PLANNER}.OPTION=VALUE, or plan=FILE).")
     for line in describe_plan(made):
