@@ -20,6 +20,7 @@ from ingradient_pl.images import read_label, write_label
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.module_settings import FITS, read_settings
 from ingradient_pl.lightning.step_values import as_pyramid
 from ingradient_pl.lightning.whole_cases import Shared, StoredImages, check_strategy
 from ingradient_pl.losses import DeepSupervision, DiceCE, ExternalLoss
@@ -122,6 +123,28 @@ def test_a_module_comes_from_its_checkpoint_alone(run):
         file, map_location="cpu", compile=False, freeze=["encoder.*"]
     )
     assert other.freeze_patterns == ("encoder.*",)
+    assert other.hparams["freeze"] == ["encoder.*"]
+    assert dict(module.hparams) == torch.load(file, weights_only=True)["hyper_parameters"]
+    assert set(module.hparams) == set(FITS)
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"),
+    [
+        ({"freeze": ["encoder.*"], "freeze_epochs": 3, "layer_decay": 0.5}, None),
+        ({"interval": "epoch", "length_argument": "T_max", "graph": False}, None),
+        (
+            {"interval": "hour", "graph": "never", "freeze": "all", "freeze_epochs": -1, "layer_decay": 1e9},
+            {},
+        ),
+        ({"network": {"_target_": "os.system"}, "compile": True, "loss": [1]}, {}),
+        ([1, 2], {}),
+        (None, {}),
+    ],
+)
+def test_settings_of_a_checkpoint_are_read_as_a_strangers(tmp_path, held, wanted):
+    torch.save({"hyper_parameters": held}, tmp_path / "a.ckpt")
+    assert read_settings(tmp_path / "a.ckpt") == (held if wanted is None else wanted)
 
 
 @pytest.mark.parametrize("stage", ["test", "validate", "predict"])

@@ -40,8 +40,8 @@ class PlainCheckpoints(LightningCLI):
         path = self.config.get(str(self.config.get("subcommand")), {}).get("ckpt_path")
         if path and path not in KEYWORDS:
             check_address(path)
-            load(path, mmap=True)  # Lightning would open it now, and say what is wrong in sixty lines
-        super()._parse_ckpt_path()
+            load(path, mmap=True)  # or refused now
+        # Lightning would put the settings that the file holds in the place of those of config and line
 
     @override
     def before_instantiate_classes(self) -> None:

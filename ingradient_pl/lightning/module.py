@@ -27,6 +27,7 @@ from ingradient_pl.lightning.device_check import check_run
 from ingradient_pl.lightning.further_volumes import takes_extra
 from ingradient_pl.lightning.graph import graph_problem, make_graph
 from ingradient_pl.lightning.loss_agreement import check_use_of_data
+from ingradient_pl.lightning.module_settings import name_settings
 from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
@@ -93,12 +94,12 @@ class SegmentationModule(WholeCaseModule):
         self.freeze_patterns = (freeze,) if isinstance(freeze, str) else tuple(freeze)
         self.freeze_epochs, self.layer_decay = freeze_epochs, layer_decay
         self.init_record: dict[str, Any] | None = None  # where the weights came from, for the run's record
-        self.graph = graph
         self._graph: StepGraph | None = None
         self._replays = False  # whether the batch at hand is stepped by it
         self.network, self.loss = network, loss
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.interval, self.length_argument = interval, length_argument
+        self.interval, self.length_argument, self.graph = interval, length_argument, graph
+        self.save_hyperparameters(name_settings(self), logger=False)
         if compile:
             self.network.compile()  # in place, where torch.compile would wrap it and so rename its weights
 

@@ -25,6 +25,7 @@ from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS
 from ingradient_pl.inference.model import AGREED
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.lightning.module_settings import read_settings
 from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
@@ -225,7 +226,8 @@ class WholeCaseModule(pl.LightningModule):
             strict: Not used: weights always fit, or the file is refused.
             weights_only: Not used: it never runs anything.
             trust: Packages beside ours whose network the file may name.
-            settings: Arguments of the constructor, such as ``optimizer``, in the place of the defaults.
+            settings: Arguments of the constructor, such as ``optimizer``, in the place of the defaults and
+                of what the file says the module was made with (``module.hparams``).
 
         Returns:
             The module, ready to validate, test, predict or be trained on.
@@ -239,7 +241,8 @@ class WholeCaseModule(pl.LightningModule):
                 f"{checkpoint_path} holds {len(model.networks)} networks of several folds, stages or plans; "
                 "a module has one. Use it with ingradient_pl.load(CHECKPOINT)."
             )
-        made = cls(**{"network": model.networks[0], "loss": constructors.loss(model.plan), **settings})
+        parts = {"network": model.networks[0], "loss": constructors.loss(model.plan)}
+        made = cls(**{**read_settings(checkpoint_path), **parts, **settings})
         if "network" in settings:
             cast(nn.Module, made.network).load_state_dict(model.networks[0].state_dict())
         made.trained_by = to_spec(model.plan)
