@@ -94,10 +94,27 @@ def test_a_job_that_is_killed_is_a_run_that_failed_and_the_others_are_waited_for
     assert "has not produced any output" in str(read_reason(sweep / "0"))
 
 
+@pytest.fixture
+def interrupts():
+    """What is done at Ctrl-C afterwards as before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
-def test_who_stops_a_sweep_stops_its_jobs(number, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "at_interrupt"),
+    [
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_IGN),  # as what a script starts in the background
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGTERM in the background"],
+)
+def test_who_stops_a_sweep_stops_its_jobs(number, at_interrupt, tmp_path, interrupts):
     submitit = pytest.importorskip("submitit")
+    signal.signal(signal.SIGINT, at_interrupt)
     executor = submitit.AutoExecutor(folder=tmp_path, cluster="local")
     jobs = []
 
@@ -111,6 +128,7 @@ def test_who_stops_a_sweep_stops_its_jobs(number, tmp_path):
     assert stopped.value.by_signal == (number == signal.SIGTERM)
     assert jobs[0]._process.wait(timeout=60) != 0
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == at_interrupt
 
 
 def test_a_score_that_no_run_has_stops_a_sweeper_and_is_told_otherwise(tmp_path, capsys):

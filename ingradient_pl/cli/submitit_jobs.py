@@ -70,7 +70,11 @@ def keep_jobs(overrides: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """Have SIGTERM stop the sweep by an exception, which ends its jobs."""
+    """Have SIGTERM stop the sweep by an exception, which ends its jobs.
+
+    Submitit ends them by SIGINT. Where a shell has this process ignore that (in the background of a script),
+    they would ignore it as well, so here it does nothing instead.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -78,11 +82,14 @@ def _stopping() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped("The sweep was stopped.", by_signal=True)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _lost_run(job: Any, reason: str) -> JobReturn:
