@@ -61,6 +61,7 @@ def test_a_rank_whose_first_one_went_while_it_imported_does_not_wait_for_it(monk
     ],
 )
 def test_what_collectives_say_of_a_lost_process_is_known(monkeypatch, said, is_known):
+    monkeypatch.setattr(process_watch, "EVERY", 0.01)
     watch = ProcessWatch(pl.Trainer(logger=False, barebones=True), lambda: "")
     with watch:
         assert (watch.explain(RuntimeError(said)) is not None) == is_known
