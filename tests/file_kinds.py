@@ -36,7 +36,9 @@ from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import read_weights
+from ingradient_pl.images.dicom_seg import write_segmentation
 from ingradient_pl.images.formats import read_volume
+from ingradient_pl.images.label_objects import read_label_object
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.checkpoint_file import write_content
@@ -67,6 +69,7 @@ from ingradient_pl.store import metadata
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.case_volumes import CaseVolumes, write_volume
+from ingradient_pl.task import Task
 
 RNG = np.random.default_rng(0)
 VOXELS = RNG.integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
@@ -545,6 +548,37 @@ def says_dicom(folder):
     return {"voxels": np.stack([pixels[i] for i in np.argsort(along)])}
 
 
+def make_segmentation(folder):
+    made_dicom.save(folder / "series", made_dicom.stack(VOXELS))
+    label = (np.arange(VOXELS.size).reshape(VOXELS.shape) % 3).astype(np.uint8)
+    task = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
+    (folder / "objects").mkdir()
+    write_segmentation(folder / "objects/a.dcm", label, read_volume([folder / "series"], "stored"), task)
+    return [folder / "objects/a.dcm"]
+
+
+def make_structures(folder):
+    slices = made_dicom.stack(VOXELS)
+    made_dicom.save(folder / "series", slices)
+    square = [(1.0, 1.0), (1.0, 3.0), (4.0, 3.0), (4.0, 1.0)]
+    drawn = {"organ": [[(*point, float(z)) for point in square] for z in (1, 2)]}
+    made_dicom.save(folder / "objects", [made_dicom.structures(slices, drawn)], "a.dcm")
+    return [folder / "objects/a.dcm"]
+
+
+def make_labelled_series(folder):
+    make_structures(folder)
+    return [sorted((folder / "series").iterdir())[0]]
+
+
+def read_labelled(folder):
+    """A series and its label, as a folder that is given; nobody else says what damaged objects hold."""
+    read_source(folder)
+    image = read_volume([folder / "series"], "stored")
+    read_label_object(folder / "objects/a.dcm", image, {"organ": 1, "lesion": 2})
+    return UNKNOWN
+
+
 # --- stores
 
 
@@ -825,6 +859,9 @@ KINDS = LATER | {
     "npz and pkl": FileKind(make_pair, read_pair, says_pair),
     "pkl": FileKind(make_pair_pickle, read_pair, says_pair, PICKLE),
     "dicom": FileKind(make_dicom, read_dicom, says_dicom),
+    "dicom segmentation": FileKind(make_segmentation, read_labelled, says_nothing),
+    "dicom series with a label": FileKind(make_labelled_series, read_labelled, says_nothing),
+    "dicom structures": FileKind(make_structures, read_labelled, says_nothing),
     "store": FileKind(make_store, read_store, None),
     "store descriptions": FileKind(make_descriptions, read_store, says_nothing, SEALED_JSON),
     "checkpoint": FileKind(make_checkpoint, read_checkpoint, None),

@@ -220,3 +220,30 @@ def test_a_table_that_names_only_some_segments_is_refused(archive):
     (case,) = read_source(archive / "table.csv").cases
     with pytest.raises(ImageError, match="others not: 'small lesion'"):
         case.read_label("LPS")
+
+
+def test_where_no_object_is_a_label_each_is_named_with_its_reason(tmp_path):
+    series = add_series(tmp_path / "scans", "P 1")
+    path = segment(series)
+    change(path, SegmentSequence=[])
+    with pytest.raises(SourceError, match=rf"no series has a label.*{path.name}: it holds no segment"):
+        read_source(tmp_path / "scans")
+    for file in series.iterdir():
+        change(file, SeriesInstanceUID="1.2.3")
+    with pytest.raises(SourceError, match=rf"{path.name}: the series that it refers to is not in the folder"):
+        read_source(tmp_path / "scans")
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\x00" * 128 + b"DICM"])
+def test_files_that_are_neither_images_nor_labels_are_named(tmp_path, content):
+    add_series(tmp_path, "P 1")
+    (tmp_path / "P 1" / "object.dcm").write_bytes(content)
+    with pytest.raises(SourceError, match=r"neither images nor labels: P 1.object\.dcm\."):
+        read_source(tmp_path)
+
+
+def test_a_name_that_cannot_be_printed_is_named_with_its_file(tmp_path):
+    path = segment(add_series(tmp_path / "scans", "P 1"))
+    name_otherwise(path, SegmentLabel=["organ\x07", "lesion"])
+    with pytest.raises(SourceError, match=rf"{path.name}: .*control character"):
+        read_source(tmp_path / "scans")

@@ -10,11 +10,12 @@ from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError
 from ingradient_pl.images import dicom
-from ingradient_pl.images.dicom_file import is_dicom_file, read_header
+from ingradient_pl.images.dicom_file import is_dicom_file, read_class, read_header
 from ingradient_pl.images.dicom_labels import Segments
 from ingradient_pl.images.formats import ending
 from ingradient_pl.images.label_objects import describe_object, is_label_object
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.phrases import name_some
 
 DEEPEST = 5
 """Folders below the data set's that are looked into: patient, study, series and two to spare."""
@@ -22,6 +23,8 @@ DEEPEST = 5
 IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality")
 
 
+IMAGES = "Image Storage"
+"""What the names of classes of images end in."""
 BACKGROUND = "background"
 MOST = 2**16
 """Integers that a label map can hold."""
@@ -84,7 +87,8 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
         The cases, and what a ``dataset.json`` would say of them; None where no segmentation object is found.
 
     Raises:
-        SourceError: If the series that were segmented are of several modalities.
+        SourceError: If no object is the label of a series, or those that were segmented are of several
+            modalities.
     """
     objects = [file for file in _files(folder, DEEPEST) if is_label_object(file)]
     if not objects:
@@ -93,6 +97,10 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
     series = [one for name, place in places for one in _identify(name, place)]
     labels, faults = _match(folder, objects, {one.uid for one in series})
     taken = [one for one in series if one.uid in labels]
+    if not taken:
+        reasons = [fault.reason.removeprefix(f"{fault.file}: ") for fault in faults]
+        named = [f"{fault.file}: {reason}" for fault, reason in zip(faults, reasons, strict=True)]
+        raise SourceError(f"{folder}: no series has a label. {name_some(named)}")
     kinds = Counter(one.modality for one in taken)
     if len(kinds) > 1:
         told = ", ".join(f"{kind or 'unknown'} ({count})" for kind, count in kinds.items())
@@ -107,8 +115,8 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
     ]
     bare = [one.name for one in series if one.uid not in labels]
     told = (
-        f"{len(bare)} series have no segmentation and are left out: {_some(bare)}. Series that are channels "
-        "of a case are named in a table: image_0, image_1, each the folder of one."
+        f"{len(bare)} series have no segmentation and are left out: {name_some(bare)}. Series that are "
+        "channels of a case are named in a table: image_0, image_1, each the folder of one."
     )
     described = {
         "name": folder.resolve().name,
@@ -116,6 +124,23 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
         "labels": {"background": 0, **unite_names(one.names for one in labels.values())},
     }
     return Layout(cases, tuple(faults), (told,) if bare else ()), described
+
+
+def describe_unread(folder: Path) -> str:
+    """Say which DICOM files are neither images nor labels, with a space before it; nothing if all are.
+
+    Args:
+        folder: Looked into, and the folders in it.
+    """
+    found = [str(file.relative_to(folder)) for file in _files(folder, DEEPEST) if not _is_known(file)]
+    return f" DICOM files that are neither images nor labels: {name_some(found)}." if found else ""
+
+
+def _is_known(file: Path) -> bool:
+    try:
+        return is_label_object(file) or read_class(file).endswith(IMAGES)
+    except ImageError:
+        return False
 
 
 def _match(folder: Path, objects: list[Path], known: set[str]) -> tuple[dict[str, _Object], list[Fault]]:
@@ -250,7 +275,3 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
     if depth:
         for inside in _folders(folder):
             yield from _files(inside, depth - 1)
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

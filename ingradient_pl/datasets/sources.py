@@ -12,7 +12,7 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
-from ingradient_pl.datasets.dicom_folders import dicom_layout, name_labels, series_folders
+from ingradient_pl.datasets.dicom_folders import describe_unread, dicom_layout, name_labels, series_folders
 from ingradient_pl.datasets.folder_patterns import (
     IMAGE_FILES,
     leave_unlabelled,
@@ -99,7 +99,7 @@ def _export_layout(folder: Path) -> tuple[Layout, dict[str, Any]]:
         "layout), nor a .npz + .pkl pair, nor DICOM series with segmentations (SEG, RTSTRUCT). For other "
         "layouts give a .csv or .json table with the paths of images (a file, or the folder of a DICOM "
         "series) and labels."
-        f"{propose_description(folder)}"
+        f"{describe_unread(folder)}{propose_description(folder)}"
     )
 
 

@@ -36,9 +36,9 @@ def read_structures(path: Path) -> Segments:
     """
     try:
         return _describe(path, read_header(path))
-    except (AttributeError, TypeError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
+    except ImageError:
+        raise
+    except Exception as error:  # each entry of a damaged header fails in its own way
         raise damage_error(path, error) from error
 
 

@@ -30,7 +30,7 @@ def read_segments(path: Path) -> Segments:
     try:
         segments = [(int(one.SegmentNumber), _name(one)) for one in header.get("SegmentSequence") or []]
         series = find_references(header)
-    except (AttributeError, TypeError, ValueError) as error:
+    except Exception as error:  # each entry of a damaged header fails in its own way
         raise damage_error(path, error) from error
     if len(dict(segments)) < len(segments):
         raise ImageError(f"{path}: two of its segments share a number. Export the segmentation again.")

@@ -16,6 +16,7 @@ from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.images.packed_masks import empty_masks, put_mask
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.messages import check_letters
 
 BACKGROUND = "background"
 VALUE = 2
@@ -44,9 +45,15 @@ def describe_object(path: Path) -> Segments:
         path: A segmentation or a structure set.
 
     Raises:
-        ImageError: If its header cannot be read, or two of its segments share a number.
+        ImageError: If its header cannot be read, two of its segments share a number, or a name is none that
+            can be printed.
     """
-    return read_structures(path) if _is_structures(path) else read_segments(path)
+    found = read_structures(path) if _is_structures(path) else read_segments(path)
+    try:
+        check_letters("segment", found.names.values())
+    except ValueError as error:
+        raise ImageError(f"{path}: {error}") from error
+    return found
 
 
 def read_label_object(path: Path, image: Volume, labels: Mapping[str, int]) -> Volume:
