@@ -42,7 +42,7 @@ def read(paths: Path | Sequence[Path], trusted: Sequence[str] = TRUSTED) -> Mode
     files = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
     if not files:
         raise CheckpointError("No checkpoint was given: name at least one file.")
-    return join_folds([_model(read_content(Path(file)), str(file), trusted) for file in files])
+    return join_folds([build_model(read_content(Path(file)), str(file), trusted) for file in files])
 
 
 def read_description(
@@ -164,10 +164,20 @@ class _Description:
     ) -> None: ...
 
 
-def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model:
+def build_model(found: Mapping[str, Any], path: str, trusted: Sequence[str] = TRUSTED) -> Model:
+    """Build the model of a checkpoint that is open.
+
+    Args:
+        found: What :func:`ingradient_pl.inference.checkpoint_file.read_content` gave.
+        path: Of the file, for messages.
+        trusted: Packages whose classes it may name.
+
+    Raises:
+        CheckpointError: If it is not a checkpoint of this version, or was put together wrongly.
+    """
     own = found[OURS]
     _check_format(path, own)
-    before = _model(found[PREVIOUS], f"{path} (stage before)", trusted) if PREVIOUS in found else None
+    before = build_model(found[PREVIOUS], f"{path} (stage before)", trusted) if PREVIOUS in found else None
     try:
         check_plain(own)
         check_types(_Description, own)
@@ -194,7 +204,7 @@ def _model(found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model
 
 def _with_others(model: Model, found: Mapping[str, Any], path: str, trusted: Sequence[str]) -> Model:
     """Give a model the others that it is averaged with, and its post-processing."""
-    others = [_model(other, f"{path} (another plan)", trusted) for other in found.get(OTHERS, ())]
+    others = [build_model(other, f"{path} (another plan)", trusted) for other in found.get(OTHERS, ())]
     told = found[OURS].get(POSTPROCESS)
     steps = NOTHING if told is None else Steps(build_steps(told, f"{path}: its post-processing", trusted))
     return combine([model, *others], steps)._replace(origin=path)

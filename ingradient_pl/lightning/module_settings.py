@@ -1,10 +1,7 @@
 """Plain settings of a module, which its checkpoints keep as Lightning's hyper-parameters."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-from ingradient_pl.inference.checkpoint_file import load
 
 PLACE = "hyper_parameters"
 """Where Lightning keeps them in a checkpoint."""
@@ -29,15 +26,12 @@ def name_settings(module: Any) -> dict[str, Any]:
     return {**told, "freeze": list(module.freeze_patterns)}
 
 
-def read_settings(path: Path | str) -> dict[str, Any]:
-    """Read the settings of a module from its checkpoint; what cannot be one is left out.
+def choose_settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that the module of a checkpoint had; what cannot be one is left out.
 
     Args:
-        path: The checkpoint.
-
-    Raises:
-        CheckpointError: If it cannot be read.
+        content: Of the checkpoint, which may be a stranger's.
     """
-    held = load(path, mmap=True).get(PLACE)
+    held = content.get(PLACE)
     told = held if isinstance(held, Mapping) else {}
     return {name: told[name] for name, fits in FITS.items() if name in told and fits(told[name])}

@@ -22,10 +22,10 @@ from ingradient_pl.datasets.splits import is_test
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
-from ingradient_pl.inference.checkpoint_file import OURS
+from ingradient_pl.inference.checkpoint_file import OURS, read_content
 from ingradient_pl.inference.model import AGREED
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.lightning.module_settings import read_settings
+from ingradient_pl.lightning.module_settings import choose_settings
 from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.short_repr import describe
@@ -235,14 +235,15 @@ class WholeCaseModule(pl.LightningModule):
         Raises:
             CheckpointError: If it is not a checkpoint of ours, or holds several networks.
         """
-        model = checkpoints.read(Path(checkpoint_path), (*TRUSTED, *trust))
+        content = read_content(Path(checkpoint_path))
+        model = checkpoints.build_model(content, str(checkpoint_path), (*TRUSTED, *trust))
         if len(model.networks) > 1 or model.previous is not None or model.others:
             raise CheckpointError(
                 f"{checkpoint_path} holds {len(model.networks)} networks of several folds, stages or plans; "
                 "a module has one. Use it with ingradient_pl.load(CHECKPOINT)."
             )
         parts = {"network": model.networks[0], "loss": constructors.loss(model.plan)}
-        made = cls(**{**read_settings(checkpoint_path), **parts, **settings})
+        made = cls(**{**choose_settings(content), **parts, **settings})
         if "network" in settings:
             cast(nn.Module, made.network).load_state_dict(model.networks[0].state_dict())
         made.trained_by = to_spec(model.plan)
