@@ -20,7 +20,8 @@ from runs import outcome
 import ingradient_pl as ip
 from ingradient_pl.cli.cascade_plans import choose_stages
 from ingradient_pl.cli.first_stage_folds import divide_first
-from ingradient_pl.datasets.splits import Fold, check_splits, read_splits
+from ingradient_pl.datasets.split_records import check_splits
+from ingradient_pl.datasets.splits import Fold, read_splits
 from ingradient_pl.images.formats import read_label
 from ingradient_pl.images.packed_masks import unpack_masks
 from ingradient_pl.inference import checkpoint

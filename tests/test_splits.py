@@ -4,11 +4,13 @@ import json
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ingradient_pl.datasets.groups import GroupError, describe_groups, group_cases
+from ingradient_pl.datasets.split_columns import describe_column_faults, describe_tested, from_column
 from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import Fold, folds, from_column, from_file
+from ingradient_pl.datasets.splits import Fold, folds, from_file
 
 
 def own(count):
@@ -22,8 +24,6 @@ def test_folds_are_those_of_nnunet():
 
 def reference(count, parts=5, seed=12345):
     """What KFold does, written out by hand from its documentation."""
-    import numpy as np
-
     order = list(range(count))
     np.random.RandomState(seed).shuffle(order)
     sizes = [count // parts + (number < count % parts) for number in range(parts)]
@@ -118,6 +118,80 @@ def test_a_column_of_splits_wins():
     ]
     with pytest.raises(ValueError, match="the split column, fold 0: 1 patients"):
         from_column(said, dict.fromkeys(names, "one"))
+
+
+def union_of(**stores):
+    """Cases ``CASE@STORE`` of stores that are given as what their tables say of each patient."""
+    return {
+        f"{patient}@{store}": SimpleNamespace(labelled=True, group=patient, split=split, store=store)
+        for store, column in stores.items()
+        for patient, split in column.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_stores_with_a_column_keep_it_and_the_others_are_divided_beside(seed):
+    """Whichever patients are in several stores: all of a patient's cases stand together."""
+    random = np.random.default_rng(seed)
+    numbered = bool(seed % 2)
+    count = int(random.integers(2, 6))
+    patients = [f"p{number}" for number in range(14)]
+    words = ["train", "val", "test", "", *(["Train"] * 3)]
+
+    def fold(number):
+        return str(number % count) if numbered else words[number % len(words)]
+
+    told = {patient: fold(number) for number, patient in enumerate(patients)}
+    one = {patient: told[patient] for patient in patients}
+    two = {patient: told[patient] for patient in random.permutation(patients[: 2 * count + 2])}
+    free = {f"q{number}": None for number in range(2 * count)}
+    rest = dict.fromkeys(random.permutation(patients)[:4]) | free
+    cases = union_of(one=one, two=two, rest=rest, more={"q0": "", "r": ""})
+    splits = Fold(count=count).splits(cases)
+    alone = Fold(count=count).splits(union_of(one=one))
+    assert len(splits) == len(alone) == (count if numbered else 1)
+    for split, before in zip(splits, alone, strict=True):
+        for side, kept in zip(split, before, strict=True):
+            assert {name for name in side if name.endswith("@one")} == set(kept)
+        groups = [{cases[name].group for name in side} for side in split]
+        assert not groups[0] & groups[1]
+        assert {"q0@rest", "q0@more", "r@more"} <= {*split.train, *split.validation}
+        tested = {patient for patient, entry in told.items() if entry == "test"}
+        assert not tested & (groups[0] | groups[1])
+        assert all({name[-4:] for name in side} >= {"rest"} for side in split)
+    if numbered:
+        assert sorted(name for split in splits for name in split.validation) == sorted(cases)
+
+
+def test_stores_that_cannot_be_divided_alike_are_refused():
+    ways = {
+        "three": dict(zip("abcdef", "012012", strict=True)),
+        "two": dict(zip("ghij", "0101", strict=True)),
+        "later": dict(zip("klm", "123", strict=True)),
+        "words": {"n": "train", "o": "val"},
+    }
+    for other, listed in (("two", "0, 1"), ("later", "1, 2, 3"), ("words", "train and val")):
+        with pytest.raises(ValueError, match=rf"different folds.*{other}: {listed}\b.*data\.split\.file"):
+            Fold(count=3).splits(union_of(three=ways["three"], **{other: ways[other]}))
+    rest = {"x": None, "y": None, "z": None}
+    with pytest.raises(
+        ValueError, match=r"numbers 3 folds.*split\.count=5 .*\(rest\).*\(data\.split\.count=3\)"
+    ):
+        Fold().splits(union_of(three=ways["three"], rest=rest))
+    with pytest.raises(ValueError, match="5 folds cannot be made of 4 patients"):
+        Fold().splits(union_of(words=ways["words"], rest={"x": None, "y": None}))
+    with pytest.raises(ValueError, match=r"fold 1: 2 patients are on both sides.* b, c\."):
+        Fold(count=3).splits(union_of(three=ways["three"], other={"a": "0", "b": "2", "c": "1"}))
+    moved = union_of(words=ways["words"] | {"t": "Test"}, rest={"t": "train", **rest})
+    splits, groups, stores = (
+        {name: getattr(case, key) for name, case in moved.items()} for key in ("split", "group", "store")
+    )
+    (fault, left_out) = describe_column_faults(splits, groups, stores)
+    assert describe_tested(splits, groups, ["t@rest"]) == [fault]
+    assert fault.startswith("1 patients are in the test cases")
+    assert left_out.startswith("3 cases have no split")
+    splits["t@rest"] = None
+    assert describe_column_faults(splits, groups, stores) == []
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.case_volumes import write_volume as write_further
+from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.store.unite_tasks import unite_tasks
@@ -200,7 +201,7 @@ def test_orientations_that_differ_are_refused(two_stores, tmp_path):
         open_stores([two_stores[0], tmp_path / "other"])
 
 
-def test_a_store_whose_cases_all_stay_out_is_named(two_stores, union_plan, tmp_path):
+def test_a_store_whose_table_divides_it_trains_beside_one_without(two_stores, union_plan, tmp_path):
     data = two_stores[0].parent / "organs data"
     rows = [f"{name},imagesTr/{name}_0000.nii.gz,labelsTr/{name}.nii.gz" for name in ("a_visit1", "b", "c")]
     lines = [
@@ -209,8 +210,16 @@ def test_a_store_whose_cases_all_stay_out_is_named(two_stores, union_plan, tmp_p
     ]
     (data / "table.csv").write_text("\n".join(lines))
     build_store(read_source(data / "table.csv"), tmp_path / "divided", workers=1, progress=False)
+    split = data_of([tmp_path / "divided", two_stores[1]], union_plan).split
+    told = [[name for name in side if name.endswith("@divided")] for side in split]
+    assert told == [["a_visit1@divided", "b@divided"], ["c@divided"]]
+    assert "a_visit2@lesions (b)" in split.train
+    assert len(split.train) + len(split.validation) == 7
+
+
+def test_a_store_whose_cases_all_stay_out_is_named(union):
     with pytest.raises(ValueError, match="No case of the store lesions"):
-        data_of([tmp_path / "divided", two_stores[1]], union_plan)
+        check_division(union, ["a_visit1@organs", "b@organs"])
 
 
 # draws and batches

@@ -10,7 +10,7 @@ import yaml
 
 from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_paths, without
 from ingradient_pl.cli.signatures import read_signature
-from ingradient_pl.datasets.splits import is_test
+from ingradient_pl.datasets.split_columns import is_test
 from ingradient_pl.messages import UsageError, nearest, say
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ingradient_pl.commands.dotted_name import make
 from ingradient_pl.commands.inputs import AnyPath, AnyStores, open_cases
 from ingradient_pl.datasets.layouts import DESCRIPTION
-from ingradient_pl.datasets.splits import describe_column_faults
+from ingradient_pl.datasets.split_columns import describe_column_faults
 from ingradient_pl.finetuning.plan_keys import Key, chosen_keys
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.messages import UsageError, check_range, say
@@ -158,10 +158,12 @@ def _say_odd_cases(store: AnyCases) -> None:
     """Say now what training would refuse (a patient on both sides of a table's division), or suffer from."""
     for text in [*describe_copies(store), *describe_exchanged(store)]:
         say(f"Note: {text}")
-    cases = store.cases.values()
-    divided = {case.name: case.split for case in cases}
-    for fault in describe_column_faults(divided, {case.name: case.group for case in cases}):
-        say(f"Note: training will refuse this division of the cases: {fault}")
+    for fault in describe_column_faults(
+        {name: case.split for name, case in store.cases.items()},
+        {name: case.group for name, case in store.cases.items()},
+        {name: case.store for name, case in store.cases.items()},
+    ):
+        say(f"Note: {fault}")
 
 
 def _save_plan(plan: Plan, output: AnyPath | None, store: AnyCases, network: str = "") -> Plan:

@@ -63,7 +63,7 @@ def _listed_case(entry: Any, folder: Path, split: str | None, places: Places | N
     if not isinstance(files, list) or not files or not all(isinstance(file, str) and file for file in files):
         return f"'training' gives no 'image' for it: {str(entry)[:60]!r}."
     fold = entry.get("fold")
-    if fold is not None and (isinstance(fold, bool) or not str(fold).isdigit()):
+    if fold is not None and (isinstance(fold, bool) or not str(fold).isdecimal()):
         return f"'fold' must be a number from 0; got {fold!r}."
     images = tuple(join_path(folder, file) for file in files)
     case = case_of(strip_ending(images[0]), images)._replace(split=split if fold is None else str(fold))

@@ -1,8 +1,10 @@
 """A division of cases into those that train and those that validate, and what is asked of a case for it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from ingradient_pl.phrases import name_some
 from ingradient_pl.short_repr import short_repr
 
 
@@ -54,3 +56,45 @@ def find_strata(cases: Mapping[str, Divisible]) -> dict[str, str]:
         cases: By name.
     """
     return dict(sorted(((case.group, case.store) for case in cases.values()), reverse=True))
+
+
+def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str) -> list[Split]:
+    """Give the splits, or say what is wrong with them.
+
+    Args:
+        splits: One for each fold.
+        groups: The patient of each case there is.
+        where: What the message calls their origin, such as a file.
+
+    Raises:
+        ValueError: If they name cases that are not there, a side is empty or a patient is on both.
+    """
+    if not splits:
+        raise ValueError(f"{where} holds no fold. Each needs cases to train on and cases to validate on.")
+    for number, split in enumerate(splits):
+        unknown = [name for name in (*split.train, *split.validation) if name not in groups]
+        if unknown:
+            raise ValueError(
+                f"{where}, fold {number}: {len(unknown)} of its cases are not in the data set: "
+                f"{name_some(unknown)}. Is it the split of another data set, or are cases missing?"
+            )
+        twice = sorted({name for side in split for name, times in Counter(side).items() if times > 1})
+        if twice:
+            raise ValueError(
+                f"{where}, fold {number}: it names {len(twice)} cases twice on one side, where they would "
+                f"count double: {name_some(twice)}. Name each once."
+            )
+        if not split.train or not split.validation:
+            raise ValueError(f"{where}, fold {number}: it needs cases on both sides; got {_counts(split)}.")
+        both = {groups[name] for name in split.train} & {groups[name] for name in split.validation}
+        if both:
+            raise ValueError(
+                f"{where}, fold {number}: {len(both)} patients are on both sides, so the validation would "
+                f"flatter: {name_some(sorted(both))}. Move all cases of a patient to one side, or say that "
+                "they are different patients (group column of a table, group pattern)."
+            )
+    return list(splits)
+
+
+def _counts(split: Split) -> str:
+    return f"{len(split.train)} to train on, {len(split.validation)} to validate on"

@@ -14,7 +14,7 @@ from ingradient_pl.datasets.groups import GroupError, group_cases
 from ingradient_pl.datasets.overlap import VALUE, Places, number_names, place_files, read_labels
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, place_path, strip_ending
 from ingradient_pl.datasets.scanned_task import scan_task
-from ingradient_pl.datasets.splits import TEST, TRAIN, VALIDATION
+from ingradient_pl.datasets.split_columns import TEST, TRAIN, VALIDATION
 from ingradient_pl.datasets.table_rows import Row, read_rows, read_spacing
 from ingradient_pl.task import Task
 
@@ -199,7 +199,7 @@ def _case(
     group, split = (
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("group", "split")
     )
-    if split.lower() not in SPLITS and not split.isdigit():  # misspelt, it would silently be another split
+    if split.lower() not in SPLITS and not split.isdecimal():  # misspelt, it would silently be another split
         return f"row {number}: {split[:100]!r} is not a split: write train, val, test or a fold's number"
     try:
         spacing, annotated = read_spacing(row.get("spacing")), read_annotated(row.get(ANNOTATED))

@@ -17,8 +17,8 @@ from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import Self, override
 
 from ingradient_pl.datasets.resumed_split import assume_split
+from ingradient_pl.datasets.split_columns import is_test
 from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import is_test
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.checkpoint import CheckpointError, Model

@@ -22,10 +22,9 @@ def check_division(cases: AnyCases, train: Sequence[str]) -> None:
     idle = [store for store in cases.stores if not cases.names_in(store, train)]
     if idle:
         raise ValueError(
-            f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or a "
-            "table's column 'split' in another store divides the cases of all, and leaves out those it says "
-            "nothing of. Ask for fewer folds, divide with data.split.file=FILE, give every store that "
-            "column, or leave the store out."
+            f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or "
+            "its table's column 'split' has none of them train. Ask for other folds (data.split.count=N), "
+            "divide with data.split.file=FILE, change that column, or leave the store out."
         )
 
 

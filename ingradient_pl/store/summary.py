@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingradient_pl.datasets import splits
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.datasets.records import Fault, Source
+from ingradient_pl.datasets.split_columns import describe_column_faults
 from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.odd_cases import describe_lost_spacing, describe_patients_alike, describe_task
@@ -100,7 +100,7 @@ class Summary(NamedTuple):
         warnings += describe_patients_alike({case.name: case.group for case in source.cases})
         warnings += describe_lost_spacing({case.name: case.spacing for case in cases})
         warnings += [f"{case.name}: {text}" for case in cases for text in case.warnings]
-        warnings += splits.describe_column_faults(
+        warnings += describe_column_faults(
             {case.name: case.split for case in source.cases}, {case.name: case.group for case in source.cases}
         )
         if kept:

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from typing_extensions import override
 
+from ingradient_pl.datasets.split_columns import describe_tested
 from ingradient_pl.inference.checkpoint_file import OURS
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.record_file import FAILED, FINISHED, RUNNING, STOPPED, read_record, write_record
@@ -54,7 +55,7 @@ class RunRecord(pl.Callback):
             )
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, SegmentationData):
-            for text in describe_leaks(data.store, *data.split):
+            for text in [*describe_leaks(data.store, *data.split), *_describe_tested(data)]:
                 tell(text)
         _tell_threads(before, known)
         if history:
@@ -186,6 +187,14 @@ def _sum_images(data: SegmentationData) -> dict[str, str]:
 def _shorten(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out of what is past what is long and stays as it was."""
     return {key: value for key, value in entry.items() if key not in ("plan", "split", "images", HISTORY)}
+
+
+def _describe_tested(data: SegmentationData) -> list[str]:
+    cases = data.store.cases
+    splits, groups = (
+        {name: getattr(case, key) for name, case in cases.items()} for key in ("split", "group")
+    )
+    return describe_tested(splits, groups, {*data.split.train, *data.split.validation})
 
 
 def _now() -> str:
