@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import made_dicom
 import numpy as np
 import pydicom
 import pytest
+from opened_files import count_opens
 
 from ingradient_pl.commands.prepare import prepare
 from ingradient_pl.datasets.sources import SourceError, images_only, read_source
@@ -247,3 +250,30 @@ def test_a_name_that_cannot_be_printed_is_named_with_its_file(tmp_path):
     name_otherwise(path, SegmentLabel=["organ\x07", "lesion"])
     with pytest.raises(SourceError, match=rf"{path.name}: .*control character"):
         read_source(tmp_path / "scans")
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["SEG", "RTSTRUCT"])
+@pytest.mark.parametrize("end", [".dcm", ""], ids=["named", "by its letters"])
+def test_a_file_is_opened_once_for_each_thing_that_is_asked_of_it(tmp_path, drawn, end):
+    """A slice: its class, its stamp, its header; of the first one, its series. ITK reads pixels by itself."""
+    scans = tmp_path / "scans"
+    series = add_series(scans, "P1")
+    if drawn:
+        square = [[(1, 1, z), (4, 1, z), (4, 3, z), (1, 3, z)] for z in (1, 2, 3)]
+        slices = [pydicom.dcmread(file) for file in sorted(series.iterdir())]
+        made_dicom.save(scans / "P1" / "RS", [made_dicom.structures(slices, {"organ": square})], "object.dcm")
+    else:
+        segment(series)
+    for file in list(scans.rglob("*.dcm")):
+        file.rename(file.with_suffix(end))
+    with count_opens(scans) as opened:
+        prepare(str(scans), str(tmp_path / "store"), workers=1)
+    counts = {Path(name).stem: count for name, count in opened.items()}
+    label, first = counts.pop("object"), counts.pop("IM0000")
+    assert label == (4 if drawn else 5)  # class, names, stamp, all of its header; bits of a segmentation
+    assert first == 4 + drawn + (drawn and not end)  # structures are of the frame of reference that it tells
+    assert set(counts.values()) == {3}
+    with count_opens(scans) as opened:
+        prepare(str(scans), str(tmp_path / "store"), workers=1)
+    again = Counter(opened.values())
+    assert again == {2: 7, 3: 2}  # no header but that of the first slice, and the names of segments

@@ -1,19 +1,17 @@
 """DICOM as archives hand it out: folders of series, and segmentations (SEG, RTSTRUCT) that refer to them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
-from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError
-from ingradient_pl.images import dicom
-from ingradient_pl.images.dicom_file import is_dicom_file, read_class, read_header
+from ingradient_pl.datasets.object_labels import unite_names
+from ingradient_pl.datasets.records import Fault, SourceError
+from ingradient_pl.images.dicom_file import read_class, read_header
 from ingradient_pl.images.dicom_labels import Segments
-from ingradient_pl.images.formats import ending
-from ingradient_pl.images.label_objects import describe_object, is_label_object
+from ingradient_pl.images.label_objects import describe_object, is_label_class
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.phrases import name_some
 
@@ -25,9 +23,21 @@ IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality")
 
 IMAGES = "Image Storage"
 """What the names of classes of images end in."""
-BACKGROUND = "background"
-MOST = 2**16
-"""Integers that a label map can hold."""
+
+
+class _Classes(dict[Path, str | None]):
+    """The class of each DICOM file, read when it is first asked for; None of others, empty of damaged ones.
+
+    It is made anew for each question that is asked of a folder, and so is never older than that.
+    """
+
+    def __missing__(self, file: Path) -> str | None:
+        try:
+            found = read_class(file)
+        except ImageError:
+            found = ""  # named by who reads it as an image
+        self[file] = found
+        return found
 
 
 class _Object(NamedTuple):
@@ -63,17 +73,19 @@ def series_folders(name: str, folder: Path, depth: int = DEEPEST) -> list[tuple[
         folder: Looked into, and the folders in it.
         depth: How many folders deep.
     """
-    return [] if _holds_segmentations(folder) else _find_series(name, folder, depth)
+    return _find_series(name, folder, depth, _Classes())
 
 
-def _find_series(name: str, folder: Path, depth: int) -> list[tuple[str, Path]]:
-    """Find the folders of series in one that does not hold segmentations."""
-    inside = [one for one in _folders(folder) if not _holds_segmentations(one)]
-    if not depth or dicom.holds_series(folder) or not inside:
+def _find_series(name: str, folder: Path, depth: int, classes: _Classes) -> list[tuple[str, Path]]:
+    if _holds_segmentations(folder, classes):
+        return []
+    inside = [one for one in _folders(folder) if not _holds_segmentations(one, classes)]
+    if not depth or not inside or any(_dicom_files(folder, classes)):
         return [(name, folder)]
     found = []
     for entry in inside:
-        found += _find_series(name if len(inside) == 1 else f"{name}_{entry.name}", entry, depth - 1)
+        named = name if len(inside) == 1 else f"{name}_{entry.name}"
+        found += _find_series(named, entry, depth - 1, classes)
     return found
 
 
@@ -90,11 +102,12 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
         SourceError: If no object is the label of a series, or those that were segmented are of several
             modalities.
     """
-    objects = [file for file in _files(folder, DEEPEST) if is_label_object(file)]
+    classes = _Classes()
+    objects = [file for file in _files(folder, DEEPEST, classes) if is_label_class(classes[file] or "")]
     if not objects:
         return None
-    places = [one for top in _folders(folder) for one in series_folders(top.name, top)]
-    series = [one for name, place in places for one in _identify(name, place)]
+    places = [one for top in _folders(folder) for one in _find_series(top.name, top, DEEPEST, classes)]
+    series = [one for name, place in places for one in _identify(name, place, classes)]
     labels, faults = _match(folder, objects, {one.uid for one in series})
     taken = [one for one in series if one.uid in labels]
     if not taken:
@@ -109,8 +122,11 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
             "of those that belong together."
         )
     tops = _patients(folder, series)
+    integers = unite_names(one.names for one in labels.values())
     cases = [
-        case_of(one.name, (one.folder,), labels[one.uid].file)._replace(group=tops[one.folder])
+        case_of(one.name, (one.folder,), labels[one.uid].file)._replace(
+            group=tops[one.folder], labels=tuple(integers.items())
+        )
         for one in taken
     ]
     bare = [one.name for one in series if one.uid not in labels]
@@ -121,7 +137,7 @@ def dicom_layout(folder: Path) -> tuple[Layout, dict[str, Any]] | None:
     described = {
         "name": folder.resolve().name,
         "channel_names": {"0": next(iter(kinds), "") or "image"},
-        "labels": {"background": 0, **unite_names(one.names for one in labels.values())},
+        "labels": {"background": 0, **integers},
     }
     return Layout(cases, tuple(faults), (told,) if bare else ()), described
 
@@ -132,15 +148,14 @@ def describe_unread(folder: Path) -> str:
     Args:
         folder: Looked into, and the folders in it.
     """
-    found = [str(file.relative_to(folder)) for file in _files(folder, DEEPEST) if not _is_known(file)]
+    classes = _Classes()
+    kinds = {file: classes[file] or "" for file in _files(folder, DEEPEST, classes)}
+    found = [
+        str(file.relative_to(folder))
+        for file, kind in kinds.items()
+        if not is_label_class(kind) and not kind.endswith(IMAGES)
+    ]
     return f" DICOM files that are neither images nor labels: {name_some(found)}." if found else ""
-
-
-def _is_known(file: Path) -> bool:
-    try:
-        return is_label_object(file) or read_class(file).endswith(IMAGES)
-    except ImageError:
-        return False
 
 
 def _match(folder: Path, objects: list[Path], known: set[str]) -> tuple[dict[str, _Object], list[Fault]]:
@@ -176,64 +191,6 @@ def _describe_fault(uid: str, found: Segments, labels: dict[str, _Object]) -> st
     return ""
 
 
-def unite_names(found: Iterable[Segments]) -> dict[str, int]:
-    """Give each name of a segment one integer: its own number, unless another name has it already.
-
-    Args:
-        found: What label objects name, in an order that stays. Small letters and capitals are one name.
-    """
-    labels: dict[str, int] = {}
-    known = {BACKGROUND}
-    later = []
-    for number, name in (named for one in found for named in one.names.items()):
-        if name.casefold() in known:
-            continue
-        known.add(name.casefold())
-        if 0 < number < MOST and number not in labels.values():
-            labels[name] = number
-        else:
-            later.append(name)
-    for name in later:
-        labels[name] = max(labels.values(), default=0) + 1
-    return dict(sorted(labels.items(), key=lambda entry: entry[1]))
-
-
-def object_labels(cases: Sequence[CaseFiles]) -> dict[str, int] | None:
-    """Give the labels that DICOM objects name, with an integer each; None where other files are labels.
-
-    Args:
-        cases: With or without a label. An object that cannot be read is reported when it is prepared.
-    """
-    files = [case.label for case in cases if case.label is not None]
-    if not files or not all(map(_is_label, files)):
-        return None
-    found = []
-    for file in files:
-        with suppress(ImageError):
-            found.append(describe_object(file))
-    return unite_names(found)
-
-
-def _is_label(file: Path) -> bool:
-    """Whether a label file is a DICOM object; one whose name is of another format is not opened."""
-    return not ending(file) and is_label_object(file)
-
-
-def name_labels(source: Source) -> Source:
-    """Give cases whose label is a DICOM object the integers that its segments have by name.
-
-    Args:
-        source: Its task names the labels; regions and labels that may overlap have no integer.
-    """
-    task = source.task
-    values = {} if task.has_regions else {name: value for name, (value, *_) in task.foreground.items()}
-    told = tuple(values.items()) if task.overlap is None else ()
-    cases = [
-        case._replace(labels=told) if case.label and _is_label(case.label) else case for case in source.cases
-    ]
-    return source._replace(cases=cases)
-
-
 def _patients(folder: Path, series: list[Series]) -> dict[Path, str]:
     """Give the patient of each series: the folder right below, or that of the first one with its PatientID.
 
@@ -248,15 +205,16 @@ def _patients(folder: Path, series: list[Series]) -> dict[Path, str]:
     return {one.folder: first[one.patient or f"\0{tops[one.folder]}"] for one in series}
 
 
-def _holds_segmentations(folder: Path) -> bool:
+def _holds_segmentations(folder: Path, classes: _Classes) -> bool:
     """Whether what lies in a folder is segmentation objects, and no folder."""
-    first = next(_dicom_files(folder), None)
-    return first is not None and is_label_object(first) and not _folders(folder)
+    first = next(_dicom_files(folder, classes), None)
+    return first is not None and is_label_class(classes[first] or "") and not _folders(folder)
 
 
-def _identify(name: str, folder: Path) -> list[Series]:
+def _identify(name: str, folder: Path, classes: _Classes) -> list[Series]:
     """Read which series lies in a folder; empty where none does."""
-    first = next((file for file in _dicom_files(folder) if not is_label_object(file)), None)
+    files = _dicom_files(folder, classes)
+    first = next((file for file in files if not is_label_class(classes[file] or "")), None)
     if first is None:
         return []
     header = read_header(first, [*IDENTITY])
@@ -264,16 +222,17 @@ def _identify(name: str, folder: Path) -> list[Series]:
     return [Series(name, folder, uid, patient, modality)]
 
 
-def _dicom_files(folder: Path) -> Iterator[Path]:
-    return (file for file in sorted(folder.iterdir()) if not is_hidden(file) and is_dicom_file(file))
+def _dicom_files(folder: Path, classes: _Classes) -> Iterator[Path]:
+    files = sorted(folder.iterdir())
+    return (file for file in files if not is_hidden(file) and classes[file] is not None)
 
 
 def _folders(folder: Path) -> list[Path]:
     return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not is_hidden(entry)]
 
 
-def _files(folder: Path, depth: int) -> Iterator[Path]:
-    yield from _dicom_files(folder)
+def _files(folder: Path, depth: int, classes: _Classes) -> Iterator[Path]:
+    yield from _dicom_files(folder, classes)
     if depth:
         for inside in _folders(folder):
-            yield from _files(inside, depth - 1)
+            yield from _files(inside, depth - 1, classes)

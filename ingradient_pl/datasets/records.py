@@ -130,7 +130,7 @@ class CaseFiles(NamedTuple):
         """
         if self.label is None:
             raise ImageError(f"{self.name} has no label. Add it to the data set's labels.")
-        if is_label_object(self.label):
+        if self.labels or is_label_object(self.label):
             return read_label_object(self.label, image or self._volume(orientation), dict(self.labels))
         properties = self.images[1] if pairs.is_pair(self.label) and len(self.images) > 1 else None
         return self._on_grid(read_label(self.label, orientation, properties, self.spacing), image)

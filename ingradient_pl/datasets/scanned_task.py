@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ingradient_pl.datasets.dicom_folders import object_labels
+from ingradient_pl.datasets.object_labels import object_labels
 from ingradient_pl.datasets.records import CaseFiles, SourceError
 from ingradient_pl.images import pairs
 from ingradient_pl.task import Task

@@ -12,7 +12,7 @@ from ingradient_pl.datasets.case_masks import MISSING_LABELS, find_masks, settle
 from ingradient_pl.datasets.case_names import check_cases, is_hidden
 from ingradient_pl.datasets.datalists import datalist_layout
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
-from ingradient_pl.datasets.dicom_folders import describe_unread, dicom_layout, name_labels, series_folders
+from ingradient_pl.datasets.dicom_folders import describe_unread, dicom_layout, series_folders
 from ingradient_pl.datasets.folder_patterns import (
     IMAGE_FILES,
     leave_unlabelled,
@@ -28,6 +28,7 @@ from ingradient_pl.datasets.layouts import (
     predicted_layout,
     raw_layout,
 )
+from ingradient_pl.datasets.object_labels import name_labels
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending

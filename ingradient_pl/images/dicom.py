@@ -85,7 +85,7 @@ def series_files(path: Path) -> list[str]:
 
 
 def _find(path: Path) -> Stack:
-    slices, left_out = _series(path) if path.is_dir() else (read_slices(path), ())
+    slices, left_out = _series(path) if path.is_dir() else (read_slices(path) or [], ())
     if not slices:
         raise ImageError(
             f"{path}: there is no DICOM image in it. Name the file of one, or a folder of slices. "
@@ -98,16 +98,17 @@ def _find(path: Path) -> Stack:
 def _series(folder: Path) -> tuple[list[Slice], tuple[str, ...]]:
     """Give the slices of the one series in a folder, and what to say of files that are none."""
     found: dict[str, list[Slice]] = {}
-    strange = [file.name for file in _files(folder) if not is_dicom_file(file)]
-    others = []
+    strange, others = [], []
     for file in _files(folder):
         try:
             slices = read_slices(file)
         except ImageError as error:
             raise ImageError(f"{folder}: {file.name}{str(error).removeprefix(str(file))}") from error
-        if not slices and file.name not in strange and file.name.upper() != DIRECTORY:
+        if slices is None:
+            strange.append(file.name)
+        elif not slices and file.name.upper() != DIRECTORY:
             others.append(file.name)
-        for one in slices:
+        for one in slices or ():
             found.setdefault(one.series[0], []).append(one)
     if len(found) != 1:
         named = [

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.dicom_file import is_dicom_file, read_header
 from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error, find_references, name_segments
 from ingradient_pl.images.formats import Volume
@@ -25,24 +24,16 @@ FEWEST = 3
 """Points of a contour that encloses anything; slices of a structure of which gaps can be told."""
 
 
-def read_structures(path: Path) -> Segments:
-    """Read which series a structure set refers to, and what its structures with closed contours are called.
+def describe_structures(path: Path, header: Any) -> Segments:
+    """Say which series a structure set refers to, and what its structures with closed contours are called.
 
     Args:
-        path: A structure set.
+        path: The structure set, for messages.
+        header: Of it. Entries of a damaged one fail in ways of their own.
 
     Raises:
-        ImageError: If its header cannot be read, or two of its structures share a number.
+        ImageError: If two of its structures share a number.
     """
-    try:
-        return _describe(path, read_header(path))
-    except ImageError:
-        raise
-    except Exception as error:  # each entry of a damaged header fails in its own way
-        raise damage_error(path, error) from error
-
-
-def _describe(path: Path, header: Any) -> Segments:
     named = [(int(one.ROINumber), str(one.get("ROIName") or "")) for one in header.StructureSetROISequence]
     if len(dict(named)) < len(named):
         raise ImageError(f"{path}: two of its structures share a number. Export it again.")
@@ -68,7 +59,7 @@ def _contours(header: Any) -> Iterator[tuple[int, list[Any]]]:
         yield int(one.ReferencedROINumber), [*(one.get("ContourSequence") or [])]
 
 
-def contour_planes(path: Path, image: Volume, wanted: Collection[int]) -> Iterator[Plane]:
+def contour_planes(path: Path, header: Any, image: Volume, wanted: Collection[int]) -> Iterator[Plane]:
     """Give what the contours of a structure set enclose, slice by slice.
 
     A voxel is of a structure where its centre lies within an odd number of the structure's contours on its
@@ -76,6 +67,7 @@ def contour_planes(path: Path, image: Volume, wanted: Collection[int]) -> Iterat
 
     Args:
         path: A structure set.
+        header: Of it.
         image: The volume on which it was drawn.
         wanted: Numbers of structures; others are not looked at.
 
@@ -83,8 +75,6 @@ def contour_planes(path: Path, image: Volume, wanted: Collection[int]) -> Iterat
         ImageError: If it cannot be read, is of another frame of reference, contours are open, lie on no slice
             of the image, or on every second slice alone.
     """
-    check_regular(path)
-    header = read_header(path)
     try:
         names = {int(one.ROINumber): str(one.get("ROIName") or "") for one in header.StructureSetROISequence}
         _check_space(path, header, image, wanted)

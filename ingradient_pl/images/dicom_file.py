@@ -16,7 +16,7 @@ SEGMENTATION = "Segmentation Storage"
 STRUCTURES = "RT Structure Set Storage"
 """What the class of structure sets is called."""
 
-PREAMBLE = 128
+PREAMBLE, MAGIC = 128, b"DICM"
 
 CLASS = 0x00080016
 """Tag of ``SOPClassUID``: elements are in the order of their tags, and few stand before it."""
@@ -48,7 +48,7 @@ def is_dicom_file(path: Path) -> bool:
     if not path.is_file():  # a pipe is not opened
         return False
     with path.open("rb") as file:
-        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+        return file.read(PREAMBLE + 4)[PREAMBLE:] == MAGIC
 
 
 def class_of(header: Any) -> str:
@@ -61,17 +61,22 @@ def class_of(header: Any) -> str:
     return str(pydicom().uid.UID(kind).name)
 
 
-def read_class(path: Path) -> str:
-    """Read the name of the class of a file that is known to be DICOM, and nothing after it.
+def read_class(path: Path) -> str | None:
+    """Read the name of the class of a DICOM file, and nothing after it; None of any other file, or of none.
 
     Args:
-        path: The file.
+        path: It need not exist, and a pipe is not opened.
 
     Raises:
         ImageError: If it cannot be read.
     """
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() not in ENDINGS and file.read(PREAMBLE + 4)[PREAMBLE:] != MAGIC:
+                return None
+            file.seek(0)
             return class_of(pydicom().filereader.read_partial(file, _is_past_class, force=True))
     except Exception as error:  # a damaged header fails in many ways
         raise ImageError(f"{path}: it cannot be read as DICOM ({error}). Copy or export it again.") from error

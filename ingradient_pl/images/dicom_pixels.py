@@ -13,18 +13,21 @@ BIG = NATIVE[2]
 
 PALETTE = "PALETTE COLOR"
 
+ELEMENT = 12
+"""Bytes that tell an element's tag and length, at most."""
+
 PIXELS = 0x0010
 """Element of group 7FE0 that holds pixels as integers."""
 
 
-def check_pixels(file: Path, header: Any, begin: int, size: int) -> None:
+def check_pixels(file: Path, header: Any, element: bytes, room: int) -> None:
     """Refuse colours, and pixels that were cut off: a reader may fill what is missing with zeros.
 
     Args:
         file: Of a slice, or of many frames.
         header: What stands before its pixels.
-        begin: Where their element begins.
-        size: Bytes of the whole file.
+        element: The first ``ELEMENT`` bytes of their element.
+        room: Bytes from where it begins to the end of the file.
 
     Raises:
         ImageError: If they are not all there, or no integers of one channel.
@@ -55,7 +58,7 @@ def check_pixels(file: Path, header: Any, begin: int, size: int) -> None:
         int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1) * header.BitsAllocated
     )
     syntax = str(getattr(header.file_meta, "TransferSyntaxUID", NATIVE[0]))
-    there = _count_bytes(file, begin, size, syntax) if syntax in NATIVE else bits // 8
+    there = _count_bytes(file, element, room, syntax) if syntax in NATIVE else bits // 8
     if bits // 8 > there:
         raise ImageError(
             f"{file}: it is truncated: its header promises {bits // 8} bytes of pixels, {there} are there. "
@@ -63,11 +66,8 @@ def check_pixels(file: Path, header: Any, begin: int, size: int) -> None:
         )
 
 
-def _count_bytes(file: Path, begin: int, size: int, syntax: str) -> int:
+def _count_bytes(file: Path, element: bytes, room: int, syntax: str) -> int:
     """Give how many bytes of pixels an uncompressed file holds, by their element and by the file's end."""
-    with file.open("rb") as opened:
-        opened.seek(begin)
-        element = opened.read(12)
     order = ">" if syntax == BIG else "<"
     implicit = not element[4:6].isalpha()
     form, head = (f"{order}2xHI", 8) if implicit else (f"{order}2xH4xI", 12)
@@ -79,4 +79,4 @@ def _count_bytes(file: Path, begin: int, size: int, syntax: str) -> int:
             f"{file}: its pixels are floating-point numbers or lie elsewhere (element 7FE0,{number:04X}). "
             "Convert it to NIfTI."
         )
-    return int(min(length, size - begin - head))
+    return int(min(length, room - head))

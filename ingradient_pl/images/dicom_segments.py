@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.images.bounded_files import check_regular
-from ingradient_pl.images.dicom_file import pydicom, read_header
+from ingradient_pl.images.dicom_file import pydicom
 from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error, find_references, name_segments
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.raw_image import NEAR, ImageError
@@ -17,24 +16,20 @@ FRACTIONAL, LABELMAP = "FRACTIONAL", "LABELMAP"
 """Types of segmentation: probabilities, and a number a pixel; binary ones have a frame of bits a segment."""
 
 
-def read_segments(path: Path) -> Segments:
-    """Read which series a segmentation object refers to, and what its segments are called.
+def describe_segments(path: Path, header: Any) -> Segments:
+    """Say which series a segmentation object refers to, and what its segments are called.
 
     Args:
-        path: A segmentation object.
+        path: The object, for messages.
+        header: Of it. Entries of a damaged one fail in ways of their own.
 
     Raises:
-        ImageError: If its header cannot be read, or two of its segments share a number.
+        ImageError: If two of its segments share a number.
     """
-    header = read_header(path, ["SegmentSequence", "ReferencedSeriesSequence"])
-    try:
-        segments = [(int(one.SegmentNumber), _name(one)) for one in header.get("SegmentSequence") or []]
-        series = find_references(header)
-    except Exception as error:  # each entry of a damaged header fails in its own way
-        raise damage_error(path, error) from error
+    segments = [(int(one.SegmentNumber), _name(one)) for one in header.get("SegmentSequence") or []]
     if len(dict(segments)) < len(segments):
         raise ImageError(f"{path}: two of its segments share a number. Export the segmentation again.")
-    return Segments(series, name_segments(segments))
+    return Segments(find_references(header), name_segments(segments))
 
 
 def _name(segment: Any) -> str:
@@ -47,23 +42,22 @@ def _name(segment: Any) -> str:
     return str(segment.get("SegmentLabel") or meant)
 
 
-def segment_planes(path: Path, image: Volume) -> Iterator[Plane]:
+def segment_planes(path: Path, header: Any, image: Volume) -> Iterator[Plane]:
     """Give what each frame of a segmentation object holds, placed by its own header.
 
     Args:
         path: A segmentation object, binary or a label map.
+        header: All that stands before its pixels.
         image: The volume that was segmented.
 
     Raises:
         ImageError: If it cannot be read, holds probabilities, or a frame lies on no slice of the image.
     """
-    check_regular(path)
-    header = read_header(path)
     kind = str(header.get("SegmentationType", ""))
     if kind == FRACTIONAL:
         raise ImageError(f"{path}: it holds probabilities (FRACTIONAL). Export it as a binary segmentation.")
     try:
-        for (z, number), pixels in zip(_frames(path, header, image), _pixels(path), strict=True):
+        for (z, number), pixels in zip(_frames(path, header, image), _pixels(path, header), strict=True):
             if kind != LABELMAP:
                 yield Plane(number, z, pixels > 0)
                 continue
@@ -75,16 +69,14 @@ def segment_planes(path: Path, image: Volume) -> Iterator[Plane]:
         raise damage_error(path, error) from error
 
 
-def _pixels(path: Path) -> Iterator[NDArray[Any]]:
+def _pixels(path: Path, header: Any) -> Iterator[NDArray[Any]]:
     """Give frame by frame: bits of all frames unpacked at once are many times the file."""
-    found = pydicom().dcmread(
-        path, specific_tags=["Rows", "Columns", "BitsAllocated", "NumberOfFrames", "PixelData"]
-    )
-    if int(found.BitsAllocated) > 1 or found.file_meta.TransferSyntaxUID.is_compressed:
+    if int(header.BitsAllocated) > 1 or header.file_meta.TransferSyntaxUID.is_compressed:
         yield from pydicom().pixels.iter_pixels(path)
         return
-    packed, (rows, columns) = np.frombuffer(found.PixelData, dtype=np.uint8), (found.Rows, found.Columns)
-    for first in range(0, int(found.NumberOfFrames) * rows * columns, rows * columns):
+    found = pydicom().dcmread(path, specific_tags=["PixelData"])
+    packed, (rows, columns) = np.frombuffer(found.PixelData, dtype=np.uint8), (header.Rows, header.Columns)
+    for first in range(0, int(header.NumberOfFrames) * rows * columns, rows * columns):
         some = packed[first // 8 : -(-(first + rows * columns) // 8)]  # frames need not begin with a byte
         bits = np.unpackbits(some, bitorder="little")[first % 8 :][: rows * columns]
         yield bits.reshape(rows, columns)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
 from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, pydicom
-from ingradient_pl.images.dicom_pixels import check_pixels
+from ingradient_pl.images.dicom_pixels import ELEMENT, check_pixels
 from ingradient_pl.images.raw_image import ImageError
 
 IMAGE_CLASS = "Image Storage"
@@ -108,8 +108,8 @@ class Slice(NamedTuple):
         return np.stack([row, column, np.cross(row, column)])
 
 
-def read_slices(file: Path) -> list[Slice]:
-    """Give the planes of a file; none where it is not an image (a report, a DICOMDIR, notes).
+def read_slices(file: Path) -> list[Slice] | None:
+    """Give the planes of a file; none of what is no image (a report, a DICOMDIR), None of what is no DICOM.
 
     Args:
         file: Of one slice, or of many frames.
@@ -118,14 +118,16 @@ def read_slices(file: Path) -> list[Slice]:
         ImageError: If its name says that it is DICOM and it is not, or its header cannot be read.
     """
     size = check_regular(file)
-    header, begin = _header(file)
+    header, begin, element = _header(file)
+    if header is None:
+        return None
     try:
-        if header is None or not header.get("Rows"):
+        if not header.get("Rows"):
             _check_class(file, header)
             return []
         if class_of(header).endswith(SEGMENTATION):
             return []
-        check_pixels(file, header, begin, size)
+        check_pixels(file, header, element, size - begin)
         frames = header.get("PerFrameFunctionalGroupsSequence")
         if frames:
             _check_frames(file, header, len(frames))
@@ -142,26 +144,25 @@ def read_slices(file: Path) -> list[Slice]:
         raise ImageError(f"{file}: its header cannot be read ({reason}). Copy or export it again.") from error
 
 
-def _header(file: Path) -> tuple[Any, int]:
-    """Give a file's header, None where it is not DICOM, and where its pixels begin."""
+def _header(file: Path) -> tuple[Any, int, bytes]:
+    """Give a file's header, None where it is not DICOM, where its pixels begin, and their first bytes."""
     named = file.suffix.lower() in ENDINGS
     try:
         with file.open("rb") as opened:
             header = pydicom().dcmread(opened, stop_before_pixels=True, specific_tags=list(TAGS), force=named)
             begin = opened.tell()
+            element = opened.read(ELEMENT)
     except pydicom().errors.InvalidDicomError:
-        return None, 0
+        return None, 0, b""
     except Exception as error:  # a damaged header fails in many ways
         raise ImageError(f"{file}: it cannot be read as DICOM ({error}). Copy or export it again.") from error
     if not len(header):
         raise ImageError(f"{file}: not DICOM, though its name says so. Copy it again, or take it away.")
-    return header, begin
+    return header, begin, element
 
 
 def _check_class(file: Path, header: Any) -> None:
     """Refuse a file without rows that is an image, or DICOM that says not what: nobody would miss it."""
-    if header is None:
-        return
     kind = class_of(header)
     if not kind or kind.endswith(IMAGE_CLASS):
         raise ImageError(

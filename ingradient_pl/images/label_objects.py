@@ -1,22 +1,28 @@
 """DICOM objects as labels: which files are such, what they name, and label maps and masks made of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.images.bounded_files import check_memory
-from ingradient_pl.images.dicom_contours import contour_planes, read_structures
-from ingradient_pl.images.dicom_file import SEGMENTATION, STRUCTURES, is_dicom_file, read_class
-from ingradient_pl.images.dicom_labels import Plane, Segments
-from ingradient_pl.images.dicom_segments import read_segments, segment_planes
+from ingradient_pl.images.bounded_files import check_memory, check_regular
+from ingradient_pl.images.dicom_contours import contour_planes, describe_structures
+from ingradient_pl.images.dicom_file import SEGMENTATION, STRUCTURES, class_of, read_class, read_header
+from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error
+from ingradient_pl.images.dicom_segments import describe_segments, segment_planes
 from ingradient_pl.images.formats import Header, Volume
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.images.packed_masks import empty_masks, put_mask
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.messages import check_letters
+
+DESCRIBING = (
+    *("SOPClassUID", "SegmentSequence", "ReferencedSeriesSequence", "StructureSetROISequence"),
+    *("ROIContourSequence", "ReferencedFrameOfReferenceSequence"),
+)
+"""Elements that tell what an object's segments or structures are, and of which series."""
 
 BACKGROUND = "background"
 VALUE = 2
@@ -29,12 +35,18 @@ def is_label_object(path: Path) -> bool:
     Args:
         path: It need not exist.
     """
-    if not path.is_file() or not is_dicom_file(path):
-        return False
     try:
-        kind = read_class(path)
+        return is_label_class(read_class(path) or "")
     except ImageError:
         return False  # a damaged file is named by who reads it as an image
+
+
+def is_label_class(kind: str) -> bool:
+    """Whether objects of a class hold labels.
+
+    Args:
+        kind: Name of the class.
+    """
     return kind == STRUCTURES or kind.endswith(SEGMENTATION)
 
 
@@ -48,12 +60,40 @@ def describe_object(path: Path) -> Segments:
         ImageError: If its header cannot be read, two of its segments share a number, or a name is none that
             can be printed.
     """
-    found = read_structures(path) if _is_structures(path) else read_segments(path)
+    return _open(path, [*DESCRIBING]).segments
+
+
+class _Object(NamedTuple):
+    """A label object whose header was read: whether structures were drawn in it, and what it describes."""
+
+    path: Path
+    header: Any
+    drawn: bool
+    segments: Segments
+
+    def planes(self, image: Volume, wanted: Collection[int]) -> Iterator[Plane]:
+        """Give the voxels of structures that are wanted; of a segmentation, those of all segments."""
+        if self.drawn:
+            return contour_planes(self.path, self.header, image, wanted)
+        return segment_planes(self.path, self.header, image)
+
+
+def _open(path: Path, tags: list[str] | None = None) -> _Object:
+    """Read the header of a label object, the one time."""
+    check_regular(path)
+    header = read_header(path, tags)
+    try:
+        drawn = class_of(header) == STRUCTURES
+        found = describe_structures(path, header) if drawn else describe_segments(path, header)
+    except ImageError:
+        raise
+    except Exception as error:  # each entry of a damaged header fails in its own way
+        raise damage_error(path, error) from error
     try:
         check_letters("segment", found.names.values())
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from error
-    return found
+    return _Object(path, header, drawn, found)
 
 
 def read_label_object(path: Path, image: Volume, labels: Mapping[str, int]) -> Volume:
@@ -73,10 +113,11 @@ def read_label_object(path: Path, image: Volume, labels: Mapping[str, int]) -> V
             some segments of a segmentation have the names of labels.
     """
     check_memory(path, int(np.prod(image.source.shape)) * VALUE)
-    _, names, told = describe_object(path)
-    values, remarks = _number(path, names, labels)
+    found = _open(path)
+    names = found.segments.names
+    values, remarks = _number(found, labels)
     voxels = np.zeros(image.source.shape, dtype=np.uint16)
-    for plane in _planes(path, image, values):
+    for plane in found.planes(image, values):
         if plane.number not in values:
             raise ImageError(f"{path}: a frame is of no segment that it describes. Export it again.")
         held, value = voxels[plane.z], values[plane.number]
@@ -89,7 +130,9 @@ def read_label_object(path: Path, image: Volume, labels: Mapping[str, int]) -> V
                 "wanted; each may name this file."
             )
         held[plane.inside] = value
-    return _turn(path, voxels[None], image, [*(f"{path.name}: {one}" for one in told), *remarks])
+    return _turn(
+        path, voxels[None], image, [*(f"{path.name}: {one}" for one in found.segments.remarks), *remarks]
+    )
 
 
 def read_object_masks(files: Sequence[MaskFile], count: int, image: Volume) -> Volume:
@@ -108,7 +151,8 @@ def read_object_masks(files: Sequence[MaskFile], count: int, image: Volume) -> V
     """
     packed = empty_masks(count, image.source.shape)
     for path in dict.fromkeys(one.path for one in files):
-        known = {name.casefold(): number for number, name in describe_object(path).names.items()}
+        found = _open(path)
+        known = {name.casefold(): number for number, name in found.segments.names.items()}
         own = [one for one in files if one.path == path]
         missing = [one.name for one in own if one.name.casefold() not in known]
         if missing:
@@ -117,7 +161,7 @@ def read_object_masks(files: Sequence[MaskFile], count: int, image: Volume) -> V
                 "the cell empty, or correct the name."
             )
         masks = {known[one.name.casefold()]: np.zeros(image.source.shape, dtype=bool) for one in own}
-        for plane in _planes(path, image, masks):
+        for plane in found.planes(image, masks):
             if plane.number in masks:
                 masks[plane.number][plane.z] |= plane.inside
         for one in own:
@@ -125,14 +169,12 @@ def read_object_masks(files: Sequence[MaskFile], count: int, image: Volume) -> V
     return _turn(files[0].path, packed, image, [])
 
 
-def _number(
-    path: Path, names: Mapping[int, str], labels: Mapping[str, int]
-) -> tuple[dict[int, int], list[str]]:
+def _number(object_: _Object, labels: Mapping[str, int]) -> tuple[dict[int, int], list[str]]:
     """Give the integer of each segment that is a label, and what to say of others."""
+    path, names, drawn = object_.path, object_.segments.names, object_.drawn
     known = {BACKGROUND: 0, **{name.casefold(): value for name, value in labels.items()}}
     found = {number: known[name.casefold()] for number, name in names.items() if name.casefold() in known}
     others = ", ".join(repr(name) for number, name in names.items() if number not in found)
-    drawn = _is_structures(path)
     if not found and not drawn:
         return {number: number for number in names}, []
     if not found:
@@ -146,15 +188,6 @@ def _number(
             "Name each in the labels, or rename the segments."
         )
     return found, [f"{path.name}: no label is called as its structures {others} are."] if others else []
-
-
-def _planes(path: Path, image: Volume, wanted: Mapping[int, Any]) -> Iterator[Plane]:
-    """Give the voxels of structures that are wanted; of a segmentation, those of all segments."""
-    return contour_planes(path, image, wanted) if _is_structures(path) else segment_planes(path, image)
-
-
-def _is_structures(path: Path) -> bool:
-    return read_class(path) == STRUCTURES
 
 
 def _turn(path: Path, planes: NDArray[Any], image: Volume, remarks: Sequence[str]) -> Volume:
