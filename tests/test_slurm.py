@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -9,18 +10,26 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import tiny_models
 from cluster_work import double, wait_once
+from runs import outcome
+
+from ingradient_pl.inference import checkpoint
 
 submitit = pytest.importorskip("submitit")
 slurm_queue = pytest.importorskip("ingradient_pl.workers.slurm_queue")
 cluster = pytest.importorskip("ingradient_pl.workers.cluster")
 
 
+def write_script(path, *lines):
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+
+
 def test_the_queue_is_asked_where_nobody_keeps_accounts(tmp_path, monkeypatch):
     """A job that ended or is forgotten is over; no other is, and none while the queue does not answer."""
-    said, script = tmp_path / "said", tmp_path / "squeue"
-    script.write_text(f"#!/bin/sh\ncat '{said}'\n")
-    script.chmod(0o755)
+    said = tmp_path / "said"
+    write_script(tmp_path / "squeue", f"cat '{said}'")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     watcher = slurm_queue.QueueWatcher()
     states = [*sorted(slurm_queue.ENDED), "PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING"]
@@ -36,6 +45,43 @@ def test_the_queue_is_asked_where_nobody_keeps_accounts(tmp_path, monkeypatch):
     said.write_text("".join(f"{number}|{state}\n" for number, state in zip(numbers, states, strict=False)))
     assert over() == [*numbers[: len(slurm_queue.ENDED)], "8"]
     assert watcher.get_state("8", "cache") == "GONE"
+
+
+COMMANDS = {
+    "prepare": ["--source", "{raw}", "--store", "made"],
+    "predict": ["--checkpoint", "model.ckpt", "--source", "{raw}/imagesTr", "--output", "made"],
+    "evaluate": ["--predictions", "{raw}/labelsTr", "--labels", "{raw}/labelsTr", "--output", "made"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("moment", ["sbatch", "squeue"], ids=["submitting", "waiting"])
+@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("INT", 130)])
+def test_who_stops_a_command_cancels_its_jobs(
+    command, moment, name, code, raw_phantoms, tmp_path, monkeypatch, capsys
+):
+    """A queue of no cluster: each of its programs is a script, one of which stops who called it."""
+    stop = {moment: f"mkdir '{tmp_path / 'once'}' 2> /dev/null && kill -{name} $PPID"}
+    write_script(tmp_path / "srun")
+    write_script(tmp_path / "sbatch", stop.get("sbatch", ""), "echo Submitted batch job 7")
+    write_script(tmp_path / "squeue", stop.get("squeue", ""), "echo '7_0|PENDING'", "echo '7_1|RUNNING'")
+    write_script(tmp_path / "scancel", f"echo $1 >> '{tmp_path / 'cancelled'}'")
+    checkpoint.write(tmp_path / "model.ckpt", tiny_models.network(), tiny_models.plan(), tiny_models.TASK)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_queue.SlurmJob, "watcher", slurm_queue.SlurmJob.watcher)
+    line = [word.format(raw=raw_phantoms) for word in COMMANDS[command]]
+    before = [signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        ended, _, said = outcome(
+            monkeypatch, capsys, command, *line, "--cluster", "slurm", "--cluster_options", "{jobs: 2}"
+        )
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    assert ended == code, said
+    assert f"ingradient {command}: stopped before its end" in said
+    assert (tmp_path / "cancelled").read_text().split() == ["7_0", "7_1"]
 
 
 @pytest.fixture

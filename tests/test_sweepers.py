@@ -24,7 +24,7 @@ from ingradient_pl.cli.training_command import run_hydra
 from ingradient_pl.commands.info import info
 from ingradient_pl.lightning.record_file import write_record
 from ingradient_pl.lightning.run_files import REASON, read_reason
-from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.workers.stopped import Stopped
 
 CHOSEN = {
     "hydra-optuna-sweeper": [

@@ -18,6 +18,7 @@ from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 from ingradient_pl.messages import printable
 from ingradient_pl.scratch import clear_scratch
+from ingradient_pl.workers.stopped import Stopped
 
 FAILED, MISUSED = 1, 2
 TERMINATED, INTERRUPTED = 143, 130
@@ -130,9 +131,9 @@ def plain_errors(command: str) -> Iterator[None]:
         if tracebacks or told is None:
             raise
         fail(command, RuntimeError(told))
-    except KeyboardInterrupt:
-        print(f"{command}: {STOPPED}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, Stopped) as stopped:
+        print(f"{command}: {str(stopped) or STOPPED}", file=sys.stderr)
+        sys.exit(TERMINATED if isinstance(stopped, Stopped) and stopped.by_signal else INTERRUPTED)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

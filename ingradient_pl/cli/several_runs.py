@@ -1,15 +1,14 @@
 """Commands of several runs, told as KEY=VALUE: help without torch, and how a stopped one goes on."""
 
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from ingradient_pl.cli.failures import INTERRUPTED, TERMINATED, plain_errors, stop_in_one_line
+from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
 from ingradient_pl.cli.overrides import is_list, read_arguments, read_paths
 from ingradient_pl.cli.requeue import requeue_when_told
-from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import UsageError
+from ingradient_pl.workers.stopped import Stopped
 
 
 def run_command(
@@ -35,8 +34,8 @@ def run_command(
             work(arguments[1:])
         except Stopped as stopped:
             again = shlex.join(["ingradient", *arguments])
-            print(f"{command}: it was stopped. The same line goes on with it: {again}", file=sys.stderr)
-            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+            told = f"it was stopped. The same line goes on with it: {again}"
+            raise Stopped(told, by_signal=stopped.by_signal) from None
 
 
 def read_pairs(command: str, arguments: Sequence[str]) -> list[str]:

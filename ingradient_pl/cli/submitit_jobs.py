@@ -1,11 +1,8 @@
 """Jobs of a sweep that submitit hands to others: a lost one is a failed run, and none outlives the sweep."""
 
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ingradient_pl.cli.overrides import find
 from ingradient_pl.cli.sweep_table import SCORE, SweepTable
-from ingradient_pl.lightning.stopped import Stopped
+from ingradient_pl.workers.stopped import Stopped
 
 LAUNCHERS = ("submitit_local", "submitit_slurm")
+SWEEP_STOPPED = "The sweep was stopped."
 
 
 @contextmanager
@@ -39,9 +37,10 @@ def keep_jobs(overrides: Sequence[str]) -> Iterator[None]:
     from submitit.core.utils import UncompletedJobError
 
     from ingradient_pl.workers.slurm_queue import watch_queue
+    from ingradient_pl.workers.submitted_jobs import cancel_when_left
 
     watch_queue()
-    waited, give = list[Job[Any]](), Job.results
+    give = Job.results
 
     def results(job: "Job[Any]") -> list[Any]:
         try:
@@ -49,47 +48,15 @@ def keep_jobs(overrides: Sequence[str]) -> Iterator[None]:
         except UncompletedJobError as error:
             return [_lost_run(job, str(error))]
 
-    def register(job: "Job[Any]") -> None:
-        waited.append(job)
-        enter(job)
-
-    enter = Job._register_in_watcher
     methods: Any = Job
-    methods.results, methods._register_in_watcher = results, register
+    methods.results = results
     try:
-        with _stopping():
+        with cancel_when_left(SWEEP_STOPPED):
             yield
     except KeyboardInterrupt:
-        raise Stopped("The sweep was stopped.", by_signal=False) from None
+        raise Stopped(SWEEP_STOPPED, by_signal=False) from None
     finally:
-        methods.results, methods._register_in_watcher = give, enter
-        for job in waited:
-            if not job.done():
-                job.cancel(check=False)
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Have SIGTERM stop the sweep by an exception, which ends its jobs.
-
-    Submitit ends them by SIGINT. Where a shell has this process ignore that (in the background of a script),
-    they would ignore it as well, so here it does nothing instead.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped("The sweep was stopped.", by_signal=True)
-
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda number, frame: None)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        methods.results = give
 
 
 def _lost_run(job: Any, reason: str) -> JobReturn:

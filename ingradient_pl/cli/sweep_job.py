@@ -21,8 +21,8 @@ from ingradient_pl.cli.train_config import train
 from ingradient_pl.lightning.callbacks.run_config import keep_config
 from ingradient_pl.lightning.record_file import is_finished, read_record
 from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, find_state
-from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import nearest, say
+from ingradient_pl.workers.stopped import Stopped
 
 BASIC = "basic"
 """Hydra's own sweeper, which asks for no score."""

@@ -24,9 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ingradient_pl.cli.data_first import with_data
 from ingradient_pl.cli.failures import (
     FULL_ERRORS,
-    INTERRUPTED,
     MISUSED,
-    TERMINATED,
     fail,
     is_first_rank,
     plain_errors,
@@ -51,8 +49,8 @@ from ingradient_pl.cli.submitit_jobs import keep_jobs
 from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.lightning.run_files import find_state
-from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.scratch import scratch_folder
+from ingradient_pl.workers.stopped import Stopped
 from ingradient_pl.working_directory import InWorkingDirectory, join_working_directory
 
 COMMAND = "ingradient-train"
@@ -142,11 +140,10 @@ def main() -> None:
             if _failures:
                 raise _failures.pop()
         except Stopped as stopped:
-            print(f"{COMMAND}: {stopped}", file=sys.stderr)
-            if sweep is not None:
-                again = shlex.quote(f"resume={near(sweep)}")
-                print(f"The sweep was stopped. Go on with it: {again}", file=sys.stderr)
-            sys.exit(TERMINATED if stopped.by_signal else INTERRUPTED)
+            if sweep is None:
+                raise
+            told = f"The sweep was stopped. Go on with it: {shlex.quote(f'resume={near(sweep)}')}"
+            raise Stopped(told, by_signal=stopped.by_signal) from None
         except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
             if sweep is not None:
                 show_table(sweep)

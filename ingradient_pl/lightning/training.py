@@ -15,9 +15,9 @@ from ingradient_pl.lightning.process_watch import TERMINATED, LostRankError, Pro
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.resumable import check_resumable
 from ingradient_pl.lightning.run_files import LAST, find_state
-from ingradient_pl.lightning.stopped import Stopped
 from ingradient_pl.messages import printable
 from ingradient_pl.store.store_union import store_paths
+from ingradient_pl.workers.stopped import Stopped
 
 
 def seed_everything(seed: int) -> None:

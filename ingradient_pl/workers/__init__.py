@@ -7,6 +7,7 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.workers.cluster import ClusterError as ClusterError
     from ingradient_pl.workers.cluster import open_workers as open_workers
+    from ingradient_pl.workers.stopped import Stopped as Stopped
     from ingradient_pl.workers.threads import Threads as Threads
     from ingradient_pl.workers.threads import Workers as Workers
 

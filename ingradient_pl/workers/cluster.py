@@ -52,9 +52,15 @@ def open_workers(
     Raises:
         ClusterError: If there is no such cluster, it has no worker, or its workers run another version.
         ImportError: If the package that speaks to it is not installed.
+        Stopped: At SIGTERM, once the jobs are cancelled.
     """
     if cluster in SUBMITIT:
-        yield _Jobs.of(SUBMITIT[cluster], dict(options or {}), Path(folder))
+        jobs = _Jobs.of(SUBMITIT[cluster], dict(options or {}), Path(folder))
+        from ingradient_pl.workers.submitted_jobs import cancel_when_left  # which needs submitit
+
+        with cancel_when_left("stopped before its end, as it was told to, and its jobs with it."):
+            yield jobs
+        remove_folder(jobs.folder)
         return
     if options:
         raise ClusterError(
@@ -198,7 +204,6 @@ class _Jobs(NamedTuple):
                     yield number, outcome
             waiting = lost
             if not waiting:
-                remove_folder(self.folder)
                 return
         raise ClusterError(
             f"{len(waiting)} of {len(items)} cases were in jobs that did not end, {ATTEMPTS} times over: "
@@ -215,18 +220,14 @@ class _Jobs(NamedTuple):
         with self.executor.batch():
             jobs = [self.executor.submit(_Share(function, [items[n] for n in share])) for share in shares]
         running = list(zip(jobs, shares, strict=True))
-        try:
-            while running:
-                for job, share in [one for one in running if one[0].done()]:
-                    running.remove((job, share))
-                    try:
-                        yield share, job.result()
-                    except self.unfinished as error:
-                        yield share, " ".join(str(error).split("\n")[:2])
-                time.sleep(POLL)
-        finally:
-            for job, _ in running:
-                job.cancel()
+        while running:
+            for job, share in [one for one in running if one[0].done()]:
+                running.remove((job, share))
+                try:
+                    yield share, job.result()
+                except self.unfinished as error:
+                    yield share, " ".join(str(error).split("\n")[:2])
+            time.sleep(POLL)
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""A run that was told to stop: what the shell hears of it, without importing Lightning."""
+"""Work that was told to stop: what the shell hears of it, without importing Lightning."""
 
 
 class Stopped(BaseException):
-    """A run that was told to stop before its end: no error, and nothing that a sweep passes over.
+    """Work that was told to stop before its end: no error, and nothing that a sweep passes over.
 
     Args:
         told: What to tell the user.
