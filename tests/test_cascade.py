@@ -177,7 +177,7 @@ def test_no_cascade_is_needed_for_small_cases_and_a_key_forces_one(phantom_store
 def test_every_case_is_held_out_once_and_who_validates_trains_nothing(phantom_store, number):
     store = CaseStore(phantom_store)
     split = Fold(number).split(store.cases)
-    made = divide_first(store, split, 2)
+    made = divide_first(store.cases, split, 2)
     held = [name for fold in made for name in fold["val"]]
     assert sorted(held) == sorted({*split.train, *split.validation})
     assert not {name for fold in made for name in fold["train"]} & set(split.kept)

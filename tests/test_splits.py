@@ -67,7 +67,7 @@ def test_each_stores_patients_are_divided_by_themselves():
 
 
 def test_fewer_patients_than_folds_is_said():
-    with pytest.raises(ValueError, match=r"5 folds.*3 patients \(6 cases\).*data\.split\.count=N"):
+    with pytest.raises(ValueError, match=r"5 folds.*3 patients \(6 labelled.*data\.split\.count=3"):
         folds({f"p{number % 3}_{number}": f"p{number % 3}" for number in range(6)})
     with pytest.raises(ValueError, match="1 folds cannot be made"):
         folds(own(6), count=1)

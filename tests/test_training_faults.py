@@ -13,9 +13,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 from runs import outcome
 
 from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.run_settings import differences
+from ingradient_pl.cli.sweep_table import SCORE, keep_score
+from ingradient_pl.lightning.run_files import CONFIG, read_reason
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ def test_a_worker_that_was_told_to_stop_is_no_lack_of_memory(capsys, monkeypatch
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, error):
+def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, error, tmp_path):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     with pytest.raises(SystemExit) as left, plain_errors("ingradient-train"):
         raise error
@@ -167,6 +172,19 @@ def test_too_little_memory_names_the_keys_that_need_it(capsys, monkeypatch, erro
     assert left.value.code == 1
     keys = "plan.batch_size", "plan.patch", "data.resident=false", "trainer.precision", "--window_batch"
     assert all(key in said for key in keys), said
+    job = JobReturn(overrides=[], status=JobStatus.FAILED)
+    job.return_value = error
+    (tmp_path / SCORE).parent.mkdir()
+    keep_score(tmp_path, "val/dice", job)  # as of a run of a sweep, and of a fold
+    assert said.endswith(read_reason(tmp_path))
+
+
+def test_what_needs_less_memory_and_changes_no_result_may_be_other_when_a_fold_goes_on(tmp_path):
+    before = {"data": {"workers": 4, "resident": True, "iterations": 2}, "trainer": {"precision": 32}}
+    (tmp_path / CONFIG).parent.mkdir()
+    OmegaConf.save(before, tmp_path / CONFIG)
+    now = {"data": {"workers": 0, "resident": False, "iterations": 3}, "trainer": {"precision": 16}}
+    assert differences(tmp_path, OmegaConf.create(now)) == ["data.iterations: 2 there, 3 here"]
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.utils import instantiate
-
 from ingradient_pl.cli.cascade_plans import choose_stages
 from ingradient_pl.cli.cross_fit import CrossFit, cross_fit
 from ingradient_pl.cli.data_first import name_data, open_data, read_planner, with_loss, write_store
 from ingradient_pl.cli.first_stage_folds import divide_first
+from ingradient_pl.cli.line_checks import SPLIT, read_fold
 from ingradient_pl.cli.overrides import parse_trust, quote_paths, without
 from ingradient_pl.cli.previous_stage import keep_previous
 from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value
-from ingradient_pl.cli.run_folders import compose_config, hold_folder, near
+from ingradient_pl.cli.run_folders import hold_folder, near
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
-from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.datasets.split_records import Divisible, Split
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.run_files import CASCADE as STATE
@@ -27,6 +25,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
+from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import AnyCases, store_paths
 from ingradient_pl.transforms.stage_labels import StageLabels
 
@@ -36,7 +35,6 @@ FIRST, SECOND = "first", "second"
 """Folders of the stages, and what stands before the keys that are for one of them."""
 PREVIOUS, SPLITS = "previous", "splits.json"
 FOLDS = 5
-SPLIT = "data.split."
 
 
 class Cascade(NamedTuple):
@@ -132,12 +130,17 @@ def train_cascade(
         coarser: As of :func:`cascade`.
         overrides: Such as ``epochs=4`` and ``first.epochs=2``; ``data.planner.KEY=VALUE`` is the planner's.
     """
-    case_store = open_data(source, store, "A cascade")
-    StageLabels.of(case_store.task)  # or refused
     planner, rest = read_planner(overrides)
-    place = Path(output or Path(CASCADES) / name_data(case_store)).absolute()
     told = {stage: _choose_overrides(rest, stage) for stage in (FIRST, SECOND)}
-    split = _read_split(case_store, told[SECOND])
+    case_store = open_data(
+        source,
+        store,
+        "A cascade",
+        lambda cases: divide_first(cases, _read_split(cases, told[SECOND]), folds or FOLDS),
+    )
+    StageLabels.of(case_store.task)  # or refused
+    place = Path(output or Path(CASCADES) / name_data(case_store)).absolute()
+    split = _read_split(case_store.cases, told[SECOND])
     one, two = choose_stages(case_store, first_plan, second_plan, planner, coarser)
     with hold_folder(place):
         _keep_state(place, case_store, {FIRST: one, SECOND: two}, told[FIRST], split, folds or FOLDS)
@@ -168,12 +171,10 @@ def _choose_overrides(overrides: Sequence[str], stage: str) -> list[str]:
     return [*without(common, *keys), *own]
 
 
-def _read_split(store: AnyCases, overrides: Sequence[str]) -> Split:
+def _read_split(cases: Mapping[str, Divisible], overrides: Sequence[str]) -> Split:
     """Give which cases the second stage trains and validates on."""
-    own = [entry for entry in overrides if entry.lstrip("+").startswith(SPLIT)]
     with errors_as_raised():
-        fold: Fold = instantiate(compose_config(quote_paths([write_store(store), *own])).data.split)
-    return fold.split(store.cases)
+        return read_fold(overrides).split(cases)
 
 
 def _keep_state(
@@ -183,13 +184,17 @@ def _keep_state(
 
     Raises:
         FileExistsError: If the folder holds another cascade.
-        ValueError: If there are fewer patients than folds, or the folder's state was damaged.
+        ValueError: If there are fewer patients than folds, one trains on no case of a store, or the folder's
+            state was damaged.
     """
+    divided = divide_first(store.cases, split, count)
+    for fold in divided:
+        check_division(store, fold["train"])
     plain = {
         "store": ", ".join(str(path.absolute()) for path in store_paths(store)),
         "cases": store.check_sum(),
         "overrides of the first stage": sorted(told),
-        "folds of the first stage": divide_first(store, split, count),
+        "folds of the first stage": divided,
         **{f"plan of the {stage} stage": as_yaml(plan) for stage, plan in plans.items()},
     }
     if (place / STATE).is_file():

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
 
-from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.cli.fold_job import PREDICTIONS
 from ingradient_pl.cli.fold_sweep import FOLD, NUMBER, SUBFOLDER, sweep_folds
+from ingradient_pl.cli.line_checks import read_fold
 from ingradient_pl.cli.overrides import find, quote_paths, without
 from ingradient_pl.cli.python_run import errors_as_raised
-from ingradient_pl.cli.run_folders import compose_config, hold_folder
+from ingradient_pl.cli.run_folders import hold_folder
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores, open_cases, open_plan
-from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.datasets.split_records import Divisible, Split
+from ingradient_pl.datasets.splits import check_fold
 from ingradient_pl.inference.answer_files import DEFAULT_ENDING, answer_parts
 from ingradient_pl.inference.answer_folder import identify, read_models
 from ingradient_pl.inference.probabilities import ENDING
@@ -111,27 +110,44 @@ def choose_folds(
         ValueError: If there are no such folds, two of them hold out one case, or one trains on no case of
             a store.
     """
-    check_overrides(overrides)
-    divided = divide(store, overrides)
-    held_out = {number: divided[number].kept for number in _numbers(folds, divided)}
-    check_held_out(held_out)
-    for number in held_out:
-        check_division(store, divided[number].train)
-    return held_out
+    chosen = select_folds(store.cases, folds, overrides)
+    for split in chosen.values():
+        check_division(store, split.train)
+    return {number: split.kept for number, split in chosen.items()}
 
 
-def divide(store: AnyCases, overrides: Sequence[str]) -> list[Split]:
-    """Give every fold of a store, as the overrides divide it.
+def select_folds(
+    cases: Mapping[str, Divisible], folds: Sequence[int] | None, overrides: Sequence[str]
+) -> dict[int, Split]:
+    """Give the folds that are asked for, by number.
 
     Args:
-        store: The cases.
-        overrides: As behind ``ingradient-train``; those of ``data.split`` count.
+        cases: All cases, prepared or not.
+        folds: Numbers of the folds, from 0; None takes all that the division has.
+        overrides: As behind ``ingradient-train``.
+
+    Raises:
+        UsageError: If an override says what is decided here, or sweeps over something else.
+        ValueError: If there are no such folds, or two of them hold out one case.
+    """
+    check_overrides(overrides)
+    divided = divide(cases, overrides)
+    chosen = {number: divided[number] for number in _numbers(folds, divided)}
+    for number, split in chosen.items():
+        check_fold(split, number)
+    check_held_out({number: split.kept for number, split in chosen.items()})
+    return chosen
+
+
+def divide(cases: Mapping[str, Divisible], overrides: Sequence[str]) -> list[Split]:
+    """Give every fold, as the overrides divide the cases.
+
+    Args:
+        cases: All cases, prepared or not.
+        overrides: As behind ``ingradient-train``.
     """
     with errors_as_raised():
-        own = [entry for entry in overrides if entry.lstrip("+").startswith("data.split.")]
-        config = compose_config(quote_paths([write_store(store), *own]))
-        fold: Fold = instantiate(config.data.split)
-    return fold.splits(store.cases)
+        return read_fold(overrides).splits(cases)
 
 
 def check_held_out(held_out: dict[int, tuple[str, ...]]) -> None:

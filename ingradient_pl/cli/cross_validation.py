@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingradient_pl.cli.cross_fit import CrossFit, check_overrides
+from ingradient_pl.cli.cross_fit import CrossFit, select_folds
 from ingradient_pl.cli.crossval_fits import fit_configurations
 from ingradient_pl.cli.crossval_plans import choose_plans, keep_plans
 from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, check_store, write_state
@@ -139,9 +139,10 @@ def cross_validate(
         overrides: Such as ``epochs=4``; ``data.planner.KEY=VALUE`` is the planner's.
         ensembles: As of :func:`crossval`.
     """
-    case_store = open_data(source, store, "A cross-validation")
     planner, told = read_planner(quote_paths(overrides))
-    check_overrides(told)
+    case_store = open_data(
+        source, store, "A cross-validation", lambda cases: select_folds(cases, folds, told)
+    )
     chosen = choose_plans(case_store, configurations, plan, planner)
     held_out = choose_held_out(case_store, chosen, folds, told)
     folder = Path(output or Path(CROSSVALS) / name_data(case_store)).absolute()
@@ -227,7 +228,10 @@ def _tell(found: CrossValidation) -> None:
         say(f"  {shlex.join(line)}")
     if found.failures:
         lines = [f"{name}: {why}" for name, why in found.failures.items()]
-        told = "a configuration is compared once all of its folds are done; the same line again tries them"
+        told = (
+            "a configuration is compared once all of its folds are done; the same line again tries them, "
+            "and may change trainer, data.workers and data.resident: folds that are done stay"
+        )
         say_failure("\n  ".join([f"{say_count(len(lines), 'fold')} failed ({told}):", *lines]))
 
 

@@ -17,7 +17,7 @@ from ingradient_pl.store.store_union import AnyCases, store_paths
 FORMAT = 1
 SETTINGS, STORE, CONFIGURATIONS, SUMMARY = "settings", "store", "configurations", "summary"
 HELD_OUT = "held_out"
-CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra", "data.workers")
+CHANGEABLE = (*(key for key in FREE if key != "epochs"), "hydra")
 """Beginnings of keys that may be other when a cross-validation goes on: on what, and what is watched."""
 
 

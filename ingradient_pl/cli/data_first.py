@@ -1,7 +1,7 @@
 """``source=DIR`` prepares a data set and ``store=DIR`` alone plans for it, before a run is composed."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,15 @@ import yaml
 from ingradient_pl.cli.overrides import find, is_list, quote, quote_paths, read_paths, without
 from ingradient_pl.cli.signatures import read_signature
 from ingradient_pl.datasets.split_columns import is_test
+from ingradient_pl.datasets.split_records import Divisible
 from ingradient_pl.messages import UsageError, nearest, say
 
 if TYPE_CHECKING:
     from ingradient_pl.planning.plan import Plan
     from ingradient_pl.store.store_union import AnyCases
 
+Check = Callable[[Mapping[str, Divisible]], object]
+"""Refuses cases by their names, patients and labels."""
 PLANNER = "data.planner"
 """``data.planner=NAME`` and ``data.planner.OPTION=VALUE``: what ``ingradient plan`` takes as ``--OPTION``."""
 STORES = "stores"
@@ -41,27 +44,41 @@ def with_data(overrides: Sequence[str], folder: Path, *, swept: bool = False) ->
         swept: Whether commas divide the values of a sweep.
 
     Raises:
-        UsageError: If the planner is told something it does not know, or a plan is named beside it.
+        UsageError: If the planner is told something it does not know, a plan is named beside it, or a key has
+            a value that training would refuse.
+        ValueError: If the cases cannot be divided as the line asks; nothing was prepared.
     """
     options, told = read_planner(overrides)
     if options and find(told, "plan") is not None:
         raise UsageError(f"{PLANNER} makes a plan, and plan= names one: give one of the two.")
-    rest = with_store(told)
+    new = find(told, "resume") in (None, "null", "auto")
+
+    def check(cases: Mapping[str, Divisible]) -> None:
+        if new:
+            from ingradient_pl.cli.line_checks import check_line  # with torch, which no help needs
+
+            check_line(told, cases, swept=swept)
+
+    rest = with_store(told, check)
     stores = read_paths(find(rest, "store") or "", swept=swept)
     together = len(stores) == 1 or is_list(find(rest, "store") or "")
     here = together and all((Path(store) / "dataset.json").is_file() for store in stores)
-    if not here or find(rest, "resume") not in (None, "null", "auto"):
+    if not here or not new:
         return rest
     if find(rest, "plan") is None:
+        from ingradient_pl.commands.inputs import open_cases  # as above
+
+        check(open_cases([*stores]).cases)
         rest = _with_plan(rest, stores, options, folder / "planned" / "plan.yaml")
     return with_length(rest, stores)
 
 
-def with_store(overrides: Sequence[str]) -> list[str]:
+def with_store(overrides: Sequence[str], check: Check) -> list[str]:
     """Prepare the data set that ``source`` names; cases that are in the store already are left alone.
 
     Args:
         overrides: As typed, paths quoted.
+        check: Called with all cases that the store will have, before one is prepared; it may refuse them.
 
     Returns:
         The overrides, with ``store`` in the place of ``source``.
@@ -69,13 +86,26 @@ def with_store(overrides: Sequence[str]) -> list[str]:
     told = find(overrides, "source")
     if told is None:
         return list(overrides)
-    from ingradient_pl.commands.prepare import prepare  # with NumPy, which no help needs
+    from ingradient_pl.commands.prepare import prepare_source  # with NumPy, which no help needs
+    from ingradient_pl.datasets.sources import read_source
 
     source = Path(read_paths(told)[0])
     named = find(overrides, "store")
     store = Path(read_paths(named)[0]) if named else Path(STORES) / source.absolute().name.split(".")[0]
-    prepare(source, store, progress=False)
+    found = read_source(source)
+    check({**_held_cases(store), **{case.name: case for case in found.cases}})
+    prepare_source(found, store)
     return quote_paths([*without(overrides, "source", "store"), f"store={store}"])
+
+
+def _held_cases(store: Path) -> Mapping[str, Divisible]:
+    """Give the cases that a store has from before; what cannot be read is left to who prepares."""
+    from ingradient_pl.store.case_store import CaseStore
+
+    try:
+        return CaseStore(store).cases
+    except (OSError, ValueError):
+        return {}
 
 
 def read_planner(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -130,13 +160,14 @@ def _with_plan(overrides: list[str], stores: list[str], options: dict[str, Any],
     return [*with_loss(overrides, made), f"plan={quote(str(file))}"]
 
 
-def open_data(source: object, store: object, what: str) -> "AnyCases":
+def open_data(source: object, store: object, what: str, check: Check) -> "AnyCases":
     """Open the cases of a command: one store, several as one, or one that is prepared first.
 
     Args:
         source: Data set to prepare; None for none.
         store: Folder of the store, the store itself, or several folders; with ``source``, where it goes.
         what: The command in words, for messages.
+        check: Called with all cases, before one is prepared; it may refuse them.
 
     Raises:
         UsageError: If nothing is named, or a data set is to be prepared into several stores.
@@ -146,12 +177,14 @@ def open_data(source: object, store: object, what: str) -> "AnyCases":
     if source is None and store is None:
         raise UsageError(f"{what} needs cases: store=DIR, or source=DIR to prepare them first.")
     if source is None:
-        return open_cases(store)  # type: ignore[arg-type] # as typed or given
+        cases = open_cases(store)  # type: ignore[arg-type] # as typed or given
+        check(cases.cases)
+        return cases
     if isinstance(store, (list, tuple)):
         raise UsageError(f"source= prepares one data set into one store; got {len(store)} of them: {store}.")
     told = {"source": source, "store": store}
     line = [f"{key}={fspath(path)}" for key, path in told.items() if isinstance(path, (str, PathLike))]
-    return open_cases(read_paths(str(find(with_store(quote_paths(line)), "store")))[0])
+    return open_cases(read_paths(str(find(with_store(quote_paths(line), check), "store")))[0])
 
 
 def write_store(cases: "AnyCases") -> str:

@@ -127,13 +127,24 @@ def plain_errors(command: str) -> Iterator[None]:
         if any("killed by signal: Terminated" in str(one) for one in _behind(error)):
             print(f"{command}: {STOPPED}", file=sys.stderr)  # who stops a group of processes tells all of it
             sys.exit(TERMINATED)
-        told = next(filter(None, (_explain_mistake(one) for one in _behind(error))), None)
+        told = explain_failure(error)
         if tracebacks or told is None:
             raise
         fail(command, RuntimeError(told))
     except (KeyboardInterrupt, Stopped) as stopped:
         print(f"{command}: {str(stopped) or STOPPED}", file=sys.stderr)
         sys.exit(TERMINATED if isinstance(stopped, Stopped) and stopped.by_signal else INTERRUPTED)
+
+
+def explain_failure(error: BaseException) -> str | None:
+    """Say in a line what Python, torch or CUDA mean by an error, and what to do; None where unknown.
+
+    Args:
+        error: As it was raised.
+    """
+    if not isinstance(error, (RuntimeError, MemoryError)):
+        return None
+    return next(filter(None, (_explain_mistake(one) for one in _behind(error))), None)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

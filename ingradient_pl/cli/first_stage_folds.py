@@ -1,15 +1,14 @@
 """Which cases folds hold out where a cascade sees what its first stage finds in them: each case once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ingradient_pl.cli.cross_fit import choose_folds, divide
 from ingradient_pl.cli.crossval_plans import Configurations
 from ingradient_pl.cli.overrides import find
-from ingradient_pl.datasets.split_records import Split, find_strata
+from ingradient_pl.datasets.split_records import Divisible, Split, find_strata
 from ingradient_pl.datasets.splits import folds
 from ingradient_pl.messages import UsageError
 from ingradient_pl.phrases import name_some
-from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import AnyCases
 
 
@@ -34,7 +33,7 @@ def choose_held_out(
     name, first = next(iter(chosen.first_stages.items()))
     if find(overrides, "data.previous") is not None:
         raise UsageError(f"data.previous cannot be given here: {name} sees what {first} finds.")
-    divided = divide(store, overrides)
+    divided = divide(store.cases, overrides)
     if len(divided) > len(held_out):
         raise UsageError(
             f"{name} trains on what all {len(divided)} folds of {first} find in held-out cases: leave out "
@@ -50,25 +49,23 @@ def choose_held_out(
     return held_out
 
 
-def divide_first(store: AnyCases, split: Split, count: int) -> list[dict[str, list[str]]]:
+def divide_first(cases: Mapping[str, Divisible], split: Split, count: int) -> list[dict[str, list[str]]]:
     """Divide the cases of a cascade into folds of its first stage, as ``splits_final.json`` has them.
 
     Every case is held out once, and those that the second stage validates on train none of them: so what the
     whole cascade reaches on these cases is fair.
 
     Args:
-        store: The cases.
+        cases: All cases, prepared or not.
         split: Of the second stage.
         count: Folds.
 
     Raises:
-        ValueError: If there are fewer patients than folds, or a fold trains on no case of a store.
+        ValueError: If there are fewer patients than folds.
     """
-    cases = {name: store.cases[name] for name in split.train}
-    groups, strata = {name: case.group for name, case in cases.items()}, find_strata(cases)
-    divided = folds(groups, count, strata=strata)
-    for fold in divided:
-        check_division(store, fold.train)
+    train = {name: cases[name] for name in split.train}
+    groups = {name: case.group for name, case in train.items()}
+    divided = folds(groups, count, strata=find_strata(train), key="folds")
     made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in divided]
     for number, name in enumerate(split.kept):
         made[number % count]["val"].append(name)

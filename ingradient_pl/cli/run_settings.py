@@ -8,7 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ingradient_pl.lightning.run_files import CONFIG
 
-LENGTH = ("epochs", "trainer", "logger", "callbacks", "maximise", "resume", "trust")
+LENGTH = (
+    *("epochs", "trainer", "logger", "callbacks", "maximise", "resume", "trust"),
+    *("data.workers", "data.resident", "data.resident_share"),
+)
 """Keys that may be other when a run goes on: how long, on what, and what is watched."""
 SHOWN = 5
 
@@ -25,7 +28,7 @@ def differences(run: Path, config: DictConfig, ignored: Sequence[str] = LENGTH) 
         {
             key: value
             for key, value in _leaves(OmegaConf.to_container(one, resolve=False))
-            if key.split(".")[0] not in (*ignored, "hydra")
+            if not any(f"{key}.".startswith(f"{one}.") for one in (*ignored, "hydra"))
         }
         for one in (OmegaConf.load(run / CONFIG), config)
     )

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +15,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from ingradient_pl.cli.failures import explain_failure
 from ingradient_pl.cli.sweep_files import is_sweep_folder, read_sweep
 from ingradient_pl.files import replace_file
-from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason
+from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason, write_reason
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
 from ingradient_pl.messages import as_cell, printable
 from ingradient_pl.plain_values import PlainValueError, read_json
@@ -91,7 +91,7 @@ def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
     (folder / REASON).unlink(missing_ok=True)
     if not done:
         error = job._return_value  # the property raises it
-        (folder / REASON).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        write_reason(folder, error, explain_failure(error))
 
 
 class _Score:

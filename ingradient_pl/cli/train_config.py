@@ -66,10 +66,7 @@ def train(config: DictConfig) -> float:
             "No plan was given. Write one with `ingradient plan --store DIR --output plan.yaml` "
             "and name it: plan=plan.yaml"
         )
-    _check_objects(config)
-    _check_counts(config)
-    _check_choices(config)
-    check_kinds(config_values(config))
+    check_words(config)
     check_numbers(config)
     run = Path(config.trainer.default_root_dir)
     record = complete_record(run) if config.resume == str(run / LAST) else {}
@@ -189,6 +186,22 @@ def instantiate_group(group: DictConfig | None) -> list[Any]:
         if entry is None or TARGET in entry  # an option of what another option lacks
     }
     return [made for made in (instantiate(entry) for entry in described.values()) if made is not None]
+
+
+def check_words(config: DictConfig) -> None:
+    """Refuse what a config cannot mean, whatever its plan and its data are.
+
+    Args:
+        config: Composed, with a plan or without.
+
+    Raises:
+        UsageError: If a key has a value that it does not take.
+        ValueError: If something else stands where a network, a loss, ... is built.
+    """
+    _check_objects(config)
+    _check_counts(config)
+    _check_choices(config)
+    check_kinds(config_values(config))
 
 
 def _check_objects(config: DictConfig) -> None:

@@ -6,11 +6,12 @@ from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import Source, read_source
 from ingradient_pl.messages import check_range, say, say_failure
 from ingradient_pl.phrases import say_count
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.summary import Summary
 
 MOST_WORKERS = 1024
 
@@ -62,10 +63,28 @@ def prepare(  # noqa: PLR0913 - one argument an option
         path = Path(source) if pool is None else Path(source).resolve()
         found = read_source(path, group_pattern)
         folder = Path(store) if pool is None else Path(store).resolve()
-        summary = build_store(found, folder, workers, progress, orientation, pool)
+        _tell(build_store(found, folder, workers, progress, orientation, pool), store)
+    return CaseStore(Path(store))
+
+
+def prepare_source(source: Source, store: Path) -> None:
+    """Bring the cases of a data set that was read into a store, as :func:`prepare` does by itself.
+
+    Args:
+        source: The data set.
+        store: Folder to write.
+
+    Raises:
+        SourceError: If the labels cannot mean what they say.
+        StoreError: If the folder holds another data set, or the disk is full.
+    """
+    _tell(build_store(source, store, progress=False), store)
+
+
+def _tell(summary: Summary, store: AnyPath) -> None:
+    """Say what was found, and that cases are missing."""
     say(summary)
     if summary.faults:
         say_failure(
             f"{say_count(len(summary.faults), 'case')} could not be prepared for {store}: named above."
         )
-    return CaseStore(Path(store))

@@ -84,6 +84,16 @@ class CaseFiles(NamedTuple):
         return short_repr(self)
 
     @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+        return self.label is not None
+
+    @property
+    def store(self) -> str:
+        """Which of several stores it is in: none yet."""
+        return ""
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All of them: images first, then those of the label."""
         if self.masks:

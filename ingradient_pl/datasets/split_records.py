@@ -85,7 +85,10 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
                 f"count double: {name_some(twice)}. Name each once."
             )
         if not split.train or not split.validation:
-            raise ValueError(f"{where}, fold {number}: it needs cases on both sides; got {_counts(split)}.")
+            raise ValueError(
+                f"{where}, fold {number}: it needs cases on both sides; got {count_sides(split)}. "
+                "Move patients from one to the other, or number two folds or more."
+            )
         both = {groups[name] for name in split.train} & {groups[name] for name in split.validation}
         if both:
             raise ValueError(
@@ -96,5 +99,10 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
     return list(splits)
 
 
-def _counts(split: Split) -> str:
+def count_sides(split: Split) -> str:
+    """Say how many cases are on each side.
+
+    Args:
+        split: One fold.
+    """
     return f"{len(split.train)} to train on, {len(split.validation)} to validate on"

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from ingradient_pl.datasets.split_columns import find_divided, from_column, is_test
-from ingradient_pl.datasets.split_records import Divisible, Split, check_splits, find_strata
-from ingradient_pl.phrases import name_some
+from ingradient_pl.datasets.split_records import Divisible, Split, check_splits, count_sides, find_strata
+from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.plain_values import read_json
 
 NONE: Mapping[str, str] = {}
+COUNT = "data.split.count"
+"""The key that sets how many folds there are."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class Fold:
             return Split(usable, usable)
         found = self.splits(cases)
         if not 0 <= self.number < len(found):
-            raise ValueError(f"There are folds 0 to {len(found) - 1}, got {self.number}.")
-        train, validation = found[self.number]
-        if not train or not validation:
-            raise ValueError(f"Fold {self.number} has no labelled case to train on, or none to validate on.")
+            raise ValueError(
+                f"There are folds 0 to {len(found) - 1}; got {self.number}. Choose one of them: "
+                "data.split.number=N"
+            )
+        check_fold(found[self.number], self.number)
         return found[self.number]
 
     def splits(self, cases: Mapping[str, Divisible]) -> list[Split]:
@@ -106,8 +109,29 @@ class Fold:
         ]
 
 
+def check_fold(split: Split, number: int) -> None:
+    """Refuse a fold that has nothing to train on, or nothing to validate on.
+
+    Args:
+        split: Labelled cases of the fold.
+        number: Of the fold, for the message.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    if not split.train or not split.validation:
+        raise ValueError(
+            f"Fold {number} has {count_sides(split)}, of those with a label, and needs both. Label more "
+            "cases, or give another division (data.split.file=FILE, or the column 'split' of a table)."
+        )
+
+
 def folds(
-    groups: Mapping[str, str], count: int = 5, seed: int = 12345, strata: Mapping[str, str] = NONE
+    groups: Mapping[str, str],
+    count: int = 5,
+    seed: int = 12345,
+    strata: Mapping[str, str] = NONE,
+    key: str = COUNT,
 ) -> list[Split]:
     """Cut the cases into folds of whole patients.
 
@@ -119,24 +143,29 @@ def folds(
         count: Folds.
         seed: Of the shuffle.
         strata: The store of each patient, if there are several: each store's are cut by themselves.
+        key: What sets ``count`` on the command line, for the message.
 
     Raises:
         ValueError: If there are fewer patients than folds.
     """
-    _check_count(groups, count)
+    _check_count(groups, count, key)
     held: list[set[str]] = [set() for _ in range(count)]
     _deal({patient: strata.get(patient, "") for patient in groups.values()}, held, seed)
     return [_split(groups, patients) for patients in held]
 
 
-def _check_count(groups: Mapping[str, str], count: int) -> None:
-    patients = set(groups.values())
-    if not 1 < count <= len(patients):
+def _check_count(groups: Mapping[str, str], count: int, key: str = COUNT) -> None:
+    """Refuse more folds than patients, and say how many there can be."""
+    most = len(set(groups.values()))
+    if not 1 < count <= most:
+        cure = f"Take at most {most}: {key}={most}." if most > 1 else "There must be 2 patients at least."
+        more = (
+            " Or give a split of your own (data.split.file=FILE); ingradient-train also trains on all cases "
+            "(data.split.number=null)."
+        )
         raise ValueError(
-            f"{count} folds cannot be made of {len(patients)} patients ({len(groups)} cases): they are 2 or "
-            "more, and each validates on a patient of its own. Take others (data.split.count=N; folds=N of a "
-            "cascade), train on all cases (data.split.number=null), or give a split of your own "
-            "(data.split.file=FILE)."
+            f"{count} folds cannot be made of {say_count(most, 'patient')} ({len(groups)} labelled cases): "
+            f"each validates on a patient of its own. {cure}{more if key == COUNT else ''}"
         )
 
 
@@ -203,11 +232,17 @@ def _find_labelled(cases: Mapping[str, Divisible]) -> dict[str, Divisible]:
 def _leave_out_test(cases: Mapping[str, Divisible]) -> dict[str, Divisible]:
     """Leave out what tables keep for the test, and other cases of these patients that no table places."""
     tested = {case.group for case in cases.values() if is_test(case.split)}
-    return {
+    rest = {
         name: case
         for name, case in cases.items()
         if not is_test(case.split) and (case.split or case.group not in tested)
     }
+    if not rest:
+        raise ValueError(
+            f"The column 'split' keeps all {len(cases)} labelled cases for the test: there is nothing to "
+            "train on. Mark others train and val, or leave the column empty."
+        )
+    return rest
 
 
 def _split(groups: Mapping[str, str], held: set[str]) -> Split:

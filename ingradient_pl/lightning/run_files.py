@@ -1,6 +1,7 @@
 """The files of a run's folder: what they are called, which state a run goes on from, and why it failed."""
 
 import os
+import traceback
 from pathlib import Path
 
 LAST = Path("checkpoints") / "last.ckpt"
@@ -13,7 +14,8 @@ TOLD = Path(".hydra") / "resumed"
 """Where the config of a run that is resumed waits until it trains."""
 LOG = "train.log"
 REASON = "error.txt"
-"""Why a run of a sweep failed: a traceback."""
+"""Why a run of a sweep failed: a traceback, and what it comes to where that is known."""
+IN_SHORT = "In short: "
 LONGEST_REASON = 2**16
 """Bytes of its end that are read."""
 SWEEP_TABLE = "runs.csv"
@@ -44,6 +46,19 @@ def find_state(run: Path) -> Path | None:
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
+def write_reason(run: Path, error: BaseException, told: str | None) -> None:
+    """Leave why a run failed in its folder.
+
+    Args:
+        run: Its folder.
+        error: What ended it.
+        told: What that comes to, in one line; None where it says so itself.
+    """
+    lines = "".join(traceback.format_exception(error))
+    last = "" if told is None else f"{IN_SHORT}{' '.join(told.split())}\n"
+    (run / REASON).write_text(lines + last, encoding="utf-8")
+
+
 def read_reason(run: Path) -> str | None:
     """Give why a run failed in one line: what the last exception says first, as hints of others follow it.
 
@@ -56,6 +71,8 @@ def read_reason(run: Path) -> str | None:
     with file.open("rb") as opened:
         opened.seek(-min(LONGEST_REASON, file.stat().st_size), os.SEEK_END)
         lines = opened.read(LONGEST_REASON).decode(errors="replace").strip().splitlines()
+    if lines and lines[-1].startswith(IN_SHORT):
+        return lines[-1].removeprefix(IN_SHORT)
     places = [number for number, line in enumerate(lines) if line.startswith("  File ")]
     rest = lines[places[-1] + 1 if places else 0 :]
     said = [line for line in rest if line and not line.startswith((" ", "Traceback "))]
