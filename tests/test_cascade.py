@@ -190,10 +190,10 @@ def test_every_case_is_held_out_once_and_who_validates_trains_nothing(phantom_st
 @pytest.mark.parametrize(
     ("told", "code", "message"),
     [
-        (["store=STORE"], 1, "no cascade is needed"),
-        (["store=STORE", "coarser=0.5"], 2, "more than 1; got 0.5"),
+        (["store=STORE", "folds=2"], 1, "no cascade is needed"),
+        (["store=STORE", "coarser=0.5", "folds=2"], 2, "more than 1; got 0.5"),
         (["store=STORE", "coarser=two"], 2, "coarser takes a number; got two"),
-        (["store=STORE", "first_plan=PLAN"], 2, "Give two plans, or none"),
+        (["store=STORE", "first_plan=PLAN", "folds=2"], 2, "Give two plans, or none"),
         (["store=STORE", "coarser=2", "folds=9"], 1, "9 folds cannot be made of"),
         (["store=STORE", "coarser=2", "data.planner.colour=red"], 2, "data.planner"),
         (["epochs=3"], 2, "store=DIR, or source=DIR"),

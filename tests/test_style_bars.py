@@ -15,6 +15,7 @@ ONE_PROGRAM = {
     "kernels/norm_backward_triton.py: _backward_sums": "one pass over the features, in registers",
 }
 PREDICATES_AND_VIEWS = {
+    "datasets/records.py: CaseFiles.labelled",
     "datasets/split_records.py: Divisible.labelled",
     "datasets/split_records.py: Split.kept",
     "draws/oversampling.py: Oversampling.forced",
