@@ -114,7 +114,9 @@ def test_a_run_is_kept_in_its_folder_by_a_logger_of_others(quick, tmp_path, capf
     if name == "comet":
         package.get_running_experiment().end()  # as it does where the process ends
     assert list(tmp_path.glob(files)), sorted(tmp_path.glob("**/*"))
-    assert "has no effect" not in capfd.readouterr().err  # a setting that no package has any more
+    said = capfd.readouterr()
+    assert "has no effect" not in said.err  # a setting that no package has any more
+    assert "import comet_ml before" not in said.out + said.err
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "CometLogger": "come
 LOCAL = "sqlite:///"
 """What the address of MLflow's own file begins with; a server keeps pictures where it likes."""
 QUIET = {
+    "COMET_DISABLE_AUTO_LOGGING": "1",
     "COMET_ERROR_TRACKING_ENABLE": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WANDB_ERROR_REPORTING": "false",
     "WANDB_DISABLE_GIT": "true",
 }
-"""Keeps loggers from reporting to their makers by themselves, and from git, whose settings in a checkout of
-somebody else run programs; where the environment says nothing else."""
+"""Keeps loggers from reporting to their makers by themselves, from logging beside Lightning (Comet would warn
+that it is imported too late for it), and from git, whose settings in a checkout of somebody else run
+programs; where the environment says nothing else."""
 ADDRESS = re.compile(r"[?#%]")
 """Letters that mean something else in the address of a database than in the name of its file."""
 
