@@ -77,7 +77,8 @@ FAULTS = {
     "no such number": (4, {"column": "1122"}, ["data.split.number=2"], ONE, "folds 0 to 1; got 2"),
     "a wrong word": (6, {}, ["epoch=3"], ONE, "Did you mean epochs"),
     "no variant": (6, {}, ["recipe=fasst"], ONE, "Did you mean fast"),
-    "no count": (6, {}, ["epochs=0"], ("train",), "epochs must be a whole number from 1"),
+    "no count": (6, {}, ["epochs=0"], ("train", "crossval"), "epochs must be a whole number from 1"),
+    "no division": (6, {}, ["data.split=null"], SEVERAL, "data.split=null does not divide the cases"),
 }
 
 

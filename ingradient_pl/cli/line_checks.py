@@ -59,9 +59,11 @@ def read_fold(overrides: Sequence[str]) -> Fold:
         overrides: As typed.
 
     Raises:
-        UsageError: If a number of it is none, or out of its range.
+        UsageError: If a key has a value that it does not take.
     """
-    return _make_fold(compose_without_plan(overrides))
+    config = compose_without_plan(overrides)
+    check_words(config)
+    return _make_fold(config)
 
 
 def _read_swept(config: DictConfig, overrides: Sequence[str]) -> Iterator[Fold]:
