@@ -104,8 +104,8 @@ def parse_json(text: str) -> Any:
         raise
     except RecursionError as error:
         raise PlainValueError(f"it nests lists and mappings more than {DEEPEST} deep") from error
-    except ValueError as error:
-        raise PlainValueError(str(error)) from error
+    except json.JSONDecodeError as error:
+        raise PlainValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     _check_depth(value)
     return value
 

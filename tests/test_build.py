@@ -14,9 +14,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from opened_files import count_opens
 
 from ingradient_pl.datasets.phantom_files import write_phantoms
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.store import build, metadata, odd_cases
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
@@ -332,7 +333,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import ingradient_pl.store.build as build
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import images_only, read_source
 real = Path.rename
 def slow(path, target):
     if "phantom_002" in str(path):
@@ -458,7 +459,7 @@ def test_whatever_a_damaged_file_does_it_is_one_faulty_case(raw, store, monkeypa
 TWICE = """
 import sys
 from pathlib import Path
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.store.build import build_store
 source = read_source(Path(sys.argv[1]))
 input()
@@ -533,3 +534,16 @@ def test_a_case_that_another_process_replaces_is_waited_for(phantom_store, monke
     else:
         assert odd_cases.describe_stored(phantom_store) == []
     assert len(opened) == min(times, len(odd_cases.PATIENCE)) + 1
+
+
+def test_a_file_is_opened_for_its_stamp_and_for_its_voxels_alone(raw, store):
+    with count_opens(raw) as opened:
+        built(raw, store, workers=1)
+    assert {name: count for name, count in opened.items() if count != 2} == {"dataset.json": 1}
+    assert len(opened) == 2 * len(NAMES) + 1
+    with count_opens(raw) as opened:
+        built(raw, store, workers=1)
+    assert set(opened.values()) == {1}
+    with count_opens(raw) as opened:
+        assert len(images_only(raw / "imagesTr", CaseStore(store).task).cases) == len(NAMES)
+    assert not opened

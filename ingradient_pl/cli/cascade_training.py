@@ -19,8 +19,8 @@ from ingradient_pl.datasets.split_records import Divisible, Split
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.run_files import CASCADE as STATE
+from ingradient_pl.lightning.run_files import read_folds_state
 from ingradient_pl.messages import say
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
@@ -198,7 +198,7 @@ def _keep_state(
         **{f"plan of the {stage} stage": as_yaml(plan) for stage, plan in plans.items()},
     }
     if (place / STATE).is_file():
-        before = _read_state(place / STATE)
+        before = read_folds_state(place / STATE)
         changed = [key for key, value in plain.items() if before.get(key) != value]
         if changed:
             raise FileExistsError(
@@ -210,15 +210,6 @@ def _keep_state(
     replace_file(place / SPLITS, json.dumps(plain["folds of the first stage"], indent=2).encode())
     for stage, plan in plans.items():
         write_plan(place / f"{stage}.yaml", plan)
-
-
-def _read_state(file: Path) -> dict[str, Any]:
-    try:
-        return dict(read_json(file).items())
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{file} cannot be read ({error}). Delete it: the stages are there, and go on."
-        ) from error
 
 
 def _train_first(place: Path, store: AnyCases, told: Sequence[str]) -> CrossFit:

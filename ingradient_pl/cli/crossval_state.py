@@ -10,8 +10,7 @@ from ingradient_pl.cli.run_settings import LENGTH as FREE
 from ingradient_pl.cli.run_settings import first_differences
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL as STATE
-from ingradient_pl.lightning.run_files import LAST
-from ingradient_pl.plain_values import PlainValueError, read_json
+from ingradient_pl.lightning.run_files import LAST, read_folds_state
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
 FORMAT = 1
@@ -123,18 +122,12 @@ def read_state(folder: Path) -> dict[str, Any]:
     file = folder / STATE
     if not file.is_file():
         return {}
-    try:
-        found = read_json(file)
-        complete = found["format"] == FORMAT and _is_complete(found)
-    except (OSError, PlainValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{file} cannot be read ({error}). Delete it: the runs are there, and go on."
-        ) from error
-    if not complete:
+    found = read_folds_state(file)
+    if found.get("format") != FORMAT or not _is_complete(found):
         raise ValueError(
             f"{file} is not the state of a cross-validation of this version. Choose another folder."
         )
-    return dict(found)
+    return found
 
 
 def _is_complete(found: Mapping[str, Any]) -> bool:

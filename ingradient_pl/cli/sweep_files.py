@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.plain_values import PlainValueError, read_json
+from ingradient_pl.json_files import read_object
 
 SWEEP = "sweep.json"
 LENGTH = ("epochs", "hydra.launcher", "hydra/launcher", "trainer", "logger", "callbacks")
@@ -31,9 +31,10 @@ def read_sweep(folder: Path) -> list[str]:
     Raises:
         ValueError: If the file was damaged.
     """
+    found = read_object(folder / SWEEP, "Give the sweep another folder.")
     try:
-        return [str(entry) for entry in read_json(folder / SWEEP)["overrides"]]
-    except (PlainValueError, LookupError, TypeError) as error:
+        return [str(entry) for entry in found["overrides"]]
+    except (LookupError, TypeError) as error:
         raise ValueError(f"{folder / SWEEP} does not hold what a sweep was told ({error}).") from error
 
 

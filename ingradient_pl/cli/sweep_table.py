@@ -18,10 +18,10 @@ from typing_extensions import override
 from ingradient_pl.cli.failures import explain_failure
 from ingradient_pl.cli.sweep_files import is_sweep_folder, read_sweep
 from ingradient_pl.files import replace_file
+from ingradient_pl.json_files import read_object
 from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason, write_reason
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
 from ingradient_pl.messages import as_cell, printable
-from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.spec import check_types
 
 SCORE = Path(".hydra") / "score.json"
@@ -109,13 +109,13 @@ def read_score(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file was damaged.
     """
+    found = read_object(file, "Delete it to go on without.")
     try:
-        found = read_json(file)
         scores = {name: value for name, value in found.items() if name != "overrides"}
         check_types(_Score, {"overrides": found["overrides"]})
         for value in scores.values():
             check_types(_Score, {"score": value})
-    except (PlainValueError, LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} does not hold what a run of the sweep reached ({error}). Delete it to go on without."
         ) from error

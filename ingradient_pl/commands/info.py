@@ -12,9 +12,9 @@ import yaml
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
 from ingradient_pl.lightning.record_file import RECORD, read_record
-from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints
+from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints, read_folds_state
 from ingradient_pl.messages import UsageError, say
-from ingradient_pl.plain_values import PlainValueError, check_plain, read_json, read_yaml
+from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
 from ingradient_pl.reports.runs import is_sweep
 from ingradient_pl.reports.swept_runs import read_sweep_table
@@ -148,10 +148,7 @@ def _of_sweep(path: Path) -> dict[str, Any]:
 
 def _of_folds(path: Path, kind: str, file: Path) -> dict[str, Any]:
     """Give what a cross-validation or a cascade was told and reached, and the checkpoints that predict."""
-    try:
-        state = dict(read_json(file).items())
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} cannot be read ({error}). Call the command again: it goes on.") from error
+    state = read_folds_state(file)
     files = {**_checkpoints(path), **_checkpoints(path / "second" / "checkpoints")}
     return {**state, "kind": kind, "checkpoints": files}
 

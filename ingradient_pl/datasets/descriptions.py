@@ -10,7 +10,7 @@ from ingradient_pl.datasets.folder_patterns import IMAGE_FILES, LABEL_FILE, with
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import LABEL_FILES, Places, read_labels
 from ingradient_pl.datasets.records import SourceError
-from ingradient_pl.plain_values import read_json
+from ingradient_pl.json_files import read_object
 from ingradient_pl.task import Task
 
 KNOWN = {
@@ -93,13 +93,8 @@ def read_description(folder: Path, name: str = DESCRIPTION) -> dict[str, Any] | 
     file = folder / name
     if not file.is_file():
         return None
-    try:
-        plain = read_json(file, "utf-8-sig")
-    except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{file}: it cannot be read as JSON ({error}).") from error
-    if not isinstance(plain, dict):
-        raise SourceError(f"{file}: it must hold an object with 'channel_names' and 'labels'.")
-    return with_label_names(plain, folder)
+    cure = "It is text that holds an object with 'channel_names' and 'labels': correct it in an editor."
+    return with_label_names(read_object(file, cure, SourceError), folder)
 
 
 def read_places(described: Mapping[str, Any], folder: Path) -> Places | None:

@@ -260,7 +260,8 @@ def predicted_layout(folder: Path, channels: int, labelled: Collection[str] = ()
     if holds_pairs(folder):
         return pairs_layout(folder)
     found = find_images(folder, "")
-    if dicom.holds_series(folder) and not any(path.is_file() and not is_picture(path) for _, path in found):
+    volumes = any(path.is_file() and not is_picture(path) for _, path in found)
+    if not volumes and dicom.holds_series(folder):
         return Layout([case_of(folder.name, (folder,))])
     if not any(CHANNEL.match(stem) for stem, _ in found):
         return Layout([case_of(stem, (path,)) for stem, path in found])

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.images.dicom_labels import Segments
-from ingradient_pl.images.formats import ending
 from ingradient_pl.images.label_objects import describe_object, is_label_object
 from ingradient_pl.images.raw_image import ImageError
 
@@ -44,18 +42,13 @@ def object_labels(cases: Sequence[CaseFiles]) -> dict[str, int] | None:
         cases: With or without a label. An object that cannot be read is reported when it is prepared.
     """
     files = [case.label for case in cases if case.label is not None]
-    if not files or not all(map(_is_label, files)):
+    if not files or not all(map(is_label_object, files)):
         return None
     found = []
     for file in files:
         with suppress(ImageError):
             found.append(describe_object(file))
     return unite_names(found)
-
-
-def _is_label(file: Path) -> bool:
-    """Whether a label file is a DICOM object; one whose name is of another format is not opened."""
-    return not ending(file) and is_label_object(file)
 
 
 def name_labels(source: Source) -> Source:
@@ -68,7 +61,7 @@ def name_labels(source: Source) -> Source:
     values = {} if task.has_regions else {name: value for name, (value, *_) in task.foreground.items()}
     told = tuple(values.items()) if task.overlap is None else ()
     cases = [
-        case._replace(labels=told) if case.label and (case.labels or _is_label(case.label)) else case
+        case._replace(labels=told) if case.label and (case.labels or is_label_object(case.label)) else case
         for case in source.cases
     ]
     return source._replace(cases=cases)

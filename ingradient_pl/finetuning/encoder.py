@@ -11,11 +11,12 @@ from ingradient_pl.finetuning.adapt import with_axes
 from ingradient_pl.finetuning.source_record import TOPOLOGY, Source, SourcePlan
 from ingradient_pl.geometry import AXES
 from ingradient_pl.inference.checkpoint import CheckpointError
+from ingradient_pl.json_files import read_object
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import WEIGHTS, read_state_dicts
 from ingradient_pl.nnunet.plans import NORMALISERS, REORIENTED, read_architecture
 from ingradient_pl.nnunet.weights import nnunet_names, unwrap
-from ingradient_pl.plain_values import check_plain, read_json
+from ingradient_pl.plain_values import check_plain
 from ingradient_pl.transforms.normalise import Normaliser
 
 ADAPTATION, EMBEDDED = "adaptation_plan.json", "nnssl_adaptation_plan"
@@ -73,7 +74,9 @@ def read_encoder(folder: Path, weights: Path | None = None, plan: Path | None = 
         raise CheckpointError(f"{file} holds no weights by their names.")
     beside = folder / ADAPTATION if plan is None else plan
     inside: Any = found.plain.get(EMBEDDED)
-    entries, origin = (_read(beside), beside) if beside.is_file() else (inside, file)
+    entries, origin = inside, file
+    if beside.is_file():
+        entries, origin = read_object(beside, "Copy or download it again.", CheckpointError), beside
     adaptation = _adaptation(entries, origin)
     network = _network(adaptation, origin)
     names = found.weights.get(WEIGHTS) or max(found.weights.values(), key=len)
@@ -98,13 +101,6 @@ def _find_weights(folder: Path) -> Path:
             "the file to start from."
         )
     return files[0]
-
-
-def _read(file: Path) -> Any:
-    try:
-        return read_json(file)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read as an adaptation plan: {error}") from error
 
 
 def _adaptation(entries: Any, origin: Path) -> AdaptationPlan:

@@ -12,7 +12,7 @@ from ingradient_pl.images.dicom_contours import contour_planes, describe_structu
 from ingradient_pl.images.dicom_file import SEGMENTATION, STRUCTURES, class_of, read_class, read_header
 from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error
 from ingradient_pl.images.dicom_segments import describe_segments, segment_planes
-from ingradient_pl.images.formats import Header, Volume
+from ingradient_pl.images.formats import Header, Volume, ending
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.images.packed_masks import empty_masks, put_mask
 from ingradient_pl.images.raw_image import ImageError
@@ -30,13 +30,13 @@ VALUE = 2
 
 
 def is_label_object(path: Path) -> bool:
-    """Whether a file is a DICOM segmentation (SEG) or structure set (RTSTRUCT); others are not opened.
+    """Whether a file is a DICOM segmentation (SEG) or structure set (RTSTRUCT).
 
     Args:
-        path: It need not exist.
+        path: It need not exist; one whose name is of another format is not opened.
     """
     try:
-        return is_label_class(read_class(path) or "")
+        return not ending(path) and is_label_class(read_class(path) or "")
     except ImageError:
         return False  # a damaged file is named by who reads it as an image
 

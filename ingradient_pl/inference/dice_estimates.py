@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ingradient_pl.files import hold_alone, replace_file
+from ingradient_pl.json_files import read_object
 from ingradient_pl.metrics.evaluation import Evaluation
-from ingradient_pl.plain_values import read_json
 
 ESTIMATES = "dice_estimates.json"
 FEWEST_COMPARED = 3
@@ -62,11 +62,8 @@ def read_estimates(folder: Path) -> dict[str, Mapping[str, float | None]]:
     file = folder / ESTIMATES
     if not file.is_file():
         return {}
-    try:
-        found = read_json(file)
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}. Predict again with --uncertainty.") from error
-    whole = isinstance(found, dict) and all(
+    found = read_object(file, "Predict again with --uncertainty.")
+    whole = all(
         isinstance(labels, dict) and all(value is None or _is_share(value) for value in labels.values())
         for labels in found.values()
     )

@@ -14,8 +14,8 @@ from torch import nn
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, describe_stage, read, write
 from ingradient_pl.inference.checkpoint_file import PREVIOUS as BEFORE
+from ingradient_pl.json_files import read_object
 from ingradient_pl.loading.volume_reader import VolumeReader
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import check_types
 from ingradient_pl.store.case_store import StoreError
@@ -263,8 +263,8 @@ def _read_previous(previous: Path) -> tuple[list[int], str]:
             f"data.previous={previous} holds no previous stage's segmentations: {file} is missing. Name the "
             "folder 'previous' of a cascade that `ingradient cascade` trained, or write one like it."
         )
+    plain = read_object(file, "Write it anew.")
     try:
-        plain = read_json(file)
         check_types(_Previous, {"values": plain[VALUES], "volumes": plain.get(VOLUMES, ".")})
         return list(plain[VALUES]), str(plain.get(VOLUMES, "."))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

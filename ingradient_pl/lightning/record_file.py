@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.files import replace_file
-from ingradient_pl.plain_values import read_json
+from ingradient_pl.json_files import read_object
 from ingradient_pl.spec import check_types
 
 RECORD = "run.json"
@@ -25,14 +25,10 @@ def read_record(run: Path) -> dict[str, Any]:
     file = run / RECORD
     if not file.is_file():
         return {}
-    try:
-        found = read_json(file)
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read ({error}). Delete it to go on without.") from error
-    wrong = "it must be a mapping" if not isinstance(found, dict) else _describe_wrong(found)
+    record = read_object(file, "Delete it to go on without.")
+    wrong = _describe_wrong(record)
     if wrong:
         raise ValueError(f"{file} is not the record of a run: {wrong}. Delete it to go on without.")
-    record: dict[str, Any] = found
     return record
 
 

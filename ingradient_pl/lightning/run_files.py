@@ -3,6 +3,9 @@
 import os
 import traceback
 from pathlib import Path
+from typing import Any
+
+from ingradient_pl.json_files import read_object
 
 LAST = Path("checkpoints") / "last.ckpt"
 """The state that a run is resumed from."""
@@ -79,3 +82,16 @@ def read_reason(run: Path) -> str | None:
     if len(said) > 1 and said[0].endswith(":"):  # Hydra names the target first
         return said[1]
     return said[0] if said else ""
+
+
+def read_folds_state(file: Path) -> dict[str, Any]:
+    """Read what a cross-validation or a cascade keeps of its settings and results.
+
+    Args:
+        file: ``crossval.json`` or ``cascade.json`` in its folder.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    cure = "Call the command again without it (delete the file): it goes on with the runs that are there."
+    return read_object(file, cure)

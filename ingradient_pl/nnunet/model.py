@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.datasets.descriptions import task_of
-from ingradient_pl.datasets.records import SourceError
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
 from ingradient_pl.inference.checkpoint_file import first_lines
+from ingradient_pl.json_files import read_object
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
@@ -128,9 +127,10 @@ def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[P
 
 def _task(folder: Path) -> Task:
     path = folder / "dataset.json"
+    described = read_object(path, "Copy the model's folder again.", CheckpointError)
     try:
-        return task_of(read_json(path), folder)
-    except (OSError, ValueError, SourceError) as error:
+        return task_of(described, folder)
+    except ValueError as error:
         raise CheckpointError(f"{path} does not tell the model's channels and labels: {error}") from error
 
 

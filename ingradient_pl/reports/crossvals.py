@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.lightning.run_files import CASCADE, CROSSVAL, SWEEP_TABLE
-from ingradient_pl.plain_values import PlainValueError, read_json, read_yaml
+from ingradient_pl.lightning.run_files import CASCADE, CROSSVAL, SWEEP_TABLE, read_folds_state
+from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.evaluations import HEADLINE, WORST, describe_evaluation
 from ingradient_pl.reports.page import ReportError
@@ -53,7 +53,7 @@ def describe_crossval(folder: Path, images: Path | None = None, worst: int = WOR
     Raises:
         ReportError: If its state is damaged.
     """
-    state = _read_state(folder / CROSSVAL)
+    state = read_folds_state(folder / CROSSVAL)
     summary = _part(state, "summary")
     candidates, best = _part(summary, "candidates"), summary.get("best")
     facts = [
@@ -95,7 +95,7 @@ def describe_cascade(folder: Path) -> list[Section]:
     Raises:
         ReportError: If its state is damaged.
     """
-    state = _read_state(folder / CASCADE)
+    state = read_folds_state(folder / CASCADE)
     first, second = (folder / stage for stage in STAGES)
     divided = state.get("folds of the first stage")
     facts = [
@@ -126,19 +126,9 @@ def store_of_state(folder: Path) -> Path | None:
         folder: Of either.
     """
     file = folder / CROSSVAL if is_crossval(folder) else folder / CASCADE
-    told = _read_state(file).get("store")
+    told = read_folds_state(file).get("store")
     path = told.get("path") if isinstance(told, Mapping) else told
     return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
-
-
-def _read_state(file: Path) -> Mapping[str, Any]:
-    try:
-        found = read_json(file)
-    except (OSError, PlainValueError, ValueError) as error:
-        raise ReportError(f"{file} cannot be read ({error}). Call the command again: it goes on.") from error
-    if not isinstance(found, Mapping):
-        raise ReportError(f"{file} does not hold a state. Call the command again: it goes on.")
-    return found
 
 
 def _part(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ingradient_pl.plain_values import LARGEST_JSON, parse_json, read_content, read_json
+from ingradient_pl.json_files import read_object
+from ingradient_pl.plain_values import LARGEST_JSON, parse_json, read_content
 from ingradient_pl.spec import check_types
 from ingradient_pl.task import Task
 
@@ -42,15 +43,12 @@ def read_dataset(path: Path) -> dict[str, Any]:
         StoreError: If there is none, or a newer version wrote it.
     """
     file = path / DATASET
-    try:
-        plain = read_json(file)
-    except FileNotFoundError as error:
+    if not file.exists():
         raise StoreError(
             f"{path} is not a case store: {file} is missing. Make one with 'ingradient prepare'."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file} cannot be read ({error}). Prepare the data set again.") from error
-    if not isinstance(plain, dict) or "store_format" not in plain:
+        )
+    plain = read_object(file, "Prepare the data set again.", StoreError)
+    if "store_format" not in plain:
         raise StoreError(
             f"{path} is not a case store: {file} names no 'store_format'. Is it the raw data set?"
         )
