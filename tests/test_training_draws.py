@@ -17,7 +17,8 @@ from ingradient_pl.draws.records import Candidate
 from ingradient_pl.draws.training import STILL, PlannedDraws, TrainingDraws
 from ingradient_pl.geometry import Box, Grid
 from ingradient_pl.images.formats import read_label
-from ingradient_pl.loading.patches import CasePatches, count_regions
+from ingradient_pl.loading.candidates import count_regions
+from ingradient_pl.loading.patches import CasePatches
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.transforms.patch_sampling import lay_patch

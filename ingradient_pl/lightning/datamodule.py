@@ -1,6 +1,6 @@
 """SegmentationData: from a case store to batches on the device, and who trains on which case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any
@@ -19,6 +19,7 @@ from ingradient_pl.lightning.residence import wants_residence
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.whole_cases import SPLIT, WholeCase, WholeCaseData
 from ingradient_pl.loading.patches import CasePatches, PatchLoader, PatchNumbers
+from ingradient_pl.loading.pseudo_labels import PseudoLabelReader
 from ingradient_pl.loading.resident import SHARE, keep_on_device, plan_residence, why_not
 from ingradient_pl.machine import default_readers
 from ingradient_pl.planning.plan import Plan
@@ -106,6 +107,7 @@ class SegmentationData(WholeCaseData):
             )
         self.resident, self.resident_share = resident, resident_share
         self.resident_cases: ResidentCases | None = None
+        self.completed: Callable[[int], PseudoLabelReader] | None = None
         self.store, self.plan, self.fold = open_stores(store, plan.transpose), plan, split
         self.task: Task = self.store.task
         self.split = split.split(self.store.cases)
@@ -266,7 +268,8 @@ class SegmentationData(WholeCaseData):
             )
         layout = None if resident is None else resident.layout
         extra = None if self.further is None else self.further.reader(training=not repeated)
-        patches = CasePatches(self.store, self.plan, draws, names, layout, extra)
+        pseudo = None if repeated or self.completed is None else self.completed(batches * draws.batch_size)
+        patches = CasePatches(self.store, self.plan, draws, names, layout, extra, pseudo)
         numbers = PatchNumbers(batches * draws.batch_size, self._rank(), ranks, repeated=repeated)
         augment = None if repeated else self.augment.draw  # what validates is left as it is
         pack = Packing(self.prepare.shape, self.prepare.masked, self.prepare.label_order, augment, layout)
@@ -276,7 +279,7 @@ class SegmentationData(WholeCaseData):
     def _keep_resident(self) -> ResidentCases | None:
         """Give the training cases in the device's memory; None, and why, where they do not stay there."""
         device = self._device()
-        if not wants_residence(self.resident, device, further=self.further is not None):
+        if not wants_residence(self.resident, device, further=bool(self.further or self.completed)):
             return None
         bodies = any(normaliser.masked for normaliser in self.plan.normalisation)
         layout = plan_residence(self.store, self.split.train, bodies=bodies)

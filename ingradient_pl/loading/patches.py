@@ -1,8 +1,7 @@
 """Patches by number: read on demand, shared among ranks, and taken up again in the middle of an epoch."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -11,15 +10,16 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler, Subset
 from torch.utils.data.distributed import DistributedSampler
 from typing_extensions import override
 
-from ingradient_pl.draws.records import Candidate
 from ingradient_pl.draws.training import TrainingDraws
 from ingradient_pl.geometry import Box
+from ingradient_pl.loading.candidates import view_case
+from ingradient_pl.loading.pseudo_labels import PseudoLabelReader
 from ingradient_pl.loading.shared_memory import SharedBatch, SharedCollate
 from ingradient_pl.machine import process_context
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.annotation import is_partly_annotated
 from ingradient_pl.store.case_store import StoreError
-from ingradient_pl.store.store_union import AnyCases, StoreUnion
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.transforms.pack_batch import Packing
 from ingradient_pl.transforms.packed_batch import PackedBatch, PatchList
 from ingradient_pl.transforms.patch import Patch
@@ -42,6 +42,7 @@ class CasePatches(Dataset[Patch]):
         names: The cases that may be drawn; :func:`torch.utils.data.random_split` divides a list of them.
         resident: Where cases lie on the device, if patches are cut there: then no voxel is read here.
         extra: A further volume of each case, which goes along with its label; None where there is none.
+        pseudo: Completes labels of cases that were annotated in part; None leaves them as they are.
 
     Its length is a round: the patches after which each case has come once in as many batches. Numbers beyond
     are patches as well.
@@ -55,12 +56,13 @@ class CasePatches(Dataset[Patch]):
         names: Iterable[str] | Subset[str],
         resident: ResidentLayout | None = None,
         extra: ExtraReader | None = None,
+        pseudo: PseudoLabelReader | None = None,
     ) -> None:
-        self.resident, self.extra = resident, extra
+        self.resident, self.extra, self.pseudo = resident, extra, pseudo
         self.store, self.plan, self.draws = store, plan, draws.of(plan)
         self.masked = any(normaliser.masked for normaliser in plan.normalisation)
         self.candidates = [
-            _candidate(store, name)
+            view_case(store, name)
             for name in sorted(names)  # type: ignore[arg-type] # a Subset is indexed
         ]
         self.terms: dict[str, torch.Tensor] = {}
@@ -78,10 +80,12 @@ class CasePatches(Dataset[Patch]):
             return self._elsewhere(number, draw.case, found, self.resident)
         voxels = self.store.read(draw.case, image_box, label=label_box, body=self.masked)
         body = None if voxels.body is None else torch.from_numpy(voxels.body)
-        image, label = torch.from_numpy(voxels.image), torch.from_numpy(voxels.label)
+        image, label, known = torch.from_numpy(voxels.image), voxels.label, self._known_outputs(draw.case)
+        if self.pseudo is not None and known is not None:
+            label, known = self.pseudo.complete(draw.case, label_box, number, label, known)
         extra = None if self.extra is None else torch.from_numpy(self.extra(draw.case, label_box, number))
-        terms, known = self._terms(draw.case), self._known_outputs(draw.case)
-        made = Patch(draw.case, number, image, label, found.start, body, terms, sampling, known=known)
+        terms, truth = self._terms(draw.case), torch.from_numpy(label)
+        made = Patch(draw.case, number, image, truth, found.start, body, terms, sampling, known=known)
         return made._replace(extra=extra)
 
     def _elsewhere(self, number: int, case: str, found: PatchSampling, resident: ResidentLayout) -> Patch:
@@ -103,40 +107,6 @@ class CasePatches(Dataset[Patch]):
             pairs = zip(self.plan.normalisation, self.store.statistics(name), strict=True)
             self.terms[name] = torch.tensor([normaliser.terms(channel) for normaliser, channel in pairs])
         return self.terms[name]
-
-
-def _candidate(store: AnyCases, name: str) -> Candidate:
-    """Give a case as draws see it: only what it annotates is drawn."""
-    case, task = store.cases[name], store.task
-    told = [
-        integers
-        for label, integers in task.foreground.items()
-        if case.annotated is None or label in case.annotated
-    ]
-    inside = {integer for integers in told for integer in integers}
-    return Candidate(
-        name,
-        case.grid,
-        partial(store.foreground, name),
-        tuple(value for value in case.classes if value in inside),
-        None if task.ignore is None else partial(store.annotated_voxels, name),
-        count_regions(told, case.voxels) if task.has_regions else None,
-        store.store_of(name) if isinstance(store, StoreUnion) else "",
-    )
-
-
-def count_regions(regions: Sequence[Sequence[int]], voxels: Mapping[int, int]) -> tuple[dict[int, int], ...]:
-    """Give how many voxels each integer has, for each region that a case holds.
-
-    Args:
-        regions: Integers of each region.
-        voxels: How many voxels each integer has in the case.
-
-    >>> count_regions([(1, 2), (2,), (3,)], {1: 50, 2: 4})
-    ({1: 50, 2: 4}, {2: 4})
-    """
-    counts = ({value: voxels[value] for value in region if voxels.get(value)} for region in regions)
-    return tuple(region for region in counts if region)
 
 
 class PatchNumbers(DistributedSampler[int], SequentialSampler):

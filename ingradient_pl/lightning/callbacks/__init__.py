@@ -7,6 +7,7 @@ from ingradient_pl.lazy import attach
 if TYPE_CHECKING:
     from ingradient_pl.lightning.callbacks.cooldown import Cooldown as Cooldown
     from ingradient_pl.lightning.callbacks.layer_images import LayerImages as LayerImages
+    from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels as PseudoLabels
     from ingradient_pl.lightning.callbacks.self_contained import SelfContained as SelfContained
     from ingradient_pl.lightning.callbacks.time_left import TimeLeft as TimeLeft
     from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice as ValidationDice

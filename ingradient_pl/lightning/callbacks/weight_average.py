@@ -1,6 +1,7 @@
 """A running average of the weights, which validation sees and checkpoints predict with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -90,6 +91,19 @@ class WeightAverage(pl.Callback):
             self.steps = own["steps"]
             self.average = {name: checkpoint["state_dict"][name].clone() for name in own["weights"]}
             pl_module.load_state_dict(own["weights"], strict=False)
+
+    @contextmanager
+    def averaged(self, pl_module: pl.LightningModule) -> Iterator[None]:
+        """Let a module have the averaged weights for a while.
+
+        Args:
+            pl_module: Whose weights are averaged.
+        """
+        self._swap(pl_module)
+        try:
+            yield
+        finally:
+            self._swap(pl_module)
 
     def _pairs(self, pl_module: pl.LightningModule) -> tuple[list[Tensor], list[Tensor]]:
         weights = {name: weight.detach() for name, weight in pl_module.named_parameters()}

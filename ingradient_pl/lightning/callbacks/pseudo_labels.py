@@ -1,0 +1,174 @@
+"""Self-training: labels that nobody annotated in a training case are taken from the network itself."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from typing_extensions import override
+
+from ingradient_pl.geometry import Box
+from ingradient_pl.inference.model import Model
+from ingradient_pl.inference.postprocess import LargestComponent, Steps
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.lightning.callbacks.weight_average import WeightAverage
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.run_log import tell
+from ingradient_pl.lightning.whole_cases import StoredImages
+from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, keep_unknown, place_of
+from ingradient_pl.metrics.lesions import components
+from ingradient_pl.phrases import name_some, say_count
+from ingradient_pl.store.case_volumes import list_volumes, write_volume
+
+WHOLE = 0.99
+"""Share of its voxels that the largest piece of a label holds, on average, where it is one object."""
+EPOCHS = 2
+"""Of the shortest run that has a start of an epoch beside its own."""
+
+
+class PseudoLabels(pl.Callback):
+    """Segment training cases now and then, and train on the answer where labels were not annotated.
+
+    Cases that were annotated in part (``annotated``) keep what was annotated. The labels that they lack are
+    background until the first round (see ``losses.known_outputs``), then those of the latest round: of the
+    averaged weights where :class:`WeightAverage` keeps some, else of the weights as they are. Of a label that
+    is one object wherever it was annotated, the largest piece alone is taken.
+
+    Args:
+        folder: For the segmentations, a folder for each round; a resumed run reads them there.
+        at: When, as shares of the run's epochs, in (0, 1).
+
+    Raises:
+        ValueError: If a share is none; when the run starts: if its labels may overlap, its length is not
+            fixed, or a round that it goes on from is not there.
+
+    Source: Lee 2013, Pseudo-Label, ICML workshop on challenges in representation learning.
+    """
+
+    def __init__(self, folder: str, at: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> None:
+        if not at or not all(0 < share < 1 for share in at):
+            raise ValueError(
+                f"'at' lists shares of the run between 0 and 1, such as [0.2, 0.4, 0.6, 0.8]; got {list(at)}."
+            )
+        self.folder, self.at = Path(folder), tuple(sorted(at))
+        self.epochs: tuple[int, ...] = ()
+        self.before: Path | None = None
+        self.whole: tuple[int, ...] | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        data = _find_data(trainer)
+        if not _find_incomplete(data):
+            tell("Pseudo-labels: every training case annotates all labels, so there is nothing to complete.")
+            return
+        if data.task.has_regions or data.task.overlap is not None:
+            raise ValueError(
+                "Pseudo-labels are for labels that exclude each other; those of this task may overlap. Leave "
+                "the callback out: outputs that a case did not annotate then count for no loss."
+            )
+        if data.plan.previous_stage is not None:
+            raise ValueError(
+                "Pseudo-labels are made by a network that sees images alone; this is the second stage of a "
+                "cascade. Make them in the first, or leave the callback out."
+            )
+        if trainer.max_epochs is None or trainer.max_epochs < EPOCHS:
+            raise ValueError(
+                f"Pseudo-labels are made at shares of a run, which must have {EPOCHS} epochs or more; got "
+                f"max_epochs={trainer.max_epochs}. Set epochs, or leave the callback out."
+            )
+        length = trainer.max_epochs
+        self.epochs = tuple(sorted({min(max(1, round(share * length)), length - 1) for share in self.at}))
+        data.completed = partial(PseudoLabelReader, data.store, self.folder, self.epochs)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"folder": str(self.folder.absolute())}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = Path(state_dict["folder"])
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bring the round that a resumed run goes on with, where another folder has it."""
+        data, now = _find_data(trainer), trainer.current_epoch
+        within = data.resume_position.get("epoch") == now and data.resume_position.get("batches", 0) > 0
+        began = [epoch for epoch in self.epochs if epoch <= now]
+        if not began or (began[-1] == now and not within):
+            return  # there is no round yet, or it is made now
+        needed, place = _find_incomplete(data), place_of(self.folder, began[-1])
+        before = None if self.before is None else place_of(self.before, began[-1])
+        if trainer.is_global_zero and not place.exists() and before is not None and before.is_dir():
+            shutil.copytree(before, place)
+        trainer.strategy.barrier("pseudo-labels")
+        missing = sorted(set(needed) - set(list_volumes(place)))
+        if missing:
+            raise ValueError(
+                f"The run goes on behind epoch {began[-1]}, whose pseudo-labels lie in {place}, but those of "
+                f"{say_count(len(missing), 'case')} are missing ({name_some(missing)}). Bring the folder "
+                "back, or train anew."
+            )
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch in self.epochs:
+            self._segment(trainer, pl_module)
+
+    def _segment(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the network finds in the cases of this rank, and wait for the others."""
+        data, began = _find_data(trainer), time.perf_counter()
+        names, place = _find_incomplete(data), place_of(self.folder, trainer.current_epoch)
+        if self.whole is None:
+            self.whole = _find_whole(data)
+        steps = Steps((LargestComponent(self.whole),)) if self.whole else Steps()
+        others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        average = next((one for one in others if isinstance(one, WeightAverage)), None)
+        modes = {part: part.training for part in pl_module.modules()}
+        with nullcontext() if average is None else average.averaged(pl_module):
+            network: Any = pl_module.network
+            model = Model([network], data.plan, data.task, "this run", data.mirrored)
+            predictor = Predictor(model, str(pl_module.device))
+            own = names[trainer.global_rank :: trainer.world_size]
+            for case in (StoredImages(data.store, own, data.plan.orientation)[i] for i in range(len(own))):
+                found = predictor.predict(case.volume.voxels, case.volume.frame.spacing)
+                annotated = data.store.cases[case.name].annotated or ()
+                kept = steps(keep_unknown(found, data.task.foreground, annotated), case.volume.frame.spacing)
+                write_volume(place, data.store, case.name, kept)
+        for part, mode in modes.items():
+            part.training = mode
+        trainer.strategy.barrier("pseudo-labels")
+        seconds = time.perf_counter() - began
+        tell(f"Pseudo-labels of {say_count(len(names), 'case')} in {place}, after {seconds:.0f} s.")
+
+
+def _find_data(trainer: pl.Trainer) -> SegmentationData:
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, SegmentationData):
+        raise TypeError(f"Pseudo-labels need the cases of a SegmentationData; got {type(data).__name__}.")
+    return data
+
+
+def _find_incomplete(data: SegmentationData) -> list[str]:
+    """Give the training cases that lack labels."""
+    return [name for name in data.split.train if data.store.cases[name].annotated is not None]
+
+
+def _find_whole(data: SegmentationData) -> tuple[int, ...]:
+    """Give the integers of labels that are one object in the training cases that annotate them."""
+    shares: dict[int, list[float]] = {}
+    for name in data.split.train:
+        case = data.store.cases[name]
+        label = data.store.read(name, Box((0, 0, 0), (1, 1, 1)), label=case.grid.whole, body=False).label
+        annotated = case.annotated
+        for known, (value,) in data.task.foreground.items():
+            if annotated is None or known in annotated:
+                sizes = components(label == value).sizes
+                shares.setdefault(value, []).extend([max(sizes) / sum(sizes)] if len(sizes) else [])
+    return tuple(value for value, found in shares.items() if found and np.mean(found) >= WHOLE)

@@ -1,0 +1,185 @@
+"""Pseudo-labels: made at shares of a run, of what nobody annotated alone, and the same where it goes on."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from partial_labels import LABELS, write_partial
+from runs import composed
+
+import ingradient_pl as ip
+from ingradient_pl.cli.train_config import train
+from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels
+from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, keep_unknown, place_of
+from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.store.build import build_store
+from ingradient_pl.store.case_store import CaseStore
+from ingradient_pl.store.case_volumes import CaseVolumes, list_volumes, write_volume
+
+SAID = {"a": None, **{name: [("organ", "lesion")[number % 2]] for number, name in enumerate("bcdefgh")}}
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pseudo labels [1]")
+    build_store(read_source(write_partial(folder / "raw", said=SAID)), folder / "store", workers=1)
+    return CaseStore(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def quick(store, tmp_path_factory):
+    """Overrides of a run of five epochs, with pseudo-labels from epochs 2 and 4 on."""
+    plan = ip.Planner().plans(ip.Fingerprint.of_store(store))["3d_fullres"]
+    cubes = {"widths": (4, 6), "strides": ((1, 1, 1), (2, 2, 2)), "kernels": ((3, 3, 3),) * 2}
+    small = replace(plan, patch=(8, 8, 8), batch_size=4, blocks=(1, 1), decoder_blocks=(1,), **cubes)
+    file = tmp_path_factory.mktemp("plan") / "plan.yaml"
+    write_plan(file, small)
+    return [
+        *(f'store="{store.path}"', f"plan={file}", "trainer=cpu", "data.workers=0", "logger=none"),
+        *("callbacks=pseudo_labels", "callbacks.images=null", "epochs=5", "batches_per_epoch=2"),
+        "callbacks.pseudo_labels.at=[0.4,0.8]",
+    ]
+
+
+class Witness(pl.Callback):
+    """Remembers what each batch tells, by epoch, and stops a run."""
+
+    seen: dict = {}  # noqa: RUF012
+
+    def __init__(self, kill=None):
+        self.kill = kill
+        self.seen.clear()
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, *_):
+        self.seen.setdefault(trainer.current_epoch, []).append(batch)
+        if trainer.current_epoch == self.kill:
+            raise RuntimeError("killed")
+
+
+def run(quick, folder, *more, kill="null"):
+    folder.mkdir(parents=True, exist_ok=True)
+    witness = f"+callbacks.witness={{_target_: test_pseudo_labels.Witness, kill: {kill}}}"
+    train(composed([*quick, witness, *more], folder))
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def label_of(store, name, pseudo, number):
+    box = store.cases[name].grid.whole
+    label = store.read(name, box, body=False).label
+    known = torch.tensor(store.task.known_outputs(store.cases[name].annotated))
+    return pseudo.complete(name, box, number, label, known)
+
+
+def test_what_holds_follows_from_the_number_of_a_patch(store, tmp_path):
+    for epoch, value in ((1, 2), (3, 0)):
+        shape = store.cases["b"].grid.shape
+        write_volume(place_of(tmp_path, epoch), store, "b", np.full(shape, value, np.uint8))
+    pseudo = PseudoLabelReader(store, tmp_path, (1, 3), per_epoch=10)
+    organ, known = label_of(store, "b", pseudo, 9)
+    assert known.tolist() == [True, True, False]
+    for number in (10, 29):
+        label, known = label_of(store, "b", pseudo, number)
+        assert known.all()
+        assert np.array_equal(label, np.where(organ == 0, 2, organ))
+    label, known = label_of(store, "b", pseudo, 30)
+    assert known.all()
+    assert np.array_equal(label, organ)
+    assert label_of(store, "a", pseudo, 30)[1].all()
+
+
+def test_of_a_segmentation_nothing_is_taken_that_was_annotated():
+    predicted = np.array([[[0, 1, 2, 3]]], np.uint8)
+    integers = {"one": (1,), "two": (2,), "three": (3,)}
+    assert keep_unknown(predicted, integers, ["two", "three"]).ravel().tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.slow
+def test_a_label_that_is_one_object_is_one_in_what_is_taken(store, quick, tmp_path, monkeypatch):
+    def predict(self, image, spacing, *_):
+        label = np.zeros(image.shape[1:], np.uint8)
+        for value in LABELS.values():
+            label[4 * value : 4 * value + 2, 2:6, 2:6] = value
+            label[4 * value : 4 * value + 2, 12:14, 12:14] = value
+        return label
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    run(quick, tmp_path, "epochs=2")
+    volumes = CaseVolumes(tmp_path / "pseudo_labels" / "epoch_1", store)
+    assert 0 < len(volumes.names) < len(SAID)
+    for name in volumes.names:
+        found = volumes.read(name, store.cases[name].grid.whole)
+        (other,) = {"organ", "lesion"} - set(SAID[name])
+        assert np.unique(found).tolist() == [0, LABELS[other]]
+        assert (found > 0).sum() == 32
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_them_and_goes_on_as_if_it_had_not_stopped(store, quick, tmp_path):
+    whole = run(quick, tmp_path / "whole")
+    told = {epoch: all(bool(one.known.all()) for one in seen) for epoch, seen in Witness.seen.items()}
+    assert told == {0: False, 1: False, 2: True, 3: True, 4: True}
+    rounds = tmp_path / "whole" / "pseudo_labels"
+    assert sorted(one.name for one in rounds.iterdir()) == ["epoch_2", "epoch_4"]
+    names = list_volumes(rounds / "epoch_2")
+    assert names
+    assert all(SAID[name] is not None for name in names)
+    for kill in (4, 3):  # in the epoch whose start made a round, and behind one
+        first = tmp_path / f"first {kill}"
+        with pytest.raises(RuntimeError, match="killed"):
+            run(quick, first, kill=kill)
+        resume = f'resume="{first}/checkpoints/last.ckpt"'
+        again = run(quick, tmp_path / f"second {kill}", resume)
+        assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+    shutil.rmtree(first / "pseudo_labels")
+    with pytest.raises(ValueError, match=r"pseudo-labels lie in .*epoch_2.* are missing .*Bring the folder"):
+        run(quick, tmp_path / "third", resume)
+
+
+@pytest.mark.parametrize("at", [[], [0.0], [0.5, 1.0], [40]])
+def test_shares_are_shares(at):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        PseudoLabels("folder", at)
+
+
+def test_a_run_without_a_length_has_no_shares(quick, tmp_path):
+    with pytest.raises(ValueError, match="Set epochs"):
+        run(quick, tmp_path, "trainer.max_epochs=-1")
+
+
+def test_labels_that_overlap_are_refused(quick, tmp_path):
+    folder = write_partial(
+        tmp_path / "raw", said=SAID, labels={"background": 0, "whole": [1, 2], "lesion": 2}
+    )
+    build_store(read_source(folder), tmp_path / "store", workers=1)
+    made = ip.plan(store=str(tmp_path / "store"))
+    plan = replace(made, patch=(8, 8, 8), batch_size=2)
+    write_plan(tmp_path / "plan.yaml", plan)
+    rest = [one for one in quick if not one.startswith(("store", "plan"))]
+    more = [
+        f'store="{tmp_path}/store"',
+        f"plan={tmp_path}/plan.yaml",
+        "loss@module.loss=regions",
+        "data.split.count=2",
+    ]
+    with pytest.raises(ValueError, match="exclude each other"):
+        run(rest, tmp_path / "run", *more)
+
+
+@pytest.mark.slow
+def test_where_all_is_annotated_nothing_is_made(phantom_store, phantom_plan, quick, tmp_path, capsys):
+    rest = [one for one in quick if not one.startswith(("store", "plan"))]
+    run([*rest, f"store={phantom_store}", f"plan={phantom_plan}", "epochs=2"], tmp_path)
+    assert "nothing to complete" in capsys.readouterr().out
+    assert not (tmp_path / "pseudo_labels").exists()
