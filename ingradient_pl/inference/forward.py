@@ -1,10 +1,15 @@
 """Windows through a network: an earlier stage's segmentation as channels, the finest level of the answer."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ingradient_pl.transforms.stage_labels import StageLabels
+
+NEVER = -1e3
+"""A logit that is below any other, and small enough to be summed over windows in 16 bits."""
 
 
 def spread(views: Float[Tensor, "view channel z y x"], labels: StageLabels) -> Float[Tensor, "view _ z y x"]:
@@ -56,3 +61,26 @@ class Finest(nn.Module):
             image: Shape (batch, channel, z, y, x); the answer's is (batch, output, z, y, x).
         """
         return finest(self.network, image)
+
+
+class WithoutOutputs(nn.Module):
+    """A network that is not asked about some of its outputs: the finest logits, those of the others lowest.
+
+    Args:
+        network: Gives logits, or a pyramid of them, finest first.
+        outputs: Numbers of the outputs that are left out.
+    """
+
+    def __init__(self, network: nn.Module, outputs: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("outputs", torch.tensor(list(outputs), dtype=torch.long), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the logits of a batch of normalised patches.
+
+        Args:
+            image: Shape (batch, channel, z, y, x); the answer's is (batch, output, z, y, x).
+        """
+        outputs: Tensor = self.outputs  # type: ignore[assignment]
+        return finest(self.network, image).index_fill(1, outputs, NEVER)

@@ -1,11 +1,11 @@
 """Pseudo-labels: what a network found of labels that nobody annotated, put into the labels of patches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer
 from torch import Tensor
 
 from ingradient_pl.geometry import Box
@@ -66,17 +66,3 @@ def place_of(folder: Path, epoch: int) -> Path:
         epoch: At whose start they were made, from 0.
     """
     return folder / f"epoch_{epoch}"
-
-
-def keep_unknown(
-    predicted: UInt8[np.ndarray, "z y x"], integers: Mapping[str, Sequence[int]], annotated: Sequence[str]
-) -> UInt8[np.ndarray, "z y x"]:
-    """Give of a segmentation the labels that nobody annotated in the case; 0 elsewhere.
-
-    Args:
-        predicted: The task's integers.
-        integers: Of each label, by name.
-        annotated: Names of the labels that were annotated.
-    """
-    told = [value for name in annotated for value in integers[name]]
-    return np.where(np.isin(predicted, told), 0, predicted).astype(predicted.dtype)

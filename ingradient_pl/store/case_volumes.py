@@ -162,7 +162,7 @@ def write_volume(path: str | Path, store: AnyCases, name: str, volume: Shaped[np
         StoreError: If there is no such case, the volume has other voxels or numbers that are not finite, or
             the folder holds volumes of the other kind.
     """
-    folder, part = Path(path), _cut(store, name, volume)
+    folder, part = Path(path), cut_to_stored(store, name, volume)
     voxels = _as_kept(name, part).transpose(np.argsort(store.transpose).tolist())
     kind = FLOATS if voxels.dtype.kind == "f" else INTEGERS
     if not (folder / VOLUMES).is_file():
@@ -221,8 +221,17 @@ def sum_image(store: AnyCases, name: str) -> int:
     return metadata.sum_plain({**where, "image": sums})
 
 
-def _cut(store: AnyCases, name: str, volume: NDArray[Any]) -> NDArray[Any]:
-    """Give the part of a volume that the store keeps of the case."""
+def cut_to_stored(store: AnyCases, name: str, volume: NDArray[Any]) -> NDArray[Any]:
+    """Give the part of a volume that the store keeps of the case.
+
+    Args:
+        store: With the case.
+        name: Of the case.
+        volume: On every voxel of the case's file, or on those that the store keeps, axes (z, y, x).
+
+    Raises:
+        StoreError: If there is no such case, or the volume has other voxels.
+    """
     store.describe(name)  # whether there is such a case
     case = store.cases[name]
     if volume.shape == case.grid.shape:

@@ -10,20 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from jaxtyping import UInt
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from ingradient_pl.geometry import Box
+from ingradient_pl.inference.forward import WithoutOutputs
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.postprocess import LargestComponent, Steps
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.callbacks.weight_average import WeightAverage
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import tell
-from ingradient_pl.lightning.whole_cases import StoredImages
-from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, keep_unknown, place_of
+from ingradient_pl.lightning.whole_cases import StoredImages, WholeCase
+from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, place_of
 from ingradient_pl.metrics.lesions import components
 from ingradient_pl.phrases import name_some, say_count
-from ingradient_pl.store.case_volumes import list_volumes, write_volume
+from ingradient_pl.store.case_volumes import cut_to_stored, list_volumes, write_volume
 
 WHOLE = 0.99
 """Share of its voxels that the largest piece of a label holds, on average, where it is one object."""
@@ -36,8 +39,9 @@ class PseudoLabels(pl.Callback):
 
     Cases that were annotated in part (``annotated``) keep what was annotated. The labels that they lack are
     background until the first round (see ``losses.known_outputs``), then those of the latest round: of the
-    averaged weights where :class:`WeightAverage` keeps some, else of the weights as they are. Of a label that
-    is one object wherever it was annotated, the largest piece alone is taken.
+    averaged weights where :class:`WeightAverage` keeps some, else of the weights as they are. The network is
+    asked for the labels that are lacking and the background alone. Of a label that is one object wherever it
+    was annotated, the largest piece is taken.
 
     Args:
         folder: For the segmentations, a folder for each round; a resumed run reads them there.
@@ -131,15 +135,11 @@ class PseudoLabels(pl.Callback):
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         average = next((one for one in others if isinstance(one, WeightAverage)), None)
         modes = {part: part.training for part in pl_module.modules()}
-        with nullcontext() if average is None else average.averaged(pl_module):
-            network: Any = pl_module.network
-            model = Model([network], data.plan, data.task, "this run", data.mirrored)
-            predictor = Predictor(model, str(pl_module.device))
+        with nullcontext() if average is None else average.use_average(pl_module):
             own = names[trainer.global_rank :: trainer.world_size]
             for case in (StoredImages(data.store, own, data.plan.orientation)[i] for i in range(len(own))):
-                found = predictor.predict(case.volume.voxels, case.volume.frame.spacing)
-                annotated = data.store.cases[case.name].annotated or ()
-                kept = steps(keep_unknown(found, data.task.foreground, annotated), case.volume.frame.spacing)
+                found = _predict_unknown(pl_module, data, case)
+                kept = steps(found, data.store.cases[case.name].grid.spacing)
                 write_volume(place, data.store, case.name, kept)
         for part, mode in modes.items():
             part.training = mode
@@ -160,13 +160,35 @@ def _find_incomplete(data: SegmentationData) -> list[str]:
     return [name for name in data.split.train if data.store.cases[name].annotated is not None]
 
 
+def _predict_unknown(
+    pl_module: pl.LightningModule, data: SegmentationData, case: WholeCase
+) -> UInt[np.ndarray, "z y x"]:
+    """Segment a case, on the store's voxels, into background and what nobody annotated in it.
+
+    Where a label says that a voxel is none of what was annotated, the likeliest of the rest is taken.
+    """
+    stored = data.store.cases[case.name]
+    known = data.task.known_outputs(stored.annotated)
+    network: Any = pl_module.network
+    asked = WithoutOutputs(network, [number for number, one in enumerate(known) if one and number])
+    model = Model([asked], data.plan, data.task, "this run", data.mirrored)
+    found = Predictor(model, str(pl_module.device)).predict(case.volume.voxels, case.volume.frame.spacing)
+    kept = cut_to_stored(data.store, case.name, found.transpose(data.store.transpose))
+    return np.where(_read_label(data, case.name) == 0, kept, kept.dtype.type(0))
+
+
+def _read_label(data: SegmentationData, name: str) -> NDArray[Any]:
+    """Read the whole label of a case, axes (z, y, x) as the store was opened."""
+    whole = data.store.cases[name].grid.whole
+    return data.store.read(name, Box((0, 0, 0), (1, 1, 1)), label=whole, body=False).label
+
+
 def _find_whole(data: SegmentationData) -> tuple[int, ...]:
     """Give the integers of labels that are one object in the training cases that annotate them."""
     shares: dict[int, list[float]] = {}
     for name in data.split.train:
         case = data.store.cases[name]
-        label = data.store.read(name, Box((0, 0, 0), (1, 1, 1)), label=case.grid.whole, body=False).label
-        annotated = case.annotated
+        label, annotated = _read_label(data, name), case.annotated
         for known, (value,) in data.task.foreground.items():
             if annotated is None or known in annotated:
                 sizes = components(label == value).sizes

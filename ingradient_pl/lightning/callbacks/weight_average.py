@@ -93,7 +93,7 @@ class WeightAverage(pl.Callback):
             pl_module.load_state_dict(own["weights"], strict=False)
 
     @contextmanager
-    def averaged(self, pl_module: pl.LightningModule) -> Iterator[None]:
+    def use_average(self, pl_module: pl.LightningModule) -> Iterator[None]:
         """Let a module have the averaged weights for a while.
 
         Args:
