@@ -1,33 +1,59 @@
-"""Two ranks that pool their batch have the loss, the gradient and the Dice of one that holds it all."""
+"""Two ranks have the gradient and the Dice of one that holds both batches, whatever counts in each."""
 
 import preloaded
 import pytest
 import torch
 from torch import distributed, nn
 
+from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
+from ingradient_pl.losses.focal import Focal
 from ingradient_pl.losses.regions import RegionDiceCE
+from ingradient_pl.losses.tversky import Tversky
+from ingradient_pl.losses.weighted_sum import WeightedSum
 from ingradient_pl.metrics.dice import PooledDice
 
-LOSSES = [DiceCE(batch_dice=True), RegionDiceCE({"a": (1, 2), "b": 2, "c": 1}, batch_dice=True)]
+REGIONS = {"a": (1, 2), "b": 2, "c": 1}
+LOSSES = [DiceCE(batch_dice=True), RegionDiceCE(REGIONS, batch_dice=True)]
+UNEVEN = [
+    DiceCE(ignore=2),
+    DiceCE(class_weights=[0.1, 1.0, 5.0]),
+    RegionDiceCE(REGIONS, ignore=2),
+    Focal(ignore=2, class_weights=[0.1, 1.0, 5.0]),
+    DeepSupervision(DiceCE(ignore=2)),
+]
+PARTIAL = [
+    DiceCE(),
+    DiceCE(batch_dice=True),
+    RegionDiceCE(REGIONS),
+    Tversky(),
+    WeightedSum([DiceCE(), Focal()]),
+]
+KNOWN = torch.tensor([[True, True, False], [True, False, False], [True, True, True], [True, True, False]])
+"""Of two ranks the second knows more."""
 
 
 def batch():
     rng = torch.Generator().manual_seed(0)
     image = torch.randn(4, 2, 3, 4, 5, generator=rng)
-    return image, torch.randint(0, 3, (4, 3, 4, 5), generator=rng)
+    label = torch.randint(0, 3, (4, 3, 4, 5), generator=rng)
+    label[0, :2] = 2  # more to ignore on the first rank
+    return image, label
 
 
 def gradients(part=slice(None)):
     """Gradients of a one-layer network by each loss, and the counts of Dice."""
     image, label = (each[part] for each in batch())
     found = []
-    for loss in LOSSES:
+    for loss, known in [
+        *((one, None) for one in (*LOSSES, *UNEVEN)),
+        *((one, KNOWN[part]) for one in PARTIAL),
+    ]:
         torch.manual_seed(0)
         network = nn.Conv3d(2, 3, 1)
         if distributed.is_initialized():
             network = nn.parallel.DistributedDataParallel(network)
-        loss(network(image), label).backward()
+        (loss(network(image), label) if known is None else loss(network(image), label, known)).backward()
         found += [param.grad.clone() for param in network.parameters()]
     dice = PooledDice({"a": 1, "b": 2})
     dice.update(network(image).detach(), label)

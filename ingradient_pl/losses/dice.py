@@ -57,6 +57,21 @@ def is_summed_over_ranks() -> bool:
     return torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()
 
 
+def mean_over_ranks(count: Tensor) -> Tensor:
+    """Give what a loss divides by, so that the mean of the ranks' losses is the loss of the whole batch.
+
+    How many voxels, or outputs, count may differ from rank to rank; DDP takes the plain mean of gradients.
+
+    Args:
+        count: Of this rank; without gradient.
+    """
+    if not is_summed_over_ranks():
+        return count
+    total = count.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
 def _pool_counts(sums: SoftCounts) -> Tensor:
     batch = torch.stack([sums.intersection.sum(0), sums.predicted.sum(0), sums.true.sum(0)])
     if is_summed_over_ranks():

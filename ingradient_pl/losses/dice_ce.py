@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ingradient_pl.kernels import dice_ce
 from ingradient_pl.kernels.dice_ce import SMALLEST
-from ingradient_pl.losses.dice import is_summed_over_ranks, soft_dice
+from ingradient_pl.losses.dice import is_summed_over_ranks, mean_over_ranks, soft_dice
 from ingradient_pl.losses.known_outputs import mean_of_known, merge_unknown
 from ingradient_pl.losses.soft_counts import softmax_counts
 
@@ -66,7 +66,9 @@ class DiceCE(nn.Module):
         known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
         first = 0 if self.background else 1
-        if dice_ce.fits(logits) and not (self.batch_dice and is_summed_over_ranks()):
+        uneven = self.batch_dice or self.ignore is not None or self.class_weights is not None
+        among_ranks = (uneven or known is not None) and is_summed_over_ranks()
+        if dice_ce.fits(logits) and not among_ranks:
             numbers = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
             settings = dice_ce.Settings(*numbers)
             return dice_ce.dice_ce(logits, label, self.class_weights, settings, known)
@@ -75,5 +77,6 @@ class DiceCE(nn.Module):
         counted = None if known is None else known[:, first:]
         mean = mean_of_known(overlap, counted, pooled=self.batch_dice)
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
-        entropy = -(weights * sums.log).sum() / (weights * sums.true).sum().clamp_min(SMALLEST)
+        mass = mean_over_ranks((weights * sums.true).sum()).clamp_min(SMALLEST)
+        entropy = -(weights * sums.log).sum() / mass
         return self.cross_entropy * entropy - self.dice * mean

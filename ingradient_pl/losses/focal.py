@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from ingradient_pl.losses.dice import mean_over_ranks
 from ingradient_pl.losses.known_outputs import merge_unknown
 
 
@@ -51,4 +52,4 @@ class Focal(nn.Module):
         weights = counted.float() if self.class_weights is None else counted * self.class_weights[target]
         entropy = F.cross_entropy(merge_unknown(logits.float(), known), target, reduction="none")
         wrong = (-torch.expm1(-entropy)).clamp_min(1e-7)  # of 0 a power below 1 has no gradient
-        return (weights * wrong**self.power * entropy).sum() / weights.sum().clamp_min(1e-8)
+        return (weights * wrong**self.power * entropy).sum() / mean_over_ranks(weights.sum()).clamp_min(1e-8)

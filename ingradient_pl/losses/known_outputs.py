@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, distributed
 
-from ingradient_pl.losses.dice import is_summed_over_ranks
+from ingradient_pl.losses.dice import is_summed_over_ranks, mean_over_ranks
 from ingradient_pl.losses.soft_counts import SoftCounts
 
 NEVER = -1e4
@@ -69,4 +69,5 @@ def mean_of_known(
         if is_summed_over_ranks():
             distributed.all_reduce(weight)
         weight = weight.clamp(max=1)
-    return (scores * weight).sum() / weight.sum().clamp_min(1)
+    count = weight.sum() if pooled else mean_over_ranks(weight.sum())
+    return (scores * weight).sum() / torch.where(count > 0, count, 1.0)

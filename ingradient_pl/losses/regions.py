@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ingradient_pl.losses.dice import soft_dice
+from ingradient_pl.losses.dice import mean_over_ranks, soft_dice
 from ingradient_pl.losses.known_outputs import mask_unknown, mean_of_known
 from ingradient_pl.losses.soft_counts import equal, sigmoid_counts
 
@@ -66,13 +66,16 @@ class RegionDiceCE(nn.Module):
         sums = mask_unknown(sigmoid_counts(logits, _inside(label, self.regions), counted), known)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)
         mean = mean_of_known(overlap, known, pooled=self.batch_dice)
-        values = _count_values(logits, known) if counted is None else counted.sum().clamp_min(1)
+        values = _count_values(logits, known) if counted is None else counted.sum(dtype=torch.float32)
+        if isinstance(values, Tensor):
+            values = mean_over_ranks(values)
+            values = torch.where(values > 0, values, 1.0)
         return -self.cross_entropy * sums.log.sum() / values - self.dice * mean
 
 
 def _count_values(logits: Tensor, known: Tensor | None) -> Tensor | int:
     """Count voxels of outputs that are known."""
-    return logits.numel() if known is None else known.sum().clamp_min(1) * logits[0, 0].numel()
+    return logits.numel() if known is None else known.sum(dtype=torch.float32) * logits[0, 0].numel()
 
 
 def _inside(label: Tensor, regions: Sequence[Sequence[int]]) -> UInt8[Tensor, "batch output z y x"]:

@@ -15,7 +15,8 @@ class TopKCE(nn.Module):
     """Mean cross entropy of the share of voxels where it is highest.
 
     Args:
-        share: Of the voxels of a batch, in (0, 1]; 1 is the plain cross entropy.
+        share: Of the voxels of a batch, in (0, 1]; 1 is the plain cross entropy. Where several processes
+            train, each takes the share of its own part.
         ignore: Integer of voxels that nobody annotated; None if there are none.
 
     Raises:
