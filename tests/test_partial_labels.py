@@ -188,6 +188,25 @@ def test_the_background_of_a_case_is_all_that_was_not_annotated(name):
     assert not torch.isclose(one, LOSSES[name](logits, label))
 
 
+@pytest.mark.parametrize("absent", [0.0, 0.3, 1.0])
+def test_a_share_of_the_cross_entropy_takes_the_label_at_its_word(absent):
+    logits, label = batch_of(2)
+    known = torch.tensor([[True, True, False, False], [True] * 4])
+    label[0][label[0] > 1] = 0
+    left_open, taken = DiceCE(dice=0.0)(logits, label, known), DiceCE(dice=0.0)(logits, label)
+    dice = DiceCE(cross_entropy=0.0)(logits, label, known)
+    expected = (1 - absent) * left_open + absent * taken + dice
+    torch.testing.assert_close(DiceCE(absent=absent)(logits, label, known), expected)
+    torch.testing.assert_close(
+        DiceCE(absent=absent)(logits, label), taken + DiceCE(cross_entropy=0.0)(logits, label)
+    )
+
+
+def test_absent_is_a_share():
+    with pytest.raises(ValueError, match="Divide by 100"):
+        DiceCE(absent=20)
+
+
 def test_it_is_the_marginal_likelihood_and_dice_of_what_is_known():
     logits, label = batch_of(1, 3)
     label[0][label[0] == 2] = 0

@@ -15,6 +15,7 @@ import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference.forward import WithoutOutputs
+from ingradient_pl.inference.one_object import keep_one_object
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels
 from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, place_of
@@ -106,6 +107,25 @@ def test_a_network_is_asked_for_the_rest():
     asked, logits = WithoutOutputs(network, [1, 3])(image), network(image)
     assert torch.equal(asked[:, [0, 2]], logits[:, [0, 2]])
     assert (asked[:, [1, 3]] < logits.min() - 100).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [((5, 9), 5), ((2, 9), 9), ((5,), 5), ((0, 9), 9)],
+    ids=["connected", "far smaller", "alone", "none connected"],
+)
+def test_of_one_object_the_connected_piece_is_kept_unless_another_is_far_larger(sizes, kept):
+    label, found = (np.zeros((4, 4, 40), np.uint8) for _ in range(2))
+    label[1, 1, :4] = 1
+    found[1, 1, 4 : 4 + sizes[0]] = 2
+    for size in sizes[1:]:
+        found[3, 3, 30 : 30 + size] = 2
+    found[3, 3, 20] = 3
+    found[0, 3, 20] = 3
+    one = keep_one_object(found, label, [2])
+    assert (one == 2).sum() == kept
+    assert (one == 3).sum() == 2
+    assert (keep_one_object(found, label, [2, 3]) == 3).sum() == 1
 
 
 @pytest.mark.slow

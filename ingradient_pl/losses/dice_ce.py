@@ -26,9 +26,12 @@ class DiceCE(nn.Module):
             all alike.
         background: Whether Dice counts the background as a class.
         smooth: Added above and below in Dice, in voxels.
+        absent: How far the cross entropy takes labels that a case did not annotate as absent from it, in
+            [0, 1]: 0 leaves open whether its background is of them, 1 takes it as background. A little keeps
+            off false positives far from what was annotated.
 
     Raises:
-        ValueError: If a weight is negative or both terms are off.
+        ValueError: If a weight is negative, both terms are off or ``absent`` is no share.
 
     Source: nnU-Net, Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; class weights are ours.
     """
@@ -46,15 +49,18 @@ class DiceCE(nn.Module):
         class_weights: Sequence[float] | None = None,
         background: bool = False,
         smooth: float = 1e-5,
+        absent: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= absent <= 1:
+            raise ValueError(f"absent is a share in [0, 1]; got {absent}. A percentage? Divide by 100.")
         if min(cross_entropy, dice, smooth, *(class_weights or [0])) < 0 or cross_entropy == dice == 0:
             raise ValueError(
                 "Weights of a loss are >= 0 and one of cross_entropy and dice is not 0; got "
                 f"cross_entropy={cross_entropy}, dice={dice}, smooth={smooth}, class_weights={class_weights}."
             )
         self.batch_dice, self.ignore, self.background, self.smooth = batch_dice, ignore, background, smooth
-        self.cross_entropy, self.dice = cross_entropy, dice
+        self.cross_entropy, self.dice, self.absent = cross_entropy, dice, absent
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
 
@@ -65,11 +71,20 @@ class DiceCE(nn.Module):
         label: Integer[Tensor, "batch z y x"],
         known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
+        if known is None or not self.absent:
+            return self._score(logits, label, known, self.cross_entropy, self.dice)
+        open_ended = self._score(logits, label, known, (1 - self.absent) * self.cross_entropy, self.dice)
+        return open_ended + self._score(logits, label, None, self.absent * self.cross_entropy, 0.0)
+
+    def _score(
+        self, logits: Tensor, label: Tensor, known: Tensor | None, cross_entropy: float, dice: float
+    ) -> Tensor:
+        """Give cross entropy minus soft Dice, with these weights."""
         first = 0 if self.background else 1
         uneven = self.batch_dice or self.ignore is not None or self.class_weights is not None
         among_ranks = (uneven or known is not None) and is_summed_over_ranks()
         if dice_ce.fits(logits) and not among_ranks:
-            numbers = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
+            numbers = self.ignore, self.batch_dice, first, self.smooth, cross_entropy, dice
             settings = dice_ce.Settings(*numbers)
             return dice_ce.dice_ce(logits, label, self.class_weights, settings, known)
         sums = softmax_counts(merge_unknown(logits, known), label, self.ignore)
@@ -79,4 +94,4 @@ class DiceCE(nn.Module):
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
         mass = mean_over_ranks((weights * sums.true).sum()).clamp_min(SMALLEST)
         entropy = -(weights * sums.log).sum() / mass
-        return self.cross_entropy * entropy - self.dice * mean
+        return cross_entropy * entropy - dice * mean

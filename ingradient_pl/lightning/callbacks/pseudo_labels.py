@@ -17,7 +17,7 @@ from typing_extensions import override
 from ingradient_pl.geometry import Box
 from ingradient_pl.inference.forward import WithoutOutputs
 from ingradient_pl.inference.model import Model
-from ingradient_pl.inference.postprocess import LargestComponent, Steps
+from ingradient_pl.inference.one_object import keep_one_object
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.callbacks.weight_average import WeightAverage
 from ingradient_pl.lightning.datamodule import SegmentationData
@@ -41,7 +41,7 @@ class PseudoLabels(pl.Callback):
     background until the first round (see ``losses.known_outputs``), then those of the latest round: of the
     averaged weights where :class:`WeightAverage` keeps some, else of the weights as they are. The network is
     asked for the labels that are lacking and the background alone. Of a label that is one object wherever it
-    was annotated, the largest piece is taken.
+    was annotated, one piece is taken (``inference.one_object``).
 
     Args:
         folder: For the segmentations, a folder for each round; a resumed run reads them there.
@@ -54,10 +54,10 @@ class PseudoLabels(pl.Callback):
     Source: Lee 2013, Pseudo-Label, ICML workshop on challenges in representation learning.
     """
 
-    def __init__(self, folder: str, at: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> None:
+    def __init__(self, folder: str, at: Sequence[float] = (0.4, 0.6, 0.8)) -> None:
         if not at or not all(0 < share < 1 for share in at):
             raise ValueError(
-                f"'at' lists shares of the run between 0 and 1, such as [0.2, 0.4, 0.6, 0.8]; got {list(at)}."
+                f"'at' lists shares of the run between 0 and 1, such as [0.4, 0.6, 0.8]; got {list(at)}."
             )
         self.folder, self.at = Path(folder), tuple(sorted(at))
         self.epochs: tuple[int, ...] = ()
@@ -131,15 +131,14 @@ class PseudoLabels(pl.Callback):
         names, place = _find_incomplete(data), place_of(self.folder, trainer.current_epoch)
         if self.whole is None:
             self.whole = _find_whole(data)
-        steps = Steps((LargestComponent(self.whole),)) if self.whole else Steps()
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         average = next((one for one in others if isinstance(one, WeightAverage)), None)
         modes = {part: part.training for part in pl_module.modules()}
         with nullcontext() if average is None else average.use_average(pl_module):
             own = names[trainer.global_rank :: trainer.world_size]
             for case in (StoredImages(data.store, own, data.plan.orientation)[i] for i in range(len(own))):
-                found = _predict_unknown(pl_module, data, case)
-                kept = steps(found, data.store.cases[case.name].grid.spacing)
+                found, label = _predict_unknown(pl_module, data, case), _read_label(data, case.name)
+                kept = keep_one_object(np.where(label == 0, found, found.dtype.type(0)), label, self.whole)
                 write_volume(place, data.store, case.name, kept)
         for part, mode in modes.items():
             part.training = mode
@@ -163,18 +162,14 @@ def _find_incomplete(data: SegmentationData) -> list[str]:
 def _predict_unknown(
     pl_module: pl.LightningModule, data: SegmentationData, case: WholeCase
 ) -> UInt[np.ndarray, "z y x"]:
-    """Segment a case, on the store's voxels, into background and what nobody annotated in it.
-
-    Where a label says that a voxel is none of what was annotated, the likeliest of the rest is taken.
-    """
+    """Segment a case, on the store's voxels, into background and what nobody annotated in it."""
     stored = data.store.cases[case.name]
     known = data.task.known_outputs(stored.annotated)
     network: Any = pl_module.network
     asked = WithoutOutputs(network, [number for number, one in enumerate(known) if one and number])
     model = Model([asked], data.plan, data.task, "this run", data.mirrored)
     found = Predictor(model, str(pl_module.device)).predict(case.volume.voxels, case.volume.frame.spacing)
-    kept = cut_to_stored(data.store, case.name, found.transpose(data.store.transpose))
-    return np.where(_read_label(data, case.name) == 0, kept, kept.dtype.type(0))
+    return cut_to_stored(data.store, case.name, found.transpose(data.store.transpose))
 
 
 def _read_label(data: SegmentationData, name: str) -> NDArray[Any]:
