@@ -97,7 +97,8 @@ class PseudoLabels(pl.Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.before = Path(state_dict["folder"])
+        folder = state_dict.get("folder")
+        self.before = Path(folder) if isinstance(folder, str) else None
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
