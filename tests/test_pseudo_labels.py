@@ -166,6 +166,10 @@ def test_a_run_learns_from_them_and_goes_on_as_if_it_had_not_stopped(store, quic
         resume = f'resume="{first}/checkpoints/last.ckpt"'
         again = run(quick, tmp_path / f"second {kill}", resume)
         assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
+    run(quick, tmp_path / "other", resume, "callbacks.pseudo_labels.at=[0.1,0.9]")
+    rounds = tmp_path / "other" / "pseudo_labels"  # of the first one round, of the new shares the one to come
+    assert sorted(one.name for one in rounds.iterdir()) == ["epoch_2", "epoch_4"]
+    assert all(bool(one.known.all()) for seen in Witness.seen.values() for one in seen)
     shutil.rmtree(first / "pseudo_labels")
     with pytest.raises(ValueError, match=r"pseudo-labels lie in .*epoch_2.* are missing .*Bring the folder"):
         run(quick, tmp_path / "third", resume)

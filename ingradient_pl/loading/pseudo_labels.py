@@ -21,12 +21,12 @@ class PseudoLabelReader:
     Args:
         store: Of the cases.
         folder: With a folder of volumes for each round of pseudo-labels, see :func:`place_of`.
-        epochs: From which on each round holds, ascending.
+        epochs: From which on each round holds, ascending; they may change until the first patch is read.
         per_epoch: Patches of an epoch, over all ranks.
     """
 
     def __init__(self, store: AnyCases, folder: Path, epochs: Sequence[int], per_epoch: int) -> None:
-        self.store, self.folder, self.epochs, self.per_epoch = store, folder, tuple(epochs), per_epoch
+        self.store, self.folder, self.epochs, self.per_epoch = store, folder, epochs, per_epoch
         self.opened: dict[int, CaseVolumes] = {}
 
     def complete(

@@ -60,7 +60,7 @@ class PseudoLabels(pl.Callback):
                 f"'at' lists shares of the run between 0 and 1, such as [0.4, 0.6, 0.8]; got {list(at)}."
             )
         self.folder, self.at = Path(folder), tuple(sorted(at))
-        self.epochs: tuple[int, ...] = ()
+        self.rounds, self.made = list[int](), list[int]()
         self.before: Path | None = None
         self.whole: tuple[int, ...] | None = None
 
@@ -88,42 +88,47 @@ class PseudoLabels(pl.Callback):
                 f"max_epochs={trainer.max_epochs}. Set epochs, or leave the callback out."
             )
         length = trainer.max_epochs
-        self.epochs = tuple(sorted({min(max(1, round(share * length)), length - 1) for share in self.at}))
-        data.completed = partial(PseudoLabelReader, data.store, self.folder, self.epochs)
+        self.rounds[:] = sorted({min(max(1, round(share * length)), length - 1) for share in self.at})
+        data.completed = partial(PseudoLabelReader, data.store, self.folder, self.rounds)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"folder": str(self.folder.absolute())}
+        return {"folder": str(self.folder.absolute()), "made": list(self.made)}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        folder = state_dict.get("folder")
+        folder, made = state_dict.get("folder"), state_dict.get("made")
         self.before = Path(folder) if isinstance(folder, str) else None
+        self.made = [epoch for epoch in made if isinstance(epoch, int)] if isinstance(made, list) else []
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Bring the round that a resumed run goes on with, where another folder has it."""
+        """Keep to the rounds that a resumed run has made; bring the last where another folder has it."""
+        if not self.rounds:
+            return
         data, now = _find_data(trainer), trainer.current_epoch
-        within = data.resume_position.get("epoch") == now and data.resume_position.get("batches", 0) > 0
-        began = [epoch for epoch in self.epochs if epoch <= now]
-        if not began or (began[-1] == now and not within):
-            return  # there is no round yet, or it is made now
-        needed, place = _find_incomplete(data), place_of(self.folder, began[-1])
-        before = None if self.before is None else place_of(self.before, began[-1])
+        begun = data.resume_position.get("epoch") == now and data.resume_position.get("batches", 0) > 0
+        coming = (epoch for epoch in self.rounds if epoch >= now + begun)
+        self.rounds[:] = sorted({*self.made, *coming})
+        if not self.made:
+            return
+        last = max(self.made)
+        place = place_of(self.folder, last)
+        before = None if self.before is None else place_of(self.before, last)
         if trainer.is_global_zero and not place.exists() and before is not None and before.is_dir():
             shutil.copytree(before, place)
         trainer.strategy.barrier("pseudo-labels")
-        missing = sorted(set(needed) - set(list_volumes(place)))
-        if missing:
+        missing = sorted(set(_find_incomplete(data)) - set(list_volumes(place)))
+        if missing and (begun or now not in self.rounds):
             raise ValueError(
-                f"The run goes on behind epoch {began[-1]}, whose pseudo-labels lie in {place}, but those of "
+                f"The run goes on behind epoch {last}, whose pseudo-labels lie in {place}, but those of "
                 f"{say_count(len(missing), 'case')} are missing ({name_some(missing)}). Bring the folder "
                 "back, or train anew."
             )
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch in self.epochs:
+        if trainer.current_epoch in self.rounds:
             self._segment(trainer, pl_module)
 
     def _segment(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -143,6 +148,7 @@ class PseudoLabels(pl.Callback):
                 write_volume(place, data.store, case.name, kept)
         for part, mode in modes.items():
             part.training = mode
+        self.made = sorted({*self.made, trainer.current_epoch})
         trainer.strategy.barrier("pseudo-labels")
         seconds = time.perf_counter() - began
         tell(f"Pseudo-labels of {say_count(len(names), 'case')} in {place}, after {seconds:.0f} s.")
