@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_before_anything_is_trained(
         "sweep": ["-m", *quick, "seed=0,1", f"hydra.sweep.dir={folder}"],
         "crossval": [*quick, f"output={folder}"],
         "cascade": [entry for entry in quick if not entry.startswith("plan=")]
-        + ["coarser=2", f"output={folder}"],
+        + ["coarser=2", "folds=2", f"output={folder}"],
     }
     code, _, err = outcome(monkeypatch, capsys, command.replace("sweep", "train"), *own[command])
     assert code == 1

@@ -47,7 +47,7 @@ def test_cases_without_a_label_are_left_out_of_a_file_of_splits(tmp_path):
     )
     found = store(a="", b=None, c="", d=None)
     assert Fold(0, file=str(tmp_path / "splits.json")).split(found) == Split(("a",), ("c",))
-    with pytest.raises(ValueError, match="Fold 1 has no labelled case"):
+    with pytest.raises(ValueError, match="Fold 1 has 1 to train on, 0 to validate on, of those with a label"):
         Fold(1, file=str(tmp_path / "splits.json")).split(found)
 
 
