@@ -2,9 +2,9 @@
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, distributed
+from torch import Tensor
 
-from ingradient_pl.losses.dice import is_summed_over_ranks, mean_over_ranks
+from ingradient_pl.losses.dice import mean_over_ranks
 from ingradient_pl.losses.soft_counts import SoftCounts
 
 NEVER = -1e4
@@ -65,9 +65,6 @@ def mean_of_known(
         return scores.mean()
     weight = known.to(scores.dtype)
     if pooled:
-        weight = weight.sum(0, keepdim=True)
-        if is_summed_over_ranks():
-            distributed.all_reduce(weight)
-        weight = weight.clamp(max=1)
+        weight = (mean_over_ranks(weight.sum(0, keepdim=True)) > 0).to(scores.dtype)
     count = weight.sum() if pooled else mean_over_ranks(weight.sum())
     return (scores * weight).sum() / torch.where(count > 0, count, 1.0)
