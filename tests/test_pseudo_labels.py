@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ingradient_pl.inference.forward import WithoutOutputs
 from ingradient_pl.inference.one_object import keep_one_object
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels
+from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, place_of
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.store.build import build_store
@@ -184,6 +186,14 @@ def test_shares_are_shares(at):
 def test_a_run_without_a_length_has_no_shares(quick, tmp_path):
     with pytest.raises(ValueError, match="Set epochs"):
         run(quick, tmp_path, "trainer.max_epochs=-1")
+
+
+def test_the_second_stage_of_a_cascade_is_refused(store, quick, tmp_path):
+    file = next(entry for entry in quick if entry.startswith("plan=")).removeprefix("plan=")
+    data = SegmentationData(store.path, file)
+    data.plan = replace(data.plan, previous_stage="3d_lowres")
+    with pytest.raises(ValueError, match="second stage of a cascade"):
+        PseudoLabels(str(tmp_path)).setup(SimpleNamespace(datamodule=data, max_epochs=5), None, "fit")
 
 
 def test_labels_that_overlap_are_refused(quick, tmp_path):
