@@ -14,6 +14,7 @@ from runs import outcome
 import ingradient_pl as ip
 from ingradient_pl.commands.inputs import open_store
 from ingradient_pl.datasets.sources import images_only, read_source
+from ingradient_pl.datasets.split_records import check_division
 from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
 from ingradient_pl.inference import case_pictures
@@ -24,7 +25,6 @@ from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.case_volumes import write_volume as write_further
-from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.store.unite_tasks import unite_tasks
@@ -219,7 +219,7 @@ def test_a_store_whose_table_divides_it_trains_beside_one_without(two_stores, un
 
 def test_a_store_whose_cases_all_stay_out_is_named(union):
     with pytest.raises(ValueError, match="No case of the store lesions"):
-        check_division(union, ["a_visit1@organs", "b@organs"])
+        check_division(union.cases, ["a_visit1@organs", "b@organs"])
 
 
 # draws and batches

@@ -3,11 +3,18 @@
 import csv
 import json
 import re
+from typing import NamedTuple
 
 import pytest
 from runs import outcome
 
 from ingradient_pl.cli import data_first
+from ingradient_pl.cli.cross_fit import select_folds
+from ingradient_pl.cli.first_stage_folds import divide_first
+from ingradient_pl.cli.line_checks import check_line
+from ingradient_pl.datasets.splits import Fold
+from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.planning.settings import PlannerSettings
 
 COMMANDS = {
     "train": ["hydra.run.dir=out"],
@@ -112,6 +119,60 @@ def test_a_division_of_a_store_is_told_before_it_is_planned_for(
     assert "40 folds cannot be made" in error
     assert "planned" not in out
     assert not (tmp_path / "out").exists()
+
+
+UNDIVIDED = {
+    "few patients": ({"split": Fold(count=40)}, "40 folds cannot be made"),
+    "no such fold": ({"split": Fold(5)}, "There are folds 0 to 4; got 5"),
+    "no file": ({"split": Fold(file="nowhere.json")}, "nowhere.json: no such file"),
+    "strangers": ({"split": Fold(file="splits.json")}, "not in the data set: p8, p9"),
+    "no residence": ({"resident": "never"}, "data.resident is auto, true or false"),
+}
+
+
+@pytest.mark.parametrize("fault", UNDIVIDED)
+def test_a_data_module_divides_before_it_plans(fault, phantom_store, tmp_path, monkeypatch):
+    """So `ingradient fit` without a plan: it makes the data module, and nothing before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(PlannerSettings, "plan", plan_for_nothing)
+    write_split(tmp_path / "splits.json", ("p8", "p9"))
+    told, said = UNDIVIDED[fault]
+    with pytest.raises(ValueError, match=said):
+        SegmentationData(str(phantom_store), **told)
+    with pytest.raises(AssertionError, match="planned"):
+        SegmentationData(str(phantom_store))
+
+
+def plan_for_nothing(settings, store):
+    raise AssertionError("planned")
+
+
+class InStore(NamedTuple):
+    """What a division asks of a case."""
+
+    group: str
+    store: str
+    labelled: bool = True
+    split: str | None = None
+
+
+STORES = {f"p{number}@{store}": InStore(f"p{number}", store) for store in "ab" for number in range(3)}
+DIVIDERS = {
+    "one run": lambda file: check_line([f"data.split.file={file}"], STORES, swept=False),
+    "all cases": lambda file: check_line(
+        ["data.split.number=null"], STORES | {"q@c": InStore("q", "c", labelled=False)}, swept=False
+    ),
+    "folds": lambda file: select_folds(STORES, None, [f"data.split.file={file}"]),
+    "stages": lambda file: divide_first(STORES, Fold(file=str(file)).splits(STORES)[0], 2),
+}
+
+
+@pytest.mark.parametrize("divider", DIVIDERS)
+def test_a_store_of_which_no_case_trains_is_told_by_whoever_divides(divider, tmp_path):
+    """Before a plan is made of its cases, too."""
+    write_split(tmp_path / "splits.json", ("p0@a p1@a", "p2@b"), ("p0@a", "p2@b"))
+    with pytest.raises(ValueError, match=r"No case of the store \w trains: .*data.split.file=FILE"):
+        DIVIDERS[divider](tmp_path / "splits.json")
 
 
 def test_a_store_that_has_more_patients_than_the_source_is_divided_with_them(tmp_path, monkeypatch):

@@ -25,7 +25,6 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import as_yaml, write_plan
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import AnyCases, store_paths
 from ingradient_pl.transforms.stage_labels import StageLabels
 
@@ -188,8 +187,6 @@ def _keep_state(
             state was damaged.
     """
     divided = divide_first(store.cases, split, count)
-    for fold in divided:
-        check_division(store, fold["train"])
     plain = {
         "store": ", ".join(str(path.absolute()) for path in store_paths(store)),
         "cases": store.check_sum(),

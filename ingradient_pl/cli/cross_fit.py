@@ -21,7 +21,6 @@ from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.lightning.run_files import LAST, read_reason
 from ingradient_pl.messages import UsageError
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.store_parts import check_division
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import Task
 
@@ -110,10 +109,7 @@ def choose_folds(
         ValueError: If there are no such folds, two of them hold out one case, or one trains on no case of
             a store.
     """
-    chosen = select_folds(store.cases, folds, overrides)
-    for split in chosen.values():
-        check_division(store, split.train)
-    return {number: split.kept for number, split in chosen.items()}
+    return {number: split.kept for number, split in select_folds(store.cases, folds, overrides).items()}
 
 
 def select_folds(
@@ -128,13 +124,14 @@ def select_folds(
 
     Raises:
         UsageError: If an override says what is decided here, or sweeps over something else.
-        ValueError: If there are no such folds, or two of them hold out one case.
+        ValueError: If there are no such folds, two of them hold out one case, or one trains on no case of
+            a store.
     """
     check_overrides(overrides)
     divided = divide(cases, overrides)
     chosen = {number: divided[number] for number in _numbers(folds, divided)}
     for number, split in chosen.items():
-        check_fold(split, number)
+        check_fold(split, number, cases)
     check_held_out({number: split.kept for number, split in chosen.items()})
     return chosen
 

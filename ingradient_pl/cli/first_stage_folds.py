@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ingradient_pl.cli.cross_fit import choose_folds, divide
 from ingradient_pl.cli.crossval_plans import Configurations
 from ingradient_pl.cli.overrides import find
-from ingradient_pl.datasets.split_records import Divisible, Split, find_strata
+from ingradient_pl.datasets.split_records import Divisible, Split, check_division, find_strata
 from ingradient_pl.datasets.splits import folds
 from ingradient_pl.messages import UsageError
 from ingradient_pl.phrases import name_some
@@ -61,11 +61,13 @@ def divide_first(cases: Mapping[str, Divisible], split: Split, count: int) -> li
         count: Folds.
 
     Raises:
-        ValueError: If there are fewer patients than folds.
+        ValueError: If there are fewer patients than folds, or one trains on no case of a store.
     """
     train = {name: cases[name] for name in split.train}
     groups = {name: case.group for name, case in train.items()}
     divided = folds(groups, count, strata=find_strata(train), key="folds")
+    for fold in divided:
+        check_division(cases, fold.train)
     made = [{"train": list(fold.train), "val": list(fold.validation)} for fold in divided]
     for number, name in enumerate(split.kept):
         made[number % count]["val"].append(name)

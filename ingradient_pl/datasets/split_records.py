@@ -99,6 +99,26 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str], where: str)
     return list(splits)
 
 
+def check_division(cases: Mapping[str, Divisible], train: Sequence[str]) -> None:
+    """Refuse a division that trains on no case of some store.
+
+    Args:
+        cases: All cases, of one store or several.
+        train: Names of the cases that train.
+
+    Raises:
+        ValueError: If a store has none of them.
+    """
+    busy = {cases[name].store for name in train}
+    idle = [store for store in dict.fromkeys(case.store for case in cases.values()) if store not in busy]
+    if busy and idle:
+        raise ValueError(
+            f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or "
+            "its table's column 'split' has none of them train. Ask for other folds (data.split.count=N), "
+            "divide with data.split.file=FILE, change that column, or leave the store out."
+        )
+
+
 def count_sides(split: Split) -> str:
     """Say how many cases are on each side.
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ingradient_pl.datasets.split_columns import find_divided, from_column, is_test
-from ingradient_pl.datasets.split_records import Divisible, Split, check_splits, count_sides, find_strata
+from ingradient_pl.datasets.split_records import (
+    Divisible,
+    Split,
+    check_division,
+    check_splits,
+    count_sides,
+    find_strata,
+)
 from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.plain_values import read_json
 
@@ -40,11 +47,12 @@ class Fold:
             cases: All cases of a store, by name.
 
         Raises:
-            ValueError: If no case has a label, or there is no such fold.
+            ValueError: If no case has a label, there is no such fold, or no case of some store trains.
         """
         labelled = _find_labelled(cases)
         if self.number is None:
             usable = tuple(_leave_out_test(labelled))
+            check_division(cases, usable)
             return Split(usable, usable)
         found = self.splits(cases)
         if not 0 <= self.number < len(found):
@@ -52,7 +60,7 @@ class Fold:
                 f"There are folds 0 to {len(found) - 1}; got {self.number}. Choose one of them: "
                 "data.split.number=N"
             )
-        check_fold(found[self.number], self.number)
+        check_fold(found[self.number], self.number, cases)
         return found[self.number]
 
     def splits(self, cases: Mapping[str, Divisible]) -> list[Split]:
@@ -109,12 +117,13 @@ class Fold:
         ]
 
 
-def check_fold(split: Split, number: int) -> None:
-    """Refuse a fold that has nothing to train on, or nothing to validate on.
+def check_fold(split: Split, number: int, cases: Mapping[str, Divisible]) -> None:
+    """Refuse a fold that has nothing to train on, of all stores or of one, or nothing to validate on.
 
     Args:
         split: Labelled cases of the fold.
         number: Of the fold, for the message.
+        cases: All cases, labelled or not, by name.
 
     Raises:
         ValueError: If it has not.
@@ -124,6 +133,7 @@ def check_fold(split: Split, number: int) -> None:
             f"Fold {number} has {count_sides(split)}, of those with a label, and needs both. Label more "
             "cases, or give another division (data.split.file=FILE, or the column 'split' of a table)."
         )
+    check_division(cases, split.train)
 
 
 def folds(

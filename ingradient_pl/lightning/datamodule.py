@@ -26,7 +26,7 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import open_plan
 from ingradient_pl.planning.settings import PlannerSettings
 from ingradient_pl.short_repr import describe
-from ingradient_pl.store.store_parts import check_division, read_shares
+from ingradient_pl.store.store_parts import read_shares
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.task import Task
 from ingradient_pl.transforms.augment import NNUNET, Augment
@@ -98,14 +98,13 @@ class SegmentationData(WholeCaseData):
             raise ValueError(
                 f"data.planner makes a plan, and data.plan gives one: give one of the two; got {planner}."
             )
-        self.planned = plan is None
-        plan = plan_store(store, planner) if plan is None else open_plan(plan)
         if resident not in (True, False, "auto") or not 0 <= resident_share <= 1:
             raise ValueError(
                 "data.resident is auto, true or false, and data.resident_share lies in [0, 1]; got "
                 f"resident={resident}, resident_share={resident_share}."
             )
-        self.resident, self.resident_share = resident, resident_share
+        self.planned, self.resident, self.resident_share = plan is None, resident, resident_share
+        plan = plan_store(store, planner, split) if plan is None else open_plan(plan)
         self.resident_cases: ResidentCases | None = None
         self.completed: Callable[[int], PseudoLabelReader] | None = None
         self.store, self.plan, self.fold = open_stores(store, plan.transpose), plan, split
@@ -122,7 +121,6 @@ class SegmentationData(WholeCaseData):
         names = {*self.split.train, *self.split.validation}
         found = FurtherFolders(extra, previous, previous_augment, self.draws.seed)
         self.further: FurtherVolumes | None = found.open(self.store, plan, names)
-        check_division(self.store, self.split.train)
         self.draws = replace(self.draws, shares=read_shares(shares, self.store))
 
     @override

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from torch import nn
 
+from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.planning import constructors
 from ingradient_pl.planning.plan import Plan
@@ -17,14 +18,19 @@ from ingradient_pl.store.store_union import open_stores, store_paths
 FILE = "plan.yaml"
 
 
-def plan_store(store: str | PathLike[str] | Sequence[str], planner: PlannerSettings) -> Plan:
-    """Plan for a store, and say so in three lines.
+def plan_store(store: str | PathLike[str] | Sequence[str], planner: PlannerSettings, split: Fold) -> Plan:
+    """Plan for a store whose cases can be divided, and say so in three lines.
 
     Args:
         store: Folder written by ``ingradient prepare``, an open one, or several folders.
         planner: What the planner is told.
+        split: Which of the cases train and which validate.
+
+    Raises:
+        ValueError: If the cases cannot be divided so; nothing was planned.
     """
     opened = open_stores(store)
+    split.split(opened.cases)  # or refused before it takes the time of planning
     made = planner.plan(opened)
     named = ", ".join(map(str, store_paths(opened)))
     tell(f"No plan was named: planned for {named} (others: data.planner, or data.plan).")

@@ -7,27 +7,6 @@ from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.store_union import AnyCases, StoreUnion
 
 
-def check_division(cases: AnyCases, train: Sequence[str]) -> None:
-    """Refuse a division that trains on no case of some store.
-
-    Args:
-        cases: One store or several.
-        train: Names of the cases that train.
-
-    Raises:
-        ValueError: If a store has none of them.
-    """
-    if isinstance(cases, CaseStore):
-        return
-    idle = [store for store in cases.stores if not cases.names_in(store, train)]
-    if idle:
-        raise ValueError(
-            f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or "
-            "its table's column 'split' has none of them train. Ask for other folds (data.split.count=N), "
-            "divide with data.split.file=FILE, change that column, or leave the store out."
-        )
-
-
 def read_shares(
     told: Mapping[str, float] | Sequence[float] | None, cases: AnyCases
 ) -> dict[str, float] | None:
