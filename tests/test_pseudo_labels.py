@@ -15,11 +15,13 @@ from runs import composed
 import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.inference.forward import WithoutOutputs
 from ingradient_pl.inference.one_object import keep_one_object
 from ingradient_pl.inference.predictor import Predictor
-from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels
+from ingradient_pl.lightning.callbacks.pseudo_labels import PseudoLabels, suggest_pseudo_labels
 from ingradient_pl.lightning.datamodule import SegmentationData
+from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.loading.pseudo_labels import PseudoLabelReader, place_of
 from ingradient_pl.planning.plan_yaml import write_plan
 from ingradient_pl.store.build import build_store
@@ -175,6 +177,52 @@ def test_a_run_learns_from_them_and_goes_on_as_if_it_had_not_stopped(store, quic
     shutil.rmtree(first / "pseudo_labels")
     with pytest.raises(ValueError, match=r"pseudo-labels lie in .*epoch_2.* are missing .*Bring the folder"):
         run(quick, tmp_path / "third", resume)
+
+
+def stop(trainer, module):
+    raise RuntimeError("about to train")
+
+
+def begin(quick, folder, monkeypatch, *more):
+    """Begin a run, and leave it when its callbacks have said what they say at the start."""
+    monkeypatch.setattr(SegmentationModule, "on_train_start", lambda module: stop(None, module))
+    with pytest.raises(RuntimeError, match="about to train"):
+        run(quick, folder, *more)
+
+
+SUGGESTED = "training cases annotate some labels only. callbacks=pseudo_labels"
+
+
+@pytest.mark.parametrize(
+    ("more", "suggested"),
+    [
+        (["callbacks=none"], True),
+        (["callbacks=pseudo_labels"], False),
+        (["callbacks=none", "epochs=1"], False),
+    ],
+    ids=["not used", "used", "too short"],
+)
+def test_who_could_have_pseudo_labels_is_told_of_them(quick, more, suggested, tmp_path, monkeypatch, capsys):
+    begin([one for one in quick if not one.startswith("callbacks")], tmp_path, monkeypatch, *more)
+    assert capsys.readouterr().out.count(SUGGESTED) == suggested
+
+
+@pytest.mark.parametrize(
+    ("change", "suggested"),
+    [
+        ({}, True),
+        ({"split": Split(("a",), ("b",))}, False),
+        ({"plan": SimpleNamespace(previous_stage="3d_lowres")}, False),
+        ({"task": ip.Task(("CT",), {"background": 0, "whole": [1, 2], "lesion": 2}, (1, 2))}, False),
+    ],
+    ids=["some lack labels", "none lacks any", "second stage", "regions"],
+)
+def test_nobody_is_told_of_pseudo_labels_that_would_be_refused(store, quick, change, suggested):
+    file = next(entry for entry in quick if entry.startswith("plan=")).removeprefix("plan=")
+    data = SegmentationData(store.path, file)
+    vars(data).update(change)
+    said = suggest_pseudo_labels(SimpleNamespace(datamodule=data, callbacks=[], max_epochs=5))
+    assert (said is not None) == suggested
 
 
 @pytest.mark.parametrize("at", [[], [0.0], [0.5, 1.0], [40]])

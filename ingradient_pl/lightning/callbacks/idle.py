@@ -1,4 +1,4 @@
-"""A run that does not do what runs are for says so: nothing trains, nothing validates, nothing is saved."""
+"""A run that does less than it could says so: nothing trains, validates or is saved, labels stay unknown."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ingradient_pl.lightning.callbacks.freeze import Freeze
+from ingradient_pl.lightning.callbacks.pseudo_labels import suggest_pseudo_labels
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import tell
 
@@ -19,7 +20,7 @@ FULL = 0.95
 
 
 class TellIdle(pl.Callback):
-    """Tell at the start of what a run will never do, and after its first epoch that no weight has changed."""
+    """Tell at the start of what a run will never do, or could; after an epoch, that nothing changed."""
 
     def __init__(self) -> None:
         self.before: list[Tensor] = []
@@ -28,6 +29,9 @@ class TellIdle(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for line in find_idle(trainer):
             tell(line)
+        suggestion = suggest_pseudo_labels(trainer)
+        if suggestion is not None:
+            tell(suggestion)
         self.before = _sample(pl_module)
 
     @override

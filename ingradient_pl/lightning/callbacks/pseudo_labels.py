@@ -72,22 +72,9 @@ class PseudoLabels(pl.Callback):
         if not _find_incomplete(data):
             tell("Pseudo-labels: every training case annotates all labels, so there is nothing to complete.")
             return
-        if data.task.has_regions or data.task.overlap is not None:
-            raise ValueError(
-                "Pseudo-labels are for labels that exclude each other; those of this task may overlap. Leave "
-                "the callback out: outputs that a case did not annotate then count for no loss."
-            )
-        if data.plan.previous_stage is not None:
-            raise ValueError(
-                "Pseudo-labels are made by a network that sees images alone; this is the second stage of a "
-                "cascade. Make them in the first, or leave the callback out."
-            )
-        if trainer.max_epochs is None or trainer.max_epochs < EPOCHS:
-            raise ValueError(
-                f"Pseudo-labels are made at shares of a run, which must have {EPOCHS} epochs or more; got "
-                f"max_epochs={trainer.max_epochs}. Set epochs, or leave the callback out."
-            )
-        length = trainer.max_epochs
+        refused, length = explain_refusal(data, trainer.max_epochs), trainer.max_epochs or 0
+        if refused is not None:
+            raise ValueError(refused)
         self.rounds[:] = sorted({min(max(1, round(share * length)), length - 1) for share in self.at})
         data.completed = partial(PseudoLabelReader, data.store, self.folder, self.rounds)
 
@@ -152,6 +139,49 @@ class PseudoLabels(pl.Callback):
         trainer.strategy.barrier("pseudo-labels")
         seconds = time.perf_counter() - began
         tell(f"Pseudo-labels of {say_count(len(names), 'case')} in {place}, after {seconds:.0f} s.")
+
+
+def explain_refusal(data: SegmentationData, epochs: int | None) -> str | None:
+    """Say why a run can have no pseudo-labels; None where it can.
+
+    Args:
+        data: Of the run.
+        epochs: Of the run; None or -1 where its length is not fixed.
+    """
+    if data.task.has_regions or data.task.overlap is not None:
+        return (
+            "Pseudo-labels are for labels that exclude each other; those of this task may overlap. Leave "
+            "the callback out: outputs that a case did not annotate then count for no loss."
+        )
+    if data.plan.previous_stage is not None:
+        return (
+            "Pseudo-labels are made by a network that sees images alone; this is the second stage of a "
+            "cascade. Make them in the first, or leave the callback out."
+        )
+    if epochs is None or epochs < EPOCHS:
+        return (
+            f"Pseudo-labels are made at shares of a run, which must have {EPOCHS} epochs or more; got "
+            f"max_epochs={epochs}. Set epochs, or leave the callback out."
+        )
+    return None
+
+
+def suggest_pseudo_labels(trainer: pl.Trainer) -> str | None:
+    """Say that a run could complete its cases by pseudo-labels; None where it does, cannot or need not.
+
+    Args:
+        trainer: About to train.
+    """
+    data, callbacks = trainer.datamodule, trainer.callbacks  # type: ignore[attr-defined]
+    if not isinstance(data, SegmentationData) or any(isinstance(one, PseudoLabels) for one in callbacks):
+        return None
+    lacking = _find_incomplete(data)
+    if not lacking or explain_refusal(data, trainer.max_epochs) is not None:
+        return None
+    return (
+        f"Note: {len(lacking)} of {say_count(len(data.split.train), 'training case')} annotate some labels "
+        "only. callbacks=pseudo_labels trains on what the network finds of the others, too."
+    )
 
 
 def _find_data(trainer: pl.Trainer) -> SegmentationData:
