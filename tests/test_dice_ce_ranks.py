@@ -1,10 +1,23 @@
-"""Two ranks have the gradient and the Dice of one that holds both batches, whatever counts in each."""
+"""Two ranks have the gradient and the Dice of one that holds both batches, whatever counts in each.
+
+    TRITON_INTERPRET=1 python test_dice_ce_ranks.py RANK FOLDER
+
+is one of two ranks whose fused kernels Triton's interpreter runs.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import preloaded
 import pytest
 import torch
+from counted_operations import Operations
 from torch import distributed, nn
 
+from ingradient_pl.kernels import availability, dice_ce
 from ingradient_pl.losses.deep_supervision import DeepSupervision
 from ingradient_pl.losses.dice_ce import DiceCE
 from ingradient_pl.losses.focal import Focal
@@ -25,6 +38,7 @@ UNEVEN = [
 PARTIAL = [
     DiceCE(),
     DiceCE(batch_dice=True),
+    DiceCE(batch_dice=True, ignore=2, background=True, absent=0.3),
     RegionDiceCE(REGIONS),
     Tversky(),
     WeightedSum([DiceCE(), Focal()]),
@@ -69,10 +83,29 @@ def rank_of_two(rank, folder):
     distributed.destroy_process_group()
 
 
+def run_interpreted(_, folder):
+    """Start both ranks anew: Triton chooses its interpreter as it is imported."""
+    env = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    lines = [[sys.executable, __file__, str(rank), str(folder)] for rank in range(2)]
+    started = [subprocess.Popen(line, env=env, stderr=subprocess.PIPE, text=True) for line in lines]
+    told = [process.communicate(timeout=300)[1] for process in started]
+    assert not any(process.returncode for process in started), told
+
+
 @pytest.mark.slow
 @pytest.mark.ddp
-def test_two_ranks_step_as_one_with_both_batches(tmp_path):
-    preloaded.run_ranks(__name__, tmp_path)
+@pytest.mark.parametrize(
+    "run_ranks",
+    [
+        preloaded.run_ranks,
+        pytest.param(
+            run_interpreted,
+            marks=pytest.mark.skipif(availability.triton_problem() is not None, reason="needs Triton"),
+        ),
+    ],
+)
+def test_two_ranks_step_as_one_with_both_batches(tmp_path, run_ranks):
+    run_ranks(__name__, tmp_path)
     alone = gradients()
     for rank in range(2):
         for found, expected in zip(
@@ -86,3 +119,30 @@ def test_without_gradients_no_rank_waits_for_another(monkeypatch):
     image, label = batch()
     with torch.no_grad():
         assert LOSSES[0](torch.cat([image, image[:, :1]], 1), label).isfinite()
+
+
+@pytest.mark.skipif(availability.triton_problem() is not None, reason="needs Triton")
+@pytest.mark.parametrize(
+    ("loss", "known"),
+    [*((one, False) for one in (LOSSES[0], UNEVEN[0], UNEVEN[1])), (PARTIAL[0], True), (PARTIAL[1], True)],
+)
+def test_ranks_that_count_together_take_the_fused_loss(monkeypatch, loss, known):
+    """On the meta device, where what a GPU would launch is counted."""
+    summed = []
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "all_reduce", summed.append)
+    logits = torch.empty(2, 3, 4, 5, 6, device="meta", requires_grad=True)
+    label = torch.empty(2, 4, 5, 6, device="meta", dtype=torch.uint8)
+    more = [torch.empty(2, 3, device="meta", dtype=torch.bool)] if known else []
+    there = copy.deepcopy(loss).to("meta")
+    with Operations() as counted:
+        there(logits, label, *more).backward()
+    assert len(summed) == 1
+    assert {"class_sums", "dice_ce_finish", "class_sums_backward"} <= set(counted.names)
+    assert len(counted.names) <= 8, counted.names
+
+
+if __name__ == "__main__":
+    dice_ce.fits = lambda logits: logits.dtype == torch.float32
+    rank_of_two(int(sys.argv[1]), sys.argv[2])

@@ -10,7 +10,7 @@ from pathlib import Path
 import preloaded
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from counted_operations import Operations
 
 from ingradient_pl.kernels import availability, norm
 from ingradient_pl.losses.deep_supervision import DeepSupervision
@@ -56,25 +56,6 @@ def test_kernels_are_their_twins(interpreted, name, least, most):
     for case, differences in found:
         bound = next((bound for dtype, bound in ROUNDING.items() if dtype in case), most)
         assert max(differences.values()) < bound, (case, differences)
-
-
-class Operations(TorchDispatchMode):
-    """Counts what is launched on the meta device, views left out."""
-
-    FREE = ("empty", "detach", "_unsafe_view", "lift_fresh")
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        answer = func(*args, **(kwargs or {}))
-        schema = func._schema
-        view = any(one.alias_info is not None and not one.alias_info.is_write for one in schema.returns)
-        name = schema.name.partition("::")[2]
-        if not view and not any(word in name for word in self.FREE):
-            self.names.append(name)
-        return answer
 
 
 def planned():

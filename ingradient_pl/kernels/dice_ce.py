@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Integer
-from torch import Tensor
+from torch import Tensor, distributed
 from typing_extensions import override
 
 from ingradient_pl.kernels.availability import usable
@@ -53,6 +53,8 @@ def dice_ce(
     weights: Float[Tensor, " class"] | None,
     settings: Settings,
     known: Bool[Tensor, "batch class"] | None = None,
+    *,
+    among_ranks: bool = False,
 ) -> Float[Tensor, ""]:
     """Cross entropy minus soft Dice of a level, each with its weight: two kernels there, one back.
 
@@ -63,9 +65,12 @@ def dice_ce(
         settings: Of both.
         known: Which classes each image's label tells apart. The others are one with the background, as
             ``losses.known_outputs.merge_unknown`` has it, and no Dice counts them; None where all are told.
+        among_ranks: Whether what both divide by, and a pooled Dice, is counted on all ranks, so that the mean
+            of the ranks' gradients is that of the whole batch. One sum over the ranks on the way there, none
+            back: the loss has the same weight on all of them.
     """
     told = None if known is None else known.contiguous().view(torch.uint8)
-    loss: Tensor = _DiceCE.apply(logits, label, weights, settings, told)  # type: ignore[no-untyped-call]
+    loss: Tensor = _DiceCE.apply(logits, label, weights, settings, told, among_ranks)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -93,10 +98,13 @@ class _DiceCE(torch.autograd.Function):
         weights: Tensor | None,
         settings: Settings,
         known: Tensor | None,
+        among_ranks: bool,
     ) -> Tensor:
         sums = torch.ops.ingradient.class_sums(logits, label, known, settings.ignore)
+        totals = _sum_over_ranks(sums, known) if among_ranks else None
+        ranks = distributed.get_world_size() if among_ranks else 1
         numbers = settings.pooled, settings.first, settings.smooth, settings.entropy, settings.dice
-        loss, slopes = torch.ops.ingradient.dice_ce_finish(sums, weights, known, *numbers)
+        loss, slopes = torch.ops.ingradient.dice_ce_finish(sums, weights, known, totals, ranks, *numbers)
         ctx.save_for_backward(logits, label, known, slopes)
         ctx.ignore = settings.ignore
         answer: Tensor = loss
@@ -108,7 +116,7 @@ class _DiceCE(torch.autograd.Function):
         logits, label, known, slopes = ctx.saved_tensors
         slopes = slopes.expand(len(logits), -1, -1)
         given = logits, label, known, slopes, gradients[0], ctx.ignore
-        return torch.ops.ingradient.class_sums_backward(*given), None, None, None, None
+        return torch.ops.ingradient.class_sums_backward(*given), *(None,) * 5
 
 
 class _ClassSums(torch.autograd.Function):
@@ -127,6 +135,15 @@ class _ClassSums(torch.autograd.Function):
         slopes = gradients[0][:, (0, 1, 3)].contiguous()
         given = logits, label, None, slopes, None, ctx.ignore
         return torch.ops.ingradient.class_sums_backward(*given), None, None
+
+
+def _sum_over_ranks(sums: Tensor, known: Tensor | None) -> Tensor:
+    """Sum overlap, predicted, true and in how many images it is known, of each class over all images."""
+    totals = sums.sum((0, 1))
+    if known is not None:
+        totals[3] = known.sum(0)  # the logarithms are each rank's own
+    distributed.all_reduce(totals)
+    return totals
 
 
 def _voxels_as_one(logits: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
@@ -161,18 +178,18 @@ def _finish(
     sums: Tensor,
     weights: Tensor | None,
     known: Tensor | None,
+    totals: Tensor | None,
+    ranks: int,
     pooled: bool,  # noqa: FBT001
-    first: int,
-    smooth: float,
-    entropy: float,
-    dice: float,
+    *settings: float,
 ) -> tuple[Tensor, Tensor]:
     from ingradient_pl.kernels import dice_ce_finish_triton
 
-    out = _finish_meta(sums, weights, known, pooled)
-    numbers = first, smooth, SMALLEST, entropy, dice
+    out = _finish_meta(sums, weights, known, totals, ranks, pooled)
+    first, smooth, entropy, dice = settings
+    numbers = ranks, int(first), smooth, SMALLEST, entropy, dice
     with on_device_of(sums):
-        dice_ce_finish_triton.finish(sums, weights, known, numbers, pooled, out)
+        dice_ce_finish_triton.finish(sums, weights, known, totals, numbers, pooled, out)
     return out
 
 
@@ -180,6 +197,8 @@ def _finish_meta(
     sums: Tensor,
     weights: Tensor | None,
     known: Tensor | None,
+    totals: Tensor | None,
+    ranks: int,
     pooled: bool,  # noqa: FBT001
     *_: object,
 ) -> tuple[Tensor, Tensor]:
@@ -210,8 +229,8 @@ def _backward_meta(logits: Tensor, *_: object) -> Tensor:
 
 define("class_sums(Tensor logits, Tensor label, Tensor? known, int? ignore) -> Tensor", _sums, _sums_meta)
 define(
-    "dice_ce_finish(Tensor sums, Tensor? weights, Tensor? known, bool pooled, int first, float smooth, "
-    "float entropy, float dice) -> (Tensor, Tensor)",
+    "dice_ce_finish(Tensor sums, Tensor? weights, Tensor? known, Tensor? totals, int ranks, bool pooled, "
+    "int first, float smooth, float entropy, float dice) -> (Tensor, Tensor)",
     _finish,
     _finish_meta,
 )

@@ -9,13 +9,15 @@ IMAGES, COMBINED = 4, 16
 FEW_CLASSES = 16
 
 
-@triton.jit(do_not_specialize=["images", "parts"])
+@triton.jit(do_not_specialize=["ranks", "images", "parts"])
 def _finish(
     sums,
     weights,
     known,
+    totals,
     loss,
     slopes,
+    ranks,
     images,
     parts,
     classes,
@@ -30,8 +32,10 @@ def _finish(
     POOLED: tl.constexpr,
     WEIGHED: tl.constexpr,
     KNOWS: tl.constexpr,
+    AMONG: tl.constexpr,
 ):
-    # One program: few numbers are left. Slopes are those of the loss, (image or one for all, 3, class)
+    # One program: few numbers are left. Slopes are those of the loss, (image or one for all, 3, class).
+    # Totals (AMONG) are those of all images on all ranks: overlap, predicted, true, known; (4, class)
     column = tl.arange(0, CLASSES)
     inside = column < classes
     scored = inside & (column >= first)
@@ -49,15 +53,19 @@ def _finish(
     if not POOLED:
         share = share / images
     if KNOWS:
-        told = tl.zeros((CLASSES,), tl.float32)
-        for begin in range(0, images, IMAGES):
-            image = begin + index
-            there = (image < images)[:, None] & scored[None, :]
-            one = tl.load(known + image[:, None] * classes + column[None, :], mask=there, other=0)
-            told += tl.sum(tl.where(one != 0, 1.0, 0.0), 0)
+        if AMONG:
+            told = tl.load(totals + 3 * classes + column, mask=scored, other=0.0)
+        else:
+            told = tl.zeros((CLASSES,), tl.float32)
+            for begin in range(0, images, IMAGES):
+                image = begin + index
+                there = (image < images)[:, None] & scored[None, :]
+                one = tl.load(known + image[:, None] * classes + column[None, :], mask=there, other=0)
+                told += tl.sum(tl.where(one != 0, 1.0, 0.0), 0)
+        count = tl.sum(told, 0) / ranks
         if POOLED:
-            told = tl.minimum(told, 1.0)
-        share = dice_weight / tl.maximum(tl.sum(told, 0), 1.0)
+            count = tl.sum(tl.minimum(told, 1.0), 0)
+        share = dice_weight / tl.where(count > 0, count, 1.0)
     for begin in range(0, images, IMAGES):
         image = begin + index
         overlap = tl.zeros((IMAGES, CLASSES), tl.float32)
@@ -92,16 +100,22 @@ def _finish(
             there = (image < images)[:, None] & inside[None, :]
             tl.store(place, by_overlap, mask=there)
             tl.store(place + classes, by_predicted, mask=there)
+    if AMONG:
+        all_overlap = tl.load(totals + column, mask=inside, other=0.0)
+        all_predicted = tl.load(totals + classes + column, mask=inside, other=0.0)
+        all_true = tl.load(totals + 2 * classes + column, mask=inside, other=0.0)
     if POOLED:
         size = all_true + all_predicted + smooth
         below = tl.maximum(size, smallest)
         score = (2 * all_overlap + smooth) / below
         scored = scored & (told > 0)
         scores = tl.where(scored, score, 0.0)
-        tl.store(slopes + column, tl.where(scored, -share * 2 / below, 0.0), mask=inside)
-        by_predicted = tl.where(scored & (size >= smallest), share * score / below, 0.0)
+        # All ranks' scores are this one, and each has its slope by this rank's sums: DDP takes their mean
+        pull = share * ranks
+        tl.store(slopes + column, tl.where(scored, -pull * 2 / below, 0.0), mask=inside)
+        by_predicted = tl.where(scored & (size >= smallest), pull * score / below, 0.0)
         tl.store(slopes + classes + column, by_predicted, mask=inside)
-    mass = tl.maximum(tl.sum(weight * all_true, 0), smallest)
+    mass = tl.maximum(tl.sum(weight * all_true, 0) / ranks, smallest)
     entropy = -tl.sum(weight * all_logs, 0) / mass
     dice = tl.sum(scores, 0) * share
     tl.store(loss, entropy_weight * entropy - dice)
@@ -120,20 +134,21 @@ def finish(
     sums: Tensor,
     weights: Tensor | None,
     known: Tensor | None,
-    settings: tuple[int, float, float, float, float],
+    totals: Tensor | None,
+    settings: tuple[int, int, float, float, float, float],
     pooled: bool,  # noqa: FBT001
     out: tuple[Tensor, Tensor],
 ) -> None:
     """Write the loss and its slopes by each image's sums.
 
-    Settings are the first class, what smoothes, the smallest divisor, and both weights.
-
     Args:
         sums: Of each part, shape (images, parts, 4, classes).
         weights: Of each class in the cross entropy, shape (classes,); None weighs all alike.
         known: Which classes each image's label tells, shape (images, classes), bytes; None: all.
-        settings: First class of the Dice, what smoothes, smallest divisor, weights of cross entropy and of
-            Dice.
+        totals: Overlap, predicted, true and in how many images it is known of each class, over the images
+            of all ranks, shape (4, classes); None where this rank's sums are all.
+        settings: Ranks, first class of the Dice, what smoothes, smallest divisor, weights of cross entropy
+            and of Dice.
         pooled: Whether the Dice takes all images as one.
         out: The loss, one number; its slopes, shape (images, 3, classes), of pooled sums (1, 3, classes).
     """
@@ -141,5 +156,7 @@ def finish(
     tile = {"CLASSES": triton.next_power_of_2(classes), "COMBINED": COMBINED}
     tile["IMAGES"] = IMAGES if classes <= FEW_CLASSES else 1
     chosen = {**tile, "POOLED": pooled, "WEIGHED": weights is not None, "KNOWS": known is not None}
-    tensors = sums, sums if weights is None else weights, sums if known is None else known, *out
-    _finish[(1,)](*tensors, images, parts, classes, *settings, **chosen)
+    given = [sums if one is None else one for one in (weights, known, totals)]
+    ranks, *numbers = settings
+    shape = ranks, images, parts, classes
+    _finish[(1,)](sums, *given, *out, *shape, *numbers, **chosen, AMONG=totals is not None)

@@ -83,10 +83,12 @@ class DiceCE(nn.Module):
         first = 0 if self.background else 1
         uneven = self.batch_dice or self.ignore is not None or self.class_weights is not None
         among_ranks = (uneven or known is not None) and is_summed_over_ranks()
-        if dice_ce.fits(logits) and not among_ranks:
+        if dice_ce.fits(logits):
             numbers = self.ignore, self.batch_dice, first, self.smooth, cross_entropy, dice
             settings = dice_ce.Settings(*numbers)
-            return dice_ce.dice_ce(logits, label, self.class_weights, settings, known)
+            return dice_ce.dice_ce(
+                logits, label, self.class_weights, settings, known, among_ranks=among_ranks
+            )
         sums = softmax_counts(merge_unknown(logits, known), label, self.ignore)
         overlap = soft_dice(sums, self.smooth, pooled=self.batch_dice)[:, first:]
         counted = None if known is None else known[:, first:]
