@@ -5,12 +5,14 @@ from itertools import combinations, permutations
 from pathlib import Path
 
 import pytest
+from opened_files import count_opens
 
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.exchanged_files import describe_foreign_labels, describe_misplaced
 from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles, Source
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.store import case_store, metadata, odd_cases
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.exchanged_channels import describe_exchanged
@@ -57,6 +59,17 @@ def test_channels_as_they_should_be_need_no_word(store):
     assert not describe_exchanged(store)
     for order in permutations(range(CHANNELS)):  # in every case alike: names may be wrong, no case is
         assert not describe_exchanged(Exchanged(store, None, order))
+
+
+@pytest.mark.parametrize("kept", [1, 256], ids=["more cases than are kept", "fewer"])
+def test_the_numbers_of_a_case_are_opened_once_for_all_remarks(store, kept, monkeypatch):
+    """Of copies of images and of labels, and of exchanged channels."""
+    monkeypatch.setattr(case_store, "KEPT", kept)
+    with count_opens(store.path) as opened:
+        told = odd_cases.describe_stored(store.path)
+    numbers = {name: count for name, count in opened.items() if name.endswith(metadata.NUMBERS)}
+    assert numbers == {f"cases/{name}/numbers.npz": 1 for name in store.cases}
+    assert told == []
 
 
 def test_files_that_were_exchanged_are_told_when_a_data_set_is_prepared(raw, tmp_path):

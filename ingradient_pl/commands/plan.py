@@ -23,7 +23,7 @@ from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurat
 from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.spacing_choice import PLANNERS, make_rule
 from ingradient_pl.store.copies import describe_copies
-from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.store.exchanged_channels import ExchangeSearch
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key
 
 def _say_odd_cases(store: AnyCases) -> None:
     """Say now what training would refuse (a patient on both sides of a table's division), or suffer from."""
-    for text in [*describe_copies(store), *describe_exchanged(store)]:
+    search = ExchangeSearch(store.task.channels)
+    for text in [*describe_copies(store, search.add), *search.describe()]:
         say(f"Note: {text}")
     for fault in describe_column_faults(
         {name: case.split for name, case in store.cases.items()},

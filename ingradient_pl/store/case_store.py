@@ -18,9 +18,10 @@ from ingradient_pl.phrases import join_times, say_count
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
+from ingradient_pl.store.image_sums import LABEL_SUMS, join_sums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.store.records import StoredCase, Voxels
-from ingradient_pl.store.statistics import STEPS, ChannelStatistics, Statistics
+from ingradient_pl.store.statistics import ChannelStatistics
 
 __all__ = ["CaseStore", "StoreError", "StoredCase", "Voxels"]
 
@@ -68,10 +69,8 @@ class CaseStore:
                 f"now {metadata.FORMAT}). Prepare the data set again: "
                 f"ingradient prepare --source DATASET --store {shlex.quote(str(self.path))}"
             )
-        self.task, self.orientation = (
-            metadata.read_task(described["task"], self.path),
-            str(described["orientation"]),
-        )
+        self.task = metadata.read_task(described["task"], self.path)
+        self.orientation = str(described["orientation"])
         wanted = metadata.read_case_names(self.path) if names is None else names
         self.cases = {name: self._case(name, self._plain(name)) for name in wanted}
         self._fresh()
@@ -142,6 +141,16 @@ class CaseStore:
         self._here()
         return self._read_cached(self._statistics, KEPT, name, self._read_statistics)
 
+    def label_sum(self, name: str) -> str | None:
+        """Give a check sum of the label of a case, which is kept with its statistics; None where it has none.
+
+        Args:
+            name: Of the case.
+        """
+        if name not in self._labels:
+            self.statistics(name)
+        return self._labels[name]
+
     def foreground(self, name: str, value: int) -> Integer[np.ndarray, "n 3"]:
         """Give sampled voxels (z, y, x) of a foreground integer: up to 10,000, or 1 % if that is more.
 
@@ -181,6 +190,7 @@ class CaseStore:
         self._process, self._lock = os.getpid(), threading.RLock()
         self._opened: OrderedDict[str, dict[str, Chunks]] = OrderedDict()
         self._seals: dict[str, dict[str, ChunkSums]] = {}  # of every case ever opened: 5 bytes for each chunk
+        self._labels: dict[str, str | None] = {}
         self._statistics: OrderedDict[str, tuple[ChannelStatistics, ...]] = OrderedDict()
         self._coordinates: OrderedDict[tuple[str, int], NDArray[np.int32] | None] = OrderedDict()
 
@@ -212,8 +222,7 @@ class CaseStore:
 
     def _find_case(self, name: str) -> StoredCase:
         if name not in self.cases:
-            some = ", ".join(list(self.cases)[:3])
-            held = f"{len(self.cases)}: {some}, ..."
+            held = f"{len(self.cases)}: {', '.join(list(self.cases)[:3])}, ..."
             raise StoreError(f"No case '{name}' in the store {self.path}; it holds {held}")
         return self.cases[name]
 
@@ -264,7 +273,9 @@ class CaseStore:
         self._find_case(name)
         with self._numbers(name) as numbers:
             table = self._entry(name, numbers, "statistics")
-        return tuple(_channel(rows) for rows in table)
+            sums = self._entry(name, numbers, LABEL_SUMS) if LABEL_SUMS in numbers else None
+        self._labels[name] = None if sums is None else join_sums(sums)
+        return tuple(map(ChannelStatistics.of_rows, table))
 
     def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:
         self._find_case(name)
@@ -287,13 +298,3 @@ class CaseStore:
         return StoreError(
             f"Case '{name}': {path} cannot be read ({error}). {metadata.describe_cure(error, path.parent)}"
         )
-
-
-def _channel(rows: NDArray[np.float64]) -> ChannelStatistics:
-    whole, body, foreground = map(_statistics, rows)
-    return ChannelStatistics(whole, body, foreground if rows[2, 0] else None)
-
-
-def _statistics(row: NDArray[np.float64]) -> Statistics:
-    voxels, mean, std = row[:3]
-    return Statistics(int(voxels), float(mean), float(std), row[3 : 3 + STEPS + 1])

@@ -1,14 +1,13 @@
 """Cases of one image under several names, which might train and validate at once: found by statistics."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.image_sums import read_label_sums
 from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.store.statistics import ChannelStatistics
 from ingradient_pl.store.store_union import AnyCases
@@ -23,6 +22,9 @@ FEWEST_LABELLED = 30
 """Voxels of a label map, below which two are alike by chance."""
 
 
+Watch: TypeAlias = Callable[[str, Sequence[ChannelStatistics]], None]
+
+
 class _Outline(NamedTuple):
     """What an image has in common with its copies, however they are turned, scaled or stored."""
 
@@ -31,7 +33,7 @@ class _Outline(NamedTuple):
     quantiles: Float[np.ndarray, "channel share"]
 
 
-def find_copies(store: AnyCases, names: Sequence[str]) -> list[list[str]]:
+def find_copies(store: AnyCases, names: Sequence[str], watch: Watch | None = None) -> list[list[str]]:
     """Find the cases whose images hold the same voxels, whatever they are called.
 
     An image turned, mirrored, of another data type, slope or format is a copy, too: what is compared are the
@@ -40,11 +42,12 @@ def find_copies(store: AnyCases, names: Sequence[str]) -> list[list[str]]:
     Args:
         store: Holds the cases.
         names: Which cases; one whose description is damaged is passed over.
+        watch: Called with the name and the statistics of each case, which are read once so.
 
     Returns:
         Names of the cases of each image that is there more than once.
     """
-    found = [outline for name in names for outline in _outline(store, name)]
+    found = [outline for name in names for outline in _outline(store, name, watch)]
     found.sort(key=lambda one: (one.voxels, len(one.quantiles), float(one.quantiles[0].sum())))
     copies: list[list[str]] = []
     before: _Outline | None = None
@@ -57,11 +60,13 @@ def find_copies(store: AnyCases, names: Sequence[str]) -> list[list[str]]:
     return sorted(sorted(several) for several in copies if len(several) > 1)
 
 
-def _outline(store: AnyCases, name: str) -> Iterator[_Outline]:
+def _outline(store: AnyCases, name: str, watch: Watch | None) -> Iterator[_Outline]:
     try:
         channels: Sequence[ChannelStatistics] = store.statistics(name)
     except (StoreError, OSError):
         return  # who reads the case says what is wrong with it
+    if watch is not None:
+        watch(name, channels)
     whole = [channel.whole for channel in channels]
     if any(one.std == 0 or len(np.unique(one.quantiles)) < FEWEST_VALUES for one in whole):
         return
@@ -77,14 +82,15 @@ def _same(one: _Outline, other: _Outline) -> bool:
     )
 
 
-def describe_copies(store: AnyCases) -> list[str]:
+def describe_copies(store: AnyCases, watch: Watch | None = None) -> list[str]:
     """Say which cases hold one image, or (within one store) one label for several images.
 
     Args:
         store: As prepared, or several that are read as one.
+        watch: As of :func:`find_copies`.
     """
     told = []
-    copies = find_copies(store, list(store.cases))
+    copies = find_copies(store, list(store.cases), watch)
     labels = _label_sums(store) if isinstance(store, CaseStore) else {}
     for several in copies:
         text = f"{name_some(several)} hold one and the same image"
@@ -141,6 +147,12 @@ def _same_labels(store: AnyCases, labels: Mapping[str, str]) -> list[list[str]]:
 def _label_sums(store: CaseStore) -> dict[str, str]:
     """Give what tells a label map apart, of cases whose labels are more than a few voxels."""
     large = [name for name, case in store.cases.items() if sum(case.voxels.values()) >= FEWEST_LABELLED]
-    sums = read_label_sums(store.path, large)
-    where = {name: f"{store.cases[name].native} {store.cases[name].start}" for name in sums}
-    return {name: f"{where[name]} {told}" for name, told in sums.items()}
+    found = {}
+    for name in large:
+        try:
+            told = store.label_sum(name)
+        except (StoreError, OSError):
+            continue  # as above
+        if told is not None:
+            found[name] = f"{store.cases[name].native} {store.cases[name].start} {told}"
+    return found

@@ -1,5 +1,6 @@
 """Cases of which two channels look exchanged: by their intensities beside those of the other cases."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -22,35 +23,59 @@ MISFIT, APART, BETTER = 0.8, 0.5, 0.75
 is left once they are exchanged: what must be exceeded, exceeded and not reached for a remark."""
 
 
-def describe_exchanged(store: AnyCases) -> list[str]:
-    """Say which cases have two channels that look like each other's in the other cases.
+class ExchangeSearch:
+    """Finds the cases of which two channels look like each other's in the other cases.
 
     Numbers that a unit of intensity does not change are compared (quantiles, the foreground's contrast), and
     how much brighter one channel is than the other; for each pair of channels the difference of both.
 
     Args:
+        channels: Their names.
+    """
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        self.channels, self.found = channels, dict[str, list[list[float]]]()
+
+    def add(self, name: str, statistics: Sequence[ChannelStatistics]) -> None:
+        """Take a case.
+
+        Args:
+            name: Of the case.
+            statistics: Of each of its channels.
+        """
+        if len(self.channels) > 1:
+            self.found[name] = [_numbers(one) for one in statistics]
+
+    def describe(self) -> list[str]:
+        """Say which of the cases have two channels exchanged."""
+        if len(self.found) < FEWEST:
+            return []
+        told, numbers = [], np.array(list(self.found.values()))
+        for one, other in combinations(range(len(self.channels)), 2):
+            differences = numbers[:, one] - numbers[:, other]
+            told += [
+                f"{name}: its channels {one} ('{self.channels[one]}') and {other} ('{self.channels[other]}') "
+                "look exchanged: each has the intensities that the other one has elsewhere. Look at both "
+                "files."
+                for case, name in enumerate(self.found)
+                if _looks_exchanged(differences, case)
+            ]
+        return told
+
+
+def describe_exchanged(store: AnyCases) -> list[str]:
+    """Say which cases have two channels that look like each other's in the other cases.
+
+    Args:
         store: As prepared, or several that are read as one.
     """
-    channels = store.task.channels
-    if len(channels) < 2 or len(store.cases) < FEWEST:  # noqa: PLR2004
-        return []
-    names, found = [], []
+    search = ExchangeSearch(store.task.channels)
     for name in store.cases:
         try:
-            found.append([_numbers(one) for one in store.statistics(name)])
-            names.append(name)
+            search.add(name, store.statistics(name))
         except (StoreError, OSError):
             continue  # who reads the case says what is wrong with it
-    told = []
-    for one, other in combinations(range(len(channels)), 2):
-        differences = np.array([numbers[one] for numbers in found]) - [numbers[other] for numbers in found]
-        told += [
-            f"{names[case]}: its channels {one} ('{channels[one]}') and {other} ('{channels[other]}') look "
-            "exchanged: each has the intensities that the other one has elsewhere. Look at both files."
-            for case in range(len(names))
-            if _looks_exchanged(differences, case)
-        ]
-    return told
+    return search.describe()
 
 
 def _numbers(channel: ChannelStatistics) -> list[float]:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingradient_pl.files import BAD_ARCHIVE
 from ingradient_pl.store.metadata import CASES, NUMBERS, read_numbers
 
-IMAGE, LABEL = "image_sums", "label_sums"
+IMAGE, LABEL_SUMS = "image_sums", "label_sums"
 DIGITS = 16
 
 
@@ -23,26 +24,21 @@ def read_image_sums(store: Path, names: Iterable[str]) -> dict[str, str]:
         store: Folder of a case store.
         names: Of its cases, as the store names them.
     """
-    return _read_sums(store, names, IMAGE)
-
-
-def read_label_sums(store: Path, names: Iterable[str]) -> dict[str, str]:
-    """Give a check sum of the label of each case that has one, as :func:`read_image_sums` does of images.
-
-    Args:
-        store: Folder of a case store.
-        names: Of its cases, as the store names them.
-    """
-    return _read_sums(store, names, LABEL)
-
-
-def _read_sums(store: Path, names: Iterable[str], entry: str) -> dict[str, str]:
     found = {}
     for name in names:
         try:
             with read_numbers(store / CASES / name / NUMBERS) as numbers:
-                sums = np.asarray(numbers[entry])
+                sums = np.asarray(numbers[IMAGE])
         except (OSError, KeyError, ValueError, *BAD_ARCHIVE):
             continue  # who reads the case says what is wrong with it
-        found[name] = hashlib.sha256(sums.tobytes()).hexdigest()[:DIGITS]
+        found[name] = join_sums(sums)
     return found
+
+
+def join_sums(sums: NDArray[np.uint32]) -> str:
+    """Give one check sum of an array for those of its chunks.
+
+    Args:
+        sums: As the store keeps them, shape (chunks + 1,).
+    """
+    return hashlib.sha256(sums.tobytes()).hexdigest()[:DIGITS]

@@ -12,7 +12,7 @@ from ingradient_pl.geometry import Millimetres
 from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.copies import describe_copies
-from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.store.exchanged_channels import ExchangeSearch
 from ingradient_pl.store.hounsfield import HOUNSFIELD
 from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.task import BACKGROUND, Task
@@ -126,7 +126,8 @@ def describe_stored(folder: Path) -> list[str]:
     while True:
         try:
             store = CaseStore(folder)
-            return [*describe_copies(store), *describe_exchanged(store)]
+            search = ExchangeSearch(store.task.channels)
+            return [*describe_copies(store, search.add), *search.describe()]
         except (StoreError, OSError):
             if (seconds := next(waits, None)) is None:
                 raise

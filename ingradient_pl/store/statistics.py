@@ -76,6 +76,16 @@ class Statistics(NamedTuple):
         above = values[np.searchsorted(reached, np.ceil(ranks), side="right")]
         return cls(size, mean, std, below + (above - below) * (ranks % 1))
 
+    @classmethod
+    def of_row(cls, row: NDArray[np.float64]) -> "Statistics":
+        """Read what a store keeps of one region.
+
+        Args:
+            row: Voxels, mean, standard deviation and quantiles, shape ``(3 + 1001,)``.
+        """
+        voxels, mean, std = row[:3]
+        return cls(int(voxels), float(mean), float(std), row[3 : 3 + STEPS + 1])
+
     @property
     def minimum(self) -> float:
         """The smallest intensity."""
@@ -107,6 +117,16 @@ class ChannelStatistics(NamedTuple):
     whole: Statistics
     body: Statistics
     foreground: Statistics | None
+
+    @classmethod
+    def of_rows(cls, rows: NDArray[np.float64]) -> "ChannelStatistics":
+        """Read what a store keeps of one channel.
+
+        Args:
+            rows: Of its whole, its body and its foreground, shape ``(3, 3 + 1001)``.
+        """
+        whole, body, foreground = map(Statistics.of_row, rows)
+        return cls(whole, body, foreground if rows[2, 0] else None)
 
 
 def _parts(flat: NDArray[Any]) -> list[NDArray[Any]]:
