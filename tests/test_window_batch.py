@@ -7,7 +7,8 @@ import tiny_models
 import torch
 from torch import nn
 
-from ingradient_pl.inference import window_batch
+from ingradient_pl.inference import peak_memory, window_batch
+from ingradient_pl.inference.forward import WithoutOutputs
 from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.peak_memory import peak_bytes
 from ingradient_pl.inference.predictor import Predictor
@@ -51,6 +52,25 @@ def test_on_a_gpu_as_many_as_its_free_memory_holds(monkeypatch, windows, expecte
     free = reserved + math.ceil(windows * each / window_batch.SHARE)
     monkeypatch.setattr(window_batch, "free_bytes", lambda device: free)
     assert choose_window_batch(model(folds=folds), GPU, reserved) == expected
+
+
+def test_a_network_is_traced_once_and_free_memory_is_asked_for_each_case(monkeypatch):
+    """Whoever makes a predictor for each case, and whichever outputs it leaves out (pseudo-labels)."""
+    network, traced = tiny_models.network(), []
+    trace = peak_memory._trace_peak
+    monkeypatch.setattr(peak_memory, "_trace_peak", lambda *what: traced.append(what) or trace(*what))
+    each = peak_bytes(WithoutOutputs(network, [1]), 1, PLAN.patch)
+    assert each >= peak_bytes(network, 1, PLAN.patch)
+    traced.clear()
+    for windows in (2, 5, 3):
+        free = math.ceil((windows + 0.5) * (each + LOGITS) / window_batch.SHARE)
+        monkeypatch.setattr(window_batch, "free_bytes", lambda device, free=free: free)
+        for outputs in ([0], [1], [0, 1]):
+            assert choose_window_batch(model(WithoutOutputs(network, outputs)), GPU) == windows
+        assert choose_window_batch(model(network), GPU) >= windows
+    assert not traced
+    peak_bytes(network, 1, (16, 16, 16))
+    assert len(traced) == 1
 
 
 def test_memory_that_torch_holds_in_reserve_is_free(monkeypatch):

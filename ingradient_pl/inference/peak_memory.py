@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
-from ingradient_pl.inference.forward import Finest
+from ingradient_pl.inference.forward import Finest, WithoutOutputs
 
 _PEAKS: "WeakKeyDictionary[nn.Module, dict[tuple[int, ...], int | None]]" = WeakKeyDictionary()
 
@@ -18,7 +18,8 @@ _PEAKS: "WeakKeyDictionary[nn.Module, dict[tuple[int, ...], int | None]]" = Weak
 def peak_bytes(network: nn.Module, channels: int, patch: tuple[int, ...]) -> int | None:
     """Give the most bytes that one window takes in a network, in 16 bits, without its weights.
 
-    The network runs on tensors that have a shape and no content.
+    The network runs on tensors that have a shape and no content, once for each size of a window: a network
+    without some of its outputs takes as much whichever they are.
 
     Args:
         network: In evaluation mode; it is left as it is.
@@ -28,8 +29,10 @@ def peak_bytes(network: nn.Module, channels: int, patch: tuple[int, ...]) -> int
     Returns:
         None for a network that cannot run so, as it looks at values.
     """
-    known = _PEAKS.setdefault(network, {})
-    if (key := (channels, *patch)) not in known:
+    partial = isinstance(network, WithoutOutputs)
+    whole: Any = network.network if partial else network
+    known = _PEAKS.setdefault(whole, {})
+    if (key := (partial, channels, *patch)) not in known:
         known[key] = _trace_peak(network, channels, patch)
     return known[key]
 
