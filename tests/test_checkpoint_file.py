@@ -6,13 +6,19 @@ import random
 import resource
 import tempfile
 import zipfile
+import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from opened_files import count_opens
 from tiny_models import content, plan
 
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, write_content
+from ingradient_pl.inference.answer_folder import identify
+from ingradient_pl.inference.archive_sums import join_sums
+from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, sum_file, write_content
 from ingradient_pl.lightning.checkpoint_io import WholeCheckpointIO
 from ingradient_pl.lightning.resumable import check_resumable
 
@@ -93,6 +99,59 @@ def test_a_packed_archive_is_not_unpacked(tmp_path):
         archive.writestr("x/data.pkl", b"0" * 2**20)
     with pytest.raises(checkpoint.CheckpointError, match=r"bomb\.ckpt is damaged.*packed"):
         load(tmp_path / "bomb.ckpt")
+
+
+def save_arrays(path, save):
+    with path.open("wb") as file:
+        save(file, numbers=np.arange(1000))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_content(path, content()),
+        lambda path: torch.save(content(), path),
+        lambda path: save_arrays(path, np.savez),
+        lambda path: save_arrays(path, np.savez_compressed),
+        lambda path: path.write_bytes(random.Random(3).randbytes(3000)),
+        lambda path: path.write_bytes(b""),
+    ],
+    ids=["ours", "torch's", "stored", "packed", "no archive", "empty"],
+)
+def test_the_sum_of_a_file_is_the_same_whether_its_entries_are_read(write, tmp_path):
+    write(tmp_path / "file")
+    assert sum_file(tmp_path / "file") == zlib.crc32((tmp_path / "file").read_bytes())
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 2**20 + 3, 2**33 + 5])
+def test_sums_of_parts_are_joined(size):
+    """Also of parts that are too large to be made here: what follows counts the same in one step or two."""
+    first, half = zlib.crc32(b"first"), size // 2
+    assert join_sums(join_sums(first, 0, half), 0, size - half) == join_sums(first, 0, size)
+    if size < 2**30:
+        rest = random.Random(size).randbytes(size)
+        assert join_sums(first, zlib.crc32(rest), size) == zlib.crc32(rest, first)
+
+
+def bytes_read():
+    """What this process has asked the system for so far; pages that are mapped do not count."""
+    told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(told["rchar"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").is_file(), reason="only Linux counts what is read")
+def test_a_checkpoint_is_read_once_beside_its_weights(tmp_path):
+    """To check it, to open it and to name the model that answers are of: as `predict` does."""
+    file = tmp_path / "large.ckpt"
+    write_content(file, {**content(), "more": torch.arange(2**21)})
+    for _ in range(2):  # the first time modules are read, too
+        before = bytes_read()
+        with count_opens(tmp_path) as opened:
+            checkpoint.read(file)
+            identify([file])
+        found = bytes_read() - before
+    assert file.stat().st_size < found < 1.2 * file.stat().st_size
+    assert opened["large.ckpt"] <= 4  # to check, twice by torch, to name
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_names_the_file(file):

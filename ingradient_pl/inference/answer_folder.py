@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ingradient_pl.inference.answer_files import (
     input_files,
     map_files,
 )
+from ingradient_pl.inference.checkpoint_file import sum_file
 from ingradient_pl.inference.dice_estimates import remove_estimates
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json
@@ -30,8 +30,6 @@ BESIDE_ANSWERS = "ingradient_pl predict", "ingradient_pl postprocess"
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 """Folders of a raw data set."""
-
-CHUNK = 2**22
 
 
 class AnswerFolder:
@@ -227,14 +225,7 @@ def identify(files: Sequence[Path]) -> str:
     Args:
         files: Its checkpoints.
     """
-    sums = []
-    for path in files:
-        found = 0
-        with path.open("rb") as file:
-            while part := file.read(CHUNK):
-                found = zlib.crc32(part, found)
-        sums.append(f"{found:08x}")
-    return "+".join(sums)
+    return "+".join(f"{sum_file(path):08x}" for path in files)
 
 
 def _sizes(parts: Sequence[Path]) -> int | list[int]:

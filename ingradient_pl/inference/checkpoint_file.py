@@ -12,13 +12,15 @@ import shlex
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeGuard
 
 import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
+from ingradient_pl.inference.archive_sums import sum_bytes, sum_frame, sum_whole
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.pickle_bounds import PickleError
@@ -30,10 +32,8 @@ MOST_MODELS = 100
 """Models that a checkpoint may hold beside and within each other, shared ones counted as often as named."""
 
 END, END_BYTES = b"PK\x05\x06", 22
-LOCAL, LOCAL_BYTES = b"PK\x03\x04", 30
 MARK = b"ingradient:crc32:"
 SEAL_BYTES = len(MARK) + 8
-AT_ONCE = 2**20
 
 
 class CheckpointError(ValueError):
@@ -87,8 +87,11 @@ def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> 
     Raises:
         CheckpointError: If it is no such file, is damaged, or holds anything else; nothing was run.
     """
-    check_sums(path)
-    _check_pickle(Path(path))
+    with _open_sound(path) as archive:
+        try:  # names and plain values that would cost years to read, tensors that are not in the file
+            check_pickles(archive)
+        except (PickleError, StorageError) as error:
+            raise CheckpointError(f"{path} is not a checkpoint that can be opened: {error}.") from error
     try:
         return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
@@ -108,44 +111,72 @@ def check_sums(path: Path | str) -> None:
     Raises:
         CheckpointError: If it is not a file of PyTorch's format, or a byte of it is not what was written.
     """
+    with _open_sound(path):
+        pass
+
+
+@contextmanager
+def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
+    """Open a checkpoint once, as an archive, after its check sums."""
     check_address(path)
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}: check the path.")
-    try:
-        with path.open("rb") as file:  # by a path alone all that the disk says is swallowed
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(
+                path.open("rb")
+            )  # by a path alone all that the disk says is swallowed
             whole = zipfile.is_zipfile(file)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}): see that it is yours to read, and its disk is there."
-        ) from error
-    except zipfile.BadZipFile:
-        whole = True  # a damaged one: the reason follows
-    if not whole:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of PyTorch's file format, or was cut short while being copied."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} cannot be read ({error.strerror}): see that it is yours to read, and its disk is "
+                "there."
+            ) from error
+        except zipfile.BadZipFile:
+            whole = True  # a damaged one: the reason follows
+        if not whole:
+            raise CheckpointError(
+                f"{path} is not a checkpoint of PyTorch's file format, or was cut short while being copied."
+            )
+        try:
+            archive = opened.enter_context(zipfile.ZipFile(file))
             wrong = _damage(archive, file)
-    except (zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError, NotImplementedError) as error:
-        wrong = first_lines(error)
-    except (RuntimeError, struct.error, OverflowError, zlib.error) as error:
-        wrong = first_lines(error)
-    if wrong:
-        raise CheckpointError(
-            f"{path} is damaged: it is not what was written ({wrong}). Copy it again, or take another "
-            "checkpoint of the run."
-        )
+        except (zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError) as error:
+            wrong = first_lines(error)
+        except (RuntimeError, struct.error, OverflowError, zlib.error) as error:
+            wrong = first_lines(error)
+        if wrong:
+            raise CheckpointError(
+                f"{path} is damaged: it is not what was written ({wrong}). Copy it again, or take another "
+                "checkpoint of the run."
+            )
+        yield archive
 
 
-def _check_pickle(path: Path) -> None:
-    """Refuse names and plain values that would cost years to read, and tensors that are not in the file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_pickles(archive)
-    except (PickleError, StorageError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint that can be opened: {error}.") from error
+def sum_file(path: Path) -> int:
+    """Give the CRC-32 of a file; of a checkpoint by those that it holds, so that no weight is read.
+
+    Args:
+        path: Any file; a checkpoint was opened, and so checked, before.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if all(_is_stored(entry) for entry in archive.infolist()):
+                    return sum_whole(archive, file)
+        except (zipfile.BadZipFile, OSError, ValueError, LookupError, struct.error):
+            pass  # it is no archive
+        except (RuntimeError, OverflowError):
+            pass
+        return sum_bytes(file, 0, file.seek(0, os.SEEK_END))
+
+
+def _is_stored(entry: zipfile.ZipInfo) -> bool:
+    return entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
 
 
 def check_address(path: Any) -> None:
@@ -200,7 +231,7 @@ def _damage(archive: zipfile.ZipFile, file: IO[bytes]) -> str | None:
     if at < 0 or struct.unpack("<H", tail[at + 20 : at + END_BYTES])[0] != len(comment):
         return "its end is not where it should be"
     for entry in archive.infolist():
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+        if not _is_stored(entry):
             return f"'{entry.filename}' is packed, which PyTorch never does"
     names = archive.namelist()
     if len(set(names)) < len(names):
@@ -215,29 +246,7 @@ def _damage(archive: zipfile.ZipFile, file: IO[bytes]) -> str | None:
 
 def _skeleton(archive: zipfile.ZipFile, file: IO[bytes]) -> bytes:
     """Give the CRC-32 of all but the contents of entries, as eight hexadecimal digits."""
-    found, position = 0, 0
-    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
-        file.seek(entry.header_offset)
-        header = file.read(LOCAL_BYTES)
-        if header[:4] != LOCAL or entry.header_offset < position:
-            raise ValueError(f"'{entry.filename}' does not begin where the directory says")
-        name, extra = struct.unpack("<HH", header[26:])
-        begin = entry.header_offset + LOCAL_BYTES + name + extra
-        found = _crc(file, position, begin, found)
-        position = begin + entry.compress_size
-    size = file.seek(0, os.SEEK_END)
-    return b"%08x" % _crc(file, position, max(position, size - 8), found)
-
-
-def _crc(file: IO[bytes], begin: int, end: int, found: int) -> int:
-    file.seek(begin)
-    left = end - begin
-    while left > 0:
-        part = file.read(min(left, AT_ONCE))
-        if not part:
-            raise ValueError(f"it ends {left} bytes before its directory says")
-        found, left = zlib.crc32(part, found), left - len(part)
-    return found
+    return b"%08x" % sum_frame(archive, file, file.seek(0, os.SEEK_END) - 8)
 
 
 def is_ours(found: Any) -> TypeGuard[Mapping[str, Any]]:
