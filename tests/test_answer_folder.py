@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,13 @@ from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.answer_files import OutputError, check_report, check_targets, target_files
+from ingradient_pl.inference.answer_files import (
+    OutputError,
+    check_folder,
+    check_report,
+    check_targets,
+    target_files,
+)
 from ingradient_pl.inference.answer_folder import AnswerFolder
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.store.build import build_store
@@ -140,6 +147,40 @@ def test_a_file_that_nobody_predicted_is_not_written_over(predicted, tmp_path):
 def test_pictures_do_not_go_over_what_is_read(tmp_path):
     with pytest.raises(OutputError, match="would replace"):
         check_targets([tmp_path / "x" / ".." / "a.png"], [tmp_path / "a.png"])
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.NII", "scan.mha", "scan.png", ".nii.gz"])
+@pytest.mark.parametrize("content", ["segmentations", "pictures"])
+def test_a_folder_of_answers_is_not_called_like_a_file(tmp_path, name, content):
+    with pytest.raises(OutputError, match=f"called like a file.*{content} go into a folder") as caught:
+        check_folder(tmp_path / name, content)
+    cure = str(caught.value).rpartition("such as ")[2].removesuffix(".")
+    check_folder(Path(cure), content)
+    assert Path(cure).parent == tmp_path
+    (tmp_path / name).mkdir()
+    check_folder(tmp_path / name, content)  # whoever has such a folder may go on with it
+
+
+@pytest.mark.parametrize("line", ["predict", "postprocess", "show", "pictures"])
+@pytest.mark.parametrize(("name", "told"), [("out.nii.gz", "called like a file"), ("there", "not a folder")])
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_made(
+    predicted, monkeypatch, capsys, raw, line, name, told
+):
+    (raw / "there").write_text("mine")
+    (raw / "steps.yaml").write_text("[]\n")
+    before = seen(raw)
+    scan, out = raw / "raw" / "scan.nii.gz", raw / name
+    steps = ("--postprocess", raw / "steps.yaml", "--predictions", raw / "raw" / "labelsTr")
+    code, _, err = {
+        "predict": lambda: predicted(scan, out),
+        "pictures": lambda: predicted(scan, raw / "fine", "--pictures", out),
+        "show": lambda: outcome(monkeypatch, capsys, "show", raw / "store", "--output", out),
+        "postprocess": lambda: outcome(monkeypatch, capsys, "postprocess", *steps, "--output", out),
+    }[line]()
+    assert code == 2, err
+    assert told in err
+    assert ("pictures" if line in ("show", "pictures") else "segmentations") in err
+    assert seen(raw) == before
 
 
 @pytest.mark.parametrize("command", ["evaluate", "plan", "compare", "postprocess"])

@@ -41,7 +41,7 @@ def show(store: AnyStore, output: AnyPath, cases: str | list[str] | None = None)
     opened, folder = open_store(store), Path(output)
     found = stored_cases(opened.path, opened.task)
     chosen = _choose(found.cases, cases, opened.path)
-    refuse_data_set(folder)
+    refuse_data_set(folder, "pictures")
     check_pictures(chosen, folder, [opened.path])
     faults = [fault for fault in found.faults if cases is None]
     written = []

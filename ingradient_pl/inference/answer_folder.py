@@ -13,6 +13,7 @@ from ingradient_pl.inference.answer_files import (
     OutputError,
     answer_parts,
     answer_task,
+    check_folder,
     check_targets,
     input_files,
     map_files,
@@ -159,20 +160,20 @@ class AnswerFolder:
             replace_file(file, json.dumps(described, indent=2, sort_keys=False).encode())
 
 
-def refuse_data_set(folder: Path) -> None:
+def refuse_data_set(folder: Path, content: str = "segmentations") -> None:
     """Refuse a folder that is a data set or a store for answers.
 
     Args:
         folder: Where answers shall go; it need not be there.
+        content: What goes there, for the message.
 
     Raises:
-        OutputError: If its ``dataset.json`` is not one that was written beside answers.
+        OutputError: If its ``dataset.json`` is not one that was written beside answers, or it is no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder: segmentations need one. Name another.")
+    check_folder(folder, content)
     store = next((place for place in (folder.resolve(), *folder.resolve().parents) if is_store(place)), None)
     if store is not None:
-        raise OutputError(f"{store} is a case store. Name another folder for the segmentations.")
+        raise OutputError(f"{store} is a case store. Name another folder for the {content}.")
     file = folder / DESCRIPTION
     if not file.is_file():
         return
@@ -180,7 +181,7 @@ def refuse_data_set(folder: Path) -> None:
     if held.get(WRITTEN_BY) not in BESIDE_ANSWERS:
         raise OutputError(
             f"{file} describes a data set, not predictions of ours: nothing is written over it. Name "
-            "another folder for the segmentations."
+            f"another folder for the {content}."
         )
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Integer
 
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import number_together
-from ingradient_pl.inference.answer_files import check_targets, refuse_other
+from ingradient_pl.inference.answer_files import check_folder, check_targets, refuse_other
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.pictures.cases import case_picture
@@ -58,8 +58,9 @@ def check_pictures(cases: Sequence[CaseFiles], folder: Path, inputs: Sequence[Pa
         inputs: Files that are read or written besides.
 
     Raises:
-        OutputError: If one is there.
+        OutputError: If one is there, or the folder is a file or called like one.
     """
+    check_folder(folder, "pictures")
     targets = [folder / f"{case.name}.png" for case in cases]
     check_targets(targets, inputs)
     for target in targets:
