@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 from opened_files import count_opens
+from runs import outcome
 
 from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.datasets.sources import images_only, read_source
@@ -394,7 +395,7 @@ def test_cases_that_the_source_has_no_more_are_told(raw, store):
     image_of(raw, 3).unlink()
     label_of(raw, 3).unlink()
     summary = built(raw, store)
-    assert "1 cases in the store are not in the source: phantom_003" in str(summary)
+    assert "Not in the source, 1 case in the store: phantom_003" in str(summary)
 
 
 @pytest.mark.slow
@@ -547,3 +548,18 @@ def test_a_file_is_opened_for_its_stamp_and_for_its_voxels_alone(raw, store):
     with count_opens(raw) as opened:
         assert len(images_only(raw / "imagesTr", CaseStore(store).task).cases) == len(NAMES)
     assert not opened
+
+
+def test_one_of_anything_is_told_as_one(monkeypatch, capsys, tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    _, out, _ = outcome(monkeypatch, capsys, "phantoms", "--output", raw, "--cases", "1")
+    _, prepared, _ = outcome(monkeypatch, capsys, "prepare", "--source", raw, "--store", store)
+    _, shown, _ = outcome(monkeypatch, capsys, "show", store, "--output", tmp_path / "shown")
+    labels = raw / "labelsTr"
+    _, scored, _ = outcome(
+        *(monkeypatch, capsys, "evaluate", "--predictions", labels, "--labels", labels),
+        *("--output", tmp_path / "scores.json"),
+    )
+    said = out + prepared + shown + scored
+    assert re.search(r"\b1 (phantom|case|picture)\b", said)
+    assert not re.search(r"\b1 (phantoms|cases|pictures|patients|labels)\b", said), said

@@ -94,11 +94,22 @@ def test_runs_on_other_cases_labels_or_scores_are_refused_by_name(tmp_path):
         compare(first, first, np.random.default_rng(0), "NSD")
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", "{}", '{"metric_per_case": []}'])
-def test_a_file_that_is_no_summary_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("no json", r"line 1, column 1"),
+        ("[]", "holds a list"),
+        ("{}", "'metric_per_case' is missing"),
+        ('{"metric_per_case": []}', "no case"),
+        ('{"metric_per_case": [{"case": "a"}]}', "'metrics' is missing"),
+        ('{"metric_per_case": [{"case": "a", "metrics": 1}]}', "no summary of an evaluation"),
+    ],
+)
+def test_a_file_that_is_no_summary_is_named(tmp_path, content, told):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(ComparisonError, match=r"a\.json"):
+    with pytest.raises(ComparisonError, match=rf"a\.json.*{told}") as caught:
         compare(tmp_path / "a.json", tmp_path / "a.json", np.random.default_rng(0))
+    assert "Error" not in str(caught.value)  # names of Python's are nothing to a reader
     with pytest.raises(ComparisonError, match="check the path"):
         compare(tmp_path / "gone.json", tmp_path / "a.json", np.random.default_rng(0))
 
@@ -111,6 +122,27 @@ def test_the_command_prints_a_table_and_writes_what_it_says(monkeypatch, capsys,
     assert "Wilcoxon p" in capsys.readouterr().out
     written = json.loads((tmp_path / "out.json").read_text())["labels"]["1"]
     assert written["low"] < written["difference"] < written["high"]
+
+
+def named(path, names):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": names}))
+
+
+def test_labels_have_the_names_that_the_summaries_tell(tmp_path):
+    first, second = runs(tmp_path, 0.02)
+    named(first, {"1": "liver", "2": "tumour"})  # the other is nnU-Net's, which tells none
+    comparison = compare(first, second, np.random.default_rng(0))
+    assert comparison.remarks == ()
+    assert "liver (1)" in comparison_table(comparison)
+    assert describe_comparison(comparison)["labels"]["2"]["name"] == "tumour"
+
+
+def test_one_integer_with_two_names_is_told(tmp_path):
+    first, second = runs(tmp_path, 0.02)
+    named(first, {"1": "liver", "2": "tumour"})
+    named(second, {"1": "liver", "2": "spleen"})
+    (remark,) = compare(first, second, np.random.default_rng(0)).remarks
+    assert "2 is 'tumour' and 'spleen'" in remark
 
 
 def visits(path, dice, groups=None):
@@ -153,7 +185,7 @@ def test_the_patients_that_either_file_tells_are_those_of_both(tmp_path):
         for pair in (files, files[::-1]):
             assert compare(*pair, np.random.default_rng(0)).rows[0].patients == count
     wrong = visits(tmp_path / "d.json", dice, 3)
-    with pytest.raises(ComparisonError, match=r"d\.json is not a summary"):
+    with pytest.raises(ComparisonError, match=r"d\.json is no summary"):
         compare(wrong, plain, np.random.default_rng(0))
 
 

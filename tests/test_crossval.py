@@ -246,7 +246,7 @@ def test_folds_that_were_disturbed_are_mended_or_told_in_words_of_this_command(
     before = {one.name: one.dice for one in undisturbed.candidates}
     assert {one.name: one.dice for one in again.candidates}.items() <= before.items()
     said = capsys.readouterr()
-    assert f"{folds[0]} is finished: 1 epochs were trained" in said.out
+    assert f"{folds[0]} is finished: it has trained 1 epoch" in said.out
     assert "ask for more" not in said.out
     whole = (folds[1] / LAST).read_bytes()
     (folds[1] / LAST).write_bytes(whole[:-9])

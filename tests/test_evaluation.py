@@ -111,7 +111,7 @@ def test_labels_without_prediction_are_named_and_a_fault_where_all_are_asked_for
     (predictions / "case_1.nii.gz").unlink()
     evaluation = evaluate(predictions, labels, TASK)
     assert evaluation.skipped == ["case_1"]
-    assert "1 labels without a prediction: case_1" in table(evaluation)
+    assert "1 label without a prediction: case_1" in table(evaluation)
     with pytest.raises(EvaluationError, match=r"case_1.nii.gz has no prediction"):
         evaluate(predictions, labels, TASK, complete=True)
 
@@ -208,7 +208,8 @@ def test_the_interval_of_a_mean_comes_from_its_seed_and_holds_the_mean(folders):
     evaluation = evaluate(*folders, TASK)
     written, again = (summary(evaluation, np.random.default_rng(0)) for _ in range(2))
     assert written == again
-    assert {key: written[key] for key in written if key != "spread"} == summary(evaluation)
+    assert {key: written[key] for key in written if key not in ("spread", "labels")} == summary(evaluation)
+    assert written["labels"] == {str(label): name for label, name in evaluation.labels.items()}
     for label in "12":
         spread, dice = written["spread"]["mean"][label]["Dice"], written["mean"][label]["Dice"]
         assert spread["low"] <= dice <= spread["high"]
@@ -315,7 +316,7 @@ def test_what_makes_scores_mean_less_is_in_the_report(folders, tmp_path):
         "integer 4",
     ):
         assert sum(words in remark for remark in remarks) == 1, words
-    assert remarks[-1] == "1 labels without a prediction: case_8"
+    assert remarks[-1] == "1 label without a prediction: case_8"
     write(labels / "case_1.nii.gz", random_labels(11))
     clean = summary(evaluate(predictions, predictions, Task(("MR",), {f"l{n}": n for n in range(1, 5)})))
     assert "remarks" not in clean

@@ -194,7 +194,7 @@ def test_the_folder_of_a_run_is_resumed_with_groups_and_says_when_it_is_done(
     assert outcome(monkeypatch, capsys, "train", *quick, "epochs=1", "hydra.run.dir=run")[0] == 0
     code, out, err = outcome(monkeypatch, capsys, "train", "resume=run")
     assert (code, err) == (0, "")
-    assert "is finished: 1 epochs were trained" in out
+    assert "is finished: it has trained 1 epoch" in out
     assert not (tmp_path / "run" / ".hydra" / "resumed").exists()
     for told in ("recipe=fast", "plan=other.yaml", "optimizer@module.optimizer=adamw", "experiment=smoke"):
         code, _, err = outcome(monkeypatch, capsys, "train", "resume=run", "epochs=2", told)

@@ -9,6 +9,7 @@ from pathlib import Path
 import preloaded
 import pytest
 import torch
+from runs import outcome
 
 from ingradient_pl.cli import main as entry
 
@@ -68,3 +69,35 @@ def test_a_plain_run_in_this_process(monkeypatch, capsys, quick, tmp_path):
     entry.main()
     assert list(run.glob("**/*.ckpt"))
     assert "Training" in capsys.readouterr().out
+
+
+PATHS_OF_A_LINE = (
+    "store",
+    "plan",
+    "init_from",
+    "resume",
+    "data.split.file",
+    "data.previous",
+    "hydra.run.dir",
+)
+
+
+@pytest.mark.parametrize("command", ["train", "crossval", "cascade"])
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("--store", "written without dashes, store=VALUE"),
+        ("--epochs=2", "written without dashes, epochs=VALUE"),
+        ("--batches-per-epoch", "batches_per_epoch=VALUE"),
+        ("store", "'store' is not KEY=VALUE"),
+        *((f"{key}=", f"'{key}=' names no path") for key in PATHS_OF_A_LINE),
+        ("init_from=''", "names no path"),
+        ("store= ", "names no path"),
+    ],
+)
+def test_what_is_no_key_with_a_value_is_told_as_it_is_written(monkeypatch, capsys, command, typed, told):
+    code, _, error = outcome(monkeypatch, capsys, command, "epochs=1", typed)
+    assert code == 2
+    assert told in error
+    assert "Lexer" not in error
+    assert len(error.strip().splitlines()) == 1

@@ -30,6 +30,9 @@ VALUED = (
 )
 SWEPT = ("-m", "--multirun")
 NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+BLANK = " \"'"
+"""What may stand around a path that is empty."""
+
 AUTO = "auto"
 """``resume=auto``: go on with the run in the folder, or start it."""
 
@@ -73,6 +76,35 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             overrides.append(argument)
             waiting = False
     return overrides, flags
+
+
+def check_form(overrides: Sequence[str], command: str) -> None:
+    """Refuse what is not ``KEY=VALUE`` (or ``~KEY``), and a path that is named and empty.
+
+    An empty path is what a shell makes of a variable that is not set: it stands for nothing anybody meant.
+
+    Args:
+        overrides: As typed.
+        command: As users call it, for the message.
+
+    Raises:
+        UsageError: If one is another.
+    """
+    for override in overrides:
+        key, prefix, value = _parts(override)
+        if override.startswith("-"):
+            name = override.lstrip("-").partition("=")[0].replace("-", "_")
+            raise UsageError(
+                f"'{override}' is not KEY=VALUE: keys of {command} are written without dashes, "
+                f"{name}=VALUE. {command} --help shows them."
+            )
+        if "=" not in override and not override.startswith("~"):
+            raise UsageError(f"'{override}' is not KEY=VALUE. {command} --help shows the keys.")
+        if key in (*PATHS, *FOLDERS, "plan") and not value.strip(BLANK):
+            raise UsageError(
+                f"'{override}' names no path: give one, or leave {prefix}{key}= out. (Was it a variable of "
+                "the shell that is not set?)"
+            )
 
 
 def is_sweep(flags: Sequence[str]) -> bool:

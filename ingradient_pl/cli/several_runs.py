@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
-from ingradient_pl.cli.overrides import is_list, read_arguments, read_paths
+from ingradient_pl.cli.overrides import check_form, is_list, read_arguments, read_paths
 from ingradient_pl.cli.requeue import requeue_when_told
 from ingradient_pl.messages import UsageError
 from ingradient_pl.workers.stopped import Stopped
@@ -49,9 +49,10 @@ def read_pairs(command: str, arguments: Sequence[str]) -> list[str]:
         UsageError: If something is not ``KEY=VALUE``.
     """
     told, flags = read_arguments(list(arguments))
-    odd = [*flags, *(entry for entry in told if "=" not in entry)]
+    odd = [*flags, *(entry for entry in told if entry.startswith("~") and "=" not in entry)]
     if odd:
         raise UsageError(f"'{odd[0]}' is not KEY=VALUE. {command} --help shows the keys.")
+    check_form(told, command)
     return list(told)
 
 

@@ -30,6 +30,7 @@ from ingradient_pl.lightning.run_files import LAST, TOLD
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import nearest, say
+from ingradient_pl.phrases import say_count
 from ingradient_pl.spec import TARGET, TRUSTED
 from ingradient_pl.store.case_store import CaseStore
 
@@ -104,7 +105,7 @@ def _report_finished(run: Path, config: DictConfig, record: Mapping[str, Any]) -
     swept = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN  # of one length
     again = shlex.quote(f"resume={run}")
     more = "" if swept else f" To train on, ask for more: {again} epochs={2 * record['epochs_done']}"
-    say(f"{run} is finished: {record['epochs_done']} epochs were trained.{more}")
+    say(f"{run} is finished: it has trained {say_count(record['epochs_done'], 'epoch')}.{more}")
     shutil.rmtree(run / TOLD, ignore_errors=True)
     reached = record.get("scores", {}).get(config.maximise)
     return float("nan") if reached is None else float(reached)

@@ -32,6 +32,7 @@ from ingradient_pl.cli.failures import (
 )
 from ingradient_pl.cli.overrides import (
     AUTO,
+    check_form,
     find,
     is_sweep,
     quote,
@@ -173,8 +174,12 @@ def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:
     Args:
         arguments: As typed.
         folder: For copies of the plans until the run's own folder is known.
+
+    Raises:
+        UsageError: If something is not ``KEY=VALUE``.
     """
     told, flags = read_arguments(arguments)
+    check_form(told, COMMAND)
     if (find(told, "hydra.mode") or "").upper() == "MULTIRUN":
         told, flags = without(told, "hydra.mode"), [*flags, "-m"]
     overrides = with_direction(quote_paths(told, swept=is_sweep(flags)))

@@ -116,8 +116,9 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     content[OURS] = {**content[OURS], "calibration": found.calibration._asdict(), FROM: identify([file])}
     write_content(Path(output), content)
     say(
-        f"{len(cases)} cases: temperature {found.calibration.temperature:.2f}, expected calibration error "
-        f"{found.error_before:.4f} before, {found.error_after:.4f} after. Written to {output}"
+        f"{say_count(len(cases), 'case')}: temperature {found.calibration.temperature:.2f}, expected "
+        f"calibration error {found.error_before:.4f} before, {found.error_after:.4f} after. "
+        f"Written to {output}"
     )
     line = found.calibration
     if line.has_line:
@@ -186,7 +187,8 @@ def _remark_result(found: Calibrated) -> Iterator[str]:
             "are few, or unlike each other."
         )
     if found.cases < FEW:
-        yield f"Note: {say_count(found.cases, 'case')} tell little of others; calibrate on {FEW} or more."
+        told = f"{say_count(found.cases, 'case')} {'tells' if found.cases == 1 else 'tell'}"
+        yield f"Note: {told} little of others; calibrate on {FEW} or more."
 
 
 def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:

@@ -1,5 +1,6 @@
 """``ingradient export-nnunet``: a checkpoint -> a model folder that nnU-Net predicts with."""
 
+import shlex
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
@@ -7,6 +8,7 @@ from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import export as nnunet_export
+from ingradient_pl.phrases import say_count
 from ingradient_pl.spec import TRUSTED
 
 
@@ -32,8 +34,8 @@ def export_nnunet(
     for remark in remarks:
         say(f"Note: {remark}")
     say(
-        f"{len(model.networks)} fold(s) written to {folder}. Predict:\n"
-        f"nnUNetv2_predict_from_modelfolder -m {folder} -i IMAGES -o OUTPUT "
+        f"{say_count(len(model.networks), 'fold')} written to {folder}. Predict:\n"
+        f"nnUNetv2_predict_from_modelfolder -m {shlex.quote(str(folder))} -i IMAGES -o OUTPUT "
         f"-f {' '.join(str(fold) for fold in range(len(model.networks)))}"
     )
     return folder

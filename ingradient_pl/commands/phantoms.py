@@ -7,6 +7,7 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.phantom_files import WRITTEN_BY, write_phantoms
 from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
+from ingradient_pl.phrases import say_count
 
 MOST_CASES, MOST_CHANNELS = 100_000, 100
 
@@ -36,5 +37,5 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
         )
     write_phantoms(Path(output), cases, (28, 40, 40), (1.5, 1.0, 1.0), seed, channels)
     typed = shlex.quote(str(output))
-    say(f"{cases} phantoms in {output}. Next: ingradient prepare --source {typed} --store store")
+    say(f"{say_count(cases, 'phantom')} in {output}. Next: ingradient prepare --source {typed} --store store")
     return Path(output)

@@ -11,6 +11,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.answer_folder import refuse_data_set
 from ingradient_pl.inference.case_pictures import check_pictures, write_picture
 from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.phrases import say_count
 from ingradient_pl.store.stored_cases import stored_cases
 
 FAULTS = (ValueError, OSError)
@@ -55,8 +56,9 @@ def show(store: AnyStore, output: AnyPath, cases: str | list[str] | None = None)
     for fault in faults:
         say_failure(fault)
     unlabelled = sum(case.label is None for case in found.cases) if cases is None else 0
-    more = f"; {unlabelled} cases without a label are left out, name them with --cases" if unlabelled else ""
-    say(f"{len(written)} pictures in {folder}{more}")
+    bare = f"{say_count(unlabelled, 'case')} without a label"
+    more = f"; left out: {bare}, to be named with --cases" if unlabelled else ""
+    say(f"{say_count(len(written), 'picture')} in {folder}{more}")
     return written
 
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from ingradient_pl.phrases import say_count
+
 VISIT = (
     r"frame|visit|session|ses|timepoint|time|tp|phase|scan|study|series|acq|run|rep|"
     r"baseline|followup|fu|pre|post"
@@ -66,9 +68,10 @@ def describe_groups(groups: Mapping[str, str]) -> str:
     for name, group in groups.items():
         members.setdefault(group, []).append(name)
     if len(members) == len(groups):
-        return f"{len(groups)} cases, each taken for a patient of its own"
+        each = "each " if len(groups) > 1 else ""
+        return f"{say_count(len(groups), 'case')}, {each}taken for a patient of its own"
     largest = max(members, key=lambda group: len(members[group]))
     return (
-        f"{len(groups)} cases of {len(members)} patients; up to {len(members[largest])} cases a patient, "
-        f"e.g. {largest}: {', '.join(sorted(members[largest])[:3])}"
+        f"{len(groups)} cases of {say_count(len(members), 'patient')}; up to "
+        f"{len(members[largest])} cases a patient, e.g. {largest}: {', '.join(sorted(members[largest])[:3])}"
     )

@@ -71,7 +71,7 @@ def _plot(figure: Any, epochs: Epochs) -> None:
     numbers, lengths = _curve(epochs, "seconds")
     seconds.plot(numbers, lengths, **dots)
     seconds.set(ylabel="seconds an epoch", xlabel="epoch", ylim=(0, 1.1 * max(lengths, default=1)))
-    seconds.xaxis.get_major_locator().set_params(integer=True)
+    seconds.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # of one epoch, too
     for axes in (loss, dice):
         axes.legend(loc="best", fontsize="small")
     for axes in (loss, dice, rate, seconds):

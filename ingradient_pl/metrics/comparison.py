@@ -14,6 +14,7 @@ from ingradient_pl.metrics.comparison_files import (
     ComparisonError,
     Scores,
     check_same,
+    describe_names,
     describe_references,
     number_or_nan,
     read_summary,
@@ -64,6 +65,7 @@ class Comparison(NamedTuple):
         cases: How many cases the two files hold.
         groups: Patient of each case.
         remarks: What makes the differences mean less than they seem.
+        names: Name of each label, where the files tell it.
     """
 
     score: str
@@ -71,6 +73,7 @@ class Comparison(NamedTuple):
     cases: int
     groups: dict[str, str]
     remarks: tuple[str, ...] = ()
+    names: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -98,7 +101,7 @@ def compare(
         ComparisonError: If a file is no such summary, or cases, labels or the score are not the same in both.
     """
     read = [read_summary(Path(file)) for file in (first, second)]
-    runs, told = [scores for scores, _ in read], [groups for _, groups in read if groups]
+    runs, told = [one.scores for one in read], [one.groups for one in read if one.groups]
     check_same("cases", [set(run) for run in runs], (first, second))
     labels = [[label for case in run.values() for label in case] for run in runs]
     check_same("labels", [set(names) for names in labels], (first, second))
@@ -122,10 +125,11 @@ def compare(
         )
         for column, name in enumerate([*order, MEAN])
     ]
-    remarks = describe_references(runs)
+    remarks = [*describe_names(read), *describe_references(runs)]
     if Path(first).resolve() == Path(second).resolve():
         remarks.append(f"Both runs are the same file, {first}: give the summary of another run.")
-    return Comparison(score, rows, len(runs[0]), groups, tuple(remarks))
+    names = {**read[1].names, **read[0].names}
+    return Comparison(score, rows, len(runs[0]), groups, tuple(remarks), names)
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -146,7 +150,11 @@ def comparison_table(comparison: Comparison) -> str:
         "Wilcoxon p",
     ]
     rows = [
-        [row.label, str(row.cases), *("-" if math.isnan(value) else f"{value:.4f}" for value in row[2:4])]
+        [
+            _title(row.label, comparison),
+            str(row.cases),
+            *("-" if math.isnan(value) else f"{value:.4f}" for value in row[2:4]),
+        ]
         + ["-" if math.isnan(value) else f"{value:+.4f}" for value in row[4:7]]
         + ["-" if math.isnan(row.p) else f"{row.p:.3g}"]
         for row in comparison.rows
@@ -172,9 +180,19 @@ def describe_comparison(comparison: Comparison) -> dict[str, Any]:
         "level": LEVEL,
         **({"remarks": list(comparison.remarks)} if comparison.remarks else {}),
         "labels": {
-            row.label: {k: v for k, v in row._asdict().items() if k != "label"} for row in comparison.rows
+            row.label: {
+                **({"name": comparison.names[row.label]} if row.label in comparison.names else {}),
+                **{k: v for k, v in row._asdict().items() if k != "label"},
+            }
+            for row in comparison.rows
         },
     }
+
+
+def _title(label: str, comparison: Comparison) -> str:
+    """Name a label as the table of an evaluation does."""
+    name = comparison.names.get(label)
+    return label if name is None else f"{name} ({label})"
 
 
 def _table(

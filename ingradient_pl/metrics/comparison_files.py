@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from ingradient_pl.json_files import read_object
 from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.metrics.evaluation_report import NAMES
 from ingradient_pl.phrases import name_some
-from ingradient_pl.plain_values import read_json
 from ingradient_pl.spec import check_types
 
 REFERENCE = "n_ref"
@@ -30,8 +32,22 @@ class _Case:
     def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
 
 
-def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
-    """Read the scores of a summary, and the patients it tells (nnU-Net's tells none).
+class Scored(NamedTuple):
+    """What a summary says of its cases.
+
+    Args:
+        scores: By case, by label, by name of the score.
+        groups: Patient of each case; nnU-Net's summaries tell none.
+        names: Name of each label; nnU-Net's summaries tell none.
+    """
+
+    scores: Scores
+    groups: dict[str, str]
+    names: dict[str, str]
+
+
+def read_summary(path: Path) -> Scored:
+    """Read the scores of a summary, and the patients and names of labels that it tells.
 
     Args:
         path: A JSON file that ``ingradient evaluate`` or nnU-Net wrote.
@@ -39,28 +55,29 @@ def read_summary(path: Path) -> tuple[Scores, dict[str, str]]:
     Raises:
         ComparisonError: If it is not one, or holds a case twice.
     """
+    cure = "Give the JSON file that ingradient evaluate or nnU-Net wrote."
+    if not path.is_file():
+        raise ComparisonError(f"There is no file {path}: check the path.")
+    plain = read_object(path, cure, ComparisonError)
     try:
-        plain = read_json(path)
         entries = [
             (case.get("case") or case_name(Path(case["prediction_file"])), case["metrics"])
             for case in plain["metric_per_case"]
         ]
         groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
+        names = {str(label): str(name) for label, name in dict(plain.get(NAMES, {})).items()}
         for name, metrics in entries:
             check_types(_Case, {"metrics": metrics})
             _check_shares(str(name), metrics)
-    except OSError as error:
-        raise ComparisonError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ComparisonError(
-            f"{path} is not a summary with 'metric_per_case' ({type(error).__name__}: {error}). Give the "
-            "JSON file that ingradient evaluate or nnU-Net wrote."
-        ) from error
+    except LookupError as error:
+        raise ComparisonError(f"{path} is no summary of an evaluation: {error} is missing. {cure}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ComparisonError(f"{path} is no summary of an evaluation ({error}). {cure}") from error
     if not entries or len(dict(entries)) < len(entries):
         raise ComparisonError(
             f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
         )
-    return dict(entries), groups
+    return Scored(dict(entries), groups, names)
 
 
 def _check_shares(case: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -93,6 +110,20 @@ def describe_references(runs: Sequence[Scores]) -> list[str]:
         f"The references of {len(other)} of {len(one)} cases hold another number of voxels in the second run "
         f"({name_some(other)}): the two were not scored against the same labels."
     ]
+
+
+def describe_names(runs: Sequence[Scored]) -> list[str]:
+    """Say which labels have one name in one run and another in the other.
+
+    Args:
+        runs: Two runs on the same labels.
+    """
+    one, two = (run.names for run in runs)
+    other = [label for label in one if label in two and one[label] != two[label]]
+    if not other:
+        return []
+    told = name_some([f"{label} is '{one[label]}' and '{two[label]}'" for label in other])
+    return [f"Labels have another name in the second run: {told}. Are they the same structures?"]
 
 
 def check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> None:

@@ -15,9 +15,14 @@ from ingradient_pl.messages import as_cell
 from ingradient_pl.metrics.agreement import Label
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
-from ingradient_pl.phrases import name_some
+from ingradient_pl.phrases import name_some, say_count
 
 HEADLINE = "Dice"
+UNITS = {"HD95": "mm", "ASSD": "mm"}
+"""Of scores that have one."""
+
+NAMES = "labels"
+"""Key of a summary that says what its labels are called; nnU-Net's has none."""
 
 
 def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> dict[str, Any]:
@@ -30,7 +35,7 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
         evaluation: What was found.
         rng: Where chance comes from for the bootstrap interval of each mean over cases; with it a key
             ``spread`` stands beside nnU-Net's, with median, standard deviation and the interval, and the
-            patients that it is over.
+            patients that it is over; and a key ``labels``, the name of each.
     """
     names = list(evaluation.cases[0].scores[next(iter(evaluation.labels))])
     mean = {
@@ -50,7 +55,10 @@ def summary(evaluation: Evaluation, rng: np.random.Generator | None = None) -> d
     whole = {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
     remarks = [*evaluation.remarks, *_describe_skipped(evaluation)]
     whole |= {"remarks": remarks} if remarks else {}
-    return whole if rng is None else {**whole, "spread": _measure_spread(evaluation, names, rng)}
+    if rng is None:
+        return whole
+    called = {str(label): name for label, name in evaluation.labels.items()}
+    return {**whole, NAMES: called, "spread": _measure_spread(evaluation, names, rng)}
 
 
 def _list_masks(case: CaseScores) -> dict[str, Any]:
@@ -106,7 +114,8 @@ def table(
         cases: Whether each case gets a line.
         rng: Where chance comes from for the interval of each mean; without it there is none.
     """
-    text = f"{name}\n{columns(_by_label(evaluation, name, rng))}"
+    unit = f", {UNITS[name]}" if name in UNITS else ""
+    text = f"{name}{unit}\n{columns(_by_label(evaluation, name, rng))}"
     if cases:
         heads = ["case", *evaluation.labels.values()]
         rows = [
@@ -176,7 +185,11 @@ def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None
 
 def _describe_skipped(evaluation: Evaluation) -> list[str]:
     count = len(evaluation.skipped)
-    return [f"{count} labels without a prediction: {name_some(evaluation.skipped, 8)}"] if count else []
+    return (
+        [f"{say_count(count, 'label')} without a prediction: {name_some(evaluation.skipped, 8)}"]
+        if count
+        else []
+    )
 
 
 def _draw_patients(evaluation: Evaluation, rng: np.random.Generator) -> Bootstrap:

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from ingradient_pl.datasets.groups import describe_groups, group_cases
+from ingradient_pl.phrases import say_count
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.metadata import is_store
@@ -89,4 +90,4 @@ def describe_patients(groups: Mapping[str, str]) -> str:
     patients = len(set(groups.values()))
     if patients == 1:
         return f"No interval: there is one patient ({len(groups)} {'case' if len(groups) == 1 else 'cases'})."
-    return f"95 % intervals over {patients} patients ({describe_groups(groups)})."
+    return f"95 % intervals over {say_count(patients, 'patient')} ({describe_groups(groups)})."

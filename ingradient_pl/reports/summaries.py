@@ -9,6 +9,7 @@ from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import group_cases
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.metrics.evaluation import case_name
+from ingradient_pl.metrics.evaluation_report import NAMES
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.short_repr import short_repr
@@ -81,6 +82,7 @@ def read_summary(path: Path) -> Summary:
                 masks[name] = ours, theirs
             cases[name] = {str(label): _numbers(scores) for label, scores in entry["metrics"].items()}
             files[name] = prediction, reference
+        names = {str(label): str(name) for label, name in dict(plain.get(NAMES, {})).items()}
         groups = plain.get("spread", {}).get("groups") or group_cases(list(cases))
         groups = {name: str(groups.get(name, name)) for name in cases}
     except (OSError, PlainValueError, LookupError, TypeError, AttributeError, ValueError) as error:
@@ -92,7 +94,7 @@ def read_summary(path: Path) -> Summary:
         raise ReportError(f"{file} holds no case: there is nothing to report. Evaluate predictions first.")
     task = _find_task(file, files)
     labels = list(dict.fromkeys(label for scores in cases.values() for label in scores))
-    return Summary(file, cases, files, groups, _name_labels(labels, task), task, masks)
+    return Summary(file, cases, files, groups, _name_labels(labels, task, names), task, masks)
 
 
 def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | None:
@@ -108,10 +110,11 @@ def _find_task(file: Path, files: Mapping[str, tuple[Path, Path]]) -> Task | Non
     return None
 
 
-def _name_labels(labels: Sequence[str], task: Task | None) -> dict[str, str]:
-    known: dict[str, str] = {}
+def _name_labels(labels: Sequence[str], task: Task | None, told: Mapping[str, str]) -> dict[str, str]:
+    """Name the labels as the summary does, else (nnU-Net's, older ones) as the description beside it."""
+    known = dict(told)
     if task is not None and task.overlap is not None:
-        known = {str(number): name for number, name in enumerate(task.foreground, 1)}
+        known = {str(number): name for number, name in enumerate(task.foreground, 1)} | known
     for name, value in (task.labels if task is not None else {}).items():
         known.setdefault(str(value), name)
     return {label: known.get(label, f"label {label}") for label in labels}

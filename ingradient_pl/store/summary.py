@@ -110,8 +110,8 @@ class Summary(NamedTuple):
             )
         if strangers:
             warnings.append(
-                f"{len(strangers)} cases in the store are not in the source: {name_some(strangers)}. "
-                "Delete their folders if they are wanted no more."
+                f"Not in the source, {say_count(len(strangers), 'case')} in the store: "
+                f"{name_some(strangers)}. Delete their folders if they are wanted no more."
             )
         classes = {}
         in_files = source.task.in_files.foreground
@@ -136,7 +136,7 @@ class Summary(NamedTuple):
         return sum(case.size for case in self.cases)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {len(self.cases)} cases in the store{self._outcomes()}"]
+        lines = [f"{self.name}: {say_count(len(self.cases), 'case')} in the store{self._outcomes()}"]
         if self.cases:
             lines += [f"  {title:<14}{text}" for title, text in self._figures()]
             lines += ["", *self._classes()]
@@ -167,7 +167,7 @@ class Summary(NamedTuple):
             ("on disk", f"{self.size / 1e6:.1f} MB"),
         ]
         unlabelled = sum(not case.labelled for case in self.cases)
-        figures += [("unlabelled", f"{unlabelled} cases")] if unlabelled else []
+        figures += [("unlabelled", say_count(unlabelled, "case"))] if unlabelled else []
         partly = [case for case in self.cases if case.labelled and case.annotated is not None]
         if partly:
             text = (

@@ -25,6 +25,7 @@ from ingradient_pl.lightning.run_epochs import add_epoch, write_epochs
 from ingradient_pl.lightning.run_files import CONFIG, LOG
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 from ingradient_pl.messages import printable
+from ingradient_pl.phrases import say_count
 
 FIGURE = "progress.png"
 PAUSE = 30.0
@@ -87,10 +88,11 @@ class EpochLog(pl.Callback):
         weights = sum(weight.numel() for weight in pl_module.parameters())
         data = trainer.datamodule  # type: ignore[attr-defined]
         cases = _describe_data(data) if isinstance(data, SegmentationData) else ""
+        batches = f"{trainer.num_training_batches} batch{'' if trainer.num_training_batches == 1 else 'es'}"
         tell(
             f"Training {weights:,} weights on {pl_module.device.type} ({trainer.precision}), "
             f"{_count(trainer.max_epochs)} epoch{'' if trainer.max_epochs == 1 else 's'} of "
-            f"{trainer.num_training_batches} batches{cases}. "
+            f"{batches}{cases}. "
             f"Folder: {trainer.default_root_dir}"
         )
 
@@ -255,8 +257,9 @@ def _describe_data(data: SegmentationData) -> str:
     idle -= {*data.split.train, *data.split.validation}
     edges = "x".join(map(str, data.plan.patch))
     patches = f"{data.draws.batch_size} patch{'' if data.draws.batch_size == 1 else 'es'} of {edges} voxels"
-    told = f" ({patches}); {len(data.split.train)} cases train, {len(data.split.validation)} validate"
-    return f"{told}, {len(idle)} with a label do neither" if idle else told
+    told = f" ({patches}); training on {say_count(len(data.split.train), 'case')}"
+    told += f", validating on {len(data.split.validation)}"
+    return f"{told}, {len(idle)} with a label for neither" if idle else told
 
 
 def _count(epochs: int | None) -> str:
