@@ -183,6 +183,40 @@ def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_made(
     assert seen(raw) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        *(
+            ("import-nnunet", name)
+            for name in ("plan.yaml", "other.ckpt", "model.ckpt", "raw", "summary.json")
+        ),
+        *(("calibrate", name) for name in ("plan.yaml", "other.ckpt", "model.ckpt", "raw")),
+        *(("lightning-config", name) for name in ("plan.yaml", "other.yaml", "model.ckpt", "raw")),
+        *(("export", name) for name in ("plan.yaml", "new.onnx", "new.PT2")),
+        *(("export-nnunet", name) for name in ("plan.yaml", "new.pth", "new.zip", "raw")),
+    ],
+)
+def test_no_command_writes_a_model_or_a_config_over_something_else(
+    monkeypatch, capsys, raw, model, command, target
+):
+    outcome(monkeypatch, capsys, "plan", "--store", raw / "store", "--output", raw / "plan.yaml")
+    for name in ("other.ckpt", "other.yaml", "summary.json"):
+        (raw / name).write_text("mine")
+    shutil.copy(model, raw / "model.ckpt")
+    trained = ("--checkpoint", model)
+    line = {
+        "import-nnunet": ("--model", raw / "nnunet"),
+        "calibrate": (*trained, "--source", raw / "store"),
+        "lightning-config": ("--store", raw / "store", "--plan", raw / "plan.yaml"),
+    }.get(command, trained)
+    before = seen(raw)
+    code, _, err = outcome(monkeypatch, capsys, command, *line, "--output", raw / target)
+    assert code == 2 or "holds files already" in err, err
+    assert target in err
+    assert "ame " in err  # name another file, a file in it, a folder
+    assert seen(raw) == before
+
+
 @pytest.mark.parametrize("command", ["evaluate", "plan", "compare", "postprocess"])
 @pytest.mark.parametrize("target", ["dataset.json", "a.nii.gz", "a.npz", "a.ckpt"])
 def test_reports_do_not_go_over_data(monkeypatch, capsys, tmp_path, raw, command, target):

@@ -14,7 +14,7 @@ from tiny_models import TASK, network, plan
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.images.formats import read_label, read_volume
-from ingradient_pl.inference.checkpoint import CheckpointError, Model, read
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, write
 from ingradient_pl.inference.forward import finest
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.nnunet.checkpoint import read_checkpoint
@@ -122,6 +122,21 @@ def test_an_imported_model_computes_what_it_computed_before(folder, tmp_path):
     assert model.plan.orientation == "stored"
     assert model.task.labels == {"background": 0, "organ": 1}
     assert model.mirror == (0, 1, 2)
+
+
+def test_a_model_is_imported_over_one_that_was_imported_and_over_no_other(
+    folder, tmp_path, monkeypatch, capsys
+):
+    line = ("import-nnunet", "--model", folder, "--output")
+    for _ in range(2):
+        code, _, err = outcome(monkeypatch, capsys, *line, tmp_path / "model.ckpt")
+        assert code == 0, err
+    write(tmp_path / "own.ckpt", network(), plan(), TASK)
+    before = (tmp_path / "own.ckpt").read_bytes()
+    code, _, err = outcome(monkeypatch, capsys, *line, tmp_path / "own.ckpt")
+    assert code == 2
+    assert "not a model that was imported" in err
+    assert (tmp_path / "own.ckpt").read_bytes() == before
 
 
 def test_all_folds_come_along_or_those_named(folder, tmp_path):

@@ -62,6 +62,10 @@ OUT_OF_MEMORY_CURE = (
 )
 
 CURES = {
+    errno.ENOENT: "Check the path",
+    errno.ENOTDIR: "A file stands where a folder is wanted: check the path",
+    errno.EEXIST: "It is there already: name another, or delete it",
+    errno.EISDIR: "A folder stands where a file is wanted: name a file",
     errno.EROFS: "This disk can only be read: name a folder on another",
     errno.EACCES: "You lack the right to it: name another folder, or ask its owner",
     errno.ENOSPC: "Free some space, or name a folder on another disk",

@@ -14,8 +14,13 @@ from ingradient_pl.cli.network_inputs import set_network_inputs
 from ingradient_pl.cli.options import run
 from ingradient_pl.cli.overrides import quote_paths, read_paths
 from ingradient_pl.cli.plan_overrides import with_plans
+from ingradient_pl.files import replace_file
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.store.store_union import open_stores
+
+FIRST_KEY = "seed_everything"
+"""Of a config of LightningCLI, by which one that may be replaced is known."""
 
 
 def convert_config(
@@ -35,9 +40,12 @@ def convert_config(
         overrides: What ingradient-train would be told, such as [epochs=10,trainer=cpu].
 
     Raises:
+        OutputError: If the output would replace a file that is something else.
         StoreError: If there is no store.
     """
-    open_stores(read_paths(store))
+    stores = read_paths(store)
+    check_report(output, [Path(plan), *map(Path, stores)], (".yaml", ".yml"), FIRST_KEY.encode())
+    open_stores(stores)
     told = quote_paths([f"store={store}", f"plan={plan}", *(overrides or ()), f"hydra.run.dir={run_dir}"])
     with scratch_folder() as folder, initialize_config_module("ingradient_pl.conf", version_base="1.3"):
         config = compose("train", with_plans(told, folder))
@@ -45,7 +53,7 @@ def convert_config(
         OmegaConf.register_new_resolver("hydra", lambda _: run_dir, replace=True)
         plain: Any = OmegaConf.to_container(config, resolve=True)
     written = write_plain(plain)
-    Path(output).write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    replace_file(Path(output), yaml.safe_dump(written, sort_keys=False, allow_unicode=True).encode())
     print(f"Written to {output}. Train: ingradient fit --config {shlex.quote(str(output))}")
 
 

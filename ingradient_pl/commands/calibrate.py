@@ -12,10 +12,11 @@ from tqdm import tqdm
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
+from ingradient_pl.commands.model_output import check_model_output
 from ingradient_pl.commands.prediction_cases import VALIDATION, find_cases
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
-from ingradient_pl.inference.answer_files import OutputError, check_report
+from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.answer_folder import identify
 from ingradient_pl.inference.calibration import TEMPERATURES, Calibration
 from ingradient_pl.inference.case_pipeline import read_case
@@ -98,7 +99,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     if Path(output).resolve() == file.resolve() or Path(output).suffix != ".ckpt":
         raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
     check_report(Path(output).with_suffix(""), [Path(source)])
-    _check_output(Path(output))
+    check_model_output(Path(output), FROM, "calibrated")
     predictor = load(file, device, step, "auto", mirror, trust)
     if predictor.model.others:
         raise UsageError(
@@ -126,15 +127,6 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     for remark in _remark_result(found):
         say(remark)
     return found
-
-
-def _check_output(output: Path) -> None:
-    """Refuse a file that holds another model than one that was calibrated."""
-    if output.exists() and FROM not in read_content(output)[OURS]:
-        raise OutputError(
-            f"{output} is there already, and is not a model that was calibrated: nothing is written over it. "
-            "Name another file."
-        )
 
 
 def _remark_cases(run: Any, source: AnyPath, cases: Sequence[CaseFiles]) -> Iterator[str]:

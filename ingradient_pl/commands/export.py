@@ -6,6 +6,7 @@ from typing import Literal
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.answer_files import check_folder
 from ingradient_pl.inference.export import Exported, export_model, largest_difference
 from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
@@ -34,9 +35,11 @@ def export(
         The files that were written.
 
     Raises:
+        OutputError: If the output is a file, or called like one.
         CheckpointError: If a file is not a checkpoint.
         ExportError: If a network cannot be written in this format.
     """
+    check_folder(Path(output), "exported networks", (".pt", ".pt2", ".pth", ".onnx"))
     model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     written = export_model(model, Path(output), format)
     say("\n".join(map(str, [*written.files, written.description])))

@@ -6,6 +6,7 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files
 from ingradient_pl.inference import checkpoint as checkpoints
+from ingradient_pl.inference.answer_files import check_folder
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import export as nnunet_export
 from ingradient_pl.phrases import say_count
@@ -26,10 +27,12 @@ def export_nnunet(
         The folder.
 
     Raises:
+        OutputError: If the output is a file, or called like one.
         ValueError: If nnU-Net has no network, normalisation or resampling that gives the same answer.
     """
-    model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     folder = Path(output)
+    check_folder(folder, "files of nnU-Net's models", (".pth", ".zip"))
+    model = checkpoints.read(checkpoint_files(checkpoint), (*TRUSTED, *(trust or ())))
     remarks = nnunet_export.export_nnunet(model, folder)
     for remark in remarks:
         say(f"Note: {remark}")

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from ingradient_pl.commands.inputs import AnyPath
+from ingradient_pl.commands.model_output import check_model_output
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import say
 from ingradient_pl.nnunet import model as nnunet_model
@@ -34,8 +35,10 @@ def import_nnunet(
         The model: its networks, plan and task.
 
     Raises:
+        OutputError: If the output is there already, and is something else than a model that was imported.
         ValueError: If the folder is not a trained model of nnU-Net that can be brought along.
     """
+    check_model_output(Path(output), nnunet_model.IMPORTED, "imported")
     first = None if previous is None else Path(previous)
     imported = nnunet_model.import_nnunet(
         *(Path(model), Path(output), _names(folds)), checkpoint, first, _names(previous_folds)

@@ -169,24 +169,25 @@ def check_targets(targets: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"{target} is not a plain file: nothing is written there. Name another folder.")
 
 
-def check_folder(folder: Path, content: str = "segmentations") -> None:
+def check_folder(folder: Path, content: str = "segmentations", endings: Sequence[str] = ()) -> None:
     """Refuse for a folder of answers what is a file, or would be a folder that is called like one.
 
     Args:
         folder: Where files shall go; it need not be there.
         content: What goes there, for the message.
+        endings: Of files, besides those of images.
 
     Raises:
-        OutputError: If it is there and is no folder, or is not there and has the ending of an image.
+        OutputError: If it is there and is no folder, or is not there and has the ending of a file.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is not a folder: {content} need one. Name another.")
-    last = formats.ending(folder)
+    last = formats.ending(folder) or (folder.suffix if folder.suffix.lower() in endings else "")
     if last and not folder.exists():
-        bare = folder.with_name(folder.name[: -len(last)] or content)
+        bare = folder.with_name(folder.name[: -len(last)] or "output")
         raise OutputError(
-            f"{folder} is called like a file ({last}): {content} go into a folder, a file each, called as "
-            f"their cases are. Name a folder, such as {bare}."
+            f"{folder} is called like a file ({last}): {content} go into a folder, a file each. Name "
+            f"one, such as {bare}."
         )
 
 

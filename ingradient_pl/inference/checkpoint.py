@@ -107,14 +107,17 @@ def write(
     write_model(path, Model(folds, plan, task, str(path), tuple(mirrored)).after(previous))
 
 
-def write_model(path: Path, model: Model) -> None:
+def write_model(path: Path, model: Model, told: Mapping[str, object] | None = None) -> None:
     """Write a model with all that belongs to it as one slim checkpoint, complete or not at all.
 
     Args:
         path: Where to.
         model: Its networks each have an attribute ``recipe``.
+        told: What it tells besides, such as where it came from: plain values by name.
     """
-    write_content(Path(path), describe_stage(model))
+    content = describe_stage(model)
+    content[OURS] |= told or {}
+    write_content(Path(path), content)
 
 
 def describe_stage(model: Model) -> dict[str, Any]:

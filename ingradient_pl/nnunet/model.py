@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingradient_pl.datasets.descriptions import task_of
-from ingradient_pl.inference.checkpoint import CheckpointError, Model, write
+from ingradient_pl.inference.checkpoint import CheckpointError, Model, write_model
 from ingradient_pl.inference.checkpoint_file import first_lines
 from ingradient_pl.json_files import read_object
 from ingradient_pl.networks.unet import UNet
@@ -19,6 +19,9 @@ FINAL = "checkpoint_final.pth"
 VERSION_1, OLD_PLANS = ".model", "plans.pkl"
 OLD = (f"*{VERSION_1}", f"fold_*/*{VERSION_1}", f"*/{OLD_PLANS}")
 """What a model folder of nnU-Net 1 holds."""
+
+IMPORTED = "imported_from"
+"""Entry of an imported checkpoint: the folder that it was made of."""
 
 
 def import_nnunet(
@@ -47,7 +50,8 @@ def import_nnunet(
         CheckpointError: If something is missing, or the model does what this package does not.
     """
     model = read_nnunet(folder, folds, checkpoint, previous, previous_folds)
-    write(output, model.networks, model.plan, model.task, model.mirror, model.previous)
+    named = Model(model.networks, model.plan, model.task, str(output), model.mirror).after(model.previous)
+    write_model(output, named, {IMPORTED: str(folder)})
     return model._replace(origin=str(output))
 
 
