@@ -5,15 +5,17 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, TQDMProgressBar
 from runs import composed
 from step_recorder import StepRecorder
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ingradient_pl.cli.train_config import train
+from ingradient_pl.cli.train_config import instantiate_group, train
 from ingradient_pl.lightning import graph, module
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.precision import check_precision, fitting_precision
+from ingradient_pl.optimizers.step_graph import StepGraph
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +183,40 @@ def test_logits_are_kept_for_a_picture_that_is_due_only(quick, tmp_path, monkeyp
     assert [(epoch, batch) for epoch, batch, held in kept if held] == [(0, 0), (2, 0)]
 
 
+class Waits(TorchDispatchMode):
+    """Notes in which steps a number is fetched, for which a GPU's work has to be over."""
+
+    def __init__(self):
+        super().__init__()
+        self.step, self.steps = 0, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func._schema.name == "aten::_local_scalar_dense":
+            self.steps.append(self.step)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("bar", "waited"), [(None, set()), (TQDMProgressBar, {2, 3, 4})])
+def test_a_step_between_two_that_are_logged_fetches_no_number(
+    quick, tmp_path, monkeypatch, recorders, bar, waited
+):
+    monkeypatch.setitem(graph.RECORDERS, "cpu", lambda: StepRecorder(broken=True))
+    monkeypatch.setattr(StepGraph, "_check", lambda *_: None)
+    told = ["epochs=1", "batches_per_epoch=6", "trainer.log_every_n_steps=6", "data.resident=true"]
+    config = composed([*quick, *told], tmp_path)
+    callbacks = instantiate_group(config.callbacks)
+    if bar is not None:
+        callbacks = [*(one for one in callbacks if not isinstance(one, TQDMProgressBar)), bar(refresh_rate=0)]
+    waits = Waits()
+    count = LambdaCallback(on_train_batch_start=lambda *given: setattr(waits, "step", given[-1]))
+    loggers = instantiate_group(config.logger)
+    trainer = instantiate(config.trainer, callbacks=[*callbacks, count], logger=loggers)
+    with waits:
+        trainer.fit(instantiate(config.module), instantiate(config.data))
+    assert trainer.progress_bar_callback is not None
+    assert set(waits.steps) & {2, 3, 4} == waited
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("replayed", [False, True])
@@ -190,7 +226,6 @@ def test_no_step_waits_for_the_device(replayed):
     from ingradient_pl.networks.unet import UNet
     from ingradient_pl.optimizers.muon import Muon
     from ingradient_pl.optimizers.parameters import Parameters
-    from ingradient_pl.optimizers.step_graph import StepGraph
 
     stages = [[1, 1, 1], [2, 2, 2]], [[3, 3, 3]] * 2
     network = UNet(1, 3, [8, 16], *stages, [1, 1], [1]).cuda()

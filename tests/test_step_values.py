@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 from torch import nn
 
+from ingradient_pl.lightning.callbacks.time_left import TimeLeft
 from ingradient_pl.lightning.module import SegmentationModule
-from ingradient_pl.lightning.quiet import STEP_HOOKS, leave_out_idle_hooks
+from ingradient_pl.lightning.quiet import STEP_HOOKS, NoProfiler, leave_out_idle_hooks, spare_steps
 from ingradient_pl.lightning.step_values import is_logged
 
 
@@ -56,6 +59,30 @@ def test_hooks_of_a_step_that_do_nothing_are_passed_by():
     leave_out_idle_hooks([own, plain])
     found = [[hook for hook in STEP_HOOKS if callable(getattr(one, hook))] for one in (own, plain)]
     assert found == [["on_train_batch_end"], ["on_before_backward"]]
+
+
+@pytest.mark.parametrize("given", [PassThroughProfiler(), SimpleProfiler()])
+def test_a_profiler_that_was_asked_for_measures(given):
+    run = SimpleNamespace(callbacks=[], profiler=given)
+    spare_steps(run)
+    with run.profiler.profile("a hook"), run.profiler.profile("one in it"):
+        pass
+    if isinstance(given, SimpleProfiler):
+        assert set(given.recorded_durations) == {"a hook", "one in it"}
+    else:
+        assert isinstance(run.profiler, NoProfiler)
+
+
+def test_the_bar_shows_the_loss_of_a_step():
+    run = SimpleNamespace(
+        callback_metrics={"train/loss": torch.tensor(0.5)},
+        progress_bar_metrics={"val/dice": 0.8},
+        loggers=[],
+        global_step=0,
+        estimated_stepping_batches=10,
+        training=True,
+    )
+    assert TimeLeft().get_metrics(run, SimpleNamespace()) == {"train/loss": 0.5, "val/dice": 0.8}
 
 
 def test_what_lightning_notes_at_each_hook_is_not_looked_at_as_a_weight(monkeypatch):

@@ -21,6 +21,7 @@ from ingradient_pl.lightning.callbacks.idle import TellIdle
 from ingradient_pl.lightning.callbacks.run_record import RunRecord
 from ingradient_pl.lightning.callbacks.self_contained import SelfContained
 from ingradient_pl.lightning.callbacks.throughput import Throughput
+from ingradient_pl.lightning.callbacks.time_left import TRAIN_LOSS, is_told_to_bar
 from ingradient_pl.lightning.callbacks.validation_dice import ValidationDice
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.device_check import check_run
@@ -32,7 +33,7 @@ from ingradient_pl.lightning.network_seed import mix_seed, seed_network
 from ingradient_pl.lightning.own_plan import make_parts
 from ingradient_pl.lightning.precision import check_precision
 from ingradient_pl.lightning.process_agreement import check_processes
-from ingradient_pl.lightning.quiet import leave_out_idle_hooks
+from ingradient_pl.lightning.quiet import spare_steps
 from ingradient_pl.lightning.run_schedule import make_schedule, run_length
 from ingradient_pl.lightning.step_values import as_pyramid, is_logged, step_inputs
 from ingradient_pl.lightning.whole_cases import WholeCaseModule, check_strategy
@@ -146,7 +147,7 @@ class SegmentationModule(WholeCaseModule):
 
     @override
     def on_train_start(self) -> None:
-        leave_out_idle_hooks(self.trainer.callbacks)  # type: ignore[attr-defined]
+        spare_steps(self.trainer)
         check_run(self.trainer, self.network)
         problem = "module.graph=false"
         if self.graph is not False:
@@ -180,8 +181,7 @@ class SegmentationModule(WholeCaseModule):
             pyramid = as_pyramid(self.network(batch.image))
             loss = self._loss(pyramid, batch)
         if is_logged(self.trainer, batch_idx):
-            told: dict[str, Any] = {"prog_bar": True, "on_step": True, "on_epoch": False}
-            self.log("train/loss", loss, batch_size=len(batch.cases), **told)
+            self.log(TRAIN_LOSS, loss, prog_bar=is_told_to_bar(self.trainer), batch_size=len(batch.cases))
         if not self._is_looked_at(batch_idx):
             return {"loss": loss}  # logits that nobody looks at would stay until the next step
         return {"loss": loss, "pyramid": [level.detach() for level in pyramid]}

@@ -3,10 +3,13 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
+from pytorch_lightning.profilers import PassThroughProfiler
+from typing_extensions import override
 
 CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
 ADVICE = (
@@ -43,6 +46,27 @@ def leave_out_idle_hooks(callbacks: Sequence[pl.Callback]) -> None:
         for hook in STEP_HOOKS:
             if hook not in vars(callback) and getattr(type(callback), hook) is getattr(pl.Callback, hook):
                 setattr(callback, hook, None)
+
+
+class NoProfiler(PassThroughProfiler):
+    """A profiler that measures nothing, and makes no context anew for each hook of a step."""
+
+    nothing = nullcontext()
+
+    @override
+    def profile(self, action_name: str) -> Any:
+        return self.nothing
+
+
+def spare_steps(trainer: pl.Trainer) -> None:
+    """Spare the host what does nothing in a step: idle hooks, and contexts of no profiler.
+
+    Args:
+        trainer: About to train; a profiler that was asked for is left to it.
+    """
+    leave_out_idle_hooks(trainer.callbacks)  # type: ignore[attr-defined]
+    if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+        trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
 
 
 @contextmanager

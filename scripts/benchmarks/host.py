@@ -103,7 +103,7 @@ def figures() -> list[Figure]:
     calls = prepared[1] + augmented[1]
     return [
         Figure("host_prepare_and_augment", calls, "calls of torch", "a batch of 7 patches", 280),
-        Figure("host_step", called, "calls of Python", "a step through Lightning", 3200),
+        Figure("host_step", called, "calls of Python", "a step through Lightning", 2650),
     ]
 
 

@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from typing_extensions import override
 
+TRAIN_LOSS = "train/loss"
+
 
 class TimeLeft(TQDMProgressBar):
     """Lightning's progress bar with the time left to the end of training beside loss and Dice.
@@ -42,9 +44,25 @@ class TimeLeft(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
+        loss = trainer.callback_metrics.get(TRAIN_LOSS)
+        if loss is not None:
+            metrics = {TRAIN_LOSS: float(loss), **metrics}  # waits for the device, so only where it is drawn
         done = trainer.global_step - self.first_step
         total = trainer.estimated_stepping_batches
         if trainer.training and done and total != float("inf"):
             rate = (time.monotonic() - self.started) / done
             metrics["left"] = str(timedelta(seconds=round(rate * (total - trainer.global_step))))
         return metrics
+
+
+def is_told_to_bar(trainer: pl.Trainer) -> bool:
+    """Whether Lightning is to have the loss of a training step ready for a progress bar.
+
+    Then it fetches the number from the device after every step, drawn or not: the host waits for the end of
+    the step, and the device for what the host issues next. Our own bar asks for it when it is drawn.
+
+    Args:
+        trainer: Of the run.
+    """
+    bar = trainer.progress_bar_callback
+    return bar is not None and not isinstance(bar, TimeLeft)
