@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARED = {"run", "figure", "peers", "composed", "launch_counter", "training_plans", "gpu_parts"}
+SHARED = {"run", "figure", "peers", "composed", "launch_counter", "training_plans", "gpu_parts", "gpu_tables"}
 NAMES = sorted({file.stem for file in HERE.glob("*.py")} - SHARED)
 
 
