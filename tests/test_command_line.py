@@ -202,6 +202,35 @@ def test_bad_usage_ends_with_2(monkeypatch, capsys, command, arguments):
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
+        ("plan", ["--store", "s", "--preset", "resenc_s"], "--preset takes one of default, resenc_m, "),
+        ("plan", ["--store", "s", "--preset", "resenc_s"], "got resenc_s. Did you mean resenc_m?"),
+        ("plan", ["--store", "s", "--memory", "much"], "--memory_gb takes a number; got much."),
+        ("plan", ["--store", "s", "--spacing", "a,b,c"], "a list [...] of a number each; got a,b,c."),
+        ("plan", ["--store", "s", "--like", "r", "--take", "spaceing"], "Did you mean spacing?"),
+        ("phantoms", ["--output", "x", "--cases", "2.5"], "--cases takes a whole number; got 2.5."),
+        ("predict", ["--checkpoint", "c", "--source", "s", "--mirror", "maybe"], "true or false; got maybe."),
+        ("predict", ["--source", "s"], "--checkpoint must be given."),
+        ("compare", [], "--first and --second must be given."),
+        ("export", ["--checkpoint", "c", "--output", "o", "--format", "onxx"], "Did you mean onnx?"),
+        ("lightning-config", ["--store", "s"], "--plan must be given."),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_one_line_in_plain_words(
+    monkeypatch, capsys, tmp_path, command, arguments, said
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = outcome(monkeypatch, capsys, command, *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert f"(ingradient {command} --help)" in err
+    assert len(err.splitlines()) == 1
+    assert "typing" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
         ("prepare", ["--source", "nowhere", "--store", "store"], "nowhere"),
         ("plan", ["--store", "nowhere", "--output", "plan.yaml"], "nowhere"),
         ("predict", ["--checkpoint", "no.ckpt", "--source", "x", "--output", "y"], "no.ckpt"),

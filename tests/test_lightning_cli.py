@@ -122,6 +122,8 @@ def test_fit_without_a_config_plans_and_trains_by_the_fast_recipe(
     code, said, err = outcome(monkeypatch, capsys, "fit", "--config", "fit.yaml")
     assert code == 0, err
     assert "No plan was named: planned for" in said
+    assert "The model: fit_run/checkpoints/last.ckpt" in said
+    assert f"ingradient predict --checkpoint fit_run/checkpoints/last.ckpt --source {phantom_store}" in said
     plan = checkpoint.read(tmp_path / "fit_run/checkpoints/last.ckpt").plan
     assert plan == read_plan(tmp_path / "fit_run/plan.yaml")
     assert plan.spacing == (2, 2, 2)

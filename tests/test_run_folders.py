@@ -1,18 +1,22 @@
 """Folders of runs: whatever they are called, whoever was there first."""
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from folder_names import NAMES, TELLING
+from hostile_names import seen
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from runs import outcome
 
 from ingradient_pl.cli.overrides import find, quote_paths, read_arguments, read_paths
 from ingradient_pl.cli.run_folders import claim, compose_config, hold_folder, take_folder, with_folder
 from ingradient_pl.cli.sweep_files import read_sweep, write_sweep
 from ingradient_pl.cli.training_command import prepare_arguments
+from ingradient_pl.datasets.phantom_files import write_phantoms
 from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 
@@ -267,3 +271,26 @@ def test_every_argument_of_the_trainer_is_a_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = compose_config(quote_paths(["trainer.max_time=00:01:00:00", "trainer.max_epochs=3"]))
     assert (config.trainer.max_time, config.trainer.max_epochs) == ("00:01:00:00", 3)
+
+
+@pytest.mark.parametrize("command", ["train", "crossval", "cascade", "sweep"])
+@pytest.mark.parametrize("place", ["store", "store/cases", "store/new/run", "raw", "link"])
+def test_nothing_is_trained_in_a_store_or_a_data_set(
+    monkeypatch, capsys, tmp_path, phantom_store, phantom_plan, quick, command, place
+):
+    shutil.copytree(phantom_store, tmp_path / "store")
+    write_phantoms(tmp_path / "raw", 1, (8, 8, 8))
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    before = seen(tmp_path)
+    folder = tmp_path / place
+    keys = {
+        "train": ["train", f"hydra.run.dir={folder}", *quick],
+        "sweep": ["train", "-m", f"hydra.sweep.dir={folder}", "seed=0,1", *quick],
+        "crossval": ["crossval", f"store={phantom_store}", f"plan={phantom_plan}", f"output={folder}"],
+        "cascade": ["cascade", f"store={phantom_store}", "coarser=2", "folds=2", f"output={folder}"],
+    }[command]
+    code, _, err = outcome(monkeypatch, capsys, *keys)
+    assert code == 2, err
+    assert ("a data set" if place == "raw" else "a case store") in err
+    assert "Name another folder" in err
+    assert seen(tmp_path) == before

@@ -12,11 +12,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from matplotlib.figure import Figure
 from runs import composed
 
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.files import unfinished_path
 from ingradient_pl.inference.checkpoint import CheckpointError
+from ingradient_pl.lightning import progress_figure
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.progress_figure import draw_progress
@@ -124,6 +126,15 @@ def epochs_of(labels, *numbers):
 def test_the_curve_of_a_single_epoch_is_seen():
     lowest = draw_progress(epochs_of(0, 1))[760:990]  # the plot of seconds, which has no legend
     assert np.ptp(lowest, axis=-1).max() > 100
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 30])
+def test_epochs_are_whole_numbers_on_the_axis(last):
+    figure = Figure()
+    progress_figure._plot(figure, epochs_of(1, *range(1, last + 1)))
+    ticks = figure.axes[-1].get_xticks()
+    assert len(ticks)
+    assert all(float(tick).is_integer() for tick in ticks), ticks
 
 
 def test_the_names_of_many_labels_leave_room_for_their_curves():

@@ -19,7 +19,7 @@ EXAMPLES = {
     "calibrate": "--checkpoint RUN/checkpoints/last.ckpt --source STORE --output calibrated.ckpt",
     "evaluate": "--predictions segmentations --labels DATASET/labelsTs --surface",
     "compare": "--first before/summary.json --second after/summary.json",
-    "postprocess": "--predictions segmentations --labels DATASET/labelsTr --learn --output cleaned",
+    "postprocess": "--predictions segmentations --labels DATASET/labelsTr --learn --output steps.yaml",
     "export": "--checkpoint RUN/checkpoints/last.ckpt --output exported --format onnx",
     "import-nnunet": "--model nnUNetTrainer__nnUNetPlans__3d_fullres --output model.ckpt",
     "export-nnunet": "--checkpoint RUN/checkpoints/last.ckpt --output nnunet_model",

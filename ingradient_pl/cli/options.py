@@ -14,6 +14,7 @@ from jsonargparse import auto_cli
 
 from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
 from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors, stop_in_one_line
+from ingradient_pl.cli.option_faults import plain_parser
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
 NEEDS = {
@@ -47,9 +48,11 @@ def run(
         try:
             _check_names(function, arguments[1:], command)
             _check_needs(given, arguments[0])
+            plain = plain_function(function, defaults or {})
             result = auto_cli(
-                plain_function(function, defaults or {}),
+                plain,
                 args=given,
+                parser_class=plain_parser(plain, _options(arguments[1:]), command),
                 as_positional=False,
                 prog=command,
                 formatter_class=CommandHelp,

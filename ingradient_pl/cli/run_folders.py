@@ -22,12 +22,15 @@ from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
 from ingradient_pl.messages import UsageError
+from ingradient_pl.store.metadata import DATASET, is_store
 
 CONF, ROOT = "ingradient_pl.conf", "train"
 MODELS = (".", "checkpoints")
 """Folders of a run that hold its checkpoints."""
 OWN = ".hydra"
 """Below a run or a sweep: its config, and copies of its plans."""
+PARTS = ("imagesTr", "imagesTs", "labelsTr")
+"""Folders of a raw data set."""
 BY_TIME = "${now:"
 
 
@@ -76,6 +79,7 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
     folder, by_time = _resolve(config, key), BY_TIME in OmegaConf.to_yaml(config.hydra[key.split(".")[1]])
     if by_time:
         folder = _choose(folder, config, overrides, key)
+    refuse_data(folder)
     refuse_links(folder)
     rest = [*without(overrides, key), f"{key}={quote(str(folder))}"]
     if swept:
@@ -194,6 +198,23 @@ def refuse_models(folder: Path) -> None:
         )
 
 
+def refuse_data(folder: Path) -> None:
+    """Refuse for a run a case store, a folder in one, and a data set: its files would mix with theirs.
+
+    Args:
+        folder: Of a run, a sweep, a cross-validation or a cascade; it need not exist.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    own = Path(os.path.realpath(folder))
+    store = next((place for place in (own, *own.parents) if is_store(place)), None)
+    data = (own / DATASET).is_file() and any((own / part).is_dir() for part in PARTS)
+    if store is not None or data:
+        what = "a data set" if store is None else "a case store"
+        raise UsageError(f"{near(store or own)} is {what}: nothing is trained there. Name another folder.")
+
+
 def refuse_links(folder: Path) -> None:
     """Refuse a folder in which a link leads elsewhere: logs and states would be written over what lies there.
 
@@ -226,6 +247,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         FileExistsError: If another process is at work there.
         ValueError: If a link in it leads out of it.
     """
+    refuse_data(folder)
     refuse_links(folder)
     lock = FileLock(folder / OWN / "lock")
     (folder / OWN).mkdir(parents=True, exist_ok=True)

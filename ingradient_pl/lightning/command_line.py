@@ -14,11 +14,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from ingradient_pl.inference.checkpoint_file import check_address, load
+from ingradient_pl.lightning.callbacks.epoch_log import DICE
 from ingradient_pl.lightning.check_ranges import check_ranges
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints
+from ingradient_pl.lightning.training import print_end
 from ingradient_pl.machine import explain_missing_device
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import TARGET
@@ -70,6 +72,10 @@ class PlainCheckpoints(LightningCLI):
                     f"{folder} holds a run already ({found[0].name}). Go on with it: "
                     f"--ckpt_path {found[-1]}; or choose another folder."
                 )
+
+    def after_fit(self) -> None:
+        """Say where the model is and how whole cases are scored, as ``ingradient-train`` does."""
+        print_end(self.trainer, DICE, self.datamodule)
 
     @override
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

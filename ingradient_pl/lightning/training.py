@@ -66,13 +66,24 @@ def fit(
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
+    print_end(trainer, metric, data)
+    return float(found)
+
+
+def print_end(trainer: pl.Trainer, metric: str, data: pl.LightningDataModule) -> None:
+    """Print what a run has left behind, once for all ranks.
+
+    Args:
+        trainer: Whose run is over.
+        metric: Name of its score.
+        data: What it saw.
+    """
     last = Path(trainer.default_root_dir) / LAST
     if trainer.is_global_zero and not last.is_file():
         _print(f"The run ended after {trainer.global_step} steps. No callback saved {last}.")
     elif trainer.is_global_zero:
         for line in describe_end(trainer, metric, data):
             _print(line)
-    return float(found)
 
 
 def describe_end(trainer: pl.Trainer, metric: str, data: pl.LightningDataModule) -> list[str]:

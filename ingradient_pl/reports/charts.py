@@ -119,6 +119,8 @@ def draw_curves(
         figure.update_xaxes(dtick=max(1, round(most / TICKS)))
     if log:
         figure.update_yaxes(type="log")
+    elif all(len(curve.x) <= 1 and min(curve.y, default=0) >= 0 for curve in curves):
+        figure.update_yaxes(rangemode="tozero")  # around one point plotly shows one more and one less
     return figure
 
 
