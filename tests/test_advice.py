@@ -39,6 +39,7 @@ def _read(file: Path) -> Iterator[str]:
             yield node.value
 
 
+@pytest.mark.slow
 def test_an_option_behind_a_command_is_one_of_its_own():
     wrong = [
         (file.name, found[0])

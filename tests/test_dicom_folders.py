@@ -48,11 +48,19 @@ def change(path, **values):
     made.save_as(path)
 
 
-@pytest.fixture
-def archive(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Two patients with a segmented series each."""
+    folder = tmp_path_factory.mktemp("archive") / "scans"
     for patient in ("P 1", "P 2"):
-        segment(add_series(tmp_path / "scans", patient))
-    return tmp_path / "scans"
+        segment(add_series(folder, patient))
+    return folder
+
+
+@pytest.fixture
+def archive(written, tmp_path):
+    """The same, to be changed."""
+    return shutil.copytree(written, tmp_path / "scans")
 
 
 @pytest.mark.parametrize("orientation", ["stored", "LPS", "RAS"])

@@ -27,18 +27,19 @@ from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.task import Task
 
 
-@pytest.fixture(params=list(CONVENTIONS), ids=lambda name: name.replace(" ", "_"))
+@pytest.fixture(scope="module", params=list(CONVENTIONS), ids=lambda name: name.replace(" ", "_"))
 def convention(request):
     return CONVENTIONS[request.param]
 
 
-@pytest.fixture
-def prepared(tmp_path, convention):
-    """A data set, its store, and a predictor that knows the answer."""
-    raw = write_convention(tmp_path / "raw", convention)
-    summary = build_store(read_source(raw), tmp_path / "store", progress=False)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, convention):
+    """A data set, its store, and a predictor that knows the answer; they are left as they are."""
+    folder = tmp_path_factory.mktemp("prepared")
+    raw = write_convention(folder / "raw", convention)
+    summary = build_store(read_source(raw), folder / "store", progress=False)
     assert not summary.faults, summary
-    store = CaseStore(tmp_path / "store")
+    store = CaseStore(folder / "store")
     task = store.task
     changes = {"outputs": task.outputs, "ignore": task.ignore, "regions": task.regions, "spacing": (1.0,) * 3}
     made = dataclasses.replace(made_plan(), **changes)

@@ -31,29 +31,36 @@ TASK = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
 SMALL = ((4, 8), ((1, 1, 1), (1, 2, 2)), ((3, 3, 3),) * 2, (1, 1), (1,))
 
 
-@pytest.fixture
-def everything(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """The same three phantoms in every layout, and predictions of them."""
-    raw = write_phantoms(tmp_path / "raw", 3, (10, 12, 14))
-    build_store(read_source(raw), tmp_path / "store", progress=False)
-    (tmp_path / "pairs").mkdir()
+    folder = tmp_path_factory.mktemp("sources")
+    raw = write_phantoms(folder / "raw", 3, (10, 12, 14))
+    build_store(read_source(raw), folder / "store", progress=False)
+    (folder / "pairs").mkdir()
     rows = ["case,image_0,label"]
     for case in read_source(raw).cases:
         volume = read_volume(case.images, "stored")
         label = read_label(case.label, "stored").voxels[0]
-        np.savez(tmp_path / "pairs" / f"{case.name}.npz", x=volume.voxels, y=label)
+        np.savez(folder / "pairs" / f"{case.name}.npz", x=volume.voxels, y=label)
         frame = volume.frame
         place = {"spacing": frame.spacing[::-1], "origin": frame.origin, "direction": frame.direction}
-        (tmp_path / "pairs" / f"{case.name}.pkl").write_bytes(pickle.dumps(place))
+        (folder / "pairs" / f"{case.name}.pkl").write_bytes(pickle.dumps(place))
         rows.append(f"{case.name},raw/imagesTr/{case.images[0].name},raw/labelsTr/{case.label.name}")
-    (tmp_path / "table.csv").write_text("\n".join(rows))
-    shutil.copytree(raw / "labelsTr", tmp_path / "predictions")
-    for file in sorted((tmp_path / "predictions").iterdir())[:1]:
+    (folder / "table.csv").write_text("\n".join(rows))
+    shutil.copytree(raw / "labelsTr", folder / "predictions")
+    for file in sorted((folder / "predictions").iterdir())[:1]:
         image = nibabel.load(file)
         voxels = np.roll(np.asarray(image.dataobj), 1, axis=2)
         nibabel.save(nibabel.Nifti1Image(voxels, image.affine), file)
-    (tmp_path / "predictions" / "dataset.json").write_text(json.dumps(TASK.described))
-    return tmp_path
+    (folder / "predictions" / "dataset.json").write_text(json.dumps(TASK.described))
+    return folder
+
+
+@pytest.fixture
+def everything(written, tmp_path):
+    """The same, to be changed."""
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 LABELS = ["raw/labelsTr", "raw", "store", "pairs", "table.csv"]

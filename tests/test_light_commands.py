@@ -21,6 +21,7 @@ def modules_after(imports, *names):
     return set(ran.stdout.split())
 
 
+@pytest.mark.slow
 def test_prepare_plan_evaluate_and_compare_start_without_torch():
     found = modules_after(IMPORTS, "prepare", "plan", "evaluate", "compare")
     assert "blosc2" in found

@@ -27,6 +27,7 @@ def _forget_hydra():
     HydraConfig.instance().cfg = None
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_model_by_one_command(raw_phantoms, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     line = [

@@ -179,49 +179,37 @@ def test_a_run_learns_from_them_and_goes_on_as_if_it_had_not_stopped(store, quic
         run(quick, tmp_path / "third", resume)
 
 
-def stop(trainer, module):
+def stop(module):
     raise RuntimeError("about to train")
 
 
-def begin(quick, folder, monkeypatch, *more):
-    """Begin a run, and leave it when its callbacks have said what they say at the start."""
-    monkeypatch.setattr(SegmentationModule, "on_train_start", lambda module: stop(None, module))
+def test_who_could_have_pseudo_labels_is_told_of_them(quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(SegmentationModule, "on_train_start", stop)  # callbacks have said what they say then
+    plain = [one for one in quick if not one.startswith("callbacks")]
     with pytest.raises(RuntimeError, match="about to train"):
-        run(quick, folder, *more)
-
-
-SUGGESTED = "training cases annotate some labels only. callbacks=pseudo_labels"
-
-
-@pytest.mark.parametrize(
-    ("more", "suggested"),
-    [
-        (["callbacks=none"], True),
-        (["callbacks=pseudo_labels"], False),
-        (["callbacks=none", "epochs=1"], False),
-    ],
-    ids=["not used", "used", "too short"],
-)
-def test_who_could_have_pseudo_labels_is_told_of_them(quick, more, suggested, tmp_path, monkeypatch, capsys):
-    begin([one for one in quick if not one.startswith("callbacks")], tmp_path, monkeypatch, *more)
-    assert capsys.readouterr().out.count(SUGGESTED) == suggested
+        run(plain, tmp_path, "callbacks=none")
+    said = "training cases annotate some labels only. callbacks=pseudo_labels"
+    assert capsys.readouterr().out.count(said) == 1
 
 
 @pytest.mark.parametrize(
     ("change", "suggested"),
     [
         ({}, True),
+        ({"epochs": 1}, False),
+        ({"callbacks": [PseudoLabels("folder")]}, False),
         ({"split": Split(("a",), ("b",))}, False),
         ({"plan": SimpleNamespace(previous_stage="3d_lowres")}, False),
         ({"task": ip.Task(("CT",), {"background": 0, "whole": [1, 2], "lesion": 2}, (1, 2))}, False),
     ],
-    ids=["some lack labels", "none lacks any", "second stage", "regions"],
+    ids=["some lack labels", "too short", "used", "none lacks any", "second stage", "regions"],
 )
 def test_nobody_is_told_of_pseudo_labels_that_would_be_refused(store, quick, change, suggested):
     file = next(entry for entry in quick if entry.startswith("plan=")).removeprefix("plan=")
     data = SegmentationData(store.path, file)
-    vars(data).update(change)
-    said = suggest_pseudo_labels(SimpleNamespace(datamodule=data, callbacks=[], max_epochs=5))
+    trainer = {"datamodule": data, "callbacks": change.get("callbacks", [])}
+    vars(data).update({name: value for name, value in change.items() if name in vars(data)})
+    said = suggest_pseudo_labels(SimpleNamespace(**trainer, max_epochs=change.get("epochs", 5)))
     assert (said is not None) == suggested
 
 
