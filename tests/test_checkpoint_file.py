@@ -17,8 +17,8 @@ from tiny_models import content, plan
 
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.answer_folder import identify
-from ingradient_pl.inference.archive_sums import join_sums
-from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, sum_file, write_content
+from ingradient_pl.inference.archive_sums import join_sums, sum_file
+from ingradient_pl.inference.checkpoint_file import MARK, check_sums, load, write_content
 from ingradient_pl.lightning.checkpoint_io import WholeCheckpointIO
 from ingradient_pl.lightning.resumable import check_resumable
 

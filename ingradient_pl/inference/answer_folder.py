@@ -18,7 +18,7 @@ from ingradient_pl.inference.answer_files import (
     input_files,
     map_files,
 )
-from ingradient_pl.inference.checkpoint_file import sum_file
+from ingradient_pl.inference.archive_sums import sum_file
 from ingradient_pl.inference.dice_estimates import remove_estimates
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json

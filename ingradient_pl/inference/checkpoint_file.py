@@ -20,7 +20,7 @@ from typing import IO, Any, TypeGuard
 import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
-from ingradient_pl.inference.archive_sums import sum_bytes, sum_frame, sum_whole
+from ingradient_pl.inference.archive_sums import is_stored, sum_frame
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.pickle_bounds import PickleError
@@ -154,31 +154,6 @@ def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def sum_file(path: Path) -> int:
-    """Give the CRC-32 of a file; of a checkpoint by those that it holds, so that no weight is read.
-
-    Args:
-        path: Any file; a checkpoint was opened, and so checked, before.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    with path.open("rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                if all(_is_stored(entry) for entry in archive.infolist()):
-                    return sum_whole(archive, file)
-        except (zipfile.BadZipFile, OSError, ValueError, LookupError, struct.error):
-            pass  # it is no archive
-        except (RuntimeError, OverflowError):
-            pass
-        return sum_bytes(file, 0, file.seek(0, os.SEEK_END))
-
-
-def _is_stored(entry: zipfile.ZipInfo) -> bool:
-    return entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
-
-
 def check_address(path: Any) -> None:
     """Refuse a checkpoint that would come over a network.
 
@@ -231,7 +206,7 @@ def _damage(archive: zipfile.ZipFile, file: IO[bytes]) -> str | None:
     if at < 0 or struct.unpack("<H", tail[at + 20 : at + END_BYTES])[0] != len(comment):
         return "its end is not where it should be"
     for entry in archive.infolist():
-        if not _is_stored(entry):
+        if not is_stored(entry):
             return f"'{entry.filename}' is packed, which PyTorch never does"
     names = archive.namelist()
     if len(set(names)) < len(names):
