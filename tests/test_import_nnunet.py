@@ -11,15 +11,18 @@ import torch
 from runs import outcome
 from tiny_models import TASK, network, plan
 
+from ingradient_pl.commands.model_output import CALIBRATED, check_model_output
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.images.formats import read_label, read_volume
+from ingradient_pl.inference.answer_files import OutputError
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, read, write
+from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.forward import finest
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.nnunet.checkpoint import read_checkpoint
 from ingradient_pl.nnunet.export import export_nnunet
-from ingradient_pl.nnunet.model import import_nnunet, read_nnunet
+from ingradient_pl.nnunet.model import IMPORTED, import_nnunet, read_nnunet
 from ingradient_pl.nnunet.weights import nnunet_names
 from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan_yaml import read_plan
@@ -137,6 +140,20 @@ def test_a_model_is_imported_over_one_that_was_imported_and_over_no_other(
     assert code == 2
     assert "not a model that was imported" in err
     assert (tmp_path / "own.ckpt").read_bytes() == before
+
+
+def test_a_model_that_was_imported_and_then_calibrated_is_no_imported_one(folder, tmp_path):
+    """Calibrating keeps what the import told, and takes minutes: an import must not undo it unasked."""
+    file = tmp_path / "model.ckpt"
+    import_nnunet(folder, file)
+    check_model_output(file, IMPORTED)
+    with pytest.raises(OutputError, match="is not a model that was calibrated"):
+        check_model_output(file, CALIBRATED)
+    told = dict(read_content(file))
+    write_content(file, {**told, OURS: {**told[OURS], CALIBRATED: "0"}})
+    check_model_output(file, CALIBRATED)
+    with pytest.raises(OutputError, match="was calibrated since"):
+        check_model_output(file, IMPORTED)
 
 
 def test_all_folds_come_along_or_those_named(folder, tmp_path):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
-from ingradient_pl.commands.model_output import check_model_output
+from ingradient_pl.commands.model_output import CALIBRATED, check_model_output
 from ingradient_pl.commands.prediction_cases import VALIDATION, find_cases
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
@@ -34,8 +34,6 @@ from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.metadata import is_store
 from ingradient_pl.task import Task
 
-FROM = "calibrated_from"
-"""Entry of a calibrated checkpoint: the check sum of the file that it was made of."""
 FEW = 3
 
 
@@ -99,7 +97,7 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     if Path(output).resolve() == file.resolve() or Path(output).suffix != ".ckpt":
         raise UsageError(f"{output}: name another file that ends in .ckpt for the calibrated model.")
     check_report(Path(output).with_suffix(""), [Path(source)])
-    check_model_output(Path(output), FROM, "calibrated")
+    check_model_output(Path(output), CALIBRATED)
     predictor = load(file, device, step, "auto", mirror, trust)
     if predictor.model.others:
         raise UsageError(
@@ -114,7 +112,8 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     for remark in _remark_cases(content[OURS].get("run"), source, cases):
         say(remark)
     found = _measure(plain, cases)
-    content[OURS] = {**content[OURS], "calibration": found.calibration._asdict(), FROM: identify([file])}
+    calibrated = {"calibration": found.calibration._asdict(), CALIBRATED: identify([file])}
+    content[OURS] = {**content[OURS], **calibrated}
     write_content(Path(output), content)
     say(
         f"{say_count(len(cases), 'case')}: temperature {found.calibration.temperature:.2f}, expected "

@@ -38,7 +38,7 @@ def import_nnunet(
         OutputError: If the output is there already, and is something else than a model that was imported.
         ValueError: If the folder is not a trained model of nnU-Net that can be brought along.
     """
-    check_model_output(Path(output), nnunet_model.IMPORTED, "imported")
+    check_model_output(Path(output), nnunet_model.IMPORTED)
     first = None if previous is None else Path(previous)
     imported = nnunet_model.import_nnunet(
         *(Path(model), Path(output), _names(folds)), checkpoint, first, _names(previous_folds)

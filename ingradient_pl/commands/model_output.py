@@ -4,29 +4,38 @@ from pathlib import Path
 
 from ingradient_pl.inference.answer_files import OutputError
 from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, read_content
+from ingradient_pl.nnunet.model import IMPORTED
+
+CALIBRATED = "calibrated_from"
+"""Entry of a calibrated checkpoint: the check sum of the one that it was made of."""
+
+MADE = {IMPORTED: "imported", CALIBRATED: "calibrated"}
+"""What commands leave in checkpoints, and what they did; whoever calibrates keeps what was there before."""
 
 
-def check_model_output(output: Path, mark: str, made: str) -> None:
+def check_model_output(output: Path, mark: str) -> None:
     """Refuse to write a checkpoint over a file that is something else than what the same command wrote.
 
     Args:
         output: File that will be written.
-        mark: Entry of a checkpoint that this command leaves.
-        made: What the command does with a model, such as ``imported``, for the message.
+        mark: Entry of a checkpoint that this command leaves, one of :data:`MADE`.
 
     Raises:
-        OutputError: If it is a folder, or is there already without the mark.
+        OutputError: If it is a folder, or is there already and this command was not the last to make it.
     """
     if output.is_dir():
         raise OutputError(f"{output} is a folder. Name a file in it, such as {output / 'model.ckpt'}.")
     if not output.exists():
         return
     try:
-        held = mark in read_content(output)[OURS]
+        content = read_content(output)[OURS]
     except CheckpointError:
-        held = False
-    if not held:
+        content = {}
+    last = next((name for name in reversed(MADE) if name in content), None)
+    if last != mark:
+        other = (
+            f"was {MADE[last]} since" if last and mark in content else f"is not a model that was {MADE[mark]}"
+        )
         raise OutputError(
-            f"{output} is there already, and is not a model that was {made}: nothing is written over it. "
-            "Name another file."
+            f"{output} is there already, and {other}: nothing is written over it. Name another file."
         )
