@@ -159,9 +159,6 @@ class InStore(NamedTuple):
 STORES = {f"p{number}@{store}": InStore(f"p{number}", store) for store in "ab" for number in range(3)}
 DIVIDERS = {
     "one run": lambda file: check_line([f"data.split.file={file}"], STORES, swept=False),
-    "all cases": lambda file: check_line(
-        ["data.split.number=null"], STORES | {"q@c": InStore("q", "c", labelled=False)}, swept=False
-    ),
     "folds": lambda file: select_folds(STORES, None, [f"data.split.file={file}"]),
     "stages": lambda file: divide_first(STORES, Fold(file=str(file)).splits(STORES)[0], 2),
 }
@@ -173,6 +170,13 @@ def test_a_store_of_which_no_case_trains_is_told_by_whoever_divides(divider, tmp
     write_split(tmp_path / "splits.json", ("p0@a p1@a", "p2@b"), ("p0@a", "p2@b"))
     with pytest.raises(ValueError, match=r"No case of the store \w trains: .*data.split.file=FILE"):
         DIVIDERS[divider](tmp_path / "splits.json")
+
+
+@pytest.mark.parametrize("fold", ["data.split.number=null", "data.split.number=0"])
+def test_a_store_without_labels_is_told_as_one_whatever_the_folds(fold):
+    cases = STORES | {"q@c": InStore("q", "c", labelled=False)}
+    with pytest.raises(ValueError, match=r"No case of the store c trains: none of them has a label\."):
+        check_line([fold, "data.split.count=3"], cases, swept=False)
 
 
 def test_a_store_that_has_more_patients_than_the_source_is_divided_with_them(tmp_path, monkeypatch):

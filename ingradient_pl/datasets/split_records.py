@@ -111,12 +111,21 @@ def check_division(cases: Mapping[str, Divisible], train: Sequence[str]) -> None
     """
     busy = {cases[name].store for name in train}
     idle = [store for store in dict.fromkeys(case.store for case in cases.values()) if store not in busy]
-    if busy and idle:
+    if not busy or not idle:
+        return
+    bare = [
+        store for store in idle if not any(case.labelled for case in cases.values() if case.store == store)
+    ]
+    if bare:
         raise ValueError(
-            f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or "
-            "its table's column 'split' has none of them train. Ask for other folds (data.split.count=N), "
-            "divide with data.split.file=FILE, change that column, or leave the store out."
+            f"No case of the store {', '.join(bare)} trains: none of them has a label. Leave the store out, "
+            "or label some and prepare it again."
         )
+    raise ValueError(
+        f"No case of the store {', '.join(idle)} trains: it has too few patients for so many folds, or its "
+        "table's column 'split' has none of them train. Ask for other folds (data.split.count=N), divide "
+        "with data.split.file=FILE, change that column, or leave the store out."
+    )
 
 
 def count_sides(split: Split) -> str:
