@@ -131,6 +131,11 @@ def test_who_stops_a_command_twice_ends_it_at_once(
     assert "ingradient prepare: stopped at once" in error
 
 
+def test_a_signal_as_the_last_job_was_cancelled_is_no_fault():
+    """Then the list of jobs is empty, and what waits for signals still hears them."""
+    assert submitted_jobs._describe_left([]) == "All jobs were cancelled."
+
+
 @pytest.mark.parametrize("seconds", [0.0, 600.0], ids=["apart", "together"])
 def test_signals_that_come_together_are_one(seconds, tmp_path, monkeypatch):
     """As of `timeout`, which tells a process and then its group."""

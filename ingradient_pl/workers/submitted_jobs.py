@@ -60,7 +60,9 @@ def cancel_when_left(told: str) -> Iterator[None]:
 
 
 def _describe_left(jobs: Sequence[Any]) -> str:
-    """Name jobs that nobody has cancelled yet, and how to."""
+    """Name jobs that nobody has cancelled yet, and how to; a signal may come as the last was cancelled."""
+    if not jobs:
+        return "All jobs were cancelled."
     names = " ".join(str(job.job_id) for job in jobs)
     command = "scancel" if isinstance(jobs[0], SlurmJob) else "kill"
     return f"Jobs that may still run: {names}. End them: {command} {names}"
