@@ -15,7 +15,7 @@ from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.store import case_store, metadata, odd_cases
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
-from ingradient_pl.store.exchanged_channels import describe_exchanged
+from ingradient_pl.store.exchanged_channels import ExchangeSearch
 from ingradient_pl.task import Task
 
 CHANNELS, CASES = 3, 6
@@ -43,6 +43,14 @@ class Exchanged(CaseStore):
     def statistics(self, name):
         found = super().statistics(name)
         return tuple(found[number] for number in self.order) if self.case in (name, None) else found
+
+
+def describe_exchanged(store):
+    """What is said of a store, as `prepare` and `plan` do."""
+    search = ExchangeSearch(store.task.channels)
+    for name in store.cases:
+        search.add(name, store.statistics(name))
+    return search.describe()
 
 
 @pytest.mark.parametrize("pair", list(combinations(range(CHANNELS), 2)))

@@ -19,10 +19,12 @@ ONE, BYTE = 1 << 31, 1 << 23
 
 
 def sum_file(path: Path) -> int:
-    """Give the CRC-32 of a file; of a checkpoint by those that it holds, so that no weight is read.
+    """Give the CRC-32 of a file as it was written; of a checkpoint by the sums it holds: no weight is read.
+
+    Whether a checkpoint is still as it was written is for whoever opens it to check.
 
     Args:
-        path: Any file; a checkpoint was opened, and so checked, before.
+        path: Any file.
 
     Raises:
         OSError: If it cannot be read.

@@ -124,9 +124,8 @@ def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
         raise CheckpointError(f"There is no checkpoint {path}: check the path.")
     with ExitStack() as opened:
         try:
-            file = opened.enter_context(
-                path.open("rb")
-            )  # by a path alone all that the disk says is swallowed
+            # By a path alone all that the disk says is swallowed
+            file = opened.enter_context(path.open("rb"))
             whole = zipfile.is_zipfile(file)
         except OSError as error:
             raise CheckpointError(

@@ -18,7 +18,7 @@ from ingradient_pl.phrases import join_times, say_count
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
-from ingradient_pl.store.image_sums import LABEL_SUMS, join_sums
+from ingradient_pl.store.image_sums import LABEL_SUMS, hash_sums
 from ingradient_pl.store.metadata import ARRAYS, CASES, NUMBERS, StoreError
 from ingradient_pl.store.records import StoredCase, Voxels
 from ingradient_pl.store.statistics import ChannelStatistics
@@ -274,7 +274,7 @@ class CaseStore:
         with self._numbers(name) as numbers:
             table = self._entry(name, numbers, "statistics")
             sums = self._entry(name, numbers, LABEL_SUMS) if LABEL_SUMS in numbers else None
-        self._labels[name] = None if sums is None else join_sums(sums)
+        self._labels[name] = None if sums is None else hash_sums(sums)
         return tuple(map(ChannelStatistics.of_rows, table))
 
     def _read_coordinates(self, name: str, value: int) -> NDArray[np.int32] | None:

@@ -6,9 +6,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.store.statistics import ChannelStatistics
-from ingradient_pl.store.store_union import AnyCases
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SMALLEST_STD = 1e-8
@@ -61,21 +59,6 @@ class ExchangeSearch:
                 if _looks_exchanged(differences, case)
             ]
         return told
-
-
-def describe_exchanged(store: AnyCases) -> list[str]:
-    """Say which cases have two channels that look like each other's in the other cases.
-
-    Args:
-        store: As prepared, or several that are read as one.
-    """
-    search = ExchangeSearch(store.task.channels)
-    for name in store.cases:
-        try:
-            search.add(name, store.statistics(name))
-        except (StoreError, OSError):
-            continue  # who reads the case says what is wrong with it
-    return search.describe()
 
 
 def _numbers(channel: ChannelStatistics) -> list[float]:

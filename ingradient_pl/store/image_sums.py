@@ -31,11 +31,11 @@ def read_image_sums(store: Path, names: Iterable[str]) -> dict[str, str]:
                 sums = np.asarray(numbers[IMAGE])
         except (OSError, KeyError, ValueError, *BAD_ARCHIVE):
             continue  # who reads the case says what is wrong with it
-        found[name] = join_sums(sums)
+        found[name] = hash_sums(sums)
     return found
 
 
-def join_sums(sums: NDArray[np.uint32]) -> str:
+def hash_sums(sums: NDArray[np.uint32]) -> str:
     """Give one check sum of an array for those of its chunks.
 
     Args:
