@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from runs import outcome
+from runs import composed, outcome
 from weight_sources import unet
 
 import ingradient_pl as ip
+from ingradient_pl.cli import train_config
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.finetuning.trained_cases import check_unseen
@@ -331,3 +332,29 @@ def test_several_processes_exchange_gradients_of_weights_that_thaw():
     assert make_freeze([], None, several=True) == []
     kinds = [type(*make_freeze(["encoder.*"], epochs, several=True)) for epochs in (None, 1)]
     assert kinds == [Freeze, FreezeShared]
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (["recipe=finetune"], "recipe=finetune"),
+        (["optimizer@module.optimizer=sgd_finetune"], "optimizer@module.optimizer=sgd_finetune"),
+        (["recipe=nnunet"], None),
+    ],
+    ids=str,
+)
+def test_what_is_for_trained_weights_and_has_none_is_told(quick, tmp_path, capsys, monkeypatch, told, named):
+    """Stopped where the data would be opened: the line comes before anything takes time."""
+
+    def stop(_):
+        raise InterruptedError
+
+    monkeypatch.setattr(train_config, "seed_everything", stop)
+    with pytest.raises(InterruptedError):
+        train_config.train(composed([*quick, *told], tmp_path))
+    out = capsys.readouterr().out
+    assert ("Give init_from=FILE" in out) == (named is not None)
+    assert named is None or f"Note: {named} is for weights" in out
+    with pytest.raises(InterruptedError):
+        train_config.train(composed([*quick, *told, "init_from=x.ckpt"], tmp_path))
+    assert "Note" not in capsys.readouterr().out

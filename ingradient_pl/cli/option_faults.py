@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
@@ -9,9 +10,11 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 from jsonargparse import ArgumentParser
 from typing_extensions import override
 
+from ingradient_pl.cli.pair_options import PAIRS, takes_pairs
 from ingradient_pl.messages import UsageError, nearest
 
 REFUSED = re.compile(r"Parser key \"([\w.]+)\"")
+BEHIND = re.compile(r"[Uu]nrecognized arguments: (.*)")
 MISSING = re.compile(r"arguments are required: ([\w, .-]+)")
 WORDS = {
     int: "a whole number",
@@ -55,6 +58,12 @@ def explain_option(message: str, function: Callable[..., Any], typed: Typed) -> 
     if missing:
         names = [f"--{name.strip()}" for name in missing[1].split(",")]
         return f"{' and '.join(names)} must be given."
+    behind = BEHIND.search(message)
+    many = next(
+        (one for one in typed if behind and len(one[1]) > 1 and one[1][-1] in behind[1].split()), None
+    )
+    if many is not None:
+        return f"{many[0]} takes one value; got {shlex.join(many[1])}."
     refused = REFUSED.search(message)
     hints = {name: option.annotation for name, option in inspect.signature(function).parameters.items()}
     if refused is None or refused[1] not in hints:
@@ -83,6 +92,8 @@ def describe_type(hint: Any) -> str:
         return f"one of {', '.join(map(str, get_args(hint)))}"
     if get_origin(hint) is list:
         return f"a list [...] of {describe_type(get_args(hint)[0])} each"
+    if takes_pairs(hint):
+        return PAIRS
     return WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 

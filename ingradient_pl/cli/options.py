@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, Literal, Union, get_args, get_origin
@@ -15,6 +15,7 @@ from jsonargparse import auto_cli
 from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
 from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors, stop_in_one_line
 from ingradient_pl.cli.option_faults import plain_parser
+from ingradient_pl.cli.pair_options import join_pairs, takes_pairs
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
 
 NEEDS = {
@@ -41,13 +42,14 @@ def run(
         arguments: The command's name and its options.
         defaults: Values of options that a command line has and a call in Python has not.
     """
-    command, given = f"ingradient {arguments[0]}", normalise_options(function, arguments[1:])
+    command = f"ingradient {arguments[0]}"
     counter = FailureCounter()
     LOGGER.addFilter(counter)
     with plain_errors(command), stop_in_one_line(command, starting=False):
         try:
             _check_names(function, arguments[1:], command)
-            _check_needs(given, arguments[0])
+            _check_needs(function, arguments)
+            given = normalise_options(function, arguments[1:])
             plain = plain_function(function, defaults or {})
             result = auto_cli(
                 plain,
@@ -129,7 +131,8 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
     """Let an option be said as people say it: dashes, bare switches, several words where a list is wanted.
 
     ``--save-probabilities`` stands for ``--save_probabilities true``, ``--spacing 2,1,1`` and ``--spacing 2 1
-    1`` for ``--spacing [2,1,1]``, ``--checkpoint a.ckpt b.ckpt`` for a list of both.
+    1`` for ``--spacing [2,1,1]``, ``--checkpoint a.ckpt b.ckpt`` for a list of both, and ``--cluster_options
+    jobs=2 timeout_min=60`` for a mapping.
 
     Args:
         function: Whose parameters the options are.
@@ -144,19 +147,27 @@ def normalise_options(function: Callable[..., Any], arguments: Sequence[str]) ->
     hints = {name: option.annotation for name, option in inspect.signature(function).parameters.items()}
     out = []
     for typed, values in _options(arguments):
-        begun = [f"--{name}" for name in hints if f"--{name}".startswith(typed)] if typed else []
-        name = begun[0] if len(begun) == 1 else typed  # an option may be typed as far as it is the only one
+        name = _whole_name(typed, hints)
         hint = hints.get(name.removeprefix("--"))
         if hint in (bool, bool | None) and not values:
             out.append(f"{name}=true")
             continue
         if name and values and _takes_list(hint):
             values = [_join_as_list(values, hint)]
+        whole = name.partition(".")[0]
+        if takes_pairs(hints.get(whole.removeprefix("--"))):
+            values = [join_pairs(whole, values if name == whole else [name])]
         if name and len(values) == 1 and values[0].startswith("-"):
             out.append(f"{name}={values[0]}")
         else:
             out += ([name] if name else []) + values
     return out
+
+
+def _whole_name(typed: str, names: Iterable[str]) -> str:
+    """Give an option's whole name: it may be typed as far as it is the only one."""
+    begun = [f"--{name}" for name in names if f"--{name}".startswith(typed)] if typed else []
+    return begun[0] if len(begun) == 1 else typed
 
 
 def _check_names(function: Callable[..., Any], arguments: Sequence[str], command: str) -> None:
@@ -177,10 +188,11 @@ def _check_names(function: Callable[..., Any], arguments: Sequence[str], command
             )
 
 
-def _check_needs(given: Sequence[str], command: str) -> None:
+def _check_needs(function: Callable[..., Any], arguments: Sequence[str]) -> None:
     """Refuse an option that does nothing without another, which was not given."""
-    told = {name.removeprefix("--") for name, _ in _options(given)}
-    for option, other in NEEDS.get(command, {}).items():
+    names = inspect.signature(function).parameters
+    told = {_whole_name(typed, names).removeprefix("--") for typed, _ in _options(arguments[1:])}
+    for option, other in NEEDS.get(arguments[0], {}).items():
         if option in told and not told & {other, "config"}:
             raise UsageError(f"--{option} does nothing without --{other}: give both, or leave it out.")
 

@@ -27,6 +27,7 @@ from ingradient_pl.lightning.quiet import without_advice, without_useless
 from ingradient_pl.lightning.record_file import is_finished, read_record, write_record
 from ingradient_pl.lightning.resumable import complete_record
 from ingradient_pl.lightning.run_files import LAST, TOLD
+from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.lightning.targets import check_kinds
 from ingradient_pl.lightning.training import fit, seed_everything
 from ingradient_pl.messages import nearest, say
@@ -45,6 +46,9 @@ COUNTS = {
 
 CHOICES = {"init_split": ("own", "source"), "init_folds": ("first", "mean")}
 """Keys that name one of a few ways, and those there are: asked where nothing uses them, too."""
+
+FOR_WEIGHTS = "finetune"
+"""In the name of each option of a group that is made for a start from trained weights."""
 
 
 def train(config: DictConfig) -> float:
@@ -74,6 +78,8 @@ def train(config: DictConfig) -> float:
     if is_finished(run, config.epochs, record):
         return _report_finished(run, config, record)
     init = read_init(config)
+    if init is None and config.resume is None:
+        _tell_from_scratch()
     set_network_inputs(config)
     seed_everything(config.seed)
     data = instantiate(config.data)
@@ -142,6 +148,18 @@ def read_init(config: DictConfig) -> InitWeights | None:
         trusted,
         None if mapping is None else Path(mapping),
     )
+
+
+def _tell_from_scratch() -> None:
+    """Say that options for trained weights were chosen, and none are named: a network may bring its own."""
+    chosen = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    named = [f"{group}={option}" for group, option in chosen.items() if FOR_WEIGHTS in str(option)]
+    if named:
+        tell(
+            f"Note: {named[0]} is for weights that are good already (its learning rate is low), and no "
+            "init_from names them: the network trains from what it is made with. Give init_from=FILE, or "
+            "take recipe=fast."
+        )
 
 
 def choose_callbacks(config: DictConfig) -> list[Any]:

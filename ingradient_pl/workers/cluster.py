@@ -175,9 +175,9 @@ class _Jobs(NamedTuple):
     @classmethod
     def of(cls, kind: str, options: dict[str, str | int], folder: Path) -> "_Jobs":
         submitit = _package("submitit")
-        most = int(options.pop("jobs", JOBS))
-        if most < 1:
-            raise ClusterError(f"jobs must be at least 1; got {most}.")
+        most = options.pop("jobs", JOBS)
+        if not isinstance(most, int) or most < 1:
+            raise ClusterError(f"jobs must be a whole number, at least 1; got {most}.")
         try:
             executor = submitit.AutoExecutor(folder=str(folder.resolve()), cluster=kind)
             executor.update_parameters(**options)
