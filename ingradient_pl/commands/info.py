@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import yaml
 
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
+from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.lightning.record_file import RECORD, read_record
 from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints, read_folds_state
 from ingradient_pl.messages import UsageError, say
@@ -86,11 +88,22 @@ def _describe(path: Path) -> dict[str, Any]:
     if path.is_dir() and ((path / RECORD).is_file() or (path / CONFIG).is_file()):
         return _of_run(path)
     if path.is_file():
-        return _of_plan(path) if path.suffix in YAML else _of_checkpoint(path)
+        return _of_plan(path) if path.suffix in YAML else _of_file(path)
     raise UsageError(
         f"{path} is neither a case store ({DATASET}) nor the folder of a run ({RECORD}), of a "
         f"sweep, a {' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
     )
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """Tell of a checkpoint; refuse a file of another known kind, naming all that would do."""
+    kind = name_kind(path)
+    if kind is not None and not is_zipfile(path):
+        raise UsageError(
+            f"{path} is {kind}, which is neither a plan nor a checkpoint. Name the folder of a store or of a "
+            "run, a plan's YAML file or a checkpoint."
+        )
+    return _of_checkpoint(path)
 
 
 def _of_store(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import torch
 
 from ingradient_pl.files import remove_leftovers, whole_file
 from ingradient_pl.inference.archive_sums import is_stored, sum_frame
+from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.pickle_bounds import PickleError
@@ -120,8 +121,7 @@ def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
     """Open a checkpoint once, as an archive, after its check sums."""
     check_address(path)
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}: check the path.")
+    _check_kind(path)
     with ExitStack() as opened:
         try:
             # By a path alone all that the disk says is swallowed
@@ -151,6 +151,18 @@ def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
                 "checkpoint of the run."
             )
         yield archive
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is not there, a folder, and a file of another kind that its name tells."""
+    kind = name_kind(path) if path.exists() else None
+    if not path.is_file() and kind is None:
+        raise CheckpointError(f"There is no checkpoint {path}: check the path.")
+    if kind is not None and not (path.is_file() and zipfile.is_zipfile(path)):
+        raise CheckpointError(
+            f"{path} is not a checkpoint but {kind}. Name a file that training or import-nnunet wrote, such "
+            "as RUN/checkpoints/last.ckpt."
+        )
 
 
 def check_address(path: Any) -> None:
