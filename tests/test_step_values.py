@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 from torch import nn
 
-from ingradient_pl.lightning.callbacks.time_left import TimeLeft
+from ingradient_pl.lightning.callbacks.time_left import TRAIN_LOSS, TimeLeft, is_told_to_bar
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import STEP_HOOKS, NoProfiler, leave_out_idle_hooks, spare_steps
 from ingradient_pl.lightning.step_values import is_logged
@@ -83,6 +83,54 @@ def test_the_bar_shows_the_loss_of_a_step():
         training=True,
     )
     assert TimeLeft().get_metrics(run, SimpleNamespace()) == {"train/loss": 0.5, "val/dice": 0.8}
+
+
+class Stepped(pl.LightningModule):
+    """Logs its loss as the module does: the number of its batch, counted over epochs."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.batches = nn.Parameter(torch.zeros(())), 0
+
+    def training_step(self, batch, batch_idx):
+        self.batches += 1
+        loss = 0 * self.weight + float(self.batches)
+        if is_logged(self.trainer, batch_idx):
+            self.log(TRAIN_LOSS, loss, prog_bar=is_told_to_bar(self.trainer), batch_size=1)
+        return loss
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("accumulated", [1, 2, 3])
+@pytest.mark.parametrize("refresh", [1, 3])
+def test_what_the_bar_draws_is_the_loss_of_the_batch_it_draws(
+    accumulated, refresh, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+
+    class Watched(TimeLeft):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            if (batch_idx + 1) % refresh == 0 or batch_idx == 6:
+                shown = dict(part.split("=") for part in self.train_progress_bar.postfix.split(", "))
+                drawn.append((float(shown[TRAIN_LOSS]), pl_module.batches))
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        accumulate_grad_batches=accumulated,
+        callbacks=[Watched(refresh)],
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Stepped(), torch.utils.data.DataLoader(range(7)))
+    assert len(drawn) == {1: 14, 3: 6}[refresh]
+    assert all(shown == batch for shown, batch in drawn), drawn
 
 
 def test_what_lightning_notes_at_each_hook_is_not_looked_at_as_a_weight(monkeypatch):
