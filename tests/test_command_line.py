@@ -241,6 +241,10 @@ def test_a_value_that_an_option_does_not_take_is_one_line_in_plain_words(
         ("evaluate", ["--predictions", "nowhere", "--labels", "x", "--output", "s.json"], "nowhere"),
         ("train", ["store=nowhere", "plan=no.yaml"], "no.yaml"),
         ("train", ["resume=nowhere"], "othing to resume"),
+        ("info", ["nowhere"], "nowhere: there is no such file or folder"),
+        ("report", ["nowhere"], "nowhere: there is no such file or folder"),
+        ("export-nnunet", ["--checkpoint", "nowhere", "--output", "o"], "no checkpoint nowhere"),
+        ("import-nnunet", ["--model", "nowhere", "--output", "o.ckpt"], "nowhere"),
     ],
 )
 def test_a_wrong_path_ends_with_1_and_one_line(monkeypatch, capsys, tmp_path, command, arguments, said):

@@ -104,7 +104,7 @@ def test_what_is_none_of_these_is_refused(monkeypatch, capsys, tmp_path):
     (tmp_path / "evil.yaml").write_text("!!python/object/apply:os.system [true]\n")
     (tmp_path / "text.ckpt").write_text("no")
     write_content(tmp_path / "empty.ckpt", {"ingradient": {}})
-    with pytest.raises(UsageError, match="no such"):
+    with pytest.raises(FileNotFoundError, match="no such"):
         ip.info(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="neither"):
         ip.info(tmp_path)

@@ -35,5 +35,5 @@ def test_a_folder_is_no_checkpoint(tmp_path):
 def test_info_says_what_a_file_is_and_what_is_wanted(monkeypatch, capsys, tmp_path, name):
     (tmp_path / name).write_text("{}")
     code, out, err = outcome(monkeypatch, capsys, "info", tmp_path / name)
-    assert (code, out) == (2, "")
+    assert (code, out) == (1, "")
     assert f"{name} is {OTHERS[name]}, which is neither a plan nor a checkpoint. Name the folder" in err

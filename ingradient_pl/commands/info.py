@@ -59,7 +59,8 @@ def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FB
         ``path``, ``units``, and what there is to know. Numbers that are not finite are None.
 
     Raises:
-        UsageError: If there is no such path, or it is none of these.
+        FileNotFoundError: If there is no such path.
+        UsageError: If it is none of these.
         ValueError: If a file is damaged.
     """
     path = Path(path)
@@ -77,7 +78,7 @@ def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FB
 
 def _describe(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder.")
+        raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if path.is_dir() and (path / DATASET).is_file():
         return _of_store(path)
     for kind, file in FOLDS.items():
@@ -99,7 +100,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     """Tell of a checkpoint; refuse a file of another known kind, naming all that would do."""
     kind = name_kind(path)
     if kind is not None and not is_zipfile(path):
-        raise UsageError(
+        raise ValueError(
             f"{path} is {kind}, which is neither a plan nor a checkpoint. Name the folder of a store or of a "
             "run, a plan's YAML file or a checkpoint."
         )

@@ -58,7 +58,8 @@ def report(
         The page.
 
     Raises:
-        UsageError: If there is no such path, or it is none of these.
+        FileNotFoundError: If there is no such path.
+        UsageError: If it is none of these.
         ReportError: If there is nothing to report yet.
         OutputError: If the page would replace a file that is read, or one of a data set.
         ImportError: If the extra 'report' is not installed.
@@ -82,7 +83,7 @@ def report(
 def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Section]]:
     """Find out what a path is, and describe it."""
     if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder.")
+        raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if path.is_dir() and is_store(path):
         return "case store", describe_data_set(CaseStore(path))
     if is_crossval(path):
