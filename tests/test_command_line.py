@@ -241,6 +241,7 @@ def test_a_value_that_an_option_does_not_take_is_one_line_in_plain_words(
         ("evaluate", ["--predictions", "nowhere", "--labels", "x", "--output", "s.json"], "nowhere"),
         ("train", ["store=nowhere", "plan=no.yaml"], "no.yaml"),
         ("train", ["resume=nowhere"], "othing to resume"),
+        ("doctor", ["nowhere"], "nowhere: No such file"),
         ("info", ["nowhere"], "nowhere: there is no such file or folder"),
         ("report", ["nowhere"], "nowhere: there is no such file or folder"),
         ("export-nnunet", ["--checkpoint", "nowhere", "--output", "o"], "no checkpoint nowhere"),

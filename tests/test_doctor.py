@@ -11,7 +11,6 @@ from runs import outcome
 import ingradient_pl as ip
 from ingradient_pl.commands.doctor import GIB, find_facts, find_problems
 from ingradient_pl.machine import available_cores
-from ingradient_pl.messages import UsageError
 
 GPU = {"name": "H100", "memory_bytes": 80 * GIB, "capability": "9.0", "bf16": True}
 
@@ -83,7 +82,7 @@ def test_facts_are_this_machines(tmp_path):
     assert facts["disk"]["free_bytes"] > 0
     assert facts["versions"]["ingradient_pl"] == ip.__version__
     assert "onnx" in facts["extras"]["export"]
-    with pytest.raises(UsageError, match="nowhere"):
+    with pytest.raises(OSError, match="nowhere"):
         find_facts(tmp_path / "nowhere")
 
 
@@ -102,7 +101,7 @@ def test_in_python_it_prints_nothing_and_as_a_command_text_or_json(monkeypatch, 
             problem.found for problem in found.problems
         ]
     code, _, err = outcome(monkeypatch, capsys, "doctor", tmp_path / "nowhere")
-    assert code == 2
+    assert code == 1
     assert "nowhere" in err
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ingradient_pl.machine import available_cores, available_memory
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import say
 from ingradient_pl.provenance import versions
 from ingradient_pl.short_repr import short_repr
 
@@ -69,7 +69,7 @@ def doctor(path: str | Path = ".", json: bool | None = None) -> Diagnosis:  # no
         Facts and problems. A problem is not a failure: the command ends with 0.
 
     Raises:
-        UsageError: If there is no such path.
+        OSError: If there is no such path.
     """
     facts = find_facts(Path(path))
     diagnosis = Diagnosis(facts, tuple(find_problems(facts)))
@@ -88,12 +88,12 @@ def find_facts(path: Path) -> dict[str, Any]:
         path: On the disk whose space is told.
 
     Raises:
-        UsageError: If there is no such path.
+        OSError: If there is no such path.
     """
     try:
         disk = shutil.disk_usage(path)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}. Name a folder that is there.") from error
+        raise OSError(f"{path}: {error.strerror}. Name a folder that is there.") from error
     return {
         "versions": {**versions(), **{name: _version(name) for name in BESIDE}},
         "system": platform.platform(),
