@@ -157,7 +157,7 @@ def test_work_that_kills_every_worker_ends(tmp_path, monkeypatch):
             for odd in ("a b:1", "/etc/passwd", "tcp://host", "x?y:1")
         ),
         ("tcp://127.0.0.1:9", {"jobs": 2}, "jobs are for jobs"),
-        ("local", {"jobs": 0}, "jobs must be at least 1; got 0"),
+        ("local", {"jobs": 0}, "jobs must be a whole number, at least 1; got 0"),
         ("local", {"timeout": 3}, "submitit cannot start jobs of local"),
     ],
 )
