@@ -256,6 +256,38 @@ def test_a_wrong_path_ends_with_1_and_one_line(monkeypatch, capsys, tmp_path, co
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("info", []),
+        ("report", []),
+        ("plan", ["--output", "plan.yaml", "--store"]),
+        ("prepare", ["--store", "store", "--source"]),
+        ("predict", ["--source", "x", "--output", "out", "--checkpoint"]),
+        ("evaluate", ["--labels", "empty", "--output", "s.json", "--predictions"]),
+        ("export", ["--output", "m", "--checkpoint"]),
+        ("export-nnunet", ["--output", "o", "--checkpoint"]),
+        ("import-nnunet", ["--output", "o.ckpt", "--model"]),
+        ("calibrate", ["--source", "empty", "--output", "c.ckpt", "--checkpoint"]),
+        ("compare", ["--first", "empty", "--second"]),
+        ("postprocess", ["--output", "o", "--postprocess", "steps.json", "--predictions"]),
+        ("show", ["--output", "o", "--store"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["folder", "yaml"])
+def test_a_path_that_is_not_what_is_wanted_ends_with_1(
+    monkeypatch, capsys, tmp_path, command, arguments, kind
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("other.yaml").write_text("a: 1\n")
+    code, _, err = outcome(
+        monkeypatch, capsys, command, *arguments, {"folder": "empty", "yaml": "other.yaml"}[kind]
+    )
+    assert code == 1, err
+    assert "Traceback" not in err
+
+
 def test_an_unknown_config_key_ends_with_2_and_its_name(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.chdir(tmp_path)
     code, _, err = outcome(monkeypatch, capsys, "train", *quick, "trainr.max_steps=3")

@@ -9,7 +9,6 @@ from made_raw import label, save
 
 import ingradient_pl as ip
 from ingradient_pl.images.packed_masks import pack_integers
-from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.evaluation_oddities import find_turn
 from ingradient_pl.task import Task
 
@@ -120,7 +119,7 @@ def test_a_prediction_under_another_name_says_which_label_may_be_its(tmp_path, n
 
 def test_a_file_in_the_place_of_predictions_is_said_to_be_one(tmp_path):
     predictions, labels = folders(tmp_path)
-    with pytest.raises(UsageError, match=r"is a file\. Name the folder"):
+    with pytest.raises(ValueError, match=r"is a file\. Name the folder"):
         ip.evaluate(predictions / "case0.nii.gz", labels)
 
 

@@ -12,7 +12,6 @@ import ingradient_pl as ip
 from ingradient_pl.cli.train_config import train
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint_file import PREVIOUS, read_content, write_content
-from ingradient_pl.messages import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_what_is_none_of_these_is_refused(monkeypatch, capsys, tmp_path):
     write_content(tmp_path / "empty.ckpt", {"ingradient": {}})
     with pytest.raises(FileNotFoundError, match="no such"):
         ip.info(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="neither"):
+    with pytest.raises(ValueError, match="neither"):
         ip.info(tmp_path)
     for name in ("note.yaml", "evil.yaml", "text.ckpt"):
         code, _, err = outcome(monkeypatch, capsys, "info", tmp_path / name)

@@ -180,7 +180,7 @@ def task_beside(predictions: Path, labels: Path, dataset: str | Path | CaseStore
 
     Raises:
         FileNotFoundError: If a folder or the description is not there.
-        UsageError: If ``predictions`` is a file.
+        ValueError: If ``predictions`` is a file.
     """
     _check_folders(predictions, labels)
     if isinstance(dataset, (CaseStore, Task)):
@@ -206,7 +206,7 @@ def _check_folders(predictions: Path, labels: Path) -> None:
         if not path.exists():
             raise FileNotFoundError(f"There is no folder {path}: check the path.")
     if predictions.is_file():
-        raise UsageError(f"{predictions} is a file. Name the folder of segmentations that it is in.")
+        raise ValueError(f"{predictions} is a file. Name the folder of segmentations that it is in.")
 
 
 def check_one_meaning(predictions: Path, labels: Path) -> None:

@@ -15,7 +15,7 @@ from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read
 from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.lightning.record_file import RECORD, read_record
 from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints, read_folds_state
-from ingradient_pl.messages import UsageError, say
+from ingradient_pl.messages import say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
 from ingradient_pl.reports.runs import is_sweep
@@ -60,8 +60,7 @@ def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FB
 
     Raises:
         FileNotFoundError: If there is no such path.
-        UsageError: If it is none of these.
-        ValueError: If a file is damaged.
+        ValueError: If it is none of these, or a file is damaged.
     """
     path = Path(path)
     described = _describe(path)
@@ -90,7 +89,7 @@ def _describe(path: Path) -> dict[str, Any]:
         return _of_run(path)
     if path.is_file():
         return _of_plan(path) if path.suffix in YAML else _of_file(path)
-    raise UsageError(
+    raise ValueError(
         f"{path} is neither a case store ({DATASET}) nor the folder of a run ({RECORD}), of a "
         f"sweep, a {' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
     )
@@ -143,7 +142,7 @@ def _of_plan(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {error}.") from error
     missing = [name for name in REQUIRED if not isinstance(plain, dict) or name not in plain]
     if missing:
-        raise UsageError(f"{path} is not a plan: it lacks {', '.join(missing)}.")
+        raise ValueError(f"{path} is not a plan: it lacks {', '.join(missing)}.")
     return {"kind": "plan", "plan": plain}
 
 

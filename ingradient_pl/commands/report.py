@@ -6,7 +6,7 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath, AnyStore
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
-from ingradient_pl.messages import UsageError, check_range, say
+from ingradient_pl.messages import check_range, say
 from ingradient_pl.reports.crossvals import (
     describe_cascade,
     describe_crossval,
@@ -59,7 +59,7 @@ def report(
 
     Raises:
         FileNotFoundError: If there is no such path.
-        UsageError: If it is none of these.
+        ValueError: If it is none of these.
         ReportError: If there is nothing to report yet.
         OutputError: If the page would replace a file that is read, or one of a data set.
         ImportError: If the extra 'report' is not installed.
@@ -96,7 +96,7 @@ def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Se
         return "run", [*describe_run(path), *_store_sections(stores_of_run(path))]
     if path.is_file() or (path / SUMMARY).is_file():
         return "evaluation", describe_evaluation(read_summary(path), images, worst)
-    raise UsageError(
+    raise ValueError(
         f"{path} is none of what a report is made of: a {', '.join(DESCRIBED[:-1])} or {DESCRIBED[-1]} "
         f"(a folder with {SUMMARY}, which ingradient evaluate writes). Name one of these."
     )
