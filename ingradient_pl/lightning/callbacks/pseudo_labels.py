@@ -179,8 +179,8 @@ def suggest_pseudo_labels(trainer: pl.Trainer) -> str | None:
     if not lacking or explain_refusal(data, trainer.max_epochs) is not None:
         return None
     return (
-        f"Note: {len(lacking)} of {say_count(len(data.split.train), 'training case')} annotate some labels "
-        "only. callbacks=pseudo_labels trains on what the network finds of the others, too."
+        f"Note: of {say_count(len(data.split.train), 'training case')} not all labels were annotated in "
+        f"{len(lacking)}. callbacks=pseudo_labels trains on what the network finds of the others, too."
     )
 
 
