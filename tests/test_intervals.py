@@ -66,7 +66,8 @@ def test_the_summary_tells_its_patients_beside_nnunets_keys(tmp_path):
     ]
     groups = {"a1": "a", "a2": "a"}
     written = summary(Evaluation({1: "organ"}, cases, [], groups), np.random.default_rng(0))
-    assert {*written} == {"foreground_mean", "mean", "metric_per_case", "spread"}
+    assert {*written} == {"foreground_mean", "labels", "mean", "metric_per_case", "spread"}
+    assert written["labels"] == {"1": "organ"}
     assert written["spread"]["groups"] == {"a1": "a", "a2": "a", "b": "b"}
     assert written["spread"]["patients"] == 2
     assert written["mean"]["1"]["Dice"] == pytest.approx(2 / 3)  # over cases, as nnU-Net's
