@@ -22,8 +22,7 @@ from ingradient_pl.planning.settings import FULL, choose_configuration
 from ingradient_pl.planning.settings import NoConfigurationError as NoConfigurationError
 from ingradient_pl.planning.spacing import SpacingRule
 from ingradient_pl.planning.spacing_choice import PLANNERS, make_rule
-from ingradient_pl.store.copies import describe_copies
-from ingradient_pl.store.exchanged_channels import ExchangeSearch
+from ingradient_pl.store.odd_cases import describe_odd_images
 from ingradient_pl.store.store_union import AnyCases, store_paths
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def _plan_like(planner: Planner, planned: Plan, like: Path, take: str | list[Key
 
 def _say_odd_cases(store: AnyCases) -> None:
     """Say now what training would refuse (a patient on both sides of a table's division), or suffer from."""
-    search = ExchangeSearch(store.task.channels)
-    for text in [*describe_copies(store, search.add), *search.describe()]:
+    for text in describe_odd_images(store):
         say(f"Note: {text}")
     for fault in describe_column_faults(
         {name: case.split for name, case in store.cases.items()},

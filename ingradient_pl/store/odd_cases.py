@@ -15,6 +15,7 @@ from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import ExchangeSearch
 from ingradient_pl.store.hounsfield import HOUNSFIELD
 from ingradient_pl.store.metadata import StoreError
+from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import BACKGROUND, Task
 
 NOTHING = re.compile(
@@ -113,8 +114,18 @@ def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
     ]
 
 
+def describe_odd_images(store: AnyCases) -> list[str]:
+    """Say which cases are copies of others, or have two channels exchanged; statistics are read once.
+
+    Args:
+        store: As prepared, or several that are read as one.
+    """
+    search = ExchangeSearch(store.task.channels)
+    return [*describe_copies(store, search.add), *search.describe()]
+
+
 def describe_stored(folder: Path) -> list[str]:
-    """Say which cases of a store are copies of others, or have two channels exchanged.
+    """Say of a store what :func:`describe_odd_images` does.
 
     Args:
         folder: Of the store. Another process may be preparing it as well.
@@ -125,9 +136,7 @@ def describe_stored(folder: Path) -> list[str]:
     waits = iter(PATIENCE)
     while True:
         try:
-            store = CaseStore(folder)
-            search = ExchangeSearch(store.task.channels)
-            return [*describe_copies(store, search.add), *search.describe()]
+            return describe_odd_images(CaseStore(folder))
         except (StoreError, OSError):
             if (seconds := next(waits, None)) is None:
                 raise
