@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from ingradient_pl.files import BAD_ARCHIVE
+
 LOCAL, LOCAL_BYTES = b"PK\x03\x04", 30
 AT_ONCE = 2**20
 
@@ -34,10 +36,8 @@ def sum_file(path: Path) -> int:
             with zipfile.ZipFile(file) as archive:
                 if all(is_stored(entry) for entry in archive.infolist()):
                     return sum_whole(archive, file)
-        except (zipfile.BadZipFile, OSError, ValueError, LookupError, struct.error):
+        except (*BAD_ARCHIVE, OSError, ValueError, LookupError, RuntimeError, OverflowError):
             pass  # it is no archive
-        except (RuntimeError, OverflowError):
-            pass
         return sum_bytes(file, 0, file.seek(0, os.SEEK_END))
 
 
