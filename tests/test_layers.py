@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; folders of one layer do not know each other
     {"messages", "lazy", "optional", "phrases", "short_repr", "plain_values", "pickle_bounds"},
     {"geometry", "spec", "files", "json_files", "machine", "task", "provenance", "working_directory"},
-    {"scratch"},
+    {"scratch", "untouched"},
     {"kernels", "workers"},
     {"images"},
     {"datasets"},

@@ -18,6 +18,7 @@ from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 from ingradient_pl.messages import printable
 from ingradient_pl.scratch import clear_scratch
+from ingradient_pl.untouched import restore_noted
 from ingradient_pl.workers.stopped import Stopped
 
 FAILED, MISUSED = 1, 2
@@ -95,6 +96,7 @@ def stop_in_one_line(command: str, *, starting: bool = True) -> Iterator[None]:
 
     def leave(number: int, frame: FrameType | None) -> None:
         clear_scratch()
+        restore_noted()
         if is_first_rank():
             os.write(2, f"{command}: {STOPPED}\n".encode())
         os._exit(128 + number)

@@ -24,6 +24,7 @@ from ingradient_pl.scratch import scratch_folder
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.store_union import StoreUnion, store_paths
+from ingradient_pl.untouched import restore_unbegun
 
 
 class Run(NamedTuple):
@@ -98,7 +99,7 @@ def run_line(line: Sequence[str]) -> Run:
         FileNotFoundError: If a file is not there.
         Stopped: If the run was interrupted; the message says how to go on.
     """
-    with scratch_folder(until_training=True) as folder, errors_as_raised():
+    with scratch_folder(until_training=True) as folder, errors_as_raised(), restore_unbegun():
         return _run(prepare_arguments(list(line), folder))
 
 

@@ -23,6 +23,7 @@ from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
 from ingradient_pl.messages import UsageError
 from ingradient_pl.store.metadata import DATASET, is_store
+from ingradient_pl.untouched import FolderBefore, keep_noted, note_folder, restore_unbegun
 
 CONF, ROOT = "ingradient_pl.conf", "train"
 MODELS = (".", "checkpoints")
@@ -79,6 +80,8 @@ def with_folder(overrides: Sequence[str], flags: Sequence[str], copies: Path) ->
     folder, by_time = _resolve(config, key), BY_TIME in OmegaConf.to_yaml(config.hydra[key.split(".")[1]])
     if by_time:
         folder = _choose(folder, config, overrides, key)
+    else:
+        note_folder(FolderBefore.of(folder))
     refuse_data(folder)
     refuse_links(folder)
     rest = [*without(overrides, key), f"{key}={quote(str(folder))}"]
@@ -121,6 +124,7 @@ def _choose(folder: Path, config: DictConfig, overrides: Sequence[str], key: str
         line = zlib.crc32(" ".join(sorted(without(overrides, "resume"))).encode())
         folder = Path(plain["dir"].split(BY_TIME)[0]).absolute() / f"slurm-{job}-{line:08x}"
         if again and folder.is_dir():
+            note_folder(FolderBefore.of(folder))
             return folder
     elif again:
         raise UsageError(f"resume=auto needs a folder that is the same each time: {key}=DIR")
@@ -136,11 +140,13 @@ def claim(folder: Path) -> Path:
     number = 0
     while True:
         chosen = folder if number == 0 else folder.with_name(f"{folder.name}-{number}")
+        before = FolderBefore.of(chosen)
         try:
             chosen.mkdir(parents=True)
         except FileExistsError:
             number += 1
         else:
+            note_folder(before)
             return chosen
 
 
@@ -240,6 +246,8 @@ def refuse_links(folder: Path) -> None:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; whoever dies lets go of it.
 
+    Where an error ends what is done within before anything was trained, the folder is as it was.
+
     Args:
         folder: Of the run; it is made where it does not exist.
 
@@ -249,18 +257,21 @@ def hold_folder(folder: Path) -> Iterator[None]:
     """
     refuse_data(folder)
     refuse_links(folder)
-    lock = FileLock(folder / OWN / "lock")
+    lock, before = FileLock(folder / OWN / "lock"), FolderBefore.of(folder)
     (folder / OWN).mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
+        keep_noted()  # what is new there is the other's
         raise FileExistsError(
             f"Another process is training in {near(folder)}. Wait for its end, or choose another folder."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    with restore_unbegun():
+        note_folder(before)
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def near(path: Path) -> Path:

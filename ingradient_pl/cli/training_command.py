@@ -51,6 +51,7 @@ from ingradient_pl.cli.suggestions import explain_instantiation, explain_overrid
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.lightning.run_files import find_state
 from ingradient_pl.scratch import scratch_folder
+from ingradient_pl.untouched import restore_unbegun
 from ingradient_pl.workers.stopped import Stopped
 from ingradient_pl.working_directory import InWorkingDirectory, join_working_directory
 
@@ -128,6 +129,7 @@ def main() -> None:
         plain_errors(COMMAND),
         stop_in_one_line(COMMAND, starting=False),
         _errors_as_they_are(),
+        restore_unbegun(),
     ):
         sweep = None
         try:
@@ -222,7 +224,7 @@ def _hold_target(arguments: list[str]) -> AbstractContextManager[None]:
     overrides, flags = read_arguments(arguments)
     key = "hydra.sweep.dir" if is_sweep(flags) else "hydra.run.dir"
     told = find(overrides, key)
-    if told is None or not is_first_rank():
+    if told is None or not is_first_rank() or not _trains(arguments):
         return nullcontext()
     return hold_folder(Path(read_paths(told)[0]))
 

@@ -11,6 +11,7 @@ from ingradient_pl.lightning.run_files import LAST, OVERRIDES, REQUEUED, TOLD
 from ingradient_pl.messages import LOGGER
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.scratch import clear_scratch
+from ingradient_pl.untouched import keep_noted
 
 
 class RunConfig(pl.Callback):
@@ -19,6 +20,7 @@ class RunConfig(pl.Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         clear_scratch()  # the other ranks have composed their config by now
+        keep_noted()
         told = Path(trainer.default_root_dir) / TOLD
         if trainer.is_global_zero and told.is_dir():
             keep_config(told)
