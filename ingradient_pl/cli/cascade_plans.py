@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ingradient_pl.cli.crossval_plans import plan_configuration
 from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
-from ingradient_pl.commands.plan import plan as make_plan
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.store.store_union import AnyCases
@@ -62,7 +62,7 @@ def choose_stages(
 
 def _by_rule(store: AnyCases, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
     try:
-        return _plan(store, FIRST, planner), _plan(store, SECOND, planner)
+        return plan_configuration(store, FIRST, planner), plan_configuration(store, SECOND, planner)
     except NoConfigurationError as error:
         raise ValueError(
             f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train "
@@ -75,21 +75,12 @@ def _coarsen(store: AnyCases, planner: Mapping[str, Any], coarser: float) -> tup
     """Plan the full resolution, and a first stage with voxels ``coarser`` times as large."""
     if not coarser > 1:
         raise UsageError(f"coarser= is how many times as large voxels are, more than 1; got {coarser:g}.")
-    full = _plan(store, FULL, planner)
+    full = plan_configuration(store, FULL, planner)
     spacing = [0.0, 0.0, 0.0]
     for axis, edge in zip(full.transpose, full.spacing, strict=True):
         assert edge is not None  # of a plan in three dimensions
         spacing[axis] = edge * coarser
     kept = {name: value for name, value in planner.items() if name in ANY_SPACING}
-    low = _plan(store, FULL, {**kept, "spacing": spacing})
+    low = plan_configuration(store, FULL, {**kept, "spacing": spacing})
     low = dataclasses.replace(low, batch_dice=False, notes={**low.notes, "configuration": FIRST})
     return low, dataclasses.replace(full, notes={**full.notes, "configuration": SECOND})
-
-
-def _plan(store: AnyCases, configuration: str, planner: Mapping[str, Any]) -> Plan:
-    try:
-        return make_plan(store, **{**planner, "configuration": configuration})
-    except TypeError as error:
-        raise UsageError(
-            f"data.planner: {error}. Its options are those of `ingradient plan --help`."
-        ) from error

@@ -12,7 +12,7 @@ from ingradient_pl.cli.first_stage_folds import divide_first
 from ingradient_pl.cli.line_checks import SPLIT, read_fold
 from ingradient_pl.cli.overrides import parse_trust, quote_paths, without
 from ingradient_pl.cli.previous_stage import keep_previous
-from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_value
+from ingradient_pl.cli.python_run import Run, errors_as_raised, run_line, write_overrides
 from ingradient_pl.cli.run_folders import hold_folder, near
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
 from ingradient_pl.datasets.split_records import Divisible, Split
@@ -102,7 +102,7 @@ def cascade(
         FileExistsError: If the folder holds another cascade, or another process is at work there.
         Stopped: If it was interrupted.
     """
-    told = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
+    told = write_overrides(overrides)
     return train_cascade(source, store, output, first_plan, second_plan, folds, coarser, overrides=told)
 
 

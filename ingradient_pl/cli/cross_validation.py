@@ -12,7 +12,7 @@ from ingradient_pl.cli.crossval_state import SUMMARY, begin_state, check_folds, 
 from ingradient_pl.cli.data_first import name_data, open_data, read_planner
 from ingradient_pl.cli.first_stage_folds import choose_held_out
 from ingradient_pl.cli.overrides import parse_trust, quote_paths
-from ingradient_pl.cli.python_run import write_value
+from ingradient_pl.cli.python_run import write_overrides
 from ingradient_pl.cli.run_folders import hold_folder, near
 from ingradient_pl.cli.sweep_table import write_page
 from ingradient_pl.commands.best_configuration import (
@@ -112,7 +112,7 @@ def crossval(
         FileExistsError: If the folder holds another cross-validation, or another process is at work there.
         Stopped: If it was interrupted.
     """
-    told = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
+    told = write_overrides(overrides)
     return cross_validate(source, store, output, configurations, plan, folds, told, ensembles=ensembles)
 
 

@@ -82,10 +82,10 @@ def _plans_by_name(store: AnyCases, names: Sequence[str], planner: Mapping[str, 
     """Plan the configurations that are named, and the first stage of each cascade among them."""
     if len({_folder(name) for name in names}) < len(names) or not names:
         raise UsageError(f"configurations names each one once; got {names}.")
-    planned = {name: _plan(store, name, planner) for name in names}
+    planned = {name: plan_configuration(store, name, planner) for name in names}
     first = {name: LOWRES + "".join(name.partition(":")[1:]) for name in _cascades(planned)}  # its preset
     for name in set(first.values()) - set(names):
-        planned[name] = _plan(store, name, planner)
+        planned[name] = plan_configuration(store, name, planner)
     return Configurations(
         {_folder(name): made for name, made in planned.items()},
         tuple(map(_folder, names)),
@@ -131,8 +131,18 @@ def _named_plans(plans: Sequence[AnyPlan]) -> Configurations:
     return Configurations(chosen, tuple(chosen), first)
 
 
-def _plan(store: AnyCases, name: str, planner: Mapping[str, Any]) -> Plan:
-    """Plan a configuration, ``NAME`` or ``NAME:PRESET``."""
+def plan_configuration(store: AnyCases, name: str, planner: Mapping[str, Any]) -> Plan:
+    """Plan a configuration.
+
+    Args:
+        store: The cases.
+        name: Of the configuration, ``NAME`` or ``NAME:PRESET``.
+        planner: Options of the planner.
+
+    Raises:
+        UsageError: If there is no such configuration or preset, or the planner takes no such option.
+        NoConfigurationError: If the data set has no such configuration.
+    """
     configuration, given, preset = name.partition(":")
     if given and preset not in PRESETS:
         raise UsageError(f"{name}: there is no preset '{preset}'; there are {', '.join(PRESETS)}.")
@@ -152,7 +162,7 @@ def _all_plans(store: AnyCases, planner: Mapping[str, Any]) -> dict[str, Plan]:
     chosen, reason = dict[str, Plan](), None
     for name in AUTO:
         try:
-            chosen[name] = _plan(store, name, planner)
+            chosen[name] = plan_configuration(store, name, planner)
         except NoConfigurationError as error:
             reason = error
     if not chosen:

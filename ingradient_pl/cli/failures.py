@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
@@ -74,6 +75,11 @@ CURES = {
     errno.ENAMETOOLONG: "Name it shorter",
 }
 """What to do about what a disk does not give."""
+
+
+def ignore_useless_warnings() -> None:
+    """Keep from users what Lightning 2.6 says on torch 2.12 and later: nothing they can act on."""
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
 
 
 def is_first_rank() -> bool:

@@ -7,8 +7,6 @@ Whoever writes one may do so; whoever resumes a run that came from elsewhere has
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ingradient_pl.cli.group_options import shipped_targets
 from ingradient_pl.cli.overrides import NAME
 from ingradient_pl.lightning.targets import is_safe
 from ingradient_pl.plain_values import PlainValueError, entries, is_worked_out, read_yaml
@@ -160,7 +159,7 @@ def _check_text(file: Path, name: str, value: Any) -> None:
 def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError(f"{file}: '{name}' is {value!r}, which is not a name of a class.")
-    if value in _shipped_targets() or _is_of(value, trusted) or is_safe(value):
+    if value in shipped_targets() - SENDERS or _is_of(value, trusted) or is_safe(value):
         return
     if value in SENDERS:
         group, *_, option, _ = name.split(".")
@@ -177,20 +176,6 @@ def _check_target(file: Path, name: str, value: Any, trusted: Sequence[str]) -> 
 
 def _is_of(target: str, packages: Sequence[str]) -> bool:
     return any(target.startswith(f"{package}.") for package in packages)
-
-
-@lru_cache(maxsize=1)
-def _shipped_targets() -> frozenset[str]:
-    """Give all targets that the shipped config names, but for loggers that send what they are told."""
-    found: set[str] = set()
-    folders = [resources.files("ingradient_pl.conf")]
-    while folders:
-        for entry in folders.pop().iterdir():
-            if entry.is_dir():
-                folders.append(entry)
-            elif entry.name.endswith(".yaml"):
-                found |= set(re.findall(rf"{TARGET}: ([\w.]+)", entry.read_text(encoding="utf-8")))
-    return frozenset(found - SENDERS)
 
 
 def _check_network(file: Path, name: str, value: Any, trusted: Sequence[str]) -> None:

@@ -1,15 +1,19 @@
 """Config groups on the command line: what options there are, and null where an option's name belongs."""
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from ingradient_pl.messages import UsageError
+from ingradient_pl.spec import TARGET
 
 OPTIONAL = ("plan", "experiment", "debug")
 """Groups of which no option need be chosen: null is what they are without one."""
 
 EMPTY = ("", "null", "none")
+NAMED = re.compile(rf"{TARGET}: ([\w.]+)")
 SWITCH_OFF = "none"
 """The option that switches a group off, where a group has it."""
 
@@ -53,6 +57,13 @@ def group_options(group: str) -> list[str]:
     if not group.isidentifier() or (group not in OPTIONAL and not folder.is_dir()):
         return []
     return sorted(file.stem for file in folder.glob("*.yaml")) if folder.is_dir() else [SWITCH_OFF]
+
+
+@cache
+def shipped_targets() -> frozenset[str]:
+    """Give the classes and functions that the options of this package name."""
+    files = group_folder("").rglob("*.yaml")
+    return frozenset(name for file in files for name in NAMED.findall(file.read_text(encoding="utf-8")))
 
 
 def group_folder(group: str) -> Path:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from ingradient_pl.cli.failures import ignore_useless_warnings
 from ingradient_pl.cli.overrides import quote
-from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
+from ingradient_pl.cli.suggestions import translate_error
 from ingradient_pl.cli.train_config import train as train_config
 from ingradient_pl.cli.training_command import prepare_arguments, run_hydra, without_job_line
 from ingradient_pl.commands.inputs import AnyPath, AnyPlan, AnyStores
@@ -120,8 +121,19 @@ def _write_arguments(
         "hydra.run.dir": output,
     }
     paths = [f"{key}={value}" for key, value in given.items() if value is not None]
-    keys = [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
-    return [*paths, *keys]
+    return [*paths, *write_overrides(overrides)]
+
+
+def write_overrides(overrides: Mapping[str, Any]) -> list[str]:
+    """Write keys of the config as they are typed behind ``ingradient-train``.
+
+    Args:
+        overrides: Values by key; two underscores stand for a dot.
+
+    Raises:
+        UsageError: If a value is one that no config holds.
+    """
+    return [f"{key.replace('__', '.')}={write_value(value)}" for key, value in overrides.items()]
 
 
 def _write_store(store: AnyStores) -> str:
@@ -177,15 +189,10 @@ def errors_as_raised() -> Iterator[None]:
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     with warnings.catch_warnings(), without_job_line():
-        # Lightning 2.6 on torch >= 2.12: nothing a user can act on
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        ignore_useless_warnings()
         try:
             yield
-        except InstantiationException as error:
-            if isinstance(error.__cause__, (ValueError, OSError)):
-                raise error.__cause__ from error
-            raise ValueError(explain_instantiation(error)) from error
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(explain_override(error)) from error
+            raise translate_error(error) from error
         finally:
             GlobalHydra.instance().hydra = outer

@@ -32,7 +32,7 @@ TARGETS = {
 }
 
 
-def refuse_retired(overrides: Sequence[str], moved: Mapping[str, str] = MOVED) -> None:
+def refuse_retired(overrides: Sequence[str]) -> None:
     """Refuse overrides of keys that moved, added by ``+`` or taken away by ``~`` or not.
 
     Args:
@@ -47,7 +47,7 @@ def refuse_retired(overrides: Sequence[str], moved: Mapping[str, str] = MOVED) -
     for override in overrides:
         name, _, value = override.partition("=")
         key = name.lstrip("+~")
-        for former, now in moved.items():
+        for former, now in MOVED.items():
             if key == former or key.startswith(f"{former}."):
                 use = f"{now}{key.removeprefix(former)}={value}"
                 raise UsageError(f"There is no key {key} (got {override}). Use {use}")

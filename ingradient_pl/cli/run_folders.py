@@ -22,7 +22,7 @@ from ingradient_pl.cli.sweep_files import write_sweep
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
 from ingradient_pl.messages import UsageError
-from ingradient_pl.store.metadata import DATASET, is_store
+from ingradient_pl.store.metadata import DATASET, find_store
 from ingradient_pl.untouched import FolderBefore, keep_noted, note_folder, restore_unbegun
 
 CONF, ROOT = "ingradient_pl.conf", "train"
@@ -30,8 +30,6 @@ MODELS = (".", "checkpoints")
 """Folders of a run that hold its checkpoints."""
 OWN = ".hydra"
 """Below a run or a sweep: its config, and copies of its plans."""
-PARTS = ("imagesTr", "imagesTs", "labelsTr")
-"""Folders of a raw data set."""
 BY_TIME = "${now:"
 
 
@@ -213,12 +211,16 @@ def refuse_data(folder: Path) -> None:
     Raises:
         UsageError: If it is one.
     """
-    own = Path(os.path.realpath(folder))
-    store = next((place for place in (own, *own.parents) if is_store(place)), None)
-    data = (own / DATASET).is_file() and any((own / part).is_dir() for part in PARTS)
-    if store is not None or data:
+    own, store = Path(os.path.realpath(folder)), find_store(folder)
+    if store is not None or ((own / DATASET).is_file() and _holds_raw_data(own)):
         what = "a data set" if store is None else "a case store"
         raise UsageError(f"{near(store or own)} is {what}: nothing is trained there. Name another folder.")
+
+
+def _holds_raw_data(folder: Path) -> bool:
+    from ingradient_pl.datasets.layouts import RAW_FOLDERS  # with readers of images, which no help needs
+
+    return any((folder / part).is_dir() for part in RAW_FOLDERS)
 
 
 def refuse_links(folder: Path) -> None:

@@ -1,10 +1,9 @@
 """Commands of several runs, told as KEY=VALUE: help without torch, and how a stopped one goes on."""
 
 import shlex
-import warnings
 from collections.abc import Callable, Sequence
 
-from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
+from ingradient_pl.cli.failures import ignore_useless_warnings, plain_errors, stop_in_one_line
 from ingradient_pl.cli.overrides import check_form, is_list, read_arguments, read_paths
 from ingradient_pl.cli.requeue import requeue_when_told
 from ingradient_pl.messages import UsageError
@@ -27,8 +26,7 @@ def run_command(
 
         print(paint_on_terminal(help_text), end="")
         return
-    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    ignore_useless_warnings()
     with plain_errors(command), stop_in_one_line(command, starting=False), requeue_when_told():
         try:
             work(arguments[1:])

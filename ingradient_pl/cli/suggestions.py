@@ -5,18 +5,18 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from ingradient_pl.cli.group_options import shipped_targets
 from ingradient_pl.cli.retired_keys import OPTIONS as RENAMED_OPTIONS
 from ingradient_pl.cli.retired_keys import renamed_key, renamed_target
 from ingradient_pl.machine import explain_missing_device
-from ingradient_pl.messages import nearest
+from ingradient_pl.messages import UsageError, nearest
 
 UNKNOWN_KEY = re.compile(r"Could not override '([^'@]+)'|Key '([^']+)' is not in struct")
 UNKNOWN_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
@@ -25,7 +25,6 @@ UNKNOWN_TARGET = re.compile(r"Error (?:locating target|loading) '([^']+)'")
 UNKNOWN_ARGUMENT = re.compile(
     r"Error in call to target '([^']+)'.*unexpected keyword argument '([^']+)'", re.DOTALL
 )
-TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)", re.MULTILINE)
 MANY = 400
 NESTED = {
     "network": "module.network",
@@ -36,6 +35,20 @@ NESTED = {
     "augment": "data.augment",
 }
 """Groups that stand inside another group, and where."""
+
+
+def translate_error(error: Exception) -> Exception:
+    """Give what a user is told in the place of an error of Hydra or OmegaConf; any other as it is.
+
+    Args:
+        error: That ended a command.
+    """
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__
+        return cause if isinstance(cause, (ValueError, OSError)) else ValueError(explain_instantiation(error))
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return UsageError(explain_override(error))
+    return error
 
 
 def explain_override(error: Exception) -> str:
@@ -86,19 +99,14 @@ def _nearest_target(target: str, error: Exception) -> str:
     if near:
         return near
     first, _, rest = target.partition(".")
-    shipped = [name for name in _shipped_targets() if name.rpartition(".")[2] == target.rpartition(".")[2]]
+    last = target.rpartition(".")[2]
+    shipped = sorted(name for name in shipped_targets() if name.rpartition(".")[2] == last)
     if shipped:
         return f" Did you mean {shipped[0]}?"
     if rest and importlib.util.find_spec(first) is None:
         return f" The package '{first}' is not installed, nor does it lie where the command is started."
     cause = " ".join(str(error.__cause__ or "").split())
     return f" ({cause[:MANY]})" if cause else " Write it with its module: my_package.my_module.MyClass"
-
-
-def _shipped_targets() -> list[str]:
-    """Give the classes that our options name."""
-    files = Path(str(resources.files("ingradient_pl.conf"))).rglob("*.yaml")
-    return sorted({name for file in files for name in TARGET.findall(file.read_text(encoding="utf-8"))})
 
 
 def _nearest_key(name: str) -> str:

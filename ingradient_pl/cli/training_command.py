@@ -4,7 +4,6 @@ import math
 import os
 import shlex
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
@@ -16,7 +15,7 @@ from hydra import initialize_config_dir, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -24,8 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ingradient_pl.cli.data_first import with_data
 from ingradient_pl.cli.failures import (
     FULL_ERRORS,
-    MISUSED,
-    fail,
+    ignore_useless_warnings,
     is_first_rank,
     plain_errors,
     stop_in_one_line,
@@ -47,7 +45,7 @@ from ingradient_pl.cli.requeue import requeue_when_told
 from ingradient_pl.cli.resume import with_run, with_sweep
 from ingradient_pl.cli.run_folders import CONF, ROOT, hold_folder, is_requeued, near, with_folder
 from ingradient_pl.cli.submitit_jobs import keep_jobs
-from ingradient_pl.cli.suggestions import explain_instantiation, explain_override
+from ingradient_pl.cli.suggestions import translate_error
 from ingradient_pl.cli.sweep_table import show_table
 from ingradient_pl.lightning.run_files import find_state
 from ingradient_pl.scratch import scratch_folder
@@ -122,8 +120,7 @@ def _show() -> None:
 def main() -> None:
     """Console entry: quote paths, make ``plan=FILE`` and ``resume=RUN`` words that Hydra knows, then run."""
     join_working_directory()
-    # Lightning 2.6 on torch >= 2.12: nothing a user can act on
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    ignore_useless_warnings()
     with (
         scratch_folder(until_training=True) as folder,
         plain_errors(COMMAND),
@@ -150,24 +147,15 @@ def main() -> None:
         except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
             if sweep is not None:
                 show_table(sweep)
-            _fail(error)
+            if isinstance(error, (HydraException, OmegaConfBaseException)):
+                raise translate_error(error) from error
+            raise
 
 
 def _trains(arguments: list[str]) -> bool:
     """Whether a prepared line has no flags of Hydra's but those of a run, a sweep or a resumed config."""
     others = [flag for flag in read_arguments(arguments)[1] if flag not in RUNS]
     return not others or (others[::2] == RESUMED and Path(others[1]).is_absolute())
-
-
-def _fail(error: Exception) -> None:
-    """Leave with one line and the exit code of what went wrong; what is not a user's mistake goes on."""
-    if isinstance(error, InstantiationException):
-        if isinstance(error.__cause__, (ValueError, OSError)):
-            raise error.__cause__ from error
-        fail(COMMAND, ValueError(explain_instantiation(error)))
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        fail(COMMAND, ValueError(explain_override(error)), MISUSED)
-    raise error
 
 
 def prepare_arguments(arguments: list[str], folder: Path) -> list[str]:

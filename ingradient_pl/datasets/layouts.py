@@ -23,6 +23,8 @@ from ingradient_pl.phrases import name_some
 from ingradient_pl.task import Task
 
 DESCRIPTION = "dataset.json"
+RAW_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+"""Folders of nnU-Net's raw layout."""
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})\Z", re.DOTALL)
 FIRST_CHANNEL = re.compile(r"_0000\Z")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.datasets.layouts import DESCRIPTION, RAW_FOLDERS
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.files import hold_alone, replace_file
 from ingradient_pl.inference.answer_files import (
@@ -22,15 +22,12 @@ from ingradient_pl.inference.archive_sums import sum_file
 from ingradient_pl.inference.dice_estimates import remove_estimates
 from ingradient_pl.inference.probabilities import ENDING
 from ingradient_pl.plain_values import read_json
-from ingradient_pl.store.metadata import is_store
+from ingradient_pl.store.metadata import find_store
 from ingradient_pl.task import Task
 
 WRITTEN_BY, ANSWERS = "written_by", "answers"
 BESIDE_ANSWERS = "ingradient_pl predict", "ingradient_pl postprocess"
 """Entries of ``dataset.json`` that tell a folder of answers from a data set."""
-
-PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-"""Folders of a raw data set."""
 
 
 class AnswerFolder:
@@ -115,7 +112,7 @@ class AnswerFolder:
     def _refuse_beside(self, cases: Sequence[CaseFiles]) -> None:
         """Refuse answers among the images and labels of a data set, which they would become part of."""
         places = {file.resolve().parent for file in input_files(cases)}
-        if self.folder.resolve() in places and (len(cases) > 1 or self.folder.resolve().name in PARTS):
+        if self.folder.resolve() in places and (len(cases) > 1 or self.folder.resolve().name in RAW_FOLDERS):
             raise OutputError(
                 f"{self.folder} is the folder of images or labels. Name another for the answers."
             )
@@ -171,7 +168,7 @@ def refuse_data_set(folder: Path, content: str = "segmentations") -> None:
         OutputError: If its ``dataset.json`` is not one that was written beside answers, or it is no folder.
     """
     check_folder(folder, content)
-    store = next((place for place in (folder.resolve(), *folder.resolve().parents) if is_store(place)), None)
+    store = find_store(folder)
     if store is not None:
         raise OutputError(f"{store} is a case store. Name another folder for the {content}.")
     file = folder / DESCRIPTION

@@ -270,6 +270,16 @@ def is_store(path: Path) -> bool:
     return (path / CASES).is_dir() and (path / DATASET).is_file()
 
 
+def find_store(folder: Path) -> Path | None:
+    """Give the case store that a folder is, or lies in; None where it is in none.
+
+    Args:
+        folder: It need not exist.
+    """
+    own = Path(os.path.realpath(folder))
+    return next((place for place in (own, *own.parents) if is_store(place)), None)
+
+
 def is_stored(path: Path) -> bool:
     """Whether a folder is a case of a store.
 
