@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ import yaml
 
 from ingradient_pl.cli.failures import plain_errors
 from ingradient_pl.cli.lightning_config import default_config
+from ingradient_pl.cli.lightning_faults import explain_refused
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.command_line import run_lightning_cli
 from ingradient_pl.planning.plan_yaml import write_plan
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The subcommand, and what is typed behind it.
     """
     with plain_errors(f"ingradient {arguments[0]}"), _explain_keys(), TemporaryDirectory() as folder:
-        run_lightning_cli(with_defaults(arguments, Path(folder)))
+        run_lightning_cli(with_defaults(arguments, Path(folder)), explain_refused)
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def with_defaults(arguments: Sequence[str], folder: Path) -> list[str]:
 
 def _find_option(options: Sequence[str], wanted: str, otherwise: str) -> str:
     """Give the value of an option as it was typed."""
-    for option, after in zip(options, [*options[1:], ""], strict=True):
+    for option, after in zip_longest(options, options[1:], fillvalue=""):
         name, given, value = option.partition("=")
         if name == wanted:
             return value if given else after

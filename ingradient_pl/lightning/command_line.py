@@ -2,11 +2,12 @@
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Action
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
@@ -22,11 +23,15 @@ from ingradient_pl.lightning.quiet import without_advice
 from ingradient_pl.lightning.run_files import find_checkpoints
 from ingradient_pl.lightning.training import print_end
 from ingradient_pl.machine import explain_missing_device
+from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.spec import TARGET
 
 KEYWORDS = ("best", "last", "hpc")
 """What Lightning takes for a checkpoint of the run itself."""
+
+Explain = Callable[[str, Sequence[Action]], str]
+"""Says plainly what a parser refuses: its own message, and the options that it has."""
 
 
 class PlainCheckpoints(LightningCLI):
@@ -48,6 +53,11 @@ class PlainCheckpoints(LightningCLI):
     @override
     def before_instantiate_classes(self) -> None:
         told = self.config[self.config["subcommand"]].as_dict()
+        if self.config["subcommand"] != "fit" and told.get("ckpt_path") is None:
+            raise UsageError(
+                f"{self.config['subcommand']} scores a checkpoint, and none was named: the network would be "
+                "an untrained one. --ckpt_path FILE, such as fit_run/checkpoints/last.ckpt"
+            )
         own = {"model": SegmentationModule, "data": SegmentationData, "trainer": Trainer}
         for place, kind in own.items():
             made = {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": told.get(place) or {}}
@@ -110,13 +120,31 @@ def _plan_of(data: SegmentationData) -> Plan:
     return data.plan
 
 
-def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
+def plain_parser(explain: Explain) -> type[LightningArgumentParser]:
+    """Give a parser that says what it refuses in a line, without the usage of all its options.
+
+    Args:
+        explain: What it says.
+    """
+
+    class PlainParser(LightningArgumentParser):
+        @override
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            parser = getattr(ex, "subcommand_parser", None) or self
+            raise UsageError(explain(message, parser._actions)) from ex
+
+    return PlainParser
+
+
+def run_lightning_cli(arguments: Sequence[str], explain: Explain) -> None:
     """Run a subcommand of LightningCLI.
 
     Args:
-        arguments: Its name and options; None takes the process's own command line.
+        arguments: Its name and options.
+        explain: What is said of an option that the parser refuses.
 
     Raises:
+        UsageError: If the line cannot be used.
         ValueError: If Lightning refuses the settings.
     """
     # It would take the line of the process, and ranks of a run are started by that: both are said on purpose
@@ -130,7 +158,8 @@ def run_lightning_cli(arguments: Sequence[str] | None = None) -> None:
                 seed_everything_default=0,
                 save_config_kwargs={"overwrite": True},
                 auto_configure_optimizers=False,
-                args=None if arguments is None else list(arguments),
+                parser_class=plain_parser(explain),
+                args=list(arguments),
             )
         except MisconfigurationException as error:
             raise ValueError(explain_missing_device(str(error))) from error
