@@ -29,6 +29,29 @@ def say_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def one_line(error: BaseException, most: int = 300) -> str:
+    """Give the beginning of what an error says, on one line; its kind where it says nothing.
+
+    Args:
+        error: Of any kind.
+        most: Characters to give.
+
+    >>> one_line(ValueError("two  words")), one_line(KeyError())
+    ('two words', 'KeyError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of what an error says; its kind where it says nothing.
+
+    Args:
+        error: Of any kind.
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def name_some(values: Collection[object], most: int = 5) -> str:
     """Name the first of many; what no terminal prints is written as Python does.
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ingradient_pl.cli.failures import is_first_rank
 from ingradient_pl.messages import LOGGER
+from ingradient_pl.phrases import one_line
 from ingradient_pl.spec import TARGET
 
 OWN_FILES = ("CSVLogger", "TensorBoardLogger")
@@ -41,9 +42,6 @@ SETTINGS = {
 SETTING = re.compile(r"^\s*(?:export\s+)?(\w+)\s*[=:]", re.MULTILINE)
 NAMES = ("entity", "project", "workspace", "project_name", "experiment_name")
 """Settings that say nothing but where a run is filed."""
-
-LONGEST = 300
-"""Letters of what another program says."""
 
 
 def make_loggers(group: DictConfig | None) -> list[Any]:
@@ -80,9 +78,9 @@ def _make(name: str, entry: Any) -> Any:
         if cause is None or isinstance(cause, TypeError) or not _is_of_others(entry):
             raise
         if isinstance(cause, ImportError):
-            _leave_out(name, f"its package is missing ({_line(cause)}). {_cure(entry)}")
+            _leave_out(name, f"its package is missing ({one_line(cause)}). {_cure(entry)}")
         else:
-            _leave_out(name, f"it does not start ({_line(cause)}).")
+            _leave_out(name, f"it does not start ({one_line(cause)}).")
         return None
     return _open(name, logger, entry) if logger is not None and _is_of_others(entry) else logger
 
@@ -96,7 +94,7 @@ def _open(name: str, logger: Any, entry: Any) -> Any:
                 _leave_out(name, f"{entry.tracking_uri} keeps pictures in {elsewhere}. Move that file away.")
                 return None
     except Exception as error:  # noqa: BLE001 - an account, a network, an address: whatever it says
-        _leave_out(name, f"it does not start ({_line(error)}).")
+        _leave_out(name, f"it does not start ({one_line(error)}).")
         return None
     return logger
 
@@ -156,8 +154,3 @@ def _class_name(entry: Any) -> str:
 def _cure(entry: Any) -> str:
     extra = EXTRAS.get(_class_name(entry))
     return "Install what it needs." if extra is None else f"Install it: pip install 'ingradient_pl[{extra}]'."
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

@@ -15,9 +15,10 @@ from ingradient_pl.finetuning.source_record import Source, SourcePlan
 from ingradient_pl.finetuning.trained_on import TrainedOn
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
-from ingradient_pl.inference.checkpoint_file import OURS, check_address, first_lines, is_ours, load
+from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
 from ingradient_pl.nnunet.model import FINAL, VERSION_1, read_nnunet, refuse_version_1
+from ingradient_pl.phrases import one_line
 from ingradient_pl.spec import TRUSTED, check_types
 from ingradient_pl.transforms.stage_labels import StageLabels
 
@@ -159,7 +160,7 @@ def _check_run(run: Mapping[str, Any], origin: str) -> None:
             part["name"]
     except (TypeError, KeyError) as error:
         raise CheckpointError(
-            f"{origin}: what it says of its run is damaged ({first_lines(error)}). Take another checkpoint."
+            f"{origin}: what it says of its run is damaged ({one_line(error)}). Take another checkpoint."
         ) from error
 
 

@@ -16,7 +16,7 @@ from ingradient_pl.images.itk import keep_locale
 from ingradient_pl.images.raw_image import ImageError, RawImage
 from ingradient_pl.images.simpleitk import simpleitk
 from ingradient_pl.images.voxel_types import to_plain_dtype
-from ingradient_pl.phrases import name_some
+from ingradient_pl.phrases import first_line, name_some
 
 DIRECTORY = "DICOMDIR"
 """The table of contents of a medium, which lists files and holds no image."""
@@ -190,10 +190,9 @@ def _unpack(path: Path, slices: Sequence[Slice]) -> NDArray[Any]:
             if one.file not in opened:
                 opened = {one.file: pydicom().dcmread(one.file, force=True).pixel_array}
         except Exception as error:  # every decoder has errors of its own
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ImageError(
-                f"{path}: the pixels of {one.name} cannot be read ({reason}). Is it damaged? Export it "
-                "again, or save it uncompressed."
+                f"{path}: the pixels of {one.name} cannot be read ({first_line(error)}). Is it damaged? "
+                "Export it again, or save it uncompressed."
             ) from error
         stored = opened[one.file]
         plane = stored if stored.ndim == 2 else stored[one.frame]  # noqa: PLR2004

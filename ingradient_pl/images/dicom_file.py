@@ -1,5 +1,6 @@
 """Whether a file is DICOM, and the library that reads its header."""
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,15 @@ def read_header(path: Path, tags: list[str] | None = None) -> Any:
         return pydicom().dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
     except Exception as error:  # a damaged header fails in many ways
         raise ImageError(f"{path}: it cannot be read as DICOM ({error}). Copy or export it again.") from error
+
+
+def find_in_groups(groups: Iterable[Any], name: str, *sequences: str) -> Any:
+    """Find an element in the functional groups of a frame; None where none of them has it.
+
+    Args:
+        groups: The frame's own first, then those of all frames.
+        name: Of the element.
+        *sequences: In which it may be.
+    """
+    items = (item for group in groups for sequence in sequences for item in group.get(sequence) or [])
+    return next((value for item in items if (value := item.get(name)) is not None), None)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.phrases import first_line
 
 
 class Segments(NamedTuple):
@@ -58,8 +59,9 @@ def damage_error(path: Path, error: Exception) -> ImageError:
         path: The object.
         error: What went wrong; every decoder has errors of its own, and so has each entry of a header.
     """
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ImageError(f"{path}: the segmentation cannot be read ({reason}). Copy or export it again.")
+    return ImageError(
+        f"{path}: the segmentation cannot be read ({first_line(error)}). Copy or export it again."
+    )
 
 
 def find_references(header: Any) -> tuple[str, ...]:

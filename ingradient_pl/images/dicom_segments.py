@@ -1,13 +1,14 @@
 """DICOM segmentation objects (SEG) read: what each frame holds, on the grid of their series."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingradient_pl.images.dicom_file import pydicom
+from ingradient_pl.images.dicom_file import find_in_groups, pydicom
 from ingradient_pl.images.dicom_labels import Plane, Segments, damage_error, find_references, name_segments
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.images.raw_image import NEAR, ImageError
@@ -87,13 +88,7 @@ def _frames(path: Path, header: Any, image: Volume) -> Iterator[tuple[int, int]]
     shared = [*(header.get("SharedFunctionalGroupsSequence") or [])][:1]
     to_index: NDArray[np.float64] = np.linalg.inv(image.source.frame.affine).astype(np.float64)
     for at, frame in enumerate(header.get("PerFrameFunctionalGroupsSequence") or []):
-
-        def find(name: str, sequence: str, groups: tuple[Any, ...] = (frame, *shared)) -> Any:
-            return next(
-                (item.get(name) for group in groups for item in group.get(sequence) or [] if name in item),
-                None,
-            )
-
+        find = partial(find_in_groups, (frame, *shared))
         place = find("ImagePositionPatient", "PlanePositionSequence")
         axes = find("ImageOrientationPatient", "PlaneOrientationSequence")
         sides = find("PixelSpacing", "PixelMeasuresSequence")

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.images.bounded_files import check_regular
-from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, pydicom
+from ingradient_pl.images.dicom_file import ENDINGS, SEGMENTATION, class_of, find_in_groups, pydicom
 from ingradient_pl.images.dicom_pixels import ELEMENT, check_pixels
 from ingradient_pl.images.raw_image import ImageError
+from ingradient_pl.phrases import first_line
 
 IMAGE_CLASS = "Image Storage"
 """What the names of classes of images end in; reports, DICOMDIRs and the like have others."""
@@ -140,8 +141,9 @@ def read_slices(file: Path) -> list[Slice] | None:
     except ImageError:
         raise
     except Exception as error:  # entries are read when they are asked for, and fail in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ImageError(f"{file}: its header cannot be read ({reason}). Copy or export it again.") from error
+        raise ImageError(
+            f"{file}: its header cannot be read ({first_line(error)}). Copy or export it again."
+        ) from error
 
 
 def _header(file: Path) -> tuple[Any, int, bytes]:
@@ -194,12 +196,8 @@ def _frames(first: Slice, count: int, offsets: Sequence[float] | None) -> Iterat
 def _slice(file: Path, frame: int, header: Any, groups: Sequence[Any]) -> Slice:
     def find(name: str, *sequences: str) -> Any:
         """Look in the frame's own groups, then in those of all frames, then in the header."""
-        for group in groups:
-            for sequence in sequences:
-                for item in group.get(sequence) or []:
-                    if (value := item.get(name)) is not None:
-                        return value
-        return header.get(name)
+        found = find_in_groups(groups, name, *sequences)
+        return header.get(name) if found is None else found
 
     measures, scaling = "PixelMeasuresSequence", "PixelValueTransformationSequence"
     content = ("FrameContentSequence", "MREchoSequence", "MRDiffusionSequence", "MRImageFrameTypeSequence")

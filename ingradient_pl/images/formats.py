@@ -139,14 +139,26 @@ def read_label(
         ImageError: If the file cannot be read or holds anything but integers from 0 to 65535.
     """
     path = Path(path)
+    refuse_lossy(path)
+    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else read_raw(path, None, spacing)
+    voxels, remarks = as_integers(path, raw.voxels)
+    return reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
+
+
+def refuse_lossy(path: Path) -> None:
+    """Refuse a file of a format that does not keep labels.
+
+    Args:
+        path: Of a label map.
+
+    Raises:
+        ImageError: If it is a JPEG.
+    """
     if path.name.lower().endswith(LOSSY):
         raise ImageError(
             f"{path}: a JPEG does not keep the numbers that were written, so it cannot hold labels. Save "
             "them as .png from where they were drawn."
         )
-    raw = pairs.read_label(path, properties) if pairs.is_pair(path) else read_raw(path, None, spacing)
-    voxels, remarks = as_integers(path, raw.voxels)
-    return reorient(raw._replace(voxels=voxels, remarks=(*raw.remarks, *remarks)), orientation)
 
 
 def write_label(path: str | Path, label: NDArray[Any], volume: Volume) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from ingradient_pl.images import pairs
-from ingradient_pl.images.formats import LOSSY, Volume, reorient, write_label, write_voxels
+from ingradient_pl.images.formats import Volume, refuse_lossy, reorient, write_label, write_voxels
 from ingradient_pl.images.label_integers import as_integers
 from ingradient_pl.images.packed_masks import empty_masks, put_mask, take_mask, unpack_masks
 from ingradient_pl.images.raw_image import ImageError, RawImage, describe_difference
@@ -124,11 +124,7 @@ def _check_shape(path: Path, packed: UInt8[np.ndarray, "plane z y x"], volume: V
 
 
 def _read_whole(path: Path, held: Sequence[MaskFile], spacing: Sequence[float] | None) -> RawImage:
-    if path.name.lower().endswith(LOSSY):
-        raise ImageError(
-            f"{path}: a JPEG does not keep the numbers that were written, so it cannot hold labels. Save "
-            "them as .png from where they were drawn."
-        )
+    refuse_lossy(path)
     if pairs.is_pair(path):
         raise ImageError(
             f"{path}: the label of an npz + pkl pair has one integer a voxel, so its labels cannot overlap. "

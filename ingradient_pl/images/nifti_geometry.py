@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES
@@ -153,13 +154,8 @@ def _rotation(parts: NDArray[np.float64]) -> NDArray[np.float64]:
         a = 0.0
     else:
         a, (b, c, d) = first**0.5, parts
-    return np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b],
-        ]
-    )
+    rotate: Any = quat2mat
+    return np.asarray(rotate((a, b, c, d)), dtype=np.float64)
 
 
 def _finite(numbers: Any) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from ingradient_pl.images.bounded_files import STEEPEST, SURPLUS, check_memory, 
 from ingradient_pl.images.frame import IDENTITY, Frame
 from ingradient_pl.images.raw_image import ImageError, RawImage
 from ingradient_pl.images.voxel_types import check_finite, to_plain_dtype
+from ingradient_pl.phrases import first_line
 
 MOST = 64
 """Numbers of a spacing, origin or direction: sixteen would do for a 4D image."""
@@ -100,8 +101,9 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
                     raise ValueError(f"'{entry.filename}' promises more than its packed bytes can hold")
                 found[entry.filename.removesuffix(".npy")] = shape, needed
     except Exception as error:  # zlib, zipfile, tokenize and others each have errors of their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ImageError(f"{path}: not a readable npz ({reason}). Save or copy it again.") from error
+        raise ImageError(
+            f"{path}: not a readable npz ({first_line(error)}). Save or copy it again."
+        ) from error
     return found
 
 

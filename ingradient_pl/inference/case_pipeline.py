@@ -18,6 +18,7 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.inference.unlike_plan import describe_unlike
 from ingradient_pl.machine import is_out_of_memory
+from ingradient_pl.phrases import first_line
 from ingradient_pl.store.metadata import is_stored
 from ingradient_pl.store.stored_cases import stored_volume
 from ingradient_pl.task import Task
@@ -162,7 +163,7 @@ def _predict(
 
 
 def _line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0] or type(error).__name__
+    text = first_line(error)
     if is_out_of_memory(error):
         return (
             f"there is too little memory ({text}). Give it a machine with more, or the case a smaller crop."

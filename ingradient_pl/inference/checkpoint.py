@@ -9,13 +9,14 @@ from torch import nn
 
 import ingradient_pl
 from ingradient_pl.inference.calibration import Calibration
-from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, first_lines, write_content
+from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, write_content
 from ingradient_pl.inference.checkpoint_file import CheckpointError as CheckpointError
 from ingradient_pl.inference.checkpoint_file import read_content as read_content
 from ingradient_pl.inference.checkpoint_network import build_network
 from ingradient_pl.inference.model import NOTHING, combine, join_folds
 from ingradient_pl.inference.model import Model as Model
 from ingradient_pl.inference.postprocess import Steps, build_steps
+from ingradient_pl.phrases import one_line
 from ingradient_pl.plain_values import check_plain
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.plan_yaml import OWN_TARGET, build_plan
@@ -192,7 +193,7 @@ def build_model(found: Mapping[str, Any], path: str, trusted: Sequence[str] = TR
         if not networks:
             raise ValueError(f"it says that it holds {own['networks']} networks")
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{path} cannot be used: {first_lines(error)}") from error
+        raise CheckpointError(f"{path} cannot be used: {one_line(error)}") from error
     if (plan.channels, plan.outputs) != (len(task.channels), task.outputs):
         raise CheckpointError(
             f"{path}: its plan has {plan.channels} channels and {plan.outputs} outputs, but its task has "

@@ -24,6 +24,7 @@ from ingradient_pl.inference.archive_sums import is_stored, sum_frame
 from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
 from ingradient_pl.inference.torch_files import write_torch
+from ingradient_pl.phrases import one_line
 from ingradient_pl.pickle_bounds import PickleError
 
 OURS = "ingradient"
@@ -99,7 +100,7 @@ def load(path: Path | str, map_location: Any = "cpu", *, mmap: bool = False) -> 
         raise CheckpointError(_why_not_opened(Path(path), error)) from error
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is not a checkpoint, or was cut short while being copied ({first_lines(error)})."
+            f"{path} is not a checkpoint, or was cut short while being copied ({one_line(error)})."
         ) from error
 
 
@@ -142,9 +143,9 @@ def _open_sound(path: Path | str) -> Iterator[zipfile.ZipFile]:
             archive = opened.enter_context(zipfile.ZipFile(file))
             wrong = _damage(archive, file)
         except (zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError) as error:
-            wrong = first_lines(error)
+            wrong = one_line(error)
         except (RuntimeError, struct.error, OverflowError, zlib.error) as error:
-            wrong = first_lines(error)
+            wrong = one_line(error)
         if wrong:
             raise CheckpointError(
                 f"{path} is damaged: it is not what was written ({wrong}). Copy it again, or take another "
@@ -178,17 +179,6 @@ def check_address(path: Any) -> None:
         raise CheckpointError(
             f"{path} is an address, and checkpoints are opened from files only: download it first."
         )
-
-
-def first_lines(error: BaseException, longest: int = 300) -> str:
-    """Give the beginning of what an error says, on one line.
-
-    Args:
-        error: Of any kind.
-        longest: Characters to give at most.
-    """
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _seal(file: IO[bytes]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jaxtyping import Bool, UInt
+from jaxtyping import UInt
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -17,6 +17,7 @@ from ingradient_pl.images.packed_masks import held_masks, is_packed, put_mask, t
 from ingradient_pl.metrics.lesions import components
 from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.spec import TRUSTED, build, to_spec
+from ingradient_pl.store.measure_case import find_holes
 
 Labels = UInt[np.ndarray, "*plane z y x"]
 Step = Callable[[NDArray[Any], Sequence[float]], NDArray[Any]]
@@ -109,8 +110,9 @@ class FillHoles:
     def __call__(self, label: Labels, spacing: Sequence[float]) -> Labels:
         """Give the label without holes; ``spacing`` plays no part."""
         answer = label.copy()
+        thick = [axis for axis, voxels in enumerate(label.shape) if voxels > 1]  # in 2D no slice is outside
         for value, part, mask in _objects(answer, self.labels, together=False):
-            part[_fill(mask, label.shape) & (part == 0)] = value
+            part[find_holes(mask, thick) & (part == 0)] = value
         return answer
 
 
@@ -250,18 +252,3 @@ def _keep(
         if not keep.all():
             part[mask & ~np.append(True, keep)[pieces.numbers]] = 0
     return answer
-
-
-def _fill(mask: Bool[np.ndarray, "z y x"], shape: Sequence[int]) -> Bool[np.ndarray, "z y x"]:
-    """Find what a mask encloses; it touches every side of its array, so what does as well is outside.
-
-    Along an axis on which the whole image, of this ``shape``, is one voxel thick (2D) there is no outside.
-    """
-    numbers, count = ndimage.label(~mask)
-    inside = np.ones(count + 1, dtype=bool)
-    inside[0] = False
-    for axis in (axis for axis, count in enumerate(shape) if count > 1):
-        for end in (0, -1):
-            inside[np.unique(numbers.take(end, axis))] = False
-    holes: NDArray[np.bool_] = inside[numbers]
-    return holes

@@ -16,7 +16,7 @@ from torch import Tensor
 from ingradient_pl.geometry import AXES, Box, Grid
 from ingradient_pl.inference.measure_channel import measure_channel
 from ingradient_pl.planning.plan import Plan
-from ingradient_pl.store.measure_case import find_content
+from ingradient_pl.store.measure_case import bounding_box, find_content, find_filled
 from ingradient_pl.task import BACKGROUND
 from ingradient_pl.transforms.labels import label_along_axes
 from ingradient_pl.transforms.matrix_products import exact_products
@@ -218,15 +218,7 @@ def nonzero_box(image: Num[np.ndarray, "channel z y x"]) -> Box:
         image: On its native grid.
     """
     faces = (np.moveaxis(image, 1 + axis, 0)[end] for axis in range(AXES) for end in (0, -1))
+    whole = Box.between((0, 0, 0), image.shape[1:])
     if all(face.any() for face in faces):
-        return Box.between((0, 0, 0), image.shape[1:])
-    found = image[0] != 0
-    for channel in image[1:]:
-        found |= channel != 0
-    rows = found.any(axis=2)
-    lines = [rows.any(axis=1), rows.any(axis=0), found.any(axis=(0, 1))]
-    if not lines[0].any():
-        return Box.between((0, 0, 0), found.shape)
-    start = [int(line.argmax()) for line in lines]
-    stop = [line.size - int(line[::-1].argmax()) for line in lines]
-    return Box.between(start, stop)
+        return whole
+    return bounding_box(find_filled(image)) or whole

@@ -10,11 +10,12 @@ import pytorch_lightning as pl
 
 from ingradient_pl.datasets.resumed_split import OtherDataError
 from ingradient_pl.inference import checkpoint
-from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, check_sums, first_lines
+from ingradient_pl.inference.checkpoint_file import OURS, CheckpointError, check_sums
 from ingradient_pl.lightning.callbacks.epoch_log import logged_scores
 from ingradient_pl.lightning.record_file import FINISHED, read_record
 from ingradient_pl.lightning.run_epochs import read_epochs
 from ingradient_pl.lightning.run_files import LAST
+from ingradient_pl.phrases import one_line
 from ingradient_pl.spec import check_types
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
@@ -123,7 +124,7 @@ def _name_of(restore: Callable[..., None], trainer: pl.Trainer) -> Callable[...,
                 reason = "it is of another network than the configured one"
             raise CheckpointError(
                 f"{trainer.ckpt_path} cannot be gone on with: {reason} ({type(error).__name__}: "
-                f"{first_lines(error)})."
+                f"{one_line(error)})."
             ) from error
 
     return run
@@ -142,7 +143,7 @@ def _check_entries(file: Path, found: Mapping[str, Any]) -> int:
             done = done[name]
     except TypeError as error:
         raise CheckpointError(
-            f"{file} cannot be trained on: {first_lines(error)} Take another checkpoint of the run."
+            f"{file} cannot be trained on: {one_line(error)} Take another checkpoint of the run."
         ) from error
     if missing:
         raise CheckpointError(

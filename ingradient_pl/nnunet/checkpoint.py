@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES
-from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums, first_lines
+from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
+from ingradient_pl.phrases import one_line
 from ingradient_pl.pickle_bounds import check_work
 
 WEIGHTS = "network_weights"
@@ -111,7 +112,7 @@ def read_state_dicts(path: Path) -> StateDicts:
     except CheckpointError:
         raise
     except Exception as error:  # a file that somebody made up fails in as many ways as it has entries
-        raise CheckpointError(f"{path} is damaged ({first_lines(error)}). Copy it again.") from error
+        raise CheckpointError(f"{path} is damaged ({one_line(error)}). Copy it again.") from error
 
 
 def _sort_content(path: Path, content: Any, archive: zipfile.ZipFile) -> StateDicts:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from ingradient_pl.datasets.descriptions import task_of
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, write_model
-from ingradient_pl.inference.checkpoint_file import first_lines
 from ingradient_pl.json_files import read_object
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
+from ingradient_pl.phrases import one_line
 from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
@@ -90,7 +90,7 @@ def read_nnunet(
         try:
             model.networks.append(_network(model, fold))
         except (ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{file}: {first_lines(error)}") from error
+            raise CheckpointError(f"{file}: {one_line(error)}") from error
     return model.after(_previous(model, previous, previous_folds, checkpoint))
 
 

@@ -12,9 +12,10 @@ from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.answer_files import MAPS, map_files
 from ingradient_pl.inference.dice_estimates import ESTIMATES, read_estimates
 from ingradient_pl.inference.uncertainty import FULL
+from ingradient_pl.phrases import one_line
 from ingradient_pl.reports.charts import draw_points
 from ingradient_pl.reports.parts import Chart, Part, Text
-from ingradient_pl.reports.summaries import FAULTS, Summary, line_of
+from ingradient_pl.reports.summaries import FAULTS, Summary
 
 MOST = 4000
 """Points of a chart."""
@@ -41,7 +42,7 @@ def read_maps(
         try:
             found = formats.read_label(file, "LPS") if file.is_file() else None
         except FAULTS as error:
-            notes.append(f"map of {kind} left out: {line_of(error)}")
+            notes.append(f"map of {kind} left out: {one_line(error)}")
             continue
         if found is None:
             continue

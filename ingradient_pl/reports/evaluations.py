@@ -18,12 +18,13 @@ from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
 from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.metrics.patients import describe_patients
+from ingradient_pl.phrases import one_line
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.doubts import describe_estimates, read_maps
 from ingradient_pl.reports.images import make_viewer
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Section, Table, Text, Viewer
-from ingradient_pl.reports.summaries import DESCRIPTION, FAULTS, Summary, line_of
+from ingradient_pl.reports.summaries import DESCRIPTION, FAULTS, Summary
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.metadata import is_store, is_stored
@@ -149,7 +150,7 @@ def _worst(summary: Summary, score: str, images: Path | None, most: int) -> tupl
         try:
             viewers.append(_viewer(summary, name, score, known, named=images is not None))
         except FAULTS as error:
-            notes.append(f"{name} cannot be shown: {line_of(error)}")
+            notes.append(f"{name} cannot be shown: {one_line(error)}")
     if any(viewer.note.endswith(NO_IMAGE) for viewer in viewers):
         notes.append(
             "Images were not found beside the references. Name the data set or the store: --images PATH"

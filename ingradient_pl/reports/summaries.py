@@ -10,6 +10,7 @@ from ingradient_pl.datasets.groups import group_cases
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.metrics.evaluation import case_name
 from ingradient_pl.metrics.evaluation_report import NAMES
+from ingradient_pl.phrases import one_line
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.short_repr import short_repr
@@ -87,7 +88,7 @@ def read_summary(path: Path) -> Summary:
         groups = {name: str(groups.get(name, name)) for name in cases}
     except (OSError, PlainValueError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise ReportError(
-            f"{file} is not the summary of an evaluation ({line_of(error)}). Make one: ingradient evaluate "
+            f"{file} is not the summary of an evaluation ({one_line(error)}). Make one: ingradient evaluate "
             "--predictions DIR --labels DIR --output summary.json"
         ) from error
     if not cases:
@@ -139,12 +140,3 @@ def _found(file: Path, summary: Path) -> Path:
 
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     return {str(name): math.nan if value is None else float(value) for name, value in scores.items()}
-
-
-def line_of(error: BaseException) -> str:
-    """Give the beginning of what an error says, on one line.
-
-    Args:
-        error: Of any kind.
-    """
-    return " ".join(str(error).split())[:300] or type(error).__name__

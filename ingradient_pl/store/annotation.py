@@ -24,19 +24,3 @@ def is_partly_annotated(cases: Iterable[Annotated]) -> bool:
         cases: Of a store.
     """
     return any(case.labelled and case.annotated is not None for case in cases)
-
-
-def read_names(told: object) -> tuple[str, ...] | None:
-    """Read from a stored description which labels were annotated.
-
-    Args:
-        told: What stands there; None where all were.
-
-    Raises:
-        ValueError: If it is no list of names.
-    """
-    if told is None:
-        return None
-    if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
-        raise ValueError(f"'annotated' is no list of names: {told!r}")
-    return tuple(told)

@@ -1,6 +1,7 @@
 """What a case's voxels tell before training: where its content is, its intensities, its classes."""
 
 import zlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,15 +49,25 @@ def find_content(image: NDArray[Any]) -> Content | None:
     Args:
         image: Shape (channel, z, y, x).
     """
-    filled = image[0] != 0
-    for channel in image[1:]:
-        filled |= channel != 0
+    filled = find_filled(image)
     box = bounding_box(filled)
     if box is None:
         return None
     inside = filled[box.slices]
-    body = None if inside.all() else _fill_holes(inside)
+    body = None if inside.all() else inside | find_holes(inside, range(inside.ndim))
     return Content(box, None if body is None or body.all() else body)
+
+
+def find_filled(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the voxels of which some channel is not zero, shape (z, y, x).
+
+    Args:
+        image: Shape (channel, z, y, x).
+    """
+    filled: NDArray[np.bool_] = image[0] != 0
+    for channel in image[1:]:
+        filled |= channel != 0
+    return filled
 
 
 def count_labels(label: NDArray[Any]) -> NDArray[np.int64]:
@@ -148,16 +159,21 @@ def bounding_box(filled: NDArray[np.bool_]) -> Box | None:
     return Box.between(start, stop)
 
 
-def _fill_holes(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """As scipy's binary_fill_holes, 10 to 100 times faster: what is empty and reaches no face is a hole."""
+def find_holes(filled: NDArray[np.bool_], axes: Iterable[int]) -> NDArray[np.bool_]:
+    """Find what is empty and reaches no face: as scipy's binary_fill_holes, 10 to 100 times faster.
+
+    Args:
+        filled: Shape (z, y, x).
+        axes: Those whose two faces are outside.
+    """
     empty, count = ndimage.label(~filled)
-    outside = np.zeros(count + 1, dtype=bool)
-    for axis in range(filled.ndim):
+    enclosed = np.ones(count + 1, dtype=bool)
+    enclosed[0] = False
+    for axis in axes:
         for end in (0, -1):
-            outside[np.unique(empty.take(end, axis=axis))] = True
-    outside[0] = False
-    body: NDArray[np.bool_] = ~outside[empty]
-    return body
+            enclosed[np.unique(empty.take(end, axis=axis))] = False
+    holes: NDArray[np.bool_] = enclosed[empty]
+    return holes
 
 
 def _slabs(flat: NDArray[Any]) -> list[NDArray[Any]]:

@@ -7,7 +7,7 @@ import os
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +92,12 @@ class _Case:
     voxels: Mapping[str, int]
     bytes: Mapping[str, int]
     warnings: Sequence[str]
+    annotated: Sequence[str] | None = None
 
 
 def _describe_wrong(kind: type[_Dataset | _Case], plain: dict[str, Any]) -> str:
     """Say which entry of a description is missing or of another type; empty where none is."""
-    missing = [field.name for field in fields(kind) if field.name not in plain]
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in plain]
     if missing:
         return f"it lacks {', '.join(map(repr, missing))}"
     try:

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Integer, Num
 
 from ingradient_pl.geometry import Grid
 from ingradient_pl.short_repr import short_repr
-from ingradient_pl.store.annotation import read_names
 
 
 class StoredCase(NamedTuple):
@@ -70,7 +69,7 @@ class StoredCase(NamedTuple):
             start=(start[transpose[0]], start[transpose[1]], start[transpose[2]]),
             labelled=plain["labelled"],
             dtype=plain["dtype"],
-            annotated=read_names(plain.get("annotated")),
+            annotated=None if plain.get("annotated") is None else tuple(plain["annotated"]),
         )
 
     @property

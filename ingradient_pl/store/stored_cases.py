@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
 from ingradient_pl.datasets.source_channels import describe_channels, order_channels
-from ingradient_pl.images.formats import Header, Volume
+from ingradient_pl.images.formats import Volume, reorient
 from ingradient_pl.images.frame import Frame, Reorientation
+from ingradient_pl.images.raw_image import RawImage
 from ingradient_pl.store import metadata
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.records import StoredCase
@@ -85,10 +86,7 @@ def stored_volume(folder: Path, orientation: str, kind: str = "image") -> Volume
     whole[(slice(None), *cut)] = part
     source = Reorientation(tuple(native["axes"]), tuple(native["flips"])).undo(whole)
     frame = Frame.of(native["spacing"], native["origin_mm"], native["direction"])
-    z, y, x = source.shape[1:]
-    turn = Reorientation.to(orientation, frame)
-    turned = np.require(turn.apply(source), requirements=["C", "W"])
-    return Volume(turned, turn.frame(frame, (z, y, x)), Header(folder, (z, y, x), frame, turn, None))
+    return reorient(RawImage(folder, source, frame), orientation)
 
 
 def _as_in_files(label: NDArray[Any], task: Task) -> NDArray[Any]:
