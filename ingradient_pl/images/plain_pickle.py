@@ -1,10 +1,13 @@
-"""Reads pickles of plain values and NumPy arrays without running them: nothing is imported or called."""
+"""Reads pickles of plain values and NumPy arrays without running them: nothing in them is imported or called."""
 
+import io
+import pickle
 import pickletools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ingradient_pl.pickle_bounds import LARGEST as LARGEST
 from ingradient_pl.pickle_bounds import PickleError as PickleError
@@ -13,21 +16,45 @@ from ingradient_pl.pickle_bounds import check_work
 CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 KINDS = "biuf"
+DEEPEST = 50
+OPERATIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "NONE", "NEWTRUE", "NEWFALSE"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS"),
+    *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "EMPTY_SET"),
+    *("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+}
+"""What plain values and arrays are written with; no other operation is done."""
 
 
-class _Mark:
-    """Where a list, tuple or dictionary begins on the stack."""
+class _Name:
+    """Stands for what a pickle would import, and makes by our own means what NumPy would make."""
 
+    __slots__ = ("make",)
 
-class _Name(str):
-    """What a pickle would import: it stays a word here."""
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.make = make
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.make(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise PickleError("the pickle sets the state of a name; only NumPy's arrays are read")
 
 
 class _Type:
     """A NumPy type in the making."""
 
+    __slots__ = ("code", "order")
+
     def __init__(self, code: str) -> None:
         self.code, self.order = code.lstrip("<>=|"), "<" if code[:1] not in "<>" else code[:1]
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = ">" if state[1] == ">" else "<"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -40,14 +67,21 @@ class _Type:
 class _Array:
     """A NumPy array in the making: it is known once its state has been read."""
 
-    value: object = None
+    __slots__ = ("value",)
+
+    def __init__(self, value: object = None) -> None:
+        self.value = value
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, data = state
+        self.value = _array_from_bytes(data, kind, shape, "F" if fortran else "C")
 
 
 def read(content: bytes) -> Any:
     """Read what a pickle of plain values holds.
 
-    A small machine of our own walks the stream of operations; it knows containers, plain values
-    and the way NumPy writes arrays of numbers. Whatever else the pickle wants ends the reading.
+    Of its operations, those alone are done that containers, plain values and the way NumPy writes arrays of
+    numbers need, and the names in it stand for functions of ours. Whatever else it wants ends the reading.
 
     Args:
         content: The whole pickle, of any protocol; at most ``LARGEST`` bytes.
@@ -59,96 +93,31 @@ def read(content: bytes) -> Any:
         PickleError: If the pickle asks for anything else or for too much, or is damaged.
     """
     check_work(content)
-    machine = _Machine()
+    for code, _, _ in pickletools.genops(content):
+        if code.name not in OPERATIONS:
+            raise PickleError(
+                f"the pickle holds '{code.name}', which plain values do not need; it was not run"
+            )
     try:
-        for code, argument, _ in pickletools.genops(content):
-            machine.step(code.name, argument)
-        return _resolve(machine.result, {}, 0)
+        return _resolve(_Unpickler(io.BytesIO(content), encoding="latin1").load(), {}, 0)
     except PickleError:
         raise
     except Exception as error:
         raise PickleError(f"the pickle is damaged ({type(error).__name__}: {error})") from error
 
 
-class _Machine:
-    """The stack and the memo of a pickle being read."""
+class _Unpickler(pickle.Unpickler):
+    """Knows no name but those in ``CALLS``."""
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
-        self.result: object = None
-
-    def step(self, name: str, argument: Any) -> None:
-        """Do one operation."""
-        if name in PUSHED:
-            self.stack.append(argument)
-        elif name in CONSTANTS:
-            self.stack.append(CONSTANTS[name]())
-        elif name in OPERATIONS:
-            OPERATIONS[name](self, argument)
-        elif name not in ("PROTO", "FRAME"):
-            raise PickleError(f"the pickle holds '{name}', which plain values do not need; it was not run")
-
-    def pop_to_mark(self) -> list[Any]:
-        """Take everything above the topmost mark."""
-        entries: list[Any] = []
-        while not isinstance(top := self.stack.pop(), _Mark):
-            entries.append(top)
-        return entries[::-1]
-
-    def tuple_of(self, count: int) -> None:
-        """Make a tuple of the topmost entries."""
-        entries = tuple(self.stack[len(self.stack) - count :])
-        if len(entries) != count:
-            raise PickleError(f"the pickle is damaged (a tuple of {count} from {len(entries)} values)")
-        del self.stack[len(self.stack) - count :]
-        self.stack.append(entries)
-
-    def items(self, entries: list[Any]) -> None:
-        """Put pairs into the dictionary on top."""
-        self._top(dict).update(_dictionary(entries))
-
-    def append(self, entries: list[Any]) -> None:
-        """Put entries at the end of the list on top."""
-        self._top(list).extend(entries)
-
-    def push_name(self, module: str, name: str) -> None:
-        """Take a name as a word, where it is one of NumPy's."""
+    @override
+    def find_class(self, module: str, name: str, /) -> _Name:
+        """Give what stands for a name."""
         if (module, name) not in CALLS:
             raise PickleError(
                 f"the pickle wants '{module}.{name}', but only plain values and NumPy arrays are read; "
                 "nothing was run"
             )
-        self.stack.append(_Name(f"{module} {name}"))
-
-    def reduce(self) -> None:
-        """Make what NumPy's own names stand for, by our own means."""
-        arguments, called = self.stack.pop(), self.stack.pop()
-        if not isinstance(called, _Name) or not isinstance(arguments, tuple):
-            raise PickleError(
-                f"the pickle wants to call a {type(called).__name__}, which is not a name of NumPy's, with "
-                f"a {type(arguments).__name__}; it was not run"
-            )
-        module, name = called.split(" ")
-        self.stack.append(CALLS[module, name](*arguments))
-
-    def build(self) -> None:
-        """Give the array or type on top its state."""
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, _Type):
-            target.order = ">" if state[1] == ">" else "<"
-        elif isinstance(target, _Array):
-            _, shape, kind, fortran, data = state
-            target.value = _array_from_bytes(data, kind, shape, "F" if fortran else "C")
-        else:
-            raise PickleError(
-                f"the pickle sets the state of a {type(target).__name__}; only NumPy's arrays are read"
-            )
-
-    def _top(self, kind: type) -> Any:
-        if type(self.stack[-1]) is not kind:
-            raise PickleError(f"the pickle is damaged (a {kind.__name__} was expected)")
-        return self.stack[-1]
+        return _Name(CALLS[module, name])
 
 
 def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
@@ -164,21 +133,9 @@ def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
     return array.astype(kind.dtype.newbyteorder("="))
 
 
-def _empty(*_: Any) -> _Array:
-    return _Array()
-
-
-def _scalar(kind: Any, data: Any) -> _Array:
-    made = _Array()
+def _scalar(kind: Any, data: Any) -> Any:
     array: Any = _array_from_bytes(data, kind, (1,), "C")
-    made.value = array[0].item()
-    return made
-
-
-def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
-    made = _Array()
-    made.value = _array_from_bytes(data, kind, shape, order)
-    return made
+    return array[0].item()
 
 
 def _type(code: Any, *_: Any) -> _Type:
@@ -205,79 +162,10 @@ CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): lambda: b"",  # protocols before 3 write no bytes so
     ("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
-    **{(core, "_reconstruct"): _empty for core in CORES},
+    **{(core, "_reconstruct"): lambda *_: _Array() for core in CORES},
     **{(core, "scalar"): _scalar for core in CORES},
-    **{(numeric, "_frombuffer"): _from_buffer for numeric in NUMERIC},
+    **{(numeric, "_frombuffer"): lambda *state: _Array(_array_from_bytes(*state)) for numeric in NUMERIC},
 }
-PUSHED = {
-    *(
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-    ),
-    *("SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE"),
-    *("SHORT_BINUNICODE", "BINUNICODE8"),
-}
-CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": list,
-    "MARK": _Mark,
-}
-
-
-def _stack_global(machine: _Machine, _: Any) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
-    machine.push_name(str(module), str(name))
-
-
-def _dictionary(entries: list[Any]) -> dict[Any, Any]:
-    return dict(zip(entries[::2], entries[1::2], strict=True))
-
-
-def _put(machine: _Machine, argument: Any) -> None:
-    machine.memo[len(machine.memo) if argument is None else int(argument)] = machine.stack[-1]
-
-
-OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
-    "DICT": lambda machine, _: machine.stack.append(_dictionary(machine.pop_to_mark())),
-    "SETITEM": lambda machine, _: machine.items([machine.stack.pop(), machine.stack.pop()][::-1]),
-    "SETITEMS": lambda machine, _: machine.items(machine.pop_to_mark()),
-    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
-    "MEMOIZE": _put,
-    "PUT": _put,
-    "BINPUT": _put,
-    "LONG_BINPUT": _put,
-    "GET": lambda machine, argument: machine.stack.append(machine.memo[int(argument)]),
-    "BINGET": lambda machine, argument: machine.stack.append(machine.memo[argument]),
-    "LONG_BINGET": lambda machine, argument: machine.stack.append(machine.memo[argument]),
-    "GLOBAL": lambda machine, argument: machine.push_name(*str(argument).split(" ", 1)),
-    "STACK_GLOBAL": _stack_global,
-    "REDUCE": lambda machine, _: machine.reduce(),
-    "BUILD": lambda machine, _: machine.build(),
-    "POP": lambda machine, _: machine.stack.__delitem__(-1),
-    "STOP": lambda machine, _: setattr(machine, "result", machine.stack.pop()),
-}
-
-DEEPEST = 50
 
 
 def _resolve(value: Any, known: dict[int, Any], depth: int) -> Any:
@@ -286,14 +174,17 @@ def _resolve(value: Any, known: dict[int, Any], depth: int) -> Any:
         raise PickleError(f"the pickle nests its values more than {DEEPEST} deep")
     if id(value) in known:
         return known[id(value)]
-    if isinstance(value, (_Name, _Type, _Mark)):
-        raise PickleError(f"the pickle holds '{value}' of NumPy's where a value is expected")
+    if isinstance(value, (_Name, _Type)):
+        kind = type(value).__name__.lstrip("_").lower()
+        raise PickleError(f"the pickle holds a {kind} of NumPy's where a value is expected")
     made = value
     if isinstance(value, _Array):
         made = value.value
     elif isinstance(value, dict):
         made = {key: _resolve(entry, known, depth + 1) for key, entry in value.items()}
-    elif isinstance(value, (list, tuple)):
-        made = type(value)(_resolve(entry, known, depth + 1) for entry in value)
+    elif isinstance(value, (list, tuple, set)):
+        made = (tuple if isinstance(value, tuple) else list)(
+            _resolve(entry, known, depth + 1) for entry in value
+        )
     known[id(value)] = made
     return made
