@@ -14,11 +14,10 @@ from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.inference.checkpoint_file import OTHERS, OURS, PREVIOUS, read_content
 from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.lightning.record_file import RECORD, read_record
-from ingradient_pl.lightning.run_files import CASCADE, CONFIG, CROSSVAL, find_checkpoints, read_folds_state
+from ingradient_pl.lightning.run_files import KINDS, find_checkpoints, find_kind, read_folds_state
 from ingradient_pl.messages import say
 from ingradient_pl.plain_values import PlainValueError, check_plain, read_yaml
 from ingradient_pl.planning.plan_yaml import REQUIRED
-from ingradient_pl.reports.runs import is_sweep
 from ingradient_pl.reports.swept_runs import read_sweep_table
 from ingradient_pl.spec import to_spec
 from ingradient_pl.store.case_store import CaseStore
@@ -40,8 +39,6 @@ IMAGES = "images"
 """Of a run's record: case to check sum."""
 
 YAML = (".yaml", ".yml")
-FOLDS = {"cross-validation": CROSSVAL, "cascade": CASCADE}
-"""Kinds of folders with several runs, and the file that tells each."""
 
 
 def info(path: AnyPath, json: bool | None = None) -> dict[str, Any]:  # noqa: FBT001 - a switch of the command
@@ -80,18 +77,15 @@ def _describe(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if path.is_dir() and (path / DATASET).is_file():
         return _of_store(path)
-    for kind, file in FOLDS.items():
-        if (path / file).is_file():
-            return _of_folds(path, kind, path / file)
-    if is_sweep(path):
-        return _of_sweep(path)
-    if path.is_dir() and ((path / RECORD).is_file() or (path / CONFIG).is_file()):
-        return _of_run(path)
+    kind = find_kind(path)
+    if kind is not None:
+        describe = {"sweep": _of_sweep, "run": _of_run}.get(kind, _of_folds)
+        return describe(path)
     if path.is_file():
         return _of_plan(path) if path.suffix in YAML else _of_file(path)
     raise ValueError(
         f"{path} is neither a case store ({DATASET}) nor the folder of a run ({RECORD}), of a "
-        f"sweep, a {' or a '.join(FOLDS)}. Name one of these, a plan's YAML file or a checkpoint."
+        "sweep, a cross-validation or a cascade. Name one of these, a plan's YAML file or a checkpoint."
     )
 
 
@@ -159,9 +153,10 @@ def _of_sweep(path: Path) -> dict[str, Any]:
     return {"kind": "sweep", "score": score, "runs": told}
 
 
-def _of_folds(path: Path, kind: str, file: Path) -> dict[str, Any]:
+def _of_folds(path: Path) -> dict[str, Any]:
     """Give what a cross-validation or a cascade was told and reached, and the checkpoints that predict."""
-    state = read_folds_state(file)
+    kind = str(find_kind(path))
+    state = read_folds_state(path / KINDS[kind][0])
     files = {**_checkpoints(path), **_checkpoints(path / "second" / "checkpoints")}
     return {**state, "kind": kind, "checkpoints": files}
 

@@ -6,19 +6,18 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath, AnyStore
 from ingradient_pl.files import replace_file
 from ingradient_pl.inference.answer_files import check_report
+from ingradient_pl.lightning.run_files import find_kind
 from ingradient_pl.messages import check_range, say
 from ingradient_pl.reports.crossvals import (
     describe_cascade,
     describe_crossval,
-    is_cascade,
-    is_crossval,
     store_of_state,
 )
 from ingradient_pl.reports.data_set import THUMBNAILS, describe_data_set
 from ingradient_pl.reports.evaluations import WORST, describe_evaluation
 from ingradient_pl.reports.page import check_extra, render_page
 from ingradient_pl.reports.parts import Section
-from ingradient_pl.reports.runs import describe_run, is_run, is_sweep, stores_of_run
+from ingradient_pl.reports.runs import describe_run, stores_of_run
 from ingradient_pl.reports.summaries import SUMMARY, read_summary
 from ingradient_pl.reports.sweeps import describe_sweep
 from ingradient_pl.store.case_store import CaseStore, StoreError
@@ -86,14 +85,15 @@ def _describe(path: Path, images: Path | None, worst: int) -> tuple[str, list[Se
         raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
     if path.is_dir() and is_store(path):
         return "case store", describe_data_set(CaseStore(path))
-    if is_crossval(path):
-        return "cross-validation", [*describe_crossval(path, images, worst), *_store_of(store_of_state(path))]
-    if is_cascade(path):
-        return "cascade", [*describe_cascade(path), *_store_of(store_of_state(path))]
-    if is_sweep(path):
-        return "sweep", describe_sweep(path)
-    if path.is_dir() and is_run(path):
-        return "run", [*describe_run(path), *_store_sections(stores_of_run(path))]
+    kind = find_kind(path)
+    if kind == "cross-validation":
+        return kind, [*describe_crossval(path, images, worst), *_store_of(store_of_state(path))]
+    if kind == "cascade":
+        return kind, [*describe_cascade(path), *_store_of(store_of_state(path))]
+    if kind == "sweep":
+        return kind, describe_sweep(path)
+    if kind == "run":
+        return kind, [*describe_run(path), *_store_sections(stores_of_run(path))]
     if path.is_file() or (path / SUMMARY).is_file():
         return "evaluation", describe_evaluation(read_summary(path), images, worst)
     raise ValueError(

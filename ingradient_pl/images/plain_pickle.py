@@ -1,4 +1,4 @@
-"""Reads pickles of plain values and NumPy arrays without running them: nothing in them is imported or called."""
+"""Reads pickles of plain values and NumPy arrays without running them: nothing in them is imported."""
 
 import io
 import pickle

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.json_files import read_object
+from ingradient_pl.lightning.record_file import RECORD
 
 LAST = Path("checkpoints") / "last.ckpt"
 """The state that a run is resumed from."""
@@ -25,6 +26,25 @@ SWEEP_TABLE = "runs.csv"
 """All runs of a sweep, in its folder."""
 CROSSVAL, CASCADE = "crossval.json", "cascade.json"
 """What a cross-validation and a cascade are made of, in their folders."""
+KINDS = {
+    "cross-validation": (CROSSVAL,),
+    "cascade": (CASCADE,),
+    "sweep": (SWEEP_TABLE,),
+    "run": (RECORD, CONFIG),
+}
+"""Kinds of folders that training leaves, and files of which each holds one."""
+
+
+def find_kind(path: Path) -> str | None:
+    """Say which of ``KINDS`` a folder is, or a sweep's table; None of any other.
+
+    Args:
+        path: It need not exist.
+    """
+    if path.is_file() and path.name == SWEEP_TABLE:
+        return "sweep"
+    kinds = (kind for kind, files in KINDS.items() if any((path / file).is_file() for file in files))
+    return next(kinds, None)
 
 
 def find_checkpoints(folder: Path) -> list[Path]:

@@ -1,9 +1,9 @@
-"""Summaries of evaluations as files, read for a comparison; and whether two of them go together."""
+"""Summaries of evaluations as files, read; and whether two of them go together in a comparison."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ingradient_pl.json_files import read_object
 from ingradient_pl.metrics.evaluation import case_name
@@ -18,6 +18,7 @@ REFERENCE = "n_ref"
 SHARES = {"Dice", "IoU", "NSD"}
 """Scores in [0, 1]."""
 
+
 Scores = dict[str, dict[str, dict[str, float]]]
 """By case, by label, by name of the score."""
 
@@ -26,17 +27,11 @@ class ComparisonError(ValueError):
     """Two evaluations that cannot be compared; the message says why."""
 
 
-class _Case:
-    """Types of what a summary says of a case, for :func:`check_types`."""
-
-    def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
-
-
 class Scored(NamedTuple):
     """What a summary says of its cases.
 
     Args:
-        scores: By case, by label, by name of the score.
+        scores: By case, by label, by name of the score; NaN where there is none.
         groups: Patient of each case; nnU-Net's summaries tell none.
         names: Name of each label; nnU-Net's summaries tell none.
     """
@@ -44,6 +39,56 @@ class Scored(NamedTuple):
     scores: Scores
     groups: dict[str, str]
     names: dict[str, str]
+
+
+class _Case:
+    """Types of what a summary says of a case, for :func:`check_types`."""
+
+    def __init__(self, metrics: Mapping[str, Mapping[str, float | None]]) -> None: ...
+
+
+def parse_summary(plain: Mapping[str, Any]) -> Scored:
+    """Take the scores, patients and names of labels out of a summary, ours or nnU-Net's.
+
+    Args:
+        plain: As the file has it.
+
+    Raises:
+        LookupError: If an entry is missing.
+        TypeError: If one is of another kind.
+        ValueError: If one is of another kind.
+        AttributeError: If one is of another kind.
+    """
+    scores = {}
+    for entry in plain["metric_per_case"]:
+        check_types(_Case, {"metrics": entry["metrics"]})
+        scores[name_entry(entry)] = {
+            str(label): {str(name): number_or_nan(value) for name, value in numbers.items()}
+            for label, numbers in entry["metrics"].items()
+        }
+    groups = {
+        str(name): str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()
+    }
+    names = {str(label): str(name) for label, name in dict(plain.get(NAMES, {})).items()}
+    return Scored(scores, groups, names)
+
+
+def name_entry(entry: Mapping[str, Any]) -> str:
+    """Give the name of the case that an entry of a summary is of.
+
+    Args:
+        entry: As the file has it.
+    """
+    return str(entry.get("case") or case_name(Path(entry["prediction_file"])))
+
+
+def number_or_nan(value: float | None) -> float:
+    """Give a score as a number; NaN where there is none.
+
+    Args:
+        value: As a file has it.
+    """
+    return math.nan if value is None else float(value)
 
 
 def read_summary(path: Path) -> Scored:
@@ -60,31 +105,25 @@ def read_summary(path: Path) -> Scored:
         raise ComparisonError(f"There is no file {path}: check the path.")
     plain = read_object(path, cure, ComparisonError)
     try:
-        entries = [
-            (case.get("case") or case_name(Path(case["prediction_file"])), case["metrics"])
-            for case in plain["metric_per_case"]
-        ]
-        groups = {name: str(group) for name, group in dict(plain.get("spread", {}).get("groups", {})).items()}
-        names = {str(label): str(name) for label, name in dict(plain.get(NAMES, {})).items()}
-        for name, metrics in entries:
-            check_types(_Case, {"metrics": metrics})
-            _check_shares(str(name), metrics)
+        found, entries = parse_summary(plain), plain["metric_per_case"]
+        for name, metrics in found.scores.items():
+            _check_shares(name, metrics)
     except LookupError as error:
         raise ComparisonError(f"{path} is no summary of an evaluation: {error} is missing. {cure}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ComparisonError(f"{path} is no summary of an evaluation ({error}). {cure}") from error
-    if not entries or len(dict(entries)) < len(entries):
+    if not entries or len(found.scores) < len(entries):
         raise ComparisonError(
             f"{path} holds {'a case twice' if entries else 'no case'}: nothing to compare by case."
         )
-    return Scored(dict(entries), groups, names)
+    return found
 
 
-def _check_shares(case: str, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+def _check_shares(case: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
     """Refuse percentages, and what else cannot be a share."""
     for label, scores in metrics.items():
         for name in SHARES & set(scores):
-            if not 0 <= (scores[name] or 0) <= 1 and not math.isnan(scores[name] or 0):
+            if not 0 <= scores[name] <= 1 and not math.isnan(scores[name]):
                 raise ValueError(f"{name} of label {label} in {case} is {scores[name]}, not in [0, 1]")
 
 
@@ -147,12 +186,3 @@ def check_same(what: str, found: Sequence[set[str]], files: Sequence[Path]) -> N
             f"The two runs do not have the same {what}, so they cannot be compared in pairs: "
             f"{'; '.join(faults)}. Evaluate both on the same {what}."
         )
-
-
-def number_or_nan(value: float | None) -> float:
-    """Give a score as a number; NaN where the file holds none.
-
-    Args:
-        value: As the file has it.
-    """
-    return math.nan if value is None else float(value)

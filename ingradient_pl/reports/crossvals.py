@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingradient_pl.lightning.run_files import CASCADE, CROSSVAL, SWEEP_TABLE, read_folds_state
-from ingradient_pl.plain_values import PlainValueError, read_yaml
+from ingradient_pl.lightning.run_files import CASCADE, CROSSVAL, SWEEP_TABLE, find_kind, read_folds_state
+from ingradient_pl.metrics.evaluation_report import mean_of
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.evaluations import HEADLINE, WORST, describe_evaluation
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Items, Part, Section, Table, Text
-from ingradient_pl.reports.plan_words import plan_in_words
-from ingradient_pl.reports.runs import describe_run, is_run, is_sweep
+from ingradient_pl.reports.plan_words import plan_in_words, read_plain_plan
+from ingradient_pl.reports.runs import describe_run, find_part
 from ingradient_pl.reports.summaries import SUMMARY, Summary, read_summary
 from ingradient_pl.reports.sweeps import describe_curves
 from ingradient_pl.reports.swept_runs import read_sweep_table
@@ -22,24 +22,6 @@ STAGES = ("first", "second")
 PAIRS, TOGETHER, MEAN = "ensembles", "+", "mean of labels"
 LABELS = 24
 """Labels that have a column, at most."""
-
-
-def is_crossval(path: Path) -> bool:
-    """Whether a folder is a cross-validation's.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / CROSSVAL).is_file()
-
-
-def is_cascade(path: Path) -> bool:
-    """Whether a folder is a cascade's.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / CASCADE).is_file()
 
 
 def describe_crossval(folder: Path, images: Path | None = None, worst: int = WORST) -> list[Section]:
@@ -54,18 +36,21 @@ def describe_crossval(folder: Path, images: Path | None = None, worst: int = WOR
         ReportError: If its state is damaged.
     """
     state = read_folds_state(folder / CROSSVAL)
-    summary = _part(state, "summary")
-    candidates, best = _part(summary, "candidates"), summary.get("best")
+    summary = find_part(state, "summary")
+    candidates, best = find_part(summary, "candidates"), summary.get("best")
     facts = [
         ("Best", str(best or "none yet")),
-        ("Store", str(_part(state, "store").get("path", "?"))),
-        ("Cases", str(_part(state, "store").get("cases", "?"))),
-        ("Told", " ".join(f"{key}={value}" for key, value in _part(state, "settings").items()) or "nothing"),
+        ("Store", str(find_part(state, "store").get("path", "?"))),
+        ("Cases", str(find_part(state, "store").get("cases", "?"))),
+        (
+            "Told",
+            " ".join(f"{key}={value}" for key, value in find_part(state, "settings").items()) or "nothing",
+        ),
         ("Folder", str(folder)),
     ]
     parts: list[Part] = [Facts(facts)]
     if candidates:
-        parts.append(_candidate_table(candidates, best, _part(summary, "postprocessed")))
+        parts.append(_candidate_table(candidates, best, find_part(summary, "postprocessed")))
     found = {name: _summary_of(folder, str(name)) for name in candidates}
     compared = {name: one for name, one in found.items() if one is not None}
     if compared:
@@ -75,7 +60,7 @@ def describe_crossval(folder: Path, images: Path | None = None, worst: int = WOR
                 draw_scores([_scores(name, one, candidates) for name, one in compared.items()], HEADLINE),
             )
         )
-    failures = [f"{name}: {why}" for name, why in _part(summary, "failures").items()]
+    failures = [f"{name}: {why}" for name, why in find_part(summary, "failures").items()]
     if failures:
         parts += [Text("Folds that failed; the same line again tries them."), Items(failures)]
     sections = [Section("Cross-validation", parts), Section("Folds", _folds(folder, state))]
@@ -105,13 +90,13 @@ def describe_cascade(folder: Path) -> list[Section]:
     ]
     parts: list[Part] = [Facts(facts)]
     for stage in STAGES:
-        words = _plan_words(folder / f"{stage}.yaml")
+        words = plan_in_words(read_plain_plan(folder / f"{stage}.yaml"))
         if words:
             parts += [Text(f"The {stage} stage:"), Items(words)]
     sections = [Section("Cascade", parts)]
-    if is_sweep(first):
+    if find_kind(first) == "sweep":
         sections.append(Section("Folds of the first stage", _fold_table(first)))
-    if is_run(second):
+    if find_kind(second) == "run":
         described = describe_run(second)
         sections += [one._replace(title=f"{one.title}: second stage") for one in described]
     else:
@@ -125,21 +110,16 @@ def store_of_state(folder: Path) -> Path | None:
     Args:
         folder: Of either.
     """
-    file = folder / CROSSVAL if is_crossval(folder) else folder / CASCADE
+    file = folder / (CROSSVAL if (folder / CROSSVAL).is_file() else CASCADE)
     told = read_folds_state(file).get("store")
     path = told.get("path") if isinstance(told, Mapping) else told
     return Path(path) if isinstance(path, str) and Path(path).is_dir() else None
 
 
-def _part(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = plain.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
 def _candidate_table(candidates: Mapping[str, Any], best: Any, postprocessed: Mapping[str, Any]) -> Table:
     """Give a row for each configuration and pair, the best first, and one for the best's post-processing."""
     entries = [(str(name), one) for name, one in candidates.items() if isinstance(one, Mapping)]
-    every = dict.fromkeys(str(label) for _, one in entries for label in _part(one, "Dice"))
+    every = dict.fromkeys(str(label) for _, one in entries for label in find_part(one, "Dice"))
     labels = [label for label in every if label != MEAN]
     rows = sorted(entries, key=lambda entry: (entry[0] != best, -_number(entry[1], MEAN, "mean", -1.0)))
     if postprocessed:
@@ -162,7 +142,7 @@ def _interval(candidate: Mapping[str, Any], label: str) -> str | None:
 
 
 def _number(candidate: Any, label: str, name: str, otherwise: float = math.nan) -> float:
-    dice = _part(_part(candidate, "Dice"), label) if isinstance(candidate, Mapping) else {}
+    dice = find_part(find_part(candidate, "Dice"), label) if isinstance(candidate, Mapping) else {}
     value = dice.get(name)
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else otherwise
 
@@ -182,11 +162,10 @@ def _summary_of(folder: Path, name: str) -> Summary | None:
 
 def _scores(name: str, summary: Summary, candidates: Mapping[str, Any]) -> Scores:
     """Give the mean over labels of each case."""
-    means = []
-    for labels in summary.cases.values():
-        known = [scores.get(HEADLINE, math.nan) for scores in labels.values()]
-        known = [value for value in known if not math.isnan(value)]
-        means.append(sum(known) / len(known) if known else math.nan)
+    means = [
+        mean_of(scores.get(HEADLINE, math.nan) for scores in labels.values())
+        for labels in summary.cases.values()
+    ]
     mean, low, high = (_number(candidates[name], MEAN, end) for end in ("mean", "low", "high"))
     colour = label_colour(1 + list(candidates).index(name))
     return Scores(name, list(summary.cases), means, colour, mean, low, high)
@@ -195,9 +174,9 @@ def _scores(name: str, summary: Summary, candidates: Mapping[str, Any]) -> Score
 def _folds(folder: Path, state: Mapping[str, Any]) -> list[Part]:
     rows: list[list[str | float | None]] = [
         [str(name), str(number), str(how)]
-        for name, one in _part(state, "configurations").items()
+        for name, one in find_part(state, "configurations").items()
         if isinstance(one, Mapping)
-        for number, how in _part(one, "folds").items()
+        for number, how in find_part(one, "folds").items()
     ]
     parts: list[Part] = [Table("How far each fold is", ["configuration", "fold", "state"], rows)]
     return [*parts, *_fold_curves(folder)]
@@ -218,11 +197,3 @@ def _fold_curves(folder: Path) -> list[Part]:
         return describe_curves(folder, [run._replace(told={}) for run in runs])  # their folders say it
     except ReportError:
         return []
-
-
-def _plan_words(file: Path) -> list[str]:
-    try:
-        plan = read_yaml(file) if file.is_file() else None
-    except (OSError, PlainValueError):
-        return []
-    return list(plan_in_words(plan)) if isinstance(plan, dict) else []

@@ -16,6 +16,7 @@ from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
+from ingradient_pl.metrics.evaluation_report import mean_of
 from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.metrics.patients import describe_patients
 from ingradient_pl.phrases import one_line
@@ -90,7 +91,7 @@ def order_cases(summary: Summary, score: str) -> list[str]:
         score: Name of the score, such as ``Dice``.
     """
     means = {
-        name: _mean([scores.get(score, math.nan) for scores in labels.values()])
+        name: mean_of([scores.get(score, math.nan) for scores in labels.values()])
         for name, labels in summary.cases.items()
     }
     return sorted(means, key=lambda name: (math.isnan(means[name]), means[name], name))
@@ -104,7 +105,7 @@ def _label_table(summary: Summary, shown: Sequence[str], bootstrap: Bootstrap) -
             known = [value for value in values if not math.isnan(value)]
             low, high = interval(bootstrap.means(np.array(values, dtype=np.float64)[:, None])[:, 0])
             spread = [float(np.median(known)), min(known), max(known)] if known else [None] * 3
-            rows.append([score, name, len(known), _mean(values), low, high, *spread])
+            rows.append([score, name, len(known), mean_of(values), low, high, *spread])
     heads = ["score", "label", "cases", "mean", "95 % low", "95 % high", "median", "least", "most"]
     return Table("Means of each label, with their intervals over patients", heads, rows)
 
@@ -115,7 +116,7 @@ def _scores(summary: Summary, score: str, bootstrap: Bootstrap) -> list[Scores]:
         values = summary.values(label, score)
         low, high = interval(bootstrap.means(np.array(values, dtype=np.float64)[:, None])[:, 0])
         colour = label_colour(_integer(label, place))
-        found.append(Scores(name, list(summary.cases), values, colour, _mean(values), low, high))
+        found.append(Scores(name, list(summary.cases), values, colour, mean_of(values), low, high))
     return found
 
 
@@ -137,7 +138,7 @@ def _case_table(summary: Summary, headline: str, shown: Sequence[str]) -> Table:
             for score in (headline, *others)
             for label in summary.names
         ]
-        rows.append([name, summary.groups[name], _mean(cells[: len(summary.names)]), *cells])
+        rows.append([name, summary.groups[name], mean_of(cells[: len(summary.names)]), *cells])
     more = f" (the worst {ROWS} of {len(order)})" if len(order) > ROWS else ""
     return Table(f"Cases, the worst first{more}", heads, rows)
 
@@ -245,8 +246,3 @@ def _integer(label: str, place: int) -> int:
     except (ValueError, SyntaxError):
         return place
     return value if isinstance(value, int) else place
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan

@@ -2,11 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ingradient_pl.plain_values import PlainValueError, read_yaml
 from ingradient_pl.planning.seen_cases import SEEN
 
 NETWORKS = {True: "a U-Net with a residual encoder", False: "a plain U-Net"}
+
+
+def read_plain_plan(file: Path) -> Mapping[str, Any]:
+    """Read a plan as plain values; empty where there is none, or something else.
+
+    Args:
+        file: It need not exist.
+    """
+    try:
+        plan = read_yaml(file) if file.is_file() else None
+    except (OSError, PlainValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
 
 
 def plan_in_words(plan: Mapping[str, Any]) -> list[str]:

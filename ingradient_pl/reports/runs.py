@@ -9,13 +9,12 @@ from PIL import Image
 
 from ingradient_pl.lightning.record_file import RECORD, read_record
 from ingradient_pl.lightning.run_epochs import read_epochs
-from ingradient_pl.lightning.run_files import CONFIG, SWEEP_TABLE, read_reason
-from ingradient_pl.plain_values import PlainValueError, read_yaml
+from ingradient_pl.lightning.run_files import read_reason
 from ingradient_pl.reports.charts import ACCENT, INK, Curve, draw_curves, label_colour
 from ingradient_pl.reports.images import png_data
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Part, Picture, Section, Text
-from ingradient_pl.reports.plan_words import notes_of, plan_in_words
+from ingradient_pl.reports.plan_words import notes_of, plan_in_words, read_plain_plan
 
 PICTURES, LARGEST = 6, 2_000_000
 """Level pictures that are shown, and bytes of a file that is still shown."""
@@ -40,7 +39,7 @@ def describe_run(run: Path) -> list[Section]:
     if record.get("state") in ("failed", "stopped"):
         parts.append(Text(f"It {record['state']} in epoch {len(epochs) + 1}: this is what it had reached."))
     sections = [Section("Run", parts)]
-    plan = record.get("plan") or _plan_of(run)
+    plan = record.get("plan") or read_plain_plan(run / ".hydra" / "plan" / "plan.yaml")
     if plan:
         sections.append(Section("Plan", [Items(plan_in_words(plan)), Facts(notes_of(plan))]))
     sections.append(Section("Curves", _curves(epochs)))
@@ -59,7 +58,7 @@ def stores_of_run(run: Path) -> dict[str, Path]:
     Args:
         run: Its folder.
     """
-    told = _part(read_record(run), "store")
+    told = find_part(read_record(run), "store")
     parts = told.get("parts")
     entries = parts if isinstance(parts, list) else [told]
     found = dict[str, Path]()
@@ -68,24 +67,6 @@ def stores_of_run(run: Path) -> dict[str, Path]:
         if isinstance(path, str) and Path(path).is_dir():
             found[str(entry.get("name", Path(path).name))] = Path(path)
     return found
-
-
-def is_run(path: Path) -> bool:
-    """Whether a folder is a run's.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / RECORD).is_file() or (path / CONFIG).is_file()
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether a folder is a sweep's, or a file its table.
-
-    Args:
-        path: It need not exist.
-    """
-    return (path / SWEEP_TABLE).is_file() or (path.is_file() and path.name == SWEEP_TABLE)
 
 
 def find_pictures(run: Path) -> list[Picture]:
@@ -121,7 +102,7 @@ def plain_epochs(run: Path) -> list[dict[str, Any]]:
     """
     epochs = []
     for epoch in read_epochs(run):
-        labels = {str(name): value for name, value in _part(epoch, "labels").items() if _is_number(value)}
+        labels = {str(name): value for name, value in find_part(epoch, "labels").items() if _is_number(value)}
         epochs.append({**{key: value for key, value in epoch.items() if _is_number(value)}, "labels": labels})
     return epochs
 
@@ -130,8 +111,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _part(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Give a mapping within another; an empty one where there is something else."""
+def find_part(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give a mapping within another; an empty one where there is something else.
+
+    Args:
+        record: Of anybody's.
+        key: In it.
+    """
     found = record.get(key)
     return found if isinstance(found, Mapping) else {}
 
@@ -147,11 +133,11 @@ def _name_epoch(number: str) -> str:
 def _facts(
     run: Path, record: Mapping[str, Any], epochs: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str]]:
-    split, device, length = (_part(record, key) for key in ("split", "device", "length"))
+    split, device, length = (find_part(record, key) for key in ("split", "device", "length"))
     best = [epoch for epoch in epochs if epoch.get("dice") is not None]
     top = max(best, key=lambda epoch: epoch["dice"], default=None)
-    versions = _part(record, "versions")
-    commit = _part(_part(record, "git"), "package").get("commit")
+    versions = find_part(record, "versions")
+    commit = find_part(find_part(record, "git"), "package").get("commit")
     train, validation = (_count(split.get(side)) for side in ("train", "validation"))
     facts = [
         ("State", str(record.get("state", "unknown"))),
@@ -241,12 +227,3 @@ def state_of(run: Path) -> str:
         return str(read_record(run).get("state", "unknown"))
     except ValueError:  # one of many: the others are told all the same
         return "its record is damaged"
-
-
-def _plan_of(run: Path) -> Mapping[str, Any] | None:
-    file = run / ".hydra" / "plan" / "plan.yaml"
-    try:
-        plan = read_yaml(file) if file.is_file() else None
-    except (OSError, PlainValueError):
-        return None
-    return plan if isinstance(plan, dict) else None

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import group_cases
 from ingradient_pl.images.mask_files import MaskFile
-from ingradient_pl.metrics.evaluation import case_name
-from ingradient_pl.metrics.evaluation_report import NAMES
+from ingradient_pl.metrics.comparison_files import Scores, name_entry, parse_summary
 from ingradient_pl.phrases import one_line
 from ingradient_pl.plain_values import PlainValueError, read_json
 from ingradient_pl.reports.page import ReportError
@@ -39,7 +38,7 @@ class Summary(NamedTuple):
     """
 
     file: Path
-    cases: dict[str, dict[str, dict[str, float]]]
+    cases: Scores
     files: dict[str, tuple[Path, Path]]
     groups: dict[str, str]
     names: dict[str, str]
@@ -71,21 +70,19 @@ def read_summary(path: Path) -> Summary:
     file = path / SUMMARY if path.is_dir() else path
     try:
         plain = read_json(file)
-        entries = plain["metric_per_case"]
-        cases, files, masks = {}, {}, {}
-        for entry in entries:
+        cases, groups, names = parse_summary(plain)
+        files, masks = {}, {}
+        for entry in plain["metric_per_case"]:
+            name = name_entry(entry)
             prediction, reference = (
                 _found(Path(str(entry[key])), file) for key in ("prediction_file", "reference_file")
             )
-            name = str(entry.get("case") or case_name(prediction))
+            files[name] = prediction, reference
             if "masks" in entry:
                 ours, theirs = (_read_masks(entry["masks"][key], file) for key in ("prediction", "reference"))
                 masks[name] = ours, theirs
-            cases[name] = {str(label): _numbers(scores) for label, scores in entry["metrics"].items()}
-            files[name] = prediction, reference
-        names = {str(label): str(name) for label, name in dict(plain.get(NAMES, {})).items()}
-        groups = plain.get("spread", {}).get("groups") or group_cases(list(cases))
-        groups = {name: str(groups.get(name, name)) for name in cases}
+        groups = groups or group_cases(list(cases))
+        groups = {name: groups.get(name, name) for name in cases}
     except (OSError, PlainValueError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise ReportError(
             f"{file} is not the summary of an evaluation ({one_line(error)}). Make one: ingradient evaluate "
@@ -136,7 +133,3 @@ def _found(file: Path, summary: Path) -> Path:
             (place for place in (summary.parent / file, summary.parent / file.name) if place.exists()), file
         )
     )
-
-
-def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): math.nan if value is None else float(value) for name, value in scores.items()}
