@@ -161,7 +161,7 @@ def cut(squares, rows):
 
 def products():
     torch.manual_seed(0)
-    shapes = [(8, 27), (32, 28), (40, 72), (70, 100), (16, 16)]
+    shapes = [(8, 27), (32, 28), (40, 72), (70, 100), (16, 16), (4, 2 * matrices.PART + 3)]
     layout = matrices.layout_of(shapes, torch.device("cpu"))
     own = [torch.randn(shape) for shape in shapes]
     flat = torch.cat([one.flatten() for one in own])
@@ -175,11 +175,13 @@ def products():
             matrices.multiply(flat, layout, squares), matrices.multiply_twin(exact[0], layout, exact[1])
         ),
     )
-    parts = [cut(torch.randn(len(shapes), layout.size, layout.size), rows) for _ in range(3)]
+    own_square = cut(torch.randn(len(shapes), layout.size, layout.size), rows)
+    own_square = own_square + own_square.mT
+    parts = [own_square, own_square @ own_square, own_square @ own_square - own_square]  # they commute
     combined = matrices.combine(*parts, layout, (0.5, -2.0, 3.0))
     wanted = matrices.combine_twin(*(part.double() for part in parts), layout, (0.5, -2.0, 3.0))
     tell("combined", value=apart(cut(combined, rows), wanted))
-    lengths = torch.arange(1.0, 6.0)
+    lengths = torch.arange(1.0, len(shapes) + 1)
     found = orthogonal_flat(flat, layout, lengths).split([rows * columns for rows, columns in shapes])
     pairs = zip(own, lengths, found, strict=True)
     differences = [apart(one.view(x.shape) / length, orthogonal(x[None])[0]) for x, length, one in pairs]

@@ -13,6 +13,8 @@ from ingradient_pl.kernels.operators import define, on_device_of
 NAME = "matrices"
 SQUARE = 64
 """Squares are padded with zeros to a multiple of this."""
+PART = 2048
+"""Columns that one program multiplies: few wide matrices would leave most of a device idle."""
 
 
 class Layout(NamedTuple):
@@ -66,8 +68,9 @@ def gram(flat: Float[Tensor, " values"], layout: Layout) -> Float[Tensor, "matri
         flat: All matrices, as ``layout`` tells.
         layout: Where each lies; the smaller side counts as its rows.
     """
-    found: Tensor = torch.ops.ingradient.matrices_gram(flat, layout.table, layout.size)
-    return found
+    number = -(-layout.columns // PART)
+    parts: Tensor = torch.ops.ingradient.matrices_gram(flat, layout.table, layout.size, number)
+    return parts[0] if number == 1 else parts.sum(0)
 
 
 def combine(
@@ -77,13 +80,16 @@ def combine(
     layout: Layout,
     scales: tuple[float, float, float],
 ) -> Float[Tensor, "matrix size size"]:
-    """Give s L R + t A + u I within the rows of each matrix.
+    """Give s L R + t A + u I within the rows of each matrix, of squares that are their own transposes.
+
+    Half of L R is computed and mirrored, so it must be symmetric as well: of squares that commute, such as
+    polynomials of one of them.
 
     Args:
-        left: L of each matrix, a square; up to a multiple of 64 there are zeros beyond the rows, in the
+        left: L of each matrix, symmetric; up to a multiple of 64 there are zeros beyond the rows, in the
             answer too. What lies farther is neither read nor written.
-        right: R.
-        added: A.
+        right: R, symmetric, which commutes with L.
+        added: A, symmetric.
         layout: Tells how many rows of each square there are.
         scales: The numbers s, t and u.
     """
@@ -163,8 +169,8 @@ def _small_side_first(flat: Tensor, layout: Layout) -> list[Tensor]:
     return [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
 
 
-def _gram_meta(flat: Tensor, table: Tensor, size: int) -> Tensor:
-    return flat.new_empty((table.shape[0], size, size))
+def _gram_meta(flat: Tensor, table: Tensor, size: int, parts: int) -> Tensor:
+    return flat.new_empty((parts, table.shape[0], size, size))
 
 
 def _combine_meta(left: Tensor, *_: object) -> Tensor:
@@ -175,12 +181,12 @@ def _multiply_meta(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> T
     return torch.empty_like(flat)
 
 
-def _gram(flat: Tensor, table: Tensor, size: int) -> Tensor:
+def _gram(flat: Tensor, table: Tensor, size: int, parts: int) -> Tensor:
     from ingradient_pl.kernels import matrices_triton
 
-    out = _gram_meta(flat, table, size)
+    out = _gram_meta(flat, table, size, parts)
     with on_device_of(flat):
-        matrices_triton.gram(flat, table, out)
+        matrices_triton.gram(flat, table, PART, out)
     return out
 
 
@@ -211,7 +217,7 @@ def _multiply(flat: Tensor, table: Tensor, left: Tensor, columns: int) -> Tensor
     return out
 
 
-define("matrices_gram(Tensor flat, Tensor table, int size) -> Tensor", _gram, _gram_meta)
+define("matrices_gram(Tensor flat, Tensor table, int size, int parts) -> Tensor", _gram, _gram_meta)
 define(
     "matrices_combine(Tensor left, Tensor right, Tensor added, Tensor table, float scale, float added_scale, "
     "float diagonal) -> Tensor",

@@ -14,9 +14,10 @@ TILE, DEEP = 64, 32
 
 
 @triton.jit
-def _gram(flat, table, gram, size, TILE: tl.constexpr, DEEP: tl.constexpr):
-    # Each block above the diagonal and its mirror image
-    matrix, down_block, right_block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+def _gram(flat, table, parts, count, size, PART: tl.constexpr, TILE: tl.constexpr, DEEP: tl.constexpr):
+    # Each block above the diagonal and its mirror image, of a part of the columns
+    place, down_block, right_block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    matrix, part = place % count, place // count
     if right_block >= down_block:
         entry = table + matrix * 5
         start, rows, columns = tl.load(entry), tl.load(entry + 1), tl.load(entry + 2)
@@ -24,13 +25,14 @@ def _gram(flat, table, gram, size, TILE: tl.constexpr, DEEP: tl.constexpr):
         high = down_block * TILE + tl.arange(0, TILE)
         wide = right_block * TILE + tl.arange(0, TILE)
         index = tl.arange(0, DEEP)
-        depth = tl.where(right_block * TILE < rows, columns, 0)
+        begin = part * PART
+        end = tl.where(right_block * TILE < rows, tl.minimum(begin + PART, columns.to(tl.int32)), 0)
         product = tl.zeros((TILE, TILE), tl.float32)
         if (right == 1) & (columns % 4 == 0) & (start % 4 == 0):  # four values at a time
             left = flat + (start // 4) * 4 + high[:, None] * ((down // 4) * 4)
             other = flat + (start // 4) * 4 + wide[:, None] * ((down // 4) * 4)
             last = (columns // 4) * 4
-            for first in range(0, depth, DEEP):
+            for first in range(begin, end, DEEP):
                 column = first + index
                 inside = (column < last)[None, :]
                 a = tl.load(left + column[None, :], mask=(high < rows)[:, None] & inside, other=0.0)
@@ -39,13 +41,13 @@ def _gram(flat, table, gram, size, TILE: tl.constexpr, DEEP: tl.constexpr):
         else:
             left = flat + start + high[:, None] * down
             other = flat + start + wide[:, None] * down
-            for first in range(0, depth, DEEP):
+            for first in range(begin, end, DEEP):
                 column = first + index
                 inside = (column < columns)[None, :]
                 a = tl.load(left + column[None, :] * right, mask=(high < rows)[:, None] & inside, other=0.0)
                 b = tl.load(other + column[None, :] * right, mask=(wide < rows)[:, None] & inside, other=0.0)
                 product = tl.dot(a, tl.trans(b), product, input_precision="tf32x3")
-        square = gram + matrix.to(tl.int64) * size * size
+        square = parts + place.to(tl.int64) * size * size
         tl.store(square + high[:, None] * size + wide[None, :], product)
         if right_block > down_block:
             tl.store(square + wide[:, None] * size + high[None, :], tl.trans(product))
@@ -55,11 +57,12 @@ def _gram(flat, table, gram, size, TILE: tl.constexpr, DEEP: tl.constexpr):
 def _combine(
     left, right, added, table, out, size, scale, added_scale, diagonal, TILE: tl.constexpr, DEEP: tl.constexpr
 ):
-    matrix = tl.program_id(0)
+    # Each block above the diagonal and its mirror image
+    matrix, down_block, right_block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     rows = tl.load(table + matrix * 5 + 1).to(tl.int32)
-    if (tl.program_id(1) * TILE < rows) & (tl.program_id(2) * TILE < rows):
-        high = tl.program_id(1) * TILE + tl.arange(0, TILE)
-        wide = tl.program_id(2) * TILE + tl.arange(0, TILE)
+    if (right_block >= down_block) & (right_block * TILE < rows):
+        high = down_block * TILE + tl.arange(0, TILE)
+        wide = right_block * TILE + tl.arange(0, TILE)
         index = tl.arange(0, DEEP)
         square = matrix.to(tl.int64) * size * size
         product = tl.zeros((TILE, TILE), tl.float32)
@@ -71,7 +74,10 @@ def _combine(
         place = square + high[:, None] * size + wide[None, :]
         found = scale * product + added_scale * tl.load(added + place)
         own = (high[:, None] == wide[None, :]) & (high < rows)[:, None]
-        tl.store(out + place, found + tl.where(own, diagonal, 0.0))
+        found += tl.where(own, diagonal, 0.0)
+        tl.store(out + place, found)
+        if right_block > down_block:
+            tl.store(out + square + wide[:, None] * size + high[None, :], tl.trans(found))
 
 
 @triton.jit
@@ -111,17 +117,19 @@ def _multiply(flat, table, left, out, size, TILE: tl.constexpr, DEEP: tl.constex
             tl.store(place, product, mask=there)
 
 
-def gram(flat: Tensor, table: Tensor, out: Tensor) -> None:
-    """Write X X' of each matrix into the corner of a square of ``out``, zeros beyond it.
+def gram(flat: Tensor, table: Tensor, part: int, parts: Tensor) -> None:
+    """Write X X' of some columns of each matrix into the corner of a square, zeros beyond it.
 
     Args:
         flat: All matrices, shape (values,).
         table: Where each lies, shape (matrix, 5), as of :class:`ingradient_pl.kernels.matrices.Layout`.
-        out: Written, shape (matrix, size, size).
+        part: Columns that are taken together; the number of programs grows with those of the widest matrix.
+        parts: Written, shape (part, matrix, size, size): a square for so many columns, to be added up.
     """
-    count, size = out.shape[:2]
+    number, count, size = parts.shape[:3]
     blocks = size // TILE
-    _gram[(count, blocks, blocks)](flat, table, out, size, TILE=TILE, DEEP=DEEP)
+    grid = (number * count, blocks, blocks)
+    _gram[grid](flat, table, parts, count, size, PART=part, TILE=TILE, DEEP=DEEP)
 
 
 def combine(
@@ -130,7 +138,7 @@ def combine(
     """Write s L R + t A + u I of squares (L, R, A), in the blocks of each matrix's rows.
 
     Args:
-        squares: Three of shape (matrix, size, size).
+        squares: Three that are symmetric as L R is, of shape (matrix, size, size).
         table: Where each matrix lies, shape (matrix, 5).
         scales: The numbers s, t and u.
         out: Written, shape (matrix, size, size).
