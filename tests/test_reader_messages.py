@@ -7,8 +7,7 @@ import pytest
 import SimpleITK
 
 from ingradient_pl.images.formats import ImageError, read_volume
-from ingradient_pl.images.native_messages import without_native
-from ingradient_pl.images.reader_messages import hold_back_messages
+from ingradient_pl.images.reader_messages import hold_back_messages, without_native
 
 NATIVE = [
     b"WARNING: In /tmp/itkX.cxx, line 5\nX (0x1): odd\n\n",

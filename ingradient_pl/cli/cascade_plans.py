@@ -5,15 +5,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ingradient_pl.cli.crossval_plans import plan_configuration
+from ingradient_pl.cli.crossval_plans import LOWRES, plan_configuration
 from ingradient_pl.cli.data_first import write_store
 from ingradient_pl.commands.inputs import AnyPlan, open_plan
 from ingradient_pl.commands.plan import NoConfigurationError
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
+from ingradient_pl.planning.settings import FULL
 from ingradient_pl.store.store_union import AnyCases
 
-FIRST, FULL, SECOND = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
+SECOND = "3d_cascade_fullres"
 ANY_SPACING = ("preset", "memory_gb", "network", "multiple")
 """Options of the planner that hold whatever the spacing."""
 
@@ -55,14 +56,14 @@ def choose_stages(
         raise UsageError(
             f"The first stage of a cascade sees the image alone; its plan sees '{one.previous_stage}'."
         )
-    name = str(one.notes.get("configuration", FIRST))
+    name = str(one.notes.get("configuration", LOWRES))
     one = dataclasses.replace(one, notes={**one.notes, "configuration": name})
     return one, dataclasses.replace(two, previous_stage=name)
 
 
 def _by_rule(store: AnyCases, planner: Mapping[str, Any]) -> tuple[Plan, Plan]:
     try:
-        return plan_configuration(store, FIRST, planner), plan_configuration(store, SECOND, planner)
+        return plan_configuration(store, LOWRES, planner), plan_configuration(store, SECOND, planner)
     except NoConfigurationError as error:
         raise ValueError(
             f"By nnU-Net's rule no cascade is needed: {error} Train 3d_fullres (ingradient train "
@@ -82,5 +83,5 @@ def _coarsen(store: AnyCases, planner: Mapping[str, Any], coarser: float) -> tup
         spacing[axis] = edge * coarser
     kept = {name: value for name, value in planner.items() if name in ANY_SPACING}
     low = plan_configuration(store, FULL, {**kept, "spacing": spacing})
-    low = dataclasses.replace(low, batch_dice=False, notes={**low.notes, "configuration": FIRST})
+    low = dataclasses.replace(low, batch_dice=False, notes={**low.notes, "configuration": LOWRES})
     return low, dataclasses.replace(full, notes={**full.notes, "configuration": SECOND})

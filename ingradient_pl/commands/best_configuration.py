@@ -15,6 +15,7 @@ from ingradient_pl.inference.average import decode_average
 from ingradient_pl.inference.predict_cases import write_answer
 from ingradient_pl.inference.probabilities import ENDING, read_maps
 from ingradient_pl.inference.to_native import LabelDecoder
+from ingradient_pl.metrics.comparison import MEAN as MEAN
 from ingradient_pl.metrics.evaluation import Change, Evaluation, evaluate
 from ingradient_pl.metrics.evaluation_report import HEADLINE, columns, summary, write_summary
 from ingradient_pl.short_repr import short_repr
@@ -26,7 +27,6 @@ from ingradient_pl.task import Task
 SUMMARY = "summary.json"
 TOGETHER = "+"
 """Between the names of two configurations that are averaged."""
-MEAN = "mean of labels"
 
 
 class Score(NamedTuple):

@@ -10,6 +10,7 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import PATTERN, group_cases
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.pair_layout import holds_pairs
 from ingradient_pl.inference.answer_files import check_report
 from ingradient_pl.inference.answer_folder import holds_answers
@@ -32,7 +33,6 @@ SHOWN = ("Dice", "HD95", "ASSD", "NSD", "lesion_F1", "lesion_sensitivity", "lesi
 COUNTS = ("IoU", "FP", "TP", "FN", "TN", "n_pred", "n_ref", "lesions_ref", "lesions_pred", "lesions_found")
 """Scores without a table; all of them are in the files."""
 
-DESCRIPTION = "dataset.json"
 NOTES = 20
 """Remarks that are said; the report holds all."""
 

@@ -12,11 +12,10 @@ from ingradient_pl.inference import checkpoint as checkpoints
 from ingradient_pl.inference.postprocess import Steps
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.window_batch import WindowBatch as WindowBatch
+from ingradient_pl.lightning.run_files import LAST
 from ingradient_pl.messages import UsageError
 from ingradient_pl.spec import TRUSTED
 
-LAST = Path("checkpoints") / "last.ckpt"
-"""Where a run keeps its newest checkpoint."""
 MODEL = "model.ckpt"
 """What a cross-validation leaves in its folder."""
 

@@ -3,9 +3,10 @@
 import shlex
 from pathlib import Path
 
-from ingradient_pl.commands.evaluate import DESCRIPTION, check_one_meaning, task_beside
+from ingradient_pl.commands.evaluate import check_one_meaning, task_beside
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.descriptions import read_description, read_places, task_of
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.images.formats import ending
 from ingradient_pl.inference.answer_files import answer_parts, check_report, check_targets
 from ingradient_pl.inference.answer_folder import copy_description, refuse_data_set

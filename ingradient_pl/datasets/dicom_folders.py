@@ -11,6 +11,7 @@ from ingradient_pl.datasets.object_labels import unite_names
 from ingradient_pl.datasets.records import Fault, SourceError
 from ingradient_pl.images.dicom_file import read_class, read_header
 from ingradient_pl.images.dicom_labels import Segments
+from ingradient_pl.images.dicom_slices import IMAGE_CLASS
 from ingradient_pl.images.label_objects import describe_object, is_label_class
 from ingradient_pl.images.raw_image import ImageError
 from ingradient_pl.phrases import name_some
@@ -19,10 +20,6 @@ DEEPEST = 5
 """Folders below the data set's that are looked into: patient, study, series and two to spare."""
 
 IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality")
-
-
-IMAGES = "Image Storage"
-"""What the names of classes of images end in."""
 
 
 class _Classes(dict[Path, str | None]):
@@ -153,7 +150,7 @@ def describe_unread(folder: Path) -> str:
     found = [
         str(file.relative_to(folder))
         for file, kind in kinds.items()
-        if not is_label_class(kind) and not kind.endswith(IMAGES)
+        if not is_label_class(kind) and not kind.endswith(IMAGE_CLASS)
     ]
     return f" DICOM files that are neither images nor labels: {name_some(found)}." if found else ""
 

@@ -18,13 +18,11 @@ from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
 from ingradient_pl.inference.unlike_plan import describe_unlike
 from ingradient_pl.machine import is_out_of_memory
+from ingradient_pl.metrics.evaluation import FAULTS as FAULTS
 from ingradient_pl.phrases import first_line
 from ingradient_pl.store.metadata import is_stored
 from ingradient_pl.store.stored_cases import stored_volume
 from ingradient_pl.task import Task
-
-FAULTS = (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError)
-"""What one case may raise without stopping the others."""
 
 DRAWN, LOGGED = 0.1, 30.0
 """Least seconds between two states of the bar: in a terminal, and where each becomes a line of a log."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from ingradient_pl.datasets.near_names import find_near
@@ -17,7 +16,8 @@ from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.metrics.agreement import Label, count_agreement
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_boxes import NOWHERE, box_of, shared_boxes, widen_thin
-from ingradient_pl.metrics.evaluation_masks import score_masks
+from ingradient_pl.metrics.evaluation_masks import Mask, score_masks
+from ingradient_pl.metrics.evaluation_masks import Measure as Measure
 from ingradient_pl.metrics.evaluation_oddities import (
     Scored,
     describe_empty,
@@ -31,13 +31,6 @@ from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import LabelError, LabelMap, find_answers, find_labels
 from ingradient_pl.task import Task
 from ingradient_pl.workers.threads import Threads, Workers
-
-Mask = Bool[np.ndarray, "z y x"]
-Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
-"""A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers.
-
-It sees the box that holds the label in both, and no more; an axis of one voxel is one of the whole image.
-"""
 
 Change = Callable[[NDArray[np.integer], Sequence[float]], NDArray[np.integer]]
 """What is done to a segmentation (z, y, x) whose voxels have this size in mm."""

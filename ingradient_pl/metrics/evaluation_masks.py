@@ -12,6 +12,10 @@ from ingradient_pl.metrics.evaluation_boxes import NOWHERE, shared_boxes, widen_
 Mask = Bool[np.ndarray, "z y x"]
 Packed = UInt8[np.ndarray, "plane z y x"]
 Measure = Callable[[Mask, Mask, Sequence[float]], Mapping[str, float]]
+"""A further score: from prediction, reference and the voxels' size in mm (z, y, x) to named numbers.
+
+It sees the box that holds the label in both, and no more; an axis of one voxel is one of the whole image.
+"""
 
 
 def score_masks(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ingradient_pl.lightning.run_files import CASCADE, CROSSVAL, SWEEP_TABLE, find_kind, read_folds_state
+from ingradient_pl.metrics.comparison import MEAN
 from ingradient_pl.metrics.evaluation_report import mean_of
 from ingradient_pl.reports.charts import Scores, draw_scores, label_colour
 from ingradient_pl.reports.evaluations import HEADLINE, WORST, describe_evaluation
@@ -19,7 +20,7 @@ from ingradient_pl.reports.swept_runs import read_sweep_table
 
 STAGES = ("first", "second")
 """Folders of a cascade's stages; a plan lies beside each."""
-PAIRS, TOGETHER, MEAN = "ensembles", "+", "mean of labels"
+PAIRS, TOGETHER = "ensembles", "+"
 LABELS = 24
 """Labels that have a column, at most."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.images.formats import Volume
@@ -16,6 +17,7 @@ from ingradient_pl.images.raw_image import describe_difference
 from ingradient_pl.inference.case_pictures import read_together
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.metrics.evaluation_interval import Bootstrap, interval
+from ingradient_pl.metrics.evaluation_report import HEADLINE as HEADLINE
 from ingradient_pl.metrics.evaluation_report import mean_of
 from ingradient_pl.metrics.label_translation import read_translated
 from ingradient_pl.metrics.patients import describe_patients
@@ -25,14 +27,13 @@ from ingradient_pl.reports.doubts import describe_estimates, read_maps
 from ingradient_pl.reports.images import make_viewer
 from ingradient_pl.reports.page import ReportError
 from ingradient_pl.reports.parts import Chart, Facts, Items, Legend, Part, Section, Table, Text, Viewer
-from ingradient_pl.reports.summaries import DESCRIPTION, FAULTS, Summary
+from ingradient_pl.reports.summaries import FAULTS, Summary
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.metadata import is_store, is_stored
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.task import Task
 
-HEADLINE = "Dice"
 COUNTS = ("FP", "TP", "FN", "TN", "n_pred", "n_ref")
 """Scores that a report leaves to the file."""
 

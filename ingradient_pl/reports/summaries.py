@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ingradient_pl.datasets.descriptions import read_task
 from ingradient_pl.datasets.groups import group_cases
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.images.mask_files import MaskFile
 from ingradient_pl.metrics.comparison_files import Scores, name_entry, parse_summary
 from ingradient_pl.phrases import one_line
@@ -19,9 +20,6 @@ from ingradient_pl.task import Task
 
 FAULTS = (ValueError, OSError, KeyError, MemoryError, RuntimeError)
 SUMMARY = "summary.json"
-
-
-DESCRIPTION = "dataset.json"
 
 
 class Summary(NamedTuple):

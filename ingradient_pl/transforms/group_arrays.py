@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingradient_pl.transforms.matrix_products import multiply_patches
+from ingradient_pl.transforms.pack_turned import NAMES as NAMES
 from ingradient_pl.transforms.packed_batch import BatchArrays, PatchGroup
 from ingradient_pl.transforms.resident_cases import ResidentCases
 from ingradient_pl.transforms.resident_cuts import cut
 
-NAMES = ("z", "y", "x")
 VOXELS = ("image", "label", "body", "body_label")
 Image = Float[Tensor, "patch channel z y x"]
 Prepared = tuple[Tensor, Tensor, Tensor | None, Tensor | None]

@@ -6,14 +6,21 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float64
 from scipy.special import ndtri
-from torch import Tensor
 from typing_extensions import override
 
 from ingradient_pl.transforms.channel_intensity import Additive, ChannelIntensity, Uniforms
 from ingradient_pl.transforms.gaussian_noise import GaussianNoise
-from ingradient_pl.transforms.intensity import BodyMask, Contrast, Gamma, GaussianBlur, LowResolution
+from ingradient_pl.transforms.intensity import (
+    BodyMask,
+    Contrast,
+    Gamma,
+    GaussianBlur,
+    LowResolution,
+    Parameters,
+    Values,
+)
 from ingradient_pl.transforms.intensity_base import Intensity
 from ingradient_pl.transforms.one_of import OneOf
 from ingradient_pl.transforms.separable_filters import Range, within
@@ -25,8 +32,6 @@ BUMP = 6
 """Random numbers that a bump needs: width and place along each axis."""
 BOX = 6
 """Numbers of a box: the first voxel and the length along each axis."""
-Values = Float[Tensor, "row value"]
-Parameters = Float32[np.ndarray, "row value"]
 
 
 @dataclass(frozen=True)

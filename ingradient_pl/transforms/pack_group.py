@@ -20,7 +20,7 @@ from ingradient_pl.transforms.axis_tables import (
     straight_axes,
 )
 from ingradient_pl.transforms.pack_labels import LINEAR, MANY, MOST_CLASSES, NEAREST, add_classes, number_few
-from ingradient_pl.transforms.pack_turned import add_averages, add_displacements, add_grid, add_mask
+from ingradient_pl.transforms.pack_turned import NAMES, add_averages, add_displacements, add_grid, add_mask
 from ingradient_pl.transforms.packed_batch import Field, Layout, PatchGroup
 from ingradient_pl.transforms.patch import Axis, Interpolation, Padding, Patch
 from ingradient_pl.transforms.resident_cases import ResidentLayout
@@ -28,7 +28,6 @@ from ingradient_pl.transforms.resident_cuts import add_channels, add_cuts, first
 
 FEW_STEPS = 64.0
 """Standard deviations from zero to which rounding twice costs less than 1e-5."""
-NAMES = ("z", "y", "x")
 PREFIXES = {"label": "", "extra": "extra_"}
 """Before the names of what belongs to a volume of integers."""
 DIRECT = tuple(map(np.dtype, (np.uint8, np.int8, np.int16, np.int32, np.float32)))

@@ -1,7 +1,6 @@
 """Patches cut out of cases in a device's memory: where their voxels lie is worked out on the host."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Shaped
@@ -9,9 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingradient_pl.geometry import Box
+from ingradient_pl.transforms.pack_turned import Add
 from ingradient_pl.transforms.resident_cases import ResidentLayout
-
-Add = Callable[[str, NDArray[Any]], None]
 
 
 def add_cuts(
