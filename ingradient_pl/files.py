@@ -25,6 +25,9 @@ LONG, ENDING = 120, 20
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error)
 """What Python's reader of zip files raises for a damaged one, beside ValueError, OSError and RuntimeError."""
 
+_BEGUN: set[Path] = set()
+"""What this process, or the one that it was forked from, has begun to write."""
+
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that does not take more; such errors name no file."""
 
@@ -209,7 +212,29 @@ def unfinished_path(path: Path) -> Path:
     name = path.name
     if len(os.fsencode(name)) > LONG:
         name = f"{zlib.crc32(os.fsencode(name)):08x}{name[-ENDING:]}"
-    return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
+    unfinished = path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
+    note_unfinished(unfinished)
+    return unfinished
+
+
+def note_unfinished(path: Path) -> None:
+    """Have :func:`remove_unfinished` remove a file or folder.
+
+    Args:
+        path: Named by :func:`unfinished_path`, or beginning with such a name.
+    """
+    _BEGUN.add(path.absolute())
+
+
+def remove_unfinished() -> None:
+    """Remove what this process has begun to write and not finished: it is about to be killed."""
+    for entry in _BEGUN.copy():
+        if entry.name.split("@", 3)[2] == str(os.getpid()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    entry.unlink(missing_ok=True)
 
 
 def is_left_over(entry: Path) -> bool:

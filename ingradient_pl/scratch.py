@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingradient_pl.files import is_left_over, unfinished_path
+from ingradient_pl.files import is_left_over, note_unfinished, unfinished_path
 
 _UNTIL_TRAINING: list[Path] = []
 """Folders of this process that are not needed once a run trains."""
@@ -23,6 +23,7 @@ def scratch_folder(*, until_training: bool = False) -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     _remove_lost(place)
     folder = Path(tempfile.mkdtemp(prefix=f"{unfinished_path(place / 'scratch').name}-", dir=place))
+    note_unfinished(folder)
     if until_training:
         _UNTIL_TRAINING.append(folder)
     try:

@@ -1,9 +1,12 @@
 """The same classes under LightningCLI, from one plain dictionary."""
 
 import inspect
+import signal
 import sys
 from typing import Union, get_args
 
+import preloaded
+import processes
 import pytest
 import torch
 import yaml
@@ -19,6 +22,7 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.command_line import keep_counts
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
+from ingradient_pl.lightning.run_files import find_state
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.planning.settings import PlannerSettings
 from ingradient_pl.store.case_store import CaseStore
@@ -241,3 +245,21 @@ def test_a_checkpoint_is_scored_by_its_own_plan(tmp_path):
     assert read_plan(given[-1]) == own
     for more in (["--data.plan=mine.yaml"], ["--config", "mine.yaml"]):
         assert with_defaults([*line, *more], tmp_path) == [*line, *more]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
+def test_a_fit_told_to_stop_says_how_to_go_on(tmp_path, phantom_store, phantom_plan, number, code):
+    settings = config_of(phantom_store, phantom_plan, tmp_path / "run")
+    settings["trainer"]["max_steps"] = 10**6
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(settings))
+    with (tmp_path / "said").open("w") as log:
+        line = ("fit", "--config", str(tmp_path / "fit.yaml"))
+        process = preloaded.Command("ingradient_pl.cli.main", *line, stdout=log, stderr=log)
+        run = tmp_path / "run"
+        processes.wait_for(lambda: find_state(run) or process.poll() is not None, "a checkpoint")
+        process.send_signal(number)
+        assert process.wait(processes.LONGEST) == code
+    said = (tmp_path / "said").read_text()
+    assert "--ckpt_path" in said.splitlines()[-1]
+    assert "Traceback" not in said

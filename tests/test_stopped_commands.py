@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 
+import command_lines
 import pytest
 
 from ingradient_pl.cli import main as entry
 from ingradient_pl.cli.failures import INTERRUPTED, STOPPED, TERMINATED, plain_errors, stop_in_one_line
+from ingradient_pl.cli.options import RESUMED, explain_stop
+from ingradient_pl.workers.stopped import Stopped
 
 CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 HEAVY = ("numpy", "torch", "hydra", "yaml")
@@ -60,7 +63,7 @@ def test_a_signal_that_somebody_asked_for_is_theirs(number):
 def test_the_keyboard_stops_work_by_an_exception_and_one_line(capsys):
     before = signal.getsignal(signal.SIGTERM)
     with (
-        pytest.raises(KeyboardInterrupt) as raised,
+        pytest.raises(Stopped) as raised,
         stop_in_one_line("x", starting=False),
     ):
         signal.raise_signal(signal.SIGINT)
@@ -69,3 +72,63 @@ def test_the_keyboard_stops_work_by_an_exception_and_one_line(capsys):
     assert left.value.code == INTERRUPTED
     assert capsys.readouterr().err == f"x: {STOPPED}\n"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+LINES = {
+    "prepare": ["prepare", "--source", "a b", "--store", "s"],
+    "predict": ["predict", "--checkpoint", "run", "--source", "s", "--output", "o [1]"],
+    "a score": ["predict", "--checkpoint", "run", "--source", "s"],
+    "evaluate": ["evaluate", "--predictions", "p", "--labels", "l"],
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_who_stops_a_command_is_told_how_to_go_on(line):
+    told = explain_stop(LINES[line])
+    assert told.startswith(STOPPED)
+    assert "\n" not in told
+    again = {
+        "prepare": "ingradient prepare --source 'a b' --store s",
+        "predict": "ingradient predict --checkpoint run --source s --output 'o [1]' --resume",
+    }
+    assert told.endswith(f"go on with it: {again[line]}" if line in again else STOPPED)
+    assert explain_stop([*LINES["predict"], "--resume"]) == explain_stop(LINES["predict"])
+
+
+@pytest.mark.parametrize("command", RESUMED)
+def test_what_a_stopped_command_is_told_to_take_is_an_option(command):
+    names = [f"--{name}" for name in command_lines.OPTIONS[command]]
+    assert {*RESUMED[command]} <= {*names}
+
+
+WORK = """
+import os, signal, sys, time
+from pathlib import Path
+from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
+from ingradient_pl.files import unfinished_path, whole_file
+from ingradient_pl.scratch import scratch_folder
+os.environ["TMPDIR"] = "."
+with plain_errors("x"), stop_in_one_line("x", starting=False, told="stopped. Go on: y"):
+    with scratch_folder() as folder, whole_file(Path("out/file")) as temporary:
+        temporary.write_text("half")
+        unfinished_path(Path("out/case")).mkdir()
+        unfinished_path(Path("out/case")).joinpath("part").touch()
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(30)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", list(CODES))
+def test_who_stops_work_finds_no_half_of_it(tmp_path, number):
+    """A folder that is begun is removed by its writer at the keyboard's exception, by the handler else."""
+    text = (
+        WORK
+        if number == signal.SIGTERM
+        else "".join(one for one in WORK.splitlines(True) if "case" not in one)
+    )
+    line = [sys.executable, "-c", text, str(int(number))]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == CODES[number]
+    assert done.stderr == "x: stopped. Go on: y\n"
+    assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["out"]

@@ -14,11 +14,10 @@ from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from ingradient_pl.files import REFUSED
+from ingradient_pl.files import REFUSED, remove_unfinished
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 from ingradient_pl.messages import printable
-from ingradient_pl.scratch import clear_scratch
 from ingradient_pl.untouched import restore_noted
 from ingradient_pl.workers.stopped import Stopped
 
@@ -88,29 +87,36 @@ def is_first_rank() -> bool:
 
 
 @contextmanager
-def stop_in_one_line(command: str, *, starting: bool = True) -> Iterator[None]:
+def stop_in_one_line(command: str, *, starting: bool = True, told: str = STOPPED) -> Iterator[None]:
     """End a command at once, with a line and the right exit code, when a signal tells it to.
 
     Args:
         command: What the message begins with, such as ``ingradient plan``.
         starting: Whether the keyboard does so, too: imports turn an exception into others. Work that has
             begun gets it as an exception, and tidies up.
+        told: What is said, such as how to go on.
+
+    Raises:
+        Stopped: If the keyboard stops work that has begun.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(number: int, frame: FrameType | None) -> None:
-        clear_scratch()
+        remove_unfinished()
         restore_noted()
         if is_first_rank():
-            os.write(2, f"{command}: {STOPPED}\n".encode())
+            begins = "\n" if sys.stderr.isatty() else ""  # below a bar that shows how far the work is
+            os.write(2, f"{begins}{command}: {told}\n".encode())
         os._exit(128 + number)
 
     wanted = (signal.SIGTERM, signal.SIGINT) if starting else (signal.SIGTERM,)
     before = {one: signal.signal(one, leave) for one in wanted if signal.getsignal(one) in DEFAULT}
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise Stopped(told, by_signal=False) from error
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

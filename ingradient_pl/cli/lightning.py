@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import yaml
 
-from ingradient_pl.cli.failures import plain_errors
+from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
 from ingradient_pl.cli.lightning_config import default_config
 from ingradient_pl.cli.lightning_faults import explain_refused
 from ingradient_pl.inference import checkpoint
 from ingradient_pl.lightning.command_line import run_lightning_cli
 from ingradient_pl.planning.plan_yaml import write_plan
+from ingradient_pl.scratch import scratch_folder
 
 OWN = ("--config", "-c", "-h", "--help", "--model.help", "--data.help")
 """Options with which defaults have nothing to do."""
@@ -33,8 +33,14 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The subcommand, and what is typed behind it.
     """
-    with plain_errors(f"ingradient {arguments[0]}"), _explain_keys(), TemporaryDirectory() as folder:
-        run_lightning_cli(with_defaults(arguments, Path(folder)), explain_refused)
+    command = f"ingradient {arguments[0]}"
+    with (
+        plain_errors(command),
+        stop_in_one_line(command, starting=False),
+        _explain_keys(),
+        scratch_folder() as folder,
+    ):
+        run_lightning_cli(with_defaults(arguments, folder), explain_refused)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from jsonargparse import auto_cli
 
 from ingradient_pl.cli.command_help import PARSER, CommandHelp, describe_example
-from ingradient_pl.cli.failures import FAILED, MISUSED, fail, plain_errors, stop_in_one_line
+from ingradient_pl.cli.failures import FAILED, MISUSED, STOPPED, fail, plain_errors, stop_in_one_line
 from ingradient_pl.cli.option_faults import plain_parser
 from ingradient_pl.cli.pair_options import join_pairs, takes_pairs
 from ingradient_pl.messages import LOGGER, FailureCounter, UsageError, nearest
@@ -26,6 +26,9 @@ NEEDS = {
     "postprocess": {"labels": "learn"},
 }
 """Options that do nothing without another one, by command."""
+
+RESUMED: dict[str, tuple[str, ...]] = {"prepare": (), "predict": ("--resume",)}
+"""Commands that go on where they were stopped, and the options with which they do."""
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -45,7 +48,7 @@ def run(
     command = f"ingradient {arguments[0]}"
     counter = FailureCounter()
     LOGGER.addFilter(counter)
-    with plain_errors(command), stop_in_one_line(command, starting=False):
+    with plain_errors(command), stop_in_one_line(command, starting=False, told=explain_stop(arguments)):
         try:
             _check_names(function, arguments[1:], command)
             _check_needs(function, arguments)
@@ -69,6 +72,23 @@ def run(
         if counter.failures:
             sys.exit(FAILED)
         return result
+
+
+def explain_stop(arguments: Sequence[str]) -> str:
+    """Say that a command was stopped, and where it can go on, the line that does.
+
+    Args:
+        arguments: The command's name and its options.
+
+    >>> explain_stop(["prepare", "--source", "a b", "--store", "s"])[-43:]
+    "ingradient prepare --source 'a b' --store s"
+    """
+    more = RESUMED.get(arguments[0])
+    typed = {name for name, _ in _options(arguments[1:])}
+    if more is None or (more and "--output" not in typed):
+        return STOPPED
+    line = [*arguments, *(word for word in more if word not in typed)]
+    return f"{STOPPED} What is done is kept; go on with it: {shlex.join(['ingradient', *line])}"
 
 
 def plain_function(function: Callable[..., Any], defaults: Mapping[str, Any]) -> Callable[..., Any]:

@@ -27,12 +27,15 @@ def run_command(
         print(paint_on_terminal(help_text), end="")
         return
     ignore_useless_warnings()
-    with plain_errors(command), stop_in_one_line(command, starting=False), requeue_when_told():
+    told = f"it was stopped. The same line goes on with it: {shlex.join(['ingradient', *arguments])}"
+    with (
+        plain_errors(command),
+        stop_in_one_line(command, starting=False, told=told),
+        requeue_when_told(),
+    ):
         try:
             work(arguments[1:])
         except Stopped as stopped:
-            again = shlex.join(["ingradient", *arguments])
-            told = f"it was stopped. The same line goes on with it: {again}"
             raise Stopped(told, by_signal=stopped.by_signal) from None
 
 

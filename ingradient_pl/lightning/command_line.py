@@ -1,6 +1,7 @@
 """LightningCLI over this package's module and data: fit, validate and test by one config file."""
 
 import inspect
+import shlex
 import warnings
 from argparse import Action
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +21,8 @@ from ingradient_pl.lightning.check_ranges import check_ranges
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.module import SegmentationModule
 from ingradient_pl.lightning.quiet import without_advice
-from ingradient_pl.lightning.run_files import find_checkpoints
-from ingradient_pl.lightning.training import print_end
+from ingradient_pl.lightning.run_files import find_checkpoints, find_state
+from ingradient_pl.lightning.training import describe_stop, print_end, stop_plainly
 from ingradient_pl.machine import explain_missing_device
 from ingradient_pl.messages import UsageError
 from ingradient_pl.planning.plan import Plan
@@ -63,6 +64,18 @@ class PlainCheckpoints(LightningCLI):
             made = {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": told.get(place) or {}}
             for name, node in _nodes(made, place):
                 check_ranges(name, node)
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        with stop_plainly(self.trainer, lambda: self._describe_stop(subcommand)):
+            super()._run_subcommand(subcommand)
+
+    def _describe_stop(self, subcommand: str) -> str:
+        """Say what was stopped, and of a run how it goes on."""
+        if subcommand != "fit":
+            return "stopped before its end, as it was told to. It writes nothing: start it again."
+        state = find_state(Path(self.trainer.default_root_dir))
+        return describe_stop(self.trainer, f"the same line with --ckpt_path {shlex.quote(str(state))}")
 
     def before_fit(self) -> None:
         """Refuse to write over the checkpoints of an earlier run, unless it is what is gone on with.

@@ -1,7 +1,8 @@
 """One training run: a trainer fits a module to data, and whoever stops it learns how to go on."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,37 @@ def fit(
     if resume is not None:
         check_resumable(Path(resume), trainer.max_epochs)
     check_time(trainer, module)
-    watch = ProcessWatch(trainer, lambda: _how_to_go_on(trainer))
-    try:
-        with without_advice(), watch:
-            trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
-        raise _stop_error(trainer, by_signal=watch.terminated) from asked
-    except RuntimeError as error:
-        _explain(trainer, watch, error)
-        raise
-    except MisconfigurationException as error:
-        raise ValueError(str(error)) from error
+    with stop_plainly(trainer, lambda: _how_to_go_on(trainer)):
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     found: Any = trainer.callback_metrics.get(metric, float("nan"))
     print_end(trainer, metric, data)
     return float(found)
+
+
+@contextmanager
+def stop_plainly(trainer: pl.Trainer, go_on: Callable[[], str]) -> Iterator[None]:
+    """Have whoever stops the work of a trainer, and a lost process of it, end it with what to do next.
+
+    Args:
+        trainer: That fits, validates or tests within.
+        go_on: Says how to go on.
+
+    Raises:
+        Stopped: If it was told to stop before its end.
+        LostRankError: If another process of the run is gone.
+        ValueError: If Lightning refuses the settings.
+    """
+    watch = ProcessWatch(trainer, go_on)
+    try:
+        with without_advice(), watch:
+            yield
+    except SystemExit as asked:  # how Lightning leaves when it is told to, whatever the reason
+        raise _stop_error(trainer, go_on, by_signal=watch.terminated) from asked
+    except RuntimeError as error:
+        _explain(trainer, watch, error, go_on)
+        raise
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
 
 
 def print_end(trainer: pl.Trainer, metric: str, data: pl.LightningDataModule) -> None:
@@ -143,22 +161,22 @@ def scoring_command(last: Path, data: pl.LightningDataModule) -> str:
     return "\n  ".join(f"{line}{shlex.quote(path)}{kept}" for path in paths)
 
 
-def _stop_error(trainer: pl.Trainer, *, by_signal: bool) -> BaseException:
+def _stop_error(trainer: pl.Trainer, go_on: Callable[[], str], *, by_signal: bool) -> BaseException:
     """Say once that the run was told to stop: the other ranks leave without a word."""
     if trainer.global_rank:
         return SystemExit(TERMINATED if by_signal else 1)
-    return Stopped(_how_to_go_on(trainer), by_signal=by_signal)
+    return Stopped(go_on(), by_signal=by_signal)
 
 
-def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError) -> None:
+def _explain(trainer: pl.Trainer, watch: ProcessWatch, error: RuntimeError, go_on: Callable[[], str]) -> None:
     """Tell of a process that is gone, where that is behind an error; the first rank does so for all."""
     lost = watch.explain(error)
     if watch.was_terminated(error):
-        raise _stop_error(trainer, by_signal=True) from error
+        raise _stop_error(trainer, go_on, by_signal=True) from error
     if lost is not None and trainer.global_rank and watch.parent is not None:
         raise SystemExit(1) from error
     if lost is not None:
-        raise LostRankError(f"{lost}, and so the run ended. {_how_to_go_on(trainer)}") from error
+        raise LostRankError(f"{lost}, and so the run ended. {go_on()}") from error
 
 
 def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -181,14 +199,24 @@ def check_time(trainer: pl.Trainer, module: pl.LightningModule) -> None:
 
 
 def _how_to_go_on(trainer: pl.Trainer) -> str:
-    run, done = Path(trainer.default_root_dir), trainer.current_epoch
+    run = Path(trainer.default_root_dir)
+    return describe_stop(trainer, shlex.quote(f"resume={run}"))
+
+
+def describe_stop(trainer: pl.Trainer, told: str) -> str:
+    """Say how far a run came that was stopped, and how it goes on.
+
+    Args:
+        trainer: Of the run.
+        told: What goes on with it.
+    """
+    run = Path(trainer.default_root_dir)
     if find_state(run) is None:
         return (
             f"The run was stopped before its first checkpoint: there is nothing in {run} to go on with. "
             "Start it again."
         )
-    told = shlex.quote(f"resume={run}")
-    return f"The run was stopped after {done} whole epochs. Go on with it: {told}"
+    return f"The run was stopped after {trainer.current_epoch} whole epochs. Go on with it: {told}"
 
 
 def _print(text: str) -> None:
