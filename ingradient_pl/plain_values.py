@@ -110,20 +110,19 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def check_plain(value: Any, most: int = MOST_ENTRIES) -> None:
+def check_plain(value: Any) -> None:
     """Refuse what is not made of plain values, or unfolds to more than a bound; nothing is unfolded for it.
 
     Args:
         value: Of a file that somebody else may have written.
-        most: Entries to allow, those of shared parts counted as often as the parts are named.
 
     Raises:
         PlainValueError: If it is so; the message gives the reason.
     """
     entries, _ = _measure(value, {}, 0)
-    if entries > most:
+    if entries > MOST_ENTRIES:
         raise PlainValueError(
-            f"it unfolds to {entries:.3g} entries by naming the same parts again; {most} are taken"
+            f"it unfolds to {entries:.3g} entries by naming the same parts again; {MOST_ENTRIES} are taken"
         )
 
 

@@ -19,7 +19,7 @@ from ingradient_pl.draws.shares import BLOCK, share_slot
 from ingradient_pl.geometry import Box
 from ingradient_pl.inference import case_pictures
 from ingradient_pl.lightning.datamodule import SegmentationData
-from ingradient_pl.lightning.further_volumes import FurtherFolders
+from ingradient_pl.lightning.further_volumes import open_further
 from ingradient_pl.messages import UsageError
 from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
@@ -420,14 +420,13 @@ def test_a_model_of_several_stores_scores_each(union_run, two_stores, union):
 def test_a_further_volume_goes_by_the_name_of_case_and_store(two_stores, union, union_plan, tmp_path):
     for number, (name, case) in enumerate(union.cases.items()):
         write_further(tmp_path, union, name, np.full(case.grid.shape, number, np.uint8))
-    opened = FurtherFolders(str(tmp_path), None, None, 0).open(union, union_plan, union.cases)
+    opened = open_further(str(tmp_path), None, None, 0, union, union_plan, union.cases)
     read_box = opened.reader(training=True)
     for number, name in enumerate(union.cases):
         assert (read_box(name, Box((0, 0, 0), (2, 3, 4)), 0) == number).all()
+    alone = open_stores(two_stores[0])
     with pytest.raises(StoreError, match="holds no volume for 3 of 3 cases"):
-        FurtherFolders(str(tmp_path), None, None, 0).open(
-            (alone := open_stores(two_stores[0])), union_plan, alone.cases
-        )
+        open_further(str(tmp_path), None, None, 0, alone, union_plan, alone.cases)
 
 
 def test_pictures_show_the_labels_of_each_store_by_their_names(two_stores, union, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ingradient_pl.datasets.exchanged_files import describe_foreign_labels, describe_misplaced
@@ -114,15 +114,24 @@ def check_cases(source: Source) -> Source:
 
 def _describe_near_twins(names: Iterable[str]) -> Iterator[str]:
     """Remark on names that some disks take for one: other capitals, accents written in another way."""
+    for several in group_alike(names, lambda name: unicodedata.normalize("NFC", name).casefold()):
+        yield (
+            f"the cases {', '.join(map(repr, several))} differ in capitals or accents alone: on disks of "
+            "macOS and Windows their files would be one. Rename them to use the data there."
+        )
+
+
+def group_alike(names: Iterable[str], spell: Callable[[str], str]) -> list[list[str]]:
+    """Give the names that are spelled alike, where there are several.
+
+    Args:
+        names: Of one kind.
+        spell: Gives what is compared of a name.
+    """
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
-    for several in alike.values():
-        if len(several) > 1:
-            yield (
-                f"the cases {', '.join(map(repr, several))} differ in capitals or accents alone: on disks of "
-                "macOS and Windows their files would be one. Rename them to use the data there."
-            )
+        alike.setdefault(spell(name), []).append(name)
+    return [several for several in alike.values() if len(several) > 1]
 
 
 def describe_twins(name: str, files: Iterable[Path]) -> list[Fault]:

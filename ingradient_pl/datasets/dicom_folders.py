@@ -62,15 +62,14 @@ class Series(NamedTuple):
     modality: str
 
 
-def series_folders(name: str, folder: Path, depth: int = DEEPEST) -> list[tuple[str, Path]]:
+def series_folders(name: str, folder: Path) -> list[tuple[str, Path]]:
     """Find the folders of DICOM series in a folder, which those of segmentations are not.
 
     Args:
         name: Of the case, where there is one series; of several, each folder's name is added.
         folder: Looked into, and the folders in it.
-        depth: How many folders deep.
     """
-    return _find_series(name, folder, depth, _Classes())
+    return _find_series(name, folder, DEEPEST, _Classes())
 
 
 def _find_series(name: str, folder: Path, depth: int, classes: _Classes) -> list[tuple[str, Path]]:

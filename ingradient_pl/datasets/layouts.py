@@ -81,12 +81,23 @@ def _suffix(folder: Path, described: Mapping[str, Any]) -> str:
     suffix = f".{told}" if isinstance(told, str) and told and not told.startswith(".") else told
     if isinstance(suffix, str) and (not suffix or ending(Path(f"x{suffix}")) == suffix.lower()):
         return suffix
-    place = folder / "imagesTr"
-    there = Counter(ending(entry) for entry in place.iterdir() if ending(entry))
-    said = "".join(f" {count} files in {place} end in '{one}'." for one, count in there.most_common(1))
+    found = describe_endings(folder / "imagesTr")
+    said = f" {found}." if found else ""
     raise SourceError(
         f"{folder / DESCRIPTION}: 'file_ending' is {told!r}, of no image format.{said} Correct it."
     )
+
+
+def describe_endings(folder: Path) -> str:
+    """Say what most image files of a folder end in, as they write it; empty where there are none.
+
+    Args:
+        folder: It need not exist.
+    """
+    there = Counter(
+        _own_ending(entry) for entry in (folder.iterdir() if folder.is_dir() else ()) if ending(entry)
+    )
+    return "".join(f"{count} files in {folder} end in '{one}'" for one, count in there.most_common(1))
 
 
 def _mask_layout(folder: Path, task: Task, described: Mapping[str, Any]) -> Layout:

@@ -1,7 +1,6 @@
 """Where cases come from: nnU-Net's layout, the Decathlon's, npz + pkl pairs, DICOM, a table of paths."""
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ingradient_pl.datasets.layout_records import Layout
 from ingradient_pl.datasets.layouts import (
     DESCRIPTION,
     FIRST_CHANNEL,
+    describe_endings,
     mapped_layout,
     predicted_layout,
     raw_layout,
@@ -260,17 +260,10 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
 
 
 def _hint(folder: Path, described: Mapping[str, Any]) -> str:
-    place = folder / "imagesTr"
-    other = (
-        Counter(entry.name[-len(ending(entry)) :] for entry in place.iterdir() if ending(entry))
-        if place.is_dir()
-        else Counter()
-    )
-    if not other:
+    found = describe_endings(folder / "imagesTr")
+    if not found:
         return " Images belong into imagesTr, named CASE_0000.nii.gz, or into a list in dataset.json."
-    last, count = other.most_common(1)[0]
-    said = described.get("file_ending", "")
-    return f" 'file_ending' is '{said}', but {count} files in {place} end in '{last}'. Correct dataset.json."
+    return f" 'file_ending' is '{described.get('file_ending', '')}', but {found}. Correct dataset.json."
 
 
 def _without_faulty(source: Source) -> Source:

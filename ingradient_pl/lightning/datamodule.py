@@ -12,7 +12,7 @@ from ingradient_pl.datasets.resumed_split import restore_split
 from ingradient_pl.datasets.splits import Fold
 from ingradient_pl.draws.training import PlannedDraws, TrainingDraws
 from ingradient_pl.lightning.data_agreement import check_agreement, number_classes
-from ingradient_pl.lightning.further_volumes import FurtherFolders, FurtherVolumes
+from ingradient_pl.lightning.further_volumes import FurtherVolumes, open_further
 from ingradient_pl.lightning.own_plan import keep_plan, plan_store
 from ingradient_pl.lightning.preparation_check import check_preparation
 from ingradient_pl.lightning.residence import wants_residence
@@ -119,8 +119,8 @@ class SegmentationData(WholeCaseData):
         check_agreement(plan, self.store)
         self.draws = number_classes(draws, self.task).of(plan)
         names = {*self.split.train, *self.split.validation}
-        found = FurtherFolders(extra, previous, previous_augment, self.draws.seed)
-        self.further: FurtherVolumes | None = found.open(self.store, plan, names)
+        further = extra, previous, previous_augment, self.draws.seed
+        self.further: FurtherVolumes | None = open_further(*further, self.store, plan, names)
         self.draws = replace(self.draws, shares=read_shares(shares, self.store))
 
     @override

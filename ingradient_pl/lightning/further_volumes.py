@@ -79,9 +79,16 @@ class FurtherVolumes:
         return append_one_hot(batch._replace(extra=label), labels)
 
 
-@dataclass(frozen=True)
-class FurtherFolders:
-    """What a config says of further volumes.
+def open_further(
+    extra: str | None,
+    previous: str | None,
+    augment: PreviousStageAugment | None,
+    seed: int,
+    store: AnyCases,
+    plan: Plan,
+    names: Iterable[str],
+) -> FurtherVolumes | None:
+    """Open the further volumes of a run's cases; None where there are none.
 
     Args:
         extra: Folder that :func:`ingradient_pl.write_volume` wrote into; None for none.
@@ -89,36 +96,25 @@ class FurtherFolders:
             which is such a folder with its segmentations or names one; None for none.
         augment: How these are changed in training; None leaves them.
         seed: The run's.
+        store: With the cases.
+        plan: Of the run.
+        names: Cases that train or validate.
+
+    Raises:
+        StoreError: If a case has none, one for other voxels, or one with other labels than the task.
+        ValueError: If the plan sees no previous stage, or another, or both kinds of volumes are named.
     """
-
-    extra: str | None
-    previous: str | None
-    augment: PreviousStageAugment | None
-    seed: int
-
-    def open(self, store: AnyCases, plan: Plan, names: Iterable[str]) -> FurtherVolumes | None:
-        """Open the volumes of a run's cases; None where there are none.
-
-        Args:
-            store: With the cases.
-            plan: Of the run.
-            names: Cases that train or validate.
-
-        Raises:
-            StoreError: If a case has none, one for other voxels, or one with other labels than the task.
-            ValueError: If the plan sees no previous stage, or another, or both kinds of volumes are named.
-        """
-        if self.previous is None:
-            return None if self.extra is None else FurtherVolumes(_open(self.extra, store, names))
-        if self.extra is not None:
-            raise ValueError(
-                f"data.extra={self.extra} and data.previous={self.previous}: a case carries one further "
-                "volume. Give one of the two."
-            )
-        model = _read_model(self.previous, store, plan)
-        possible = StageLabels.of(model.task).possible
-        volumes = _open(str(_find_volumes(Path(self.previous))), store, names, possible)
-        return FurtherVolumes(volumes, model, self.augment, self.seed)
+    if previous is None:
+        return None if extra is None else FurtherVolumes(_open(extra, store, names))
+    if extra is not None:
+        raise ValueError(
+            f"data.extra={extra} and data.previous={previous}: a case carries one further volume. "
+            "Give one of the two."
+        )
+    model = _read_model(previous, store, plan)
+    possible = StageLabels.of(model.task).possible
+    volumes = _open(str(_find_volumes(Path(previous))), store, names, possible)
+    return FurtherVolumes(volumes, model, augment, seed)
 
 
 def _open(

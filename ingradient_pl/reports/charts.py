@@ -21,6 +21,8 @@ CURVE = 400
 NAMED = 14
 """Curves that a legend names; more tell their names where one points."""
 
+LONGEST = 22
+"""Characters of a label beside an axis."""
 TICKS = 10
 """Marks of an axis that counts, about."""
 
@@ -85,16 +87,13 @@ def label_colour(value: int) -> str:
     return f"rgb{colour_of(value)}"
 
 
-def draw_curves(
-    curves: Sequence[Curve], x: str, y: str, *, log: bool = False, whole: bool = False, height: int = 360
-) -> Any:
+def draw_curves(curves: Sequence[Curve], x: str, y: str, *, whole: bool = False, height: int = 360) -> Any:
     """Draw curves over a common axis.
 
     Args:
         curves: What is drawn; those without points are left out.
         x: Title of the horizontal axis.
         y: Title of the vertical one.
-        log: Whether the vertical axis is logarithmic.
         whole: Whether the horizontal axis counts, as epochs do.
         height: In pixels.
     """
@@ -117,9 +116,7 @@ def draw_curves(
     most = max((curve.x[-1] for curve in curves if len(curve.x)), default=0)
     if whole:
         figure.update_xaxes(dtick=max(1, round(most / TICKS)))
-    if log:
-        figure.update_yaxes(type="log")
-    elif all(len(curve.x) <= 1 and min(curve.y, default=0) >= 0 for curve in curves):
+    if all(len(curve.x) <= 1 and min(curve.y, default=0) >= 0 for curve in curves):
         figure.update_yaxes(rangemode="tozero")  # around one point plotly shows one more and one less
     return figure
 
@@ -187,8 +184,6 @@ def draw_points(
     y: Sequence[float],
     names: Sequence[str],
     titles: tuple[str, str],
-    *,
-    height: int = 380,
 ) -> Any:
     """Draw a point for each case.
 
@@ -197,7 +192,6 @@ def draw_points(
         y: Of each case.
         names: Of the cases.
         titles: Of the horizontal and the vertical axis.
-        height: In pixels.
     """
     import plotly.graph_objects as go
 
@@ -211,18 +205,17 @@ def draw_points(
         marker={"color": ACCENT, "size": 7, "opacity": 0.55},
         showlegend=False,
     )
-    dress(figure, height, *titles)
+    dress(figure, 380, *titles)
     return figure
 
 
-def shorten_text(text: str, most: int = 22) -> str:
+def shorten_text(text: str) -> str:
     """Give the beginning of a text, with an ellipsis where it is longer.
 
     Args:
         text: Of one line.
-        most: Characters to give.
     """
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def dress(figure: Any, height: int, x: str, y: str) -> None:

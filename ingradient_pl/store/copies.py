@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from ingradient_pl.datasets.case_names import group_alike
 from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import StoreError
@@ -134,13 +135,9 @@ def describe_leaks(store: AnyCases, train: Sequence[str], validation: Sequence[s
 
 def _same_labels(store: AnyCases, labels: Mapping[str, str]) -> list[list[str]]:
     """Group the cases of several patients whose label maps are equal."""
-    alike: dict[str, list[str]] = {}
-    for name, told in labels.items():
-        alike.setdefault(told, []).append(name)
+    alike = group_alike(labels, labels.__getitem__)
     return [
-        several
-        for several in alike.values()
-        if len({store.cases[name].group for name in several}) == len(several) > 1
+        several for several in alike if len({store.cases[name].group for name in several}) == len(several)
     ]
 
 

@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from unicodedata import category, normalize
 
 import numpy as np
 
+from ingradient_pl.datasets.case_names import group_alike
 from ingradient_pl.geometry import Millimetres
 from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
@@ -85,14 +86,13 @@ def describe_patients_alike(groups: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _near_twins(names: Mapping[str, object]) -> Iterator[str]:
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        seen = "".join(one for one in normalize("NFC", name) if not one.isspace() and category(one) != "Cf")
-        alike.setdefault(seen.casefold(), []).append(name)
-    for several in alike.values():
-        if len(several) > 1:
-            yield ", ".join(map(repr, several))
+def _near_twins(names: Iterable[str]) -> list[str]:
+    return [", ".join(map(repr, several)) for several in group_alike(names, _strip_unseen)]
+
+
+def _strip_unseen(name: str) -> str:
+    seen = (one for one in normalize("NFC", name) if not one.isspace() and category(one) != "Cf")
+    return "".join(seen).casefold()
 
 
 def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
