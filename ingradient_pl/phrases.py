@@ -1,6 +1,6 @@
 """Phrases of messages: a count with its noun, a shape, the first of many."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 
@@ -65,3 +65,22 @@ def name_some(values: Collection[object], most: int = 5) -> str:
     texts = [str(value) for value in islice(values, most)]
     shown = [text if text.isprintable() else repr(text) for text in texts]
     return ", ".join(shown) + (", ..." if len(values) > most else "")
+
+
+def align_columns(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
+    """Give rows as lines of text whose cells stand below each other.
+
+    Args:
+        rows: Of one length, the headings first.
+        numbers: Whether all columns but the first are aligned to the right.
+
+    >>> print(align_columns([["label", "cases"], ["liver", "7"]], numbers=True))
+    label  cases
+    liver      7
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    turns = [str.ljust, *[str.rjust if numbers else str.ljust] * (len(widths) - 1)]
+    lines = (
+        [turn(cell, width) for turn, cell, width in zip(turns, row, widths, strict=True)] for row in rows
+    )
+    return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -16,8 +16,7 @@ import ingradient_pl as ip
 from ingradient_pl.cli import train_config
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.finetuning.source import read_weights
-from ingradient_pl.finetuning.trained_cases import check_unseen
-from ingradient_pl.finetuning.trained_on import TrainedOn
+from ingradient_pl.finetuning.trained_on import TrainedOn, check_unseen
 from ingradient_pl.inference.checkpoint import Model, write
 from ingradient_pl.lightning import module as lightning_module
 from ingradient_pl.lightning.callbacks.freeze import Freeze, FreezeShared, find_frozen, make_freeze

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingradient_pl.cli.fold_sweep import FOLD
 from ingradient_pl.cli.run_settings import LENGTH as FREE
-from ingradient_pl.cli.run_settings import first_differences
+from ingradient_pl.cli.run_settings import first_differences, read_settings
 from ingradient_pl.files import replace_file
 from ingradient_pl.lightning.run_files import CROSSVAL as STATE
 from ingradient_pl.lightning.run_files import LAST, read_folds_state
@@ -36,7 +36,7 @@ def begin_state(
             with cases divided otherwise.
         ValueError: If the file was damaged.
     """
-    told = read_settings(overrides)
+    told = read_settings(overrides, CHANGEABLE)
     paths = ", ".join(str(path.absolute()) for path in store_paths(store))
     over = {"path": paths, "sha256": store.check_sum(), "cases": len(store.cases)}
     state = read_state(folder)
@@ -154,16 +154,3 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """
     text = json.dumps(state, indent=1, ensure_ascii=False)
     replace_file(folder / STATE, (text + "\n").encode())
-
-
-def read_settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Give what overrides say that makes results what they are, by key.
-
-    Args:
-        overrides: As behind ``ingradient-train``.
-
-    >>> read_settings(["epochs=4", "trainer=cpu", "hydra/launcher=joblib"])
-    {'epochs': '4'}
-    """
-    pairs = (override.lstrip("+").partition("=") for override in overrides)
-    return {key: value for key, _, value in pairs if not key.startswith(CHANGEABLE)}

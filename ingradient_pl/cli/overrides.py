@@ -91,7 +91,7 @@ def check_form(overrides: Sequence[str], command: str) -> None:
         UsageError: If one is another.
     """
     for override in overrides:
-        key, prefix, value = _parts(override)
+        key, prefix, value = split_override(override)
         if override.startswith("-"):
             name = override.lstrip("-").partition("=")[0].replace("-", "_")
             raise UsageError(
@@ -126,7 +126,7 @@ def find(overrides: Sequence[str], name: str) -> str | None:
     >>> find(["seed=1", "resume=run", "seed=2"], "seed")
     '2'
     """
-    found = [value for key, _, value in map(_parts, overrides) if key == name]
+    found = [value for key, _, value in map(split_override, overrides) if key == name]
     return found[-1] if found else None
 
 
@@ -137,7 +137,7 @@ def without(overrides: Sequence[str], *names: str) -> list[str]:
         overrides: As typed.
         *names: Of the keys, whole and dotted.
     """
-    return [override for override in overrides if _parts(override)[0] not in names]
+    return [override for override in overrides if split_override(override)[0] not in names]
 
 
 def parse_trust(overrides: Sequence[str]) -> list[str]:
@@ -160,8 +160,12 @@ def parse_trust(overrides: Sequence[str]) -> list[str]:
     return [name for name in names if name]
 
 
-def _parts(override: str) -> tuple[str, str, str]:
-    """Give key, prefix (``+`` or ``++``) and value of an override."""
+def split_override(override: str) -> tuple[str, str, str]:
+    """Give key, prefix (``+`` or ``++``) and value of an override.
+
+    Args:
+        override: As typed.
+    """
     name, _, value = override.partition("=")
     key = name.lstrip("+")
     return key, name[: len(name) - len(key)], value
@@ -182,7 +186,7 @@ def quote_paths(overrides: Sequence[str], *, swept: bool = False) -> list[str]:
     """
     out = []
     for override in settle_groups(overrides):
-        key, prefix, value = _parts(override)
+        key, prefix, value = split_override(override)
         if key in PATHS or key in FOLDERS:
             written = write_paths(value, _absolute if key in PATHS else str, swept=swept)
             override = f"{prefix}{key}={written}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ingradient_pl.cli.overrides import AUTO, find, parse_trust, quote, read_paths, without
+from ingradient_pl.cli.overrides import AUTO, find, parse_trust, quote, read_paths, split_override, without
 from ingradient_pl.cli.run_folders import compose_config
 from ingradient_pl.cli.sweep_files import SWEEP, is_sweep_folder, read_sweep
 from ingradient_pl.lightning.run_files import CONFIG, LAST, TOLD, find_state
@@ -59,7 +59,7 @@ def with_sweep(overrides: Sequence[str], flags: Sequence[str]) -> tuple[list[str
     if sweep is None or not is_sweep_folder(sweep):
         return list(overrides), list(flags)
     now = without(overrides, "resume", "hydra.sweep.dir")
-    keys = [override.partition("=")[0].lstrip("+") for override in now]
+    keys = [key for key, *_ in map(split_override, now)]
     then = _with_own_plans(_checked_line(sweep, without(read_sweep(sweep), *keys), parse_trust(now)), sweep)
     line = [*then, *now, f"hydra.sweep.dir={quote(str(sweep))}"]
     return line, [*(flag for flag in flags if flag not in ("-m", "--multirun")), "-m"]
@@ -103,7 +103,7 @@ def with_run(overrides: Sequence[str], folder: Path) -> tuple[list[str], list[st
     if run is None:
         return list(overrides), []
     _check_run(run)
-    groups = {key: value for key, value in map(_key_and_value, overrides) if key in SWAPPED}
+    groups = {key: value for key, _, value in map(split_override, overrides) if key in SWAPPED}
     _refuse_kept(overrides, run)
     place = _checked_copy(run, overrides, groups, folder / "resumed")
     rest = without(overrides, "resume", *groups)
@@ -126,7 +126,7 @@ def _check_run(run: Path) -> None:
 
 def _refuse_kept(overrides: Sequence[str], run: Path) -> None:
     """Refuse by name what would make another run of it."""
-    told = [key for key, _ in map(_key_and_value, overrides)]
+    told = [key for key, *_ in map(split_override, overrides)]
     for key in told:
         if key in KEPT or ("@" in key and not key.startswith("hydra")):
             raise UsageError(
@@ -153,8 +153,3 @@ def _checked_copy(run: Path, overrides: Sequence[str], groups: Mapping[str, str]
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain), folder / CONFIG.name)
     return folder / CONFIG.name
-
-
-def _key_and_value(override: str) -> tuple[str, str]:
-    key, _, value = override.partition("=")
-    return key.lstrip("+"), value

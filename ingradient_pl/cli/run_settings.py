@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ingradient_pl.cli.overrides import split_override
 from ingradient_pl.lightning.run_files import CONFIG
 
 LENGTH = (
@@ -14,6 +15,20 @@ LENGTH = (
 )
 """Keys that may be other when a run goes on: how long, on what, and what is watched."""
 SHOWN = 5
+
+
+def read_settings(overrides: Sequence[str], but: Sequence[str]) -> dict[str, str]:
+    """Give what overrides say by key.
+
+    Args:
+        overrides: As typed.
+        but: What keys that are left out begin with.
+
+    >>> read_settings(["epochs=4", "trainer=cpu", "hydra/launcher=joblib"], ("trainer", "hydra"))
+    {'epochs': '4'}
+    """
+    found = map(split_override, overrides)
+    return {key: value for key, _, value in found if not key.startswith(tuple(but))}
 
 
 def differences(run: Path, config: DictConfig, ignored: Sequence[str] = LENGTH) -> list[str]:

@@ -5,11 +5,15 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from ingradient_pl.cli.run_settings import read_settings
 from ingradient_pl.files import replace_file
 from ingradient_pl.json_files import read_object
 
 SWEEP = "sweep.json"
-LENGTH = ("epochs", "hydra.launcher", "hydra/launcher", "trainer", "logger", "callbacks")
+LENGTH = (
+    *("epochs", "hydra.launcher", "hydra/launcher", "hydra.searchpath"),
+    *("trainer", "logger", "callbacks"),
+)
 """Beginnings of keys that may be other when a sweep goes on."""
 
 
@@ -49,8 +53,8 @@ def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
         FileExistsError: If the folder holds a sweep of other settings.
     """
     if is_sweep_folder(folder) and any(file.is_dir() for file in folder.iterdir() if file.name[:1] != "."):
-        before = _settings(read_sweep(folder))
-        now = _settings(overrides)
+        before = read_settings(read_sweep(folder), LENGTH)
+        now = read_settings(overrides, LENGTH)
         if not _continues(before, now):
             changed = ", ".join("=".join(entry) for entry in sorted({*before.items()} ^ {*now.items()})[:4])
             again = shlex.quote(f"resume={folder}")
@@ -60,11 +64,6 @@ def write_sweep(folder: Path, overrides: Sequence[str]) -> None:
             )
     text = json.dumps({"overrides": list(overrides)}, indent=1, ensure_ascii=False)
     replace_file(folder / SWEEP, text.encode())
-
-
-def _settings(overrides: Sequence[str]) -> dict[str, str]:
-    pairs = (override.lstrip("+").partition("=") for override in overrides)
-    return {key: value for key, _, value in pairs if not key.startswith((*LENGTH, "hydra.searchpath"))}
 
 
 def _continues(before: dict[str, str], now: dict[str, str]) -> bool:

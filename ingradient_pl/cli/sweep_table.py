@@ -22,6 +22,7 @@ from ingradient_pl.json_files import read_object
 from ingradient_pl.lightning.run_files import CROSSVAL, REASON, read_reason, write_reason
 from ingradient_pl.lightning.run_files import SWEEP_TABLE as TABLE
 from ingradient_pl.messages import as_cell, printable
+from ingradient_pl.phrases import align_columns
 from ingradient_pl.spec import check_types
 
 SCORE = Path(".hydra") / "score.json"
@@ -135,10 +136,7 @@ def show_table(sweep: Path) -> None:
     with file.open(newline="", encoding="utf-8") as opened:
         columns, *rows = list(csv.reader(opened))
     shown = [columns, *([*entries, _format_score(float(score))] for *entries, score in rows)]
-    widths = [max(map(len, entries)) for entries in zip(*shown, strict=True)]
-    for line in shown:
-        cells = (entry.ljust(width) for entry, width in zip(line, widths, strict=True))
-        print(printable("  ".join(cells).rstrip()))
+    print(printable(align_columns(shown)))
     print(f"Kept in {file}")
 
 

@@ -199,12 +199,9 @@ def instantiate_group(group: DictConfig | None) -> list[Any]:
             raise UsageError(
                 f"{'callbacks.' + str(name)} must be described by a {TARGET}, or null; got {entry!r}."
             )
-    described = {
-        name: entry
-        for name, entry in (group or {}).items()
-        if entry is None or TARGET in entry  # an option of what another option lacks
-    }
-    return [made for made in (instantiate(entry) for entry in described.values()) if made is not None]
+    # without a target stands an option of what another option lacks
+    described = [entry for entry in (group or {}).values() if entry is not None and TARGET in entry]
+    return [made for made in map(instantiate, described) if made is not None]
 
 
 def check_words(config: DictConfig) -> None:

@@ -17,7 +17,8 @@ from ingradient_pl.inference.probabilities import ENDING, read_maps
 from ingradient_pl.inference.to_native import LabelDecoder
 from ingradient_pl.metrics.comparison import MEAN as MEAN
 from ingradient_pl.metrics.evaluation import Change, Evaluation, evaluate
-from ingradient_pl.metrics.evaluation_report import HEADLINE, columns, summary, write_summary
+from ingradient_pl.metrics.evaluation_report import HEADLINE, summary, write_summary
+from ingradient_pl.phrases import align_columns
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.store.label_maps import find_answers
 from ingradient_pl.store.store_union import AnyCases, store_paths
@@ -208,7 +209,8 @@ def candidate_table(candidates: Sequence[Candidate]) -> str:
             [f"  {store}", *(str(dice.get(label, "")) for label in one.dice)]
             for store, dice in one.stores.items()
         ]
-    return f"{HEADLINE}: mean over cases [95 % interval over patients]\n{columns([heads, *rows])}"
+    table = align_columns([heads, *rows], numbers=True)
+    return f"{HEADLINE}: mean over cases [95 % interval over patients]\n{table}"
 
 
 def _average_case(case: CaseFiles, folders: Sequence[Path], target: Path, task: Task) -> None:

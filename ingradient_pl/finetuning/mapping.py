@@ -16,6 +16,7 @@ from ingradient_pl.finetuning.names import Rules, name_weights
 from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.messages import UsageError, as_cell
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.phrases import align_columns
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.task import Task
 
@@ -93,11 +94,7 @@ class WeightMapping(NamedTuple):
             parameters = sum(row.parameters for row in rows)
             taken = f"{sum(row.taken for row in rows)} of {parameters}"
             lines.append((part, str(len(rows)), *map(str, counts), taken, _reasons(rows)))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        return align_columns(lines)
 
     def write(self, file: Path) -> None:
         """Write every row as a line of a CSV file; it appears whole or not at all.

@@ -15,8 +15,7 @@ from ingradient_pl.finetuning.mapping import WeightMapping, map_weights
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import Folds, read_weights
 from ingradient_pl.finetuning.source_record import Source
-from ingradient_pl.finetuning.trained_cases import check_unseen
-from ingradient_pl.finetuning.trained_on import TrainedOn
+from ingradient_pl.finetuning.trained_on import TrainedOn, check_unseen
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
 from ingradient_pl.messages import UsageError

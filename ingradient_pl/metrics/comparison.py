@@ -20,8 +20,8 @@ from ingradient_pl.metrics.comparison_files import (
     read_summary,
 )
 from ingradient_pl.metrics.evaluation_interval import LEVEL, Bootstrap, interval
-from ingradient_pl.metrics.evaluation_report import columns
 from ingradient_pl.metrics.patients import describe_patients, number_groups, unite_groups
+from ingradient_pl.phrases import align_columns
 from ingradient_pl.short_repr import short_repr
 
 MEAN = "mean of labels"
@@ -159,7 +159,7 @@ def comparison_table(comparison: Comparison) -> str:
         + ["-" if math.isnan(row.p) else f"{row.p:.3g}"]
         for row in comparison.rows
     ]
-    text = f"{comparison.score}, second minus first\n{columns([heads, *rows])}"
+    text = f"{comparison.score}, second minus first\n{align_columns([heads, *rows], numbers=True)}"
     text += f"\n\n{describe_patients(comparison.groups)}"
     short = [row for row in comparison.rows if row.cases < comparison.cases]
     if short:

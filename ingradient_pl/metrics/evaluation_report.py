@@ -15,7 +15,7 @@ from ingradient_pl.messages import as_cell
 from ingradient_pl.metrics.agreement import Label
 from ingradient_pl.metrics.evaluation import CaseScores, Evaluation
 from ingradient_pl.metrics.evaluation_interval import LEVEL, RESAMPLES, Bootstrap, interval
-from ingradient_pl.phrases import name_some, say_count
+from ingradient_pl.phrases import align_columns, name_some, say_count
 
 HEADLINE = "Dice"
 UNITS = {"HD95": "mm", "ASSD": "mm"}
@@ -115,14 +115,14 @@ def table(
         rng: Where chance comes from for the interval of each mean; without it there is none.
     """
     unit = f", {UNITS[name]}" if name in UNITS else ""
-    text = f"{name}{unit}\n{columns(_by_label(evaluation, name, rng))}"
+    text = f"{name}{unit}\n{align_columns(_by_label(evaluation, name, rng), numbers=True)}"
     if cases:
         heads = ["case", *evaluation.labels.values()]
         rows = [
             [case.name, *_cells(case.scores[label][name] for label in evaluation.labels)]
             for case in evaluation.cases
         ]
-        text += f"\n\n{columns([heads, *rows])}"
+        text += f"\n\n{align_columns([heads, *rows], numbers=True)}"
     if cases and evaluation.skipped:
         text += f"\n\n{_describe_skipped(evaluation)[0]}"
     return text
@@ -147,23 +147,6 @@ def mean_of(values: Iterable[float]) -> float:
     """
     known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Give rows as lines of text, the first column to the left and the others to the right.
-
-    Args:
-        rows: At least one; all as long as the first.
-    """
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _by_label(evaluation: Evaluation, name: str, rng: np.random.Generator | None) -> list[list[str]]:
