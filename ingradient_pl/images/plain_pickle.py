@@ -45,8 +45,12 @@ class _Name:
         raise PickleError("the pickle sets the state of a name; only NumPy's arrays are read")
 
 
-class _Type:
-    """A NumPy type in the making."""
+class NumpyType:
+    """A NumPy type in the making; only numbers become one.
+
+    Args:
+        code: As a pickle has it, such as ``f8``.
+    """
 
     __slots__ = ("code", "order")
 
@@ -58,6 +62,7 @@ class _Type:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The type."""
         dtype = np.dtype(self.order + self.code)
         if dtype.kind not in KINDS:
             raise PickleError(f"an array of type '{self.code}', and only numbers are read")
@@ -121,7 +126,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
-    if not isinstance(kind, _Type) or not isinstance(data, (bytes, bytearray, str)):
+    if not isinstance(kind, NumpyType) or not isinstance(data, (bytes, bytearray, str)):
         raise PickleError(
             f"the pickle holds an array of objects (its bytes are a {type(data).__name__}, its type a "
             f"{type(kind).__name__}); only numbers are read"
@@ -133,21 +138,47 @@ def _array_from_bytes(data: Any, kind: Any, shape: Any, order: Any) -> object:
     return array.astype(kind.dtype.newbyteorder("="))
 
 
-def _scalar(kind: Any, data: Any) -> Any:
+def make_scalar(kind: Any, data: Any) -> Any:
+    """Make a number of NumPy's a plain one.
+
+    Args:
+        kind: Its type.
+        data: Its bytes.
+
+    Raises:
+        PickleError: If it is no number.
+    """
     array: Any = _array_from_bytes(data, kind, (1,), "C")
     return array[0].item()
 
 
-def _type(code: Any, *_: Any) -> _Type:
+def make_type(code: Any, *_: Any) -> NumpyType:
+    """Begin to make a NumPy type.
+
+    Args:
+        code: Its name.
+
+    Raises:
+        PickleError: If it is a structured one.
+    """
     if not isinstance(code, str):
         raise PickleError(
             f"the pickle holds an array of a structured type (a {type(code).__name__}); only numbers are read"
         )
-    return _Type(code)
+    return NumpyType(code)
 
 
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    if encoding != "latin1" or not isinstance(text, str):
+def encode_text(text: Any, encoding: Any = "latin1") -> bytes:
+    """Give the bytes that a pickle of an older protocol wrote as a text.
+
+    Args:
+        text: As it was written.
+        encoding: By which it becomes bytes.
+
+    Raises:
+        PickleError: If it is another than latin1.
+    """
+    if encoding not in ("latin1", "latin-1") or not isinstance(text, str):
         raise PickleError(f"the pickle encodes bytes as '{encoding}'; only latin1 is read")
     return text.encode("latin1")
 
@@ -158,12 +189,12 @@ def _word(*_: Any) -> Any:
 
 CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _word,
-    ("numpy", "dtype"): _type,
-    ("_codecs", "encode"): _encode,
+    ("numpy", "dtype"): make_type,
+    ("_codecs", "encode"): encode_text,
     ("__builtin__", "bytes"): lambda: b"",  # protocols before 3 write no bytes so
     ("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
     **{(core, "_reconstruct"): lambda *_: _Array() for core in CORES},
-    **{(core, "scalar"): _scalar for core in CORES},
+    **{(core, "scalar"): make_scalar for core in CORES},
     **{(numeric, "_frombuffer"): lambda *state: _Array(_array_from_bytes(*state)) for numeric in NUMERIC},
 }
 
@@ -174,7 +205,7 @@ def _resolve(value: Any, known: dict[int, Any], depth: int) -> Any:
         raise PickleError(f"the pickle nests its values more than {DEEPEST} deep")
     if id(value) in known:
         return known[id(value)]
-    if isinstance(value, (_Name, _Type)):
+    if isinstance(value, (_Name, NumpyType)):
         kind = type(value).__name__.lstrip("_").lower()
         raise PickleError(f"the pickle holds a {kind} of NumPy's where a value is expected")
     made = value

@@ -9,18 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ingradient_pl.geometry import AXES
+from ingradient_pl.images.plain_pickle import encode_text, make_scalar, make_type
 from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
+from ingradient_pl.inference.storage_sizes import TWICE
 from ingradient_pl.phrases import one_line
 from ingradient_pl.pickle_bounds import check_work
 
 WEIGHTS = "network_weights"
-TWICE = 2
-"""How often a number of the file may be part of a tensor, on average."""
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -205,23 +204,6 @@ class _Reader(pickle.Unpickler):
         return _Storage(f"{self.folder}/data/{key}", DTYPES[storage], int(count))
 
 
-class _Dtype:
-    """A NumPy type in the making; only numbers become one."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        self.code, self.order = str(code), "<"
-
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        self.order = state[1] if state[1] in "<>" else "<"
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype = np.dtype(f"{self.order}{self.code}")
-        if dtype.kind not in "biuf":
-            raise pickle.UnpicklingError(f"it holds values of type {self.code}")
-        return dtype
-
-
 class _Array:
     """A NumPy array: settings that prediction does not need, so its numbers are let go."""
 
@@ -248,17 +230,6 @@ def _parameter(tensor: _Tensor, *_: object) -> _Tensor:
     return tensor
 
 
-def _scalar(dtype: _Dtype, content: bytes) -> float | int:
-    value: float | int = np.frombuffer(content, dtype.dtype, 1)[0].item()
-    return value
-
-
-def _bytes(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"it encodes text as {encoding}")
-    return text.encode("latin1")
-
-
 def _device(kind: str, *_: object) -> str:
     return str(kind)
 
@@ -268,11 +239,11 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch", "device"): _device,
-    ("numpy", "dtype"): _Dtype,
+    ("numpy", "dtype"): make_type,
     ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.multiarray", "scalar"): make_scalar,
     ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("_codecs", "encode"): _bytes,
+    ("_codecs", "encode"): encode_text,
 }
 """All that a pickle may name; each is ours or a plain container, none touches files or runs a program."""
 
