@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from ingradient_pl.commands.cluster import choose_workers
 from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.commands.load import WindowBatch, checkpoint_files, load, without_postprocess
@@ -149,13 +150,13 @@ def predict(  # noqa: PLR0913 - one argument an option
     else:
         options = {"resume": resume, "dicom": dicom, "uncertainty": uncertainty}
         options["probabilities"] = save_probabilities
-        files = checkpoint_files(checkpoint)
+        files = [file.resolve() for file in checkpoint_files(checkpoint)]
         save: Save = partial(save_cases, predictor, after=after, progress=True, say=say)
         if cluster is not None:
-            how = ModelOptions.of(
-                *(files, device, step, window_batch, mirror, trust, postprocess, image_formats)
-            )
-            save = partial(save_cases_on, cluster, cluster_options, how)
+            steps = None if postprocess is None else Path(postprocess).resolve()
+            how = ModelOptions(tuple(files), device, step, window_batch, mirror, tuple(trust or ()), steps)
+            pool = choose_workers(cluster, cluster_options, image_formats, beside=Path(output))
+            save = partial(save_cases_on, pool, how)
         answers = AnswerFolder(Path(output), model.task, identify(files))
         result = _write(save, cases, answers, options, None if pictures is None else Path(pictures))
     return _say_failures(result._replace(failures=[*unread, *result.failures]))

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache, partial
-from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.load import WindowBatch, load, without_postprocess
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.postprocess import read_steps
@@ -17,7 +16,7 @@ from ingradient_pl.inference.predict_cases import SaveReport, save_cases
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.messages import say
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.workers.cluster import open_workers
+from ingradient_pl.workers.threads import Workers
 
 
 class ModelOptions(NamedTuple):
@@ -31,7 +30,6 @@ class ModelOptions(NamedTuple):
         mirror: Whether mirrored passes are averaged.
         trust: Packages that checkpoints may name.
         postprocess: File of steps, or None.
-        image_formats: Further file formats by dotted name.
     """
 
     checkpoints: tuple[Path, ...]
@@ -41,41 +39,10 @@ class ModelOptions(NamedTuple):
     mirror: bool
     trust: tuple[str, ...]
     postprocess: Path | None
-    image_formats: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        checkpoints: Sequence[Path],
-        device: str | None,
-        step: float,
-        window_batch: WindowBatch,
-        mirror: bool,  # noqa: FBT001
-        trust: Sequence[str] | None,
-        postprocess: str | PathLike[str] | None,
-        image_formats: Sequence[str] | None,
-    ) -> "ModelOptions":
-        """Take the options of ``ingradient predict``, by paths that hold on every machine.
-
-        Args:
-            checkpoints: Files.
-            device: None takes each worker's best.
-            step: Between windows, as a fraction of the patch.
-            window_batch: Windows that go through the network together.
-            mirror: Whether mirrored passes are averaged.
-            trust: Packages that checkpoints may name.
-            postprocess: File of steps.
-            image_formats: Further file formats by dotted name.
-        """
-        files = tuple(file.resolve() for file in checkpoints)
-        steps = None if postprocess is None else Path(postprocess).resolve()
-        names = tuple(image_formats or ())
-        return cls(files, device, step, window_batch, mirror, tuple(trust or ()), steps, names)
 
 
 def save_cases_on(
-    cluster: str,
-    cluster_options: Mapping[str, str | int] | None,
+    pool: AbstractContextManager[Workers | None],
     model: ModelOptions,
     cases: Sequence[CaseFiles],
     output: Path,
@@ -84,8 +51,7 @@ def save_cases_on(
     """Segment cases on other machines and write each answer, as ``save_cases`` does on this one.
 
     Args:
-        cluster: As for :func:`ingradient_pl.workers.cluster.open_workers`.
-        cluster_options: As there.
+        pool: Gives the workers of a cluster.
         model: What the workers open.
         cases: By paths that hold on every machine.
         output: Folder for the segmentations.
@@ -93,10 +59,10 @@ def save_cases_on(
     """
     started, output = time.monotonic(), output.resolve()
     found: dict[int, SaveReport] = {}
-    segment = partial(_segment, model, output.resolve(), how)
+    segment = partial(_segment, model, output, how)
     bar = tqdm(total=len(cases), desc="predict", unit="case", disable=None)
-    jobs = output.with_name(f"{output.name}_jobs")
-    with open_workers(cluster, cluster_options, folder=jobs) as workers, bar:
+    with pool as workers, bar:
+        assert workers is not None  # a cluster was named
         for number, (report, remarks) in workers.map(segment, cases):
             found[number] = report
             for remark in remarks:
@@ -117,7 +83,6 @@ def _segment(
 ) -> tuple[SaveReport, list[str]]:
     """Segment one case where this runs; give what was written, and what is to be said of it."""
     remarks: list[str] = []
-    add_image_formats(model.image_formats)
     after = None if model.postprocess is None else read_steps(model.postprocess, (*TRUSTED, *model.trust))
     report = save_cases(_load(model), [case], output, after=after, say=remarks.append, **how)
     return report, remarks
@@ -126,6 +91,6 @@ def _segment(
 @lru_cache(maxsize=1)
 def _load(model: ModelOptions) -> Predictor:
     """Open a model, once for all cases of a worker."""
-    checkpoints, device, step, window_batch, mirror, trust = model[:6]
+    checkpoints, device, step, window_batch, mirror, trust = model[:-1]
     opened = load(list(checkpoints), device, step, window_batch, mirror, list(trust))
     return opened if model.postprocess is None else without_postprocess(opened)
