@@ -117,7 +117,8 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
         if sync:
             _on_disk(path.parent)
     except OSError as error:
-        if error.filename is None and error.errno in REFUSED:
+        unnamed = error.filename is None and error.errno in REFUSED
+        if unnamed or error.filename == str(temporary):  # a name that nobody has given
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:

@@ -38,12 +38,14 @@ def show(store: AnyStore, output: AnyPath, cases: str | list[str] | None = None)
         StoreError: If there is no store of this version.
         UsageError: If it has no such case, or none with a label.
         OutputError: If the folder is the store's, or a data set's.
+        OSError: If no picture can be written to it.
     """
     opened, folder = open_store(store), Path(output)
     found = stored_cases(opened.path, opened.task)
     chosen = _choose(found.cases, cases, opened.path)
     refuse_data_set(folder, "pictures")
     check_pictures(chosen, folder, [opened.path])
+    folder.mkdir(parents=True, exist_ok=True)  # or nothing can be drawn
     faults = [fault for fault in found.faults if cases is None]
     written = []
     for case in tqdm(chosen, unit="case", disable=not sys.stderr.isatty()):
