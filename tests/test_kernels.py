@@ -21,6 +21,9 @@ from ingradient_pl.optimizers.muon import Muon
 from ingradient_pl.optimizers.parameters import Parameters
 
 needs_triton = pytest.mark.skipif(availability.triton_problem() is not None, reason="Triton is not installed")
+COMPILED = {"_moments", "_apply", "_backward_sums", "_backward_apply"}
+COMPILED |= {"_sums", "_finish", "_backward", "_gram", "_combine", "_multiply", "_add_noise"}
+LEAST_SHARED = 99 * 1024  # bytes that a block may have on every GPU since Ampere
 ROUNDING = {"float32": 5e-6, "bfloat16": 1e-2, "float16": 2e-3}
 
 
@@ -42,6 +45,24 @@ def interpreted():
         kernel, case, differences = json.loads(line)
         found.setdefault(kernel, []).append((case, differences))
     return found
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_a_gpu_that_is_not_there():
+    folder = Path(__file__).parent
+    told = subprocess.run(
+        [sys.executable, str(folder / "compiled_kernels.py")],
+        env={**os.environ, "PYTHONPATH": str(folder.parent)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    found = [json.loads(line) for line in told.stdout.splitlines()]
+    assert {kernel for kernel, _, _ in found} >= COMPILED
+    assert all(shared <= LEAST_SHARED for _, shared, _ in found), found
 
 
 @needs_triton
