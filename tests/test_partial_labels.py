@@ -188,18 +188,30 @@ def test_the_background_of_a_case_is_all_that_was_not_annotated(name):
     assert not torch.isclose(one, LOSSES[name](logits, label))
 
 
+@pytest.mark.parametrize("ignore", [None, 3])
 @pytest.mark.parametrize("absent", [0.0, 0.3, 1.0])
-def test_a_share_of_the_cross_entropy_takes_the_label_at_its_word(absent):
+def test_shares_of_what_was_not_annotated_have_a_price(absent, ignore):
     logits, label = batch_of(2)
     known = torch.tensor([[True, True, False, False], [True] * 4])
     label[0][label[0] > 1] = 0
-    left_open, taken = DiceCE(dice=0.0)(logits, label, known), DiceCE(dice=0.0)(logits, label)
-    dice = DiceCE(cross_entropy=0.0)(logits, label, known)
-    expected = (1 - absent) * left_open + absent * taken + dice
-    torch.testing.assert_close(DiceCE(absent=absent)(logits, label, known), expected)
-    torch.testing.assert_close(
-        DiceCE(absent=absent)(logits, label), taken + DiceCE(cross_entropy=0.0)(logits, label)
-    )
+    counted = torch.ones_like(label, dtype=torch.bool) if ignore is None else label != ignore
+    share = (logits.softmax(1)[:1, 2:].sum(1) * counted[:1]).sum() / counted.sum()
+    loss, plain = DiceCE(absent=absent, ignore=ignore), DiceCE(ignore=ignore)
+    torch.testing.assert_close(loss(logits, label, known), plain(logits, label, known) + absent * share)
+    assert loss(logits, label) == plain(logits, label)
+
+
+def test_a_label_that_few_cases_annotate_is_found_in_all():
+    """One case of three annotates it; a cross entropy that takes the others at their word stops at 0.71."""
+    logits = torch.zeros(1, 2, 1, 1, 1, requires_grad=True)
+    label = torch.tensor([1, 0, 0])[:, None, None, None]
+    known = torch.tensor([[True, True], [True, False], [True, False]])
+    optimizer = torch.optim.SGD([logits], lr=5.0)
+    for _ in range(500):
+        optimizer.zero_grad()
+        DiceCE(dice=0.0, absent=0.2)(logits.expand(3, -1, -1, -1, -1), label, known).backward()
+        optimizer.step()
+    assert logits.softmax(1)[0, 1].item() > 0.99
 
 
 def test_absent_is_a_share():

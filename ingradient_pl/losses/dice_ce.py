@@ -26,9 +26,9 @@ class DiceCE(nn.Module):
             all alike.
         background: Whether Dice counts the background as a class.
         smooth: Added above and below in Dice, in voxels.
-        absent: How far the cross entropy takes labels that a case did not annotate as absent from it, in
-            [0, 1]: 0 leaves open whether its background is of them, 1 takes it as background. A little keeps
-            off false positives far from what was annotated.
+        absent: Price of the share (probability) that voxels give to labels their case did not annotate, over
+            all voxels and beside the cross entropy, in [0, 1]. A little keeps off false positives far from
+            what was annotated; it pulls least where the network is sure.
 
     Raises:
         ValueError: If a weight is negative, both terms are off or ``absent`` is no share.
@@ -71,20 +71,20 @@ class DiceCE(nn.Module):
         label: Integer[Tensor, "batch z y x"],
         known: Bool[Tensor, "batch output"] | None = None,
     ) -> Float[Tensor, ""]:
+        score = self._score(logits, label, known)
         if known is None or not self.absent:
-            return self._score(logits, label, known, self.cross_entropy, self.dice)
-        open_ended = self._score(logits, label, known, (1 - self.absent) * self.cross_entropy, self.dice)
-        return open_ended + self._score(logits, label, None, self.absent * self.cross_entropy, 0.0)
+            return score
+        sums = softmax_counts(logits, label, self.ignore)
+        share = (sums.predicted * ~known).sum() / mean_over_ranks(sums.true.sum()).clamp_min(SMALLEST)
+        return score + self.absent * self.cross_entropy * share
 
-    def _score(
-        self, logits: Tensor, label: Tensor, known: Tensor | None, cross_entropy: float, dice: float
-    ) -> Tensor:
-        """Give cross entropy minus soft Dice, with these weights."""
+    def _score(self, logits: Tensor, label: Tensor, known: Tensor | None) -> Tensor:
+        """Give cross entropy minus soft Dice, each by its weight."""
         first = 0 if self.background else 1
         uneven = self.batch_dice or self.ignore is not None or self.class_weights is not None
         among_ranks = (uneven or known is not None) and is_summed_over_ranks()
         if dice_ce.fits(logits):
-            numbers = self.ignore, self.batch_dice, first, self.smooth, cross_entropy, dice
+            numbers = self.ignore, self.batch_dice, first, self.smooth, self.cross_entropy, self.dice
             settings = dice_ce.Settings(*numbers)
             return dice_ce.dice_ce(
                 logits, label, self.class_weights, settings, known, among_ranks=among_ranks
@@ -96,4 +96,4 @@ class DiceCE(nn.Module):
         weights = sums.true.new_ones(()) if self.class_weights is None else self.class_weights
         mass = mean_over_ranks((weights * sums.true).sum()).clamp_min(SMALLEST)
         entropy = -(weights * sums.log).sum() / mass
-        return cross_entropy * entropy - dice * mean
+        return self.cross_entropy * entropy - self.dice * mean
