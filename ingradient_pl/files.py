@@ -163,6 +163,16 @@ def hold_alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def find_in_way(folder: Path) -> Path | None:
+    """Give what keeps a folder from being made: itself, or the nearest above it, if a file.
+
+    Args:
+        folder: It need not be there.
+    """
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    return None if there is None or there.is_dir() else there
+
+
 def is_special(path: Path) -> bool:
     """Whether a path leads to a device, a pipe or a socket, or to one of the system's own links to them.
 
