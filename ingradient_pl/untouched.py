@@ -6,11 +6,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-BEGUN = ("run.json", "*.ckpt")
-"""Files that are there once a run has begun, whoever trained, here or elsewhere."""
+BEGUN = ("run.json", "*.ckpt", "checkpoints/*.ckpt")
+"""Files of a run, or of one of a sweep, that has begun, whoever trained, here or elsewhere."""
 
 REASON = "error.txt"
 """Why a run of a sweep failed, in the folder of that run: who is told of it looks there."""
+
+MADE = (".hydra", "train.log", REASON, "sweep.json", "multirun.yaml")
+"""What is made in the folder of a run or sweep before anything begins; nothing else is ever removed."""
 
 
 class FolderBefore(NamedTuple):
@@ -18,7 +21,7 @@ class FolderBefore(NamedTuple):
 
     Args:
         folder: With links followed; it need not exist.
-        there: All that lay in it.
+        there: What lay in it of what is made there (``MADE``), and of what tells that something has begun.
         missing: The folder and those above it that did not exist, the innermost first.
         process: Who looked: processes that it starts leave the folder alone.
     """
@@ -37,27 +40,24 @@ class FolderBefore(NamedTuple):
         """
         own = Path(os.path.realpath(folder))
         missing = tuple(place for place in (own, *own.parents) if not place.exists())
-        return cls(own, frozenset(_walk(own)), missing, os.getpid())
+        return cls(own, frozenset({*_list_made(own), *_list_begun(own)}), missing, os.getpid())
 
     def is_begun(self) -> bool:
         """Whether something has been trained there since."""
-        new = (path for path in _walk(self.folder) if path not in self.there)
-        return any(
-            any(path.match(pattern) for pattern in BEGUN)
-            or (path.name == REASON and path.parent != self.folder)
-            for path in new
-        )
+        return bool({*_list_begun(self.folder)} - self.there)
 
     def restore(self) -> None:
-        """Remove what is new, unless something has been trained there; what cannot be removed stays."""
+        """Remove what was made, unless something has been trained there; what cannot be removed stays.
+
+        A folder goes once nothing is left in it: what anybody else has put there stays.
+        """
         if self.process != os.getpid() or self.is_begun():
             return
-        for path in sorted(_walk(self.folder), reverse=True):
-            if path not in self.there:
-                with suppress(OSError):
-                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        for path in sorted({*_list_made(self.folder)} - self.there, reverse=True):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         for place in self.missing:
-            with suppress(OSError):  # somebody else has put something there
+            with suppress(OSError):
                 place.rmdir()
 
 
@@ -102,7 +102,19 @@ def keep_noted() -> None:
     _NOTED.clear()
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Give all that is in a folder; links are not followed."""
-    for place, folders, files in os.walk(folder):
-        yield from (Path(place, name) for name in (*folders, *files))
+def _list_made(folder: Path) -> Iterator[Path]:
+    """Give what lies in a folder of what is made there; links are not followed."""
+    for path in (folder / name for name in MADE):
+        if path.is_symlink() or path.exists():
+            yield path
+        if not path.is_symlink():
+            for place, folders, files in os.walk(path):
+                yield from (Path(place, name) for name in (*folders, *files))
+
+
+def _list_begun(folder: Path) -> Iterator[Path]:
+    """Give what a run has left in a folder, or the runs of a sweep in folders of their own."""
+    for pattern in BEGUN:
+        yield from folder.glob(pattern)
+        yield from folder.glob(f"*/{pattern}")
+    yield from folder.glob(f"*/{REASON}")

@@ -78,6 +78,7 @@ def test_what_was_trained_stays_whoever_did_it(tmp_path, trained):
 
 def test_what_was_there_before_stays_and_links_are_not_followed(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / ".hydra").mkdir()
     (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
@@ -86,13 +87,36 @@ def test_what_was_there_before_stays_and_links_are_not_followed(tmp_path):
     @restore_unbegun()
     def refuse():
         note_folder(FolderBefore.of(tmp_path / "run"))
-        (tmp_path / "run" / "new").mkdir()
-        (tmp_path / "run" / "new" / "link").symlink_to(tmp_path / "other")
+        (tmp_path / "run" / ".hydra" / "new").mkdir()
+        (tmp_path / "run" / ".hydra" / "new" / "link").symlink_to(tmp_path / "other")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         refuse()
     assert listed(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("others", ["notes.txt", "run7/metrics.csv", "run7/.hydra/config.yaml"])
+def test_what_others_put_there_meanwhile_stays(tmp_path, others, there):
+    """Another run of theirs may have just begun in a folder of that one."""
+    folder, file = tmp_path / "runs", tmp_path / "runs" / others
+    if there:
+        folder.mkdir()
+
+    @restore_unbegun()
+    def refuse():
+        note_folder(FolderBefore.of(folder))
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "config.yaml").touch()
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text("theirs")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refuse()
+    assert file.read_text() == "theirs"
+    assert not (folder / ".hydra").exists()
 
 
 def test_the_folder_of_another_process_stays_as_it_is(tmp_path):
