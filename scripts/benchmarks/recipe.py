@@ -28,8 +28,10 @@ from ingradient_pl.cli.plan_overrides import with_plans
 from ingradient_pl.cli.train_config import instantiate_group
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.inference import checkpoint
+from ingradient_pl.inference.model import Model
 from ingradient_pl.inference.predict_cases import score_cases
 from ingradient_pl.inference.predictor import Predictor
+from ingradient_pl.metrics.evaluation import Change
 from ingradient_pl.metrics.evaluation_report import summary
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.stored_cases import stored_cases
@@ -205,6 +207,11 @@ def rows() -> list[Row]:
 
 def run(row: Row) -> Row:
     """Train, predict every validation case, and give the row with its mean Dice."""
+    return row._replace(dice=score(row, trained(row)))
+
+
+def trained(row: Row) -> Model:
+    """Train as a row says."""
     store, plan = prepared(row.data)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "last.ckpt"
@@ -214,12 +221,17 @@ def run(row: Row) -> Row:
             trainer = instantiate(config.trainer, callbacks=instantiate_group(config.callbacks))
             trainer.fit(module, patches)
             trainer.save_checkpoint(saved)
-        model = checkpoint.read([saved])
+        return checkpoint.read([saved])
+
+
+def score(row: Row, model: Model, after: Change | None = None) -> float:
+    """Predict every validation case, change each answer where ``after`` does, and give the mean Dice."""
+    store, _ = prepared(row.data)
     kept = set(model.validation)
     cases = [case for case in stored_cases(store, model.task).cases if case.name in kept]
     predictor = Predictor(model, "cpu", mirror=None if DATA[row.data].mirror else ())
-    scored = score_cases(predictor, cases, say=lambda line: None)
-    return row._replace(dice=float(summary(scored.evaluation)["foreground_mean"]["Dice"]))
+    scored = score_cases(predictor, cases, after=after, say=lambda line: None)
+    return float(summary(scored.evaluation)["foreground_mean"]["Dice"])
 
 
 @contextmanager
