@@ -163,14 +163,19 @@ def hold_alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def find_in_way(folder: Path) -> Path | None:
-    """Give what keeps a folder from being made: itself, or the nearest above it, if a file.
+def check_can_be_folder(folder: Path, content: str) -> None:
+    """Refuse a folder that cannot be one, since it is a file, or the nearest above it that is there.
 
     Args:
         folder: It need not be there.
+        content: What goes into it, several of them, for the message.
+
+    Raises:
+        NotADirectoryError: If there is such a file.
     """
     there = next((one for one in (folder, *folder.parents) if one.exists()), None)
-    return None if there is None or there.is_dir() else there
+    if there is not None and not there.is_dir():
+        raise NotADirectoryError(f"{there} is not a folder: {content} need one. Name another.")
 
 
 def is_special(path: Path) -> bool:

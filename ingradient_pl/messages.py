@@ -10,7 +10,6 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
 
 from typing_extensions import override
 
@@ -41,20 +40,6 @@ def check_range(option: str, value: float | None, least: float, most: float) -> 
     """
     if value is not None and not least <= value <= most:
         raise UsageError(f"--{option} must be from {least} to {most}; got {value}.")
-
-
-def refuse_file(found: Path | None, content: str) -> None:
-    """Refuse what stands where a folder is wanted.
-
-    Args:
-        found: As :func:`ingradient_pl.files.find_in_way` gives it.
-        content: What goes into the folder, several of them.
-
-    Raises:
-        UsageError: If there is such a file.
-    """
-    if found is not None:
-        raise UsageError(f"{found} is not a folder: {content} need one. Name another.")
 
 
 class Console(logging.Handler):

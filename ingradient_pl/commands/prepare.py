@@ -7,8 +7,8 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.datasets.groups import PATTERN
 from ingradient_pl.datasets.sources import Source, read_source
-from ingradient_pl.files import find_in_way
-from ingradient_pl.messages import check_range, refuse_file, say, say_failure
+from ingradient_pl.files import check_can_be_folder
+from ingradient_pl.messages import check_range, say, say_failure
 from ingradient_pl.phrases import say_count
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
@@ -53,14 +53,15 @@ def prepare(  # noqa: PLR0913 - one argument an option
         The store. Cases that could not be prepared are said, and are not in it.
 
     Raises:
-        UsageError: If there are no workers, or a file stands where the store shall be.
+        UsageError: If there are no workers.
+        NotADirectoryError: If a file stands where the store shall be.
         SourceError: If the source is not a data set that can be read.
         StoreError: If the folder holds another data set, or the disk is full.
         ClusterError: If there is no such cluster, or it lost the same cases too often.
     """
     add_image_formats(image_formats)
     check_range("workers", workers, 1, MOST_WORKERS)
-    refuse_file(find_in_way(Path(store)), "cases")
+    check_can_be_folder(Path(store), "cases")
     with choose_workers(cluster, cluster_options, image_formats, beside=Path(store)) as pool:
         path = Path(source) if pool is None else Path(source).resolve()
         found = read_source(path, group_pattern)

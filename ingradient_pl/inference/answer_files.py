@@ -9,7 +9,7 @@ from ingradient_pl.datasets.case_names import check_cases, describe_name_fault
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import CASE, CHANNEL, CHANNELS, FILE, Places, number_names, place_files
 from ingradient_pl.datasets.records import CaseFiles, Source
-from ingradient_pl.files import find_in_way, is_special
+from ingradient_pl.files import check_can_be_folder, is_special
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.known_formats import is_picture
 from ingradient_pl.messages import UsageError
@@ -178,12 +178,12 @@ def check_folder(folder: Path, content: str = "segmentations", endings: Sequence
         endings: Of files, besides those of images.
 
     Raises:
-        OutputError: If a file has its name or that of a folder above it, or it is not there and has the
-            ending of a file.
+        OutputError: If it is there and is no folder, or is not there and has the ending of a file.
+        NotADirectoryError: If what is above it is a file.
     """
-    found = find_in_way(folder)
-    if found is not None:
-        raise OutputError(f"{found} is not a folder: {content} need one. Name another.")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder: {content} need one. Name another.")
+    check_can_be_folder(folder, content)
     last = formats.ending(folder) or (folder.suffix if folder.suffix.lower() in endings else "")
     if last and not folder.exists():
         bare = folder.with_name(folder.name[: -len(last)] or "output")
