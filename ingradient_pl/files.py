@@ -26,7 +26,7 @@ BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, st
 """What Python's reader of zip files raises for a damaged one, beside ValueError, OSError and RuntimeError."""
 
 _BEGUN: set[Path] = set()
-"""What this process, or the one that it was forked from, has begun to write."""
+"""What this process, or the one that it was forked from, is writing."""
 
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that does not take more; such errors name no file."""
@@ -77,6 +77,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         OSError: If the disk does not take it; nothing is left of it then.
     """
     temporary = unfinished_path(folder)
+    note_unfinished(temporary)
     try:
         temporary.mkdir()
         for name, content in files.items():
@@ -88,6 +89,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _BEGUN.discard(temporary.absolute())
 
 
 @contextmanager
@@ -109,6 +111,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
         raise OSError(errno.EINVAL, "it is not a plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished_path(path)
+    note_unfinished(temporary)
     try:
         yield temporary
         if sync:
@@ -123,6 +126,7 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        _BEGUN.discard(temporary.absolute())
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -228,9 +232,7 @@ def unfinished_path(path: Path) -> Path:
     name = path.name
     if len(os.fsencode(name)) > LONG:
         name = f"{zlib.crc32(os.fsencode(name)):08x}{name[-ENDING:]}"
-    unfinished = path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
-    note_unfinished(unfinished)
-    return unfinished
+    return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
 
 
 def note_unfinished(path: Path) -> None:

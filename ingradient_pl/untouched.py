@@ -10,7 +10,7 @@ BEGUN = ("run.json", "*.ckpt", "checkpoints/*.ckpt")
 """Files of a run, or of one of a sweep, that has begun, whoever trained, here or elsewhere."""
 
 REASON = "error.txt"
-"""Why a run of a sweep failed, in the folder of that run: who is told of it looks there."""
+"""Why a run of a sweep failed, in its folder: a traceback, and what it comes to where that is known."""
 
 MADE = (".hydra", "train.log", REASON, "sweep.json", "multirun.yaml")
 """What is made in the folder of a run or sweep before anything begins; nothing else is ever removed."""

@@ -27,22 +27,26 @@ LEAST_SHARED = 99 * 1024  # bytes that a block may have on every GPU since Amper
 ROUNDING = {"float32": 5e-6, "bfloat16": 1e-2, "float16": 2e-3}
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    """What tests/interpreted_kernels.py says of each kernel."""
+def lines_of(script, **settings):
+    """What a script beside this file prints in a process of its own, a line of JSON each."""
     folder = Path(__file__).parent
     told = subprocess.run(
-        [sys.executable, str(folder / "interpreted_kernels.py")],
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(folder.parent)},
+        [sys.executable, str(folder / script)],
+        env={**os.environ, "PYTHONPATH": str(folder.parent), **settings},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert told.returncode == 0, told.stderr
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    """What tests/interpreted_kernels.py says of each kernel."""
     found = {}
-    for line in told.stdout.splitlines():
-        kernel, case, differences = json.loads(line)
+    for kernel, case, differences in lines_of("interpreted_kernels.py", TRITON_INTERPRET="1"):
         found.setdefault(kernel, []).append((case, differences))
     return found
 
@@ -50,17 +54,7 @@ def interpreted():
 @needs_triton
 @pytest.mark.slow
 def test_kernels_compile_for_a_gpu_that_is_not_there():
-    folder = Path(__file__).parent
-    told = subprocess.run(
-        [sys.executable, str(folder / "compiled_kernels.py")],
-        env={**os.environ, "PYTHONPATH": str(folder.parent)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    found = [json.loads(line) for line in told.stdout.splitlines()]
+    found = lines_of("compiled_kernels.py")
     assert {kernel for kernel, _, _ in found} >= COMPILED
     assert all(shared <= LEAST_SHARED for _, shared, _ in found), found
 

@@ -105,14 +105,16 @@ WORK = """
 import os, signal, sys, time
 from pathlib import Path
 from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
-from ingradient_pl.files import unfinished_path, whole_file
+from ingradient_pl.files import note_unfinished, unfinished_path, whole_file
 from ingradient_pl.scratch import scratch_folder
 os.environ["TMPDIR"] = "."
 with plain_errors("x"), stop_in_one_line("x", starting=False, told="stopped. Go on: y"):
     with scratch_folder() as folder, whole_file(Path("out/file")) as temporary:
         temporary.write_text("half")
-        unfinished_path(Path("out/case")).mkdir()
-        unfinished_path(Path("out/case")).joinpath("part").touch()
+        case = unfinished_path(Path("out/case"))
+        note_unfinished(case)
+        case.mkdir()
+        case.joinpath("part").touch()
         os.kill(os.getpid(), int(sys.argv[1]))
         time.sleep(30)
 """

@@ -7,6 +7,7 @@ from typing import Any
 
 from ingradient_pl.json_files import read_object
 from ingradient_pl.lightning.record_file import RECORD
+from ingradient_pl.untouched import REASON as REASON
 
 LAST = Path("checkpoints") / "last.ckpt"
 """The state that a run is resumed from."""
@@ -17,8 +18,6 @@ OVERRIDES = Path(".hydra") / "overrides.yaml"
 TOLD = Path(".hydra") / "resumed"
 """Where the config of a run that is resumed waits until it trains."""
 LOG = "train.log"
-REASON = "error.txt"
-"""Why a run of a sweep failed: a traceback, and what it comes to where that is known."""
 IN_SHORT = "In short: "
 LONGEST_REASON = 2**16
 """Bytes of its end that are read."""
