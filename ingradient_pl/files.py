@@ -273,10 +273,15 @@ def _alive(entry: Path) -> bool:
 
 
 def _runs(process: int) -> bool:
+    """Whether a process is at work; one that was killed and that nobody has asked after is not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:  # not Linux, or it has just ended
+        return True
+    return state.split()[:1] != ["Z"]

@@ -1,7 +1,10 @@
 """Temporary folders: gone on leaving, gone once a run trains, and gone at the next start after a kill."""
 
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,18 @@ def test_what_killed_processes_left_goes_and_nothing_else(place):
         assert not lost.exists()
         assert all((folder / "plan").is_dir() for folder in kept)
         assert (place / "victim").is_dir()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's list of processes")
+def test_a_process_that_was_killed_and_not_reaped_is_gone(place):
+    """In a container without an init process the children of a killed run stay in the list for good."""
+    lingering = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, lingering.pid, os.WEXITED | os.WNOWAIT)
+    lost = place / f".unfinished@{os.uname().nodename}@{lingering.pid}@scratch-abc"
+    lost.mkdir()
+    with scratch_folder():
+        assert not lost.exists()
+    lingering.wait()
 
 
 def test_a_checkpoint_that_was_being_written_is_none(tmp_path):
