@@ -2,31 +2,23 @@
 
 import errno
 import os
-import shutil
-import socket
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-HOUR = 3600
+from ingradient_pl.unfinished import forget_unfinished, note_unfinished, remove_entry, write_unfinished
+
 SYSTEM = ("dev", "proc", "sys")
 """Folders of a system whose entries are no files."""
 
 MEMORY = ("dev", "shm")
 """A disk in memory, whose entries are."""
 
-LONG, ENDING = 120, 20
-"""Bytes of a name that is kept in that of an unfinished file; letters kept of a longer one's end."""
-
 BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error)
 """What Python's reader of zip files raises for a damaged one, beside ValueError, OSError and RuntimeError."""
-
-_BEGUN: set[Path] = set()
-"""What this process, or the one that it was forked from, is writing."""
 
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that does not take more; such errors name no file."""
@@ -52,20 +44,6 @@ def take_room(handle: int, size: int, place: Path) -> None:
         raise OSError(error.errno, f"{error.strerror}: {size} bytes are needed", str(place)) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left behind in a folder; those still running keep theirs.
-
-    Args:
-        folder: Searched itself, not the folders in it.
-    """
-    for entry in folder.glob(".unfinished@*@*@*"):
-        if not _alive(entry):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-
-
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that appears whole or not at all, in the place of an older one.
 
@@ -76,20 +54,59 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: If the disk does not take it; nothing is left of it then.
     """
-    temporary = unfinished_path(folder)
-    note_unfinished(temporary)
-    try:
+    with write_unfinished(folder) as temporary, _name_asked(temporary, folder):
         temporary.mkdir()
         for name, content in files.items():
             (temporary / name).write_bytes(content)
         remove_folder(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was quicker
-            raise
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was quicker
+                raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write in; on leaving all of it is in ``folder``, and nothing where that fails.
+
+    The folders above are made where there are none.
+
+    Args:
+        folder: New, or empty: then it stays what it is, such as a disk of its own, and what was written
+            moves in.
+
+    Raises:
+        OSError: If the disk does not take it, with the name of the folder.
+    """
+    there = folder.is_dir()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        write_unfinished(folder / folder.name if there else folder) as temporary,
+        _name_asked(temporary, folder),
+    ):
+        temporary.mkdir()
+        yield temporary
+        if there:
+            _move_entries(temporary, folder)
+        else:
+            temporary.rename(folder)
+
+
+def _move_entries(source: Path, target: Path) -> None:
+    """Move what is in a folder into another one; nothing stays there where that is interrupted."""
+    moved = [target / entry.name for entry in source.iterdir()]
+    try:
+        for place in moved:
+            note_unfinished(place)
+            (source / place.name).rename(place)
+    except BaseException:
+        for place in moved:
+            remove_entry(place)
+        raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _BEGUN.discard(temporary.absolute())
+        for place in moved:
+            forget_unfinished(place)
 
 
 @contextmanager
@@ -110,23 +127,35 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
     if is_special(path) or path.is_dir():
         raise OSError(errno.EINVAL, "it is not a plain file and cannot be replaced by one", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = unfinished_path(path)
-    note_unfinished(temporary)
-    try:
+    with write_unfinished(path) as temporary, _name_asked(temporary, path):
         yield temporary
         if sync:
             _on_disk(temporary)
         temporary.replace(path)
         if sync:
             _on_disk(path.parent)
+
+
+@contextmanager
+def _name_asked(temporary: Path, path: Path) -> Iterator[None]:
+    """Have errors of the disk name what was asked for, not the name under which it is written."""
+    try:
+        yield
     except OSError as error:
-        unnamed = error.filename is None and error.errno in REFUSED
-        if unnamed or error.filename == str(temporary):  # a name that nobody has given
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-        _BEGUN.discard(temporary.absolute())
+        asked = _find_asked(error, temporary, path)
+        if asked is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(asked)) from error
+
+
+def _find_asked(error: OSError, temporary: Path, path: Path) -> Path | None:
+    """Give what was asked for in the place of what an error names; None where it names something else."""
+    if error.filename is None:
+        return path if error.errno in REFUSED else None
+    if not isinstance(error.filename, str | bytes):
+        return None
+    named = Path(os.fsdecode(error.filename))
+    return path / named.relative_to(temporary) if named.is_relative_to(temporary) else None
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -200,15 +229,8 @@ def remove_folder(folder: Path) -> None:
     Args:
         folder: A folder or a link to one; nothing happens where it does not exist.
     """
-    aside = unfinished_path(folder.with_name(f"old-{folder.name}"))
-    try:
-        folder.rename(aside)
-    except FileNotFoundError:  # there is none, or another run was quicker
-        return
-    if aside.is_symlink():
-        aside.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(aside, ignore_errors=True)
+    with write_unfinished(folder.with_name(f"old-{folder.name}")) as aside, suppress(FileNotFoundError):
+        folder.rename(aside)  # there is one, unless another run was quicker
 
 
 def _on_disk(path: Path) -> None:
@@ -221,67 +243,3 @@ def _on_disk(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def unfinished_path(path: Path) -> Path:
-    """Name what is not finished yet: by machine, process and target, no longer than a file system takes.
-
-    Args:
-        path: Of what it will be.
-    """
-    name = path.name
-    if len(os.fsencode(name)) > LONG:
-        name = f"{zlib.crc32(os.fsencode(name)):08x}{name[-ENDING:]}"
-    return path.with_name(f".unfinished@{socket.gethostname()}@{os.getpid()}@{name}")
-
-
-def note_unfinished(path: Path) -> None:
-    """Have :func:`remove_unfinished` remove a file or folder.
-
-    Args:
-        path: Named by :func:`unfinished_path`, or beginning with such a name.
-    """
-    _BEGUN.add(path.absolute())
-
-
-def remove_unfinished() -> None:
-    """Remove what this process has begun to write and not finished: it is about to be killed."""
-    for entry in _BEGUN.copy():
-        if entry.name.split("@", 3)[2] == str(os.getpid()):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    entry.unlink(missing_ok=True)
-
-
-def is_left_over(entry: Path) -> bool:
-    """Whether what is unfinished stays so: another process began it and is gone.
-
-    Args:
-        entry: Named by :func:`unfinished_path`.
-    """
-    return entry.name.split("@", 3)[2] != str(os.getpid()) and not _alive(entry)
-
-
-def _alive(entry: Path) -> bool:
-    """Whether an entry's maker may still be at work: its process runs, or it is young and from elsewhere."""
-    host, process = entry.name.split("@", 3)[1:3]
-    if host == socket.gethostname() and process.isdigit() and os.name == "posix":
-        return int(process) != os.getpid() and _runs(int(process))
-    return time.time() - entry.stat().st_mtime < HOUR
-
-
-def _runs(process: int) -> bool:
-    """Whether a process is at work; one that was killed and that nobody has asked after is not."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-    except OSError:  # not Linux, or it has just ended
-        return True
-    return state.split()[:1] != ["Z"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingradient_pl.files import is_left_over, note_unfinished, unfinished_path
+from ingradient_pl.unfinished import forget_unfinished, is_left_over, note_unfinished, unfinished_path
 
 _UNTIL_TRAINING: list[Path] = []
 """Folders of this process that are not needed once a run trains."""
@@ -32,6 +32,7 @@ def scratch_folder(*, until_training: bool = False) -> Iterator[Path]:
         if folder in _UNTIL_TRAINING:
             _UNTIL_TRAINING.remove(folder)
         shutil.rmtree(folder, ignore_errors=True)
+        forget_unfinished(folder)
 
 
 def clear_scratch() -> None:

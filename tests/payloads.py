@@ -35,7 +35,7 @@ def targets(folder):
             "_target_": "ingradient_pl.datasets.phantom_files.write_phantoms",
             "folder": canary,
         },
-        "ours through": {"_target_": "ingradient_pl.files.shutil.rmtree", "path": kept},
+        "ours through": {"_target_": "ingradient_pl.unfinished.shutil.rmtree", "path": kept},
         "external popen": {"_target_": external, "target": "subprocess.Popen", "arguments": {"args": touch}},
         "external file": {
             "_target_": external,

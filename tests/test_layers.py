@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ingradient_pl"
 LAYERS = [  # lowest first; folders of one layer do not know each other
-    {"messages", "lazy", "optional", "phrases", "short_repr", "plain_values", "pickle_bounds"},
+    {"messages", "lazy", "optional", "phrases", "short_repr", "plain_values", "pickle_bounds", "unfinished"},
     {"geometry", "spec", "files", "json_files", "machine", "task", "provenance", "working_directory"},
     {"scratch", "untouched"},
     {"kernels", "workers"},

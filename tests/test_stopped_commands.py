@@ -105,7 +105,8 @@ WORK = """
 import os, signal, sys, time
 from pathlib import Path
 from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
-from ingradient_pl.files import note_unfinished, unfinished_path, whole_file
+from ingradient_pl.files import whole_file
+from ingradient_pl.unfinished import note_unfinished, unfinished_path
 from ingradient_pl.scratch import scratch_folder
 os.environ["TMPDIR"] = "."
 with plain_errors("x"), stop_in_one_line("x", starting=False, told="stopped. Go on: y"):
@@ -134,3 +135,37 @@ def test_who_stops_work_finds_no_half_of_it(tmp_path, number):
     assert done.returncode == CODES[number]
     assert done.stderr == "x: stopped. Go on: y\n"
     assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["out"]
+
+
+WRITERS = """
+import os, signal, sys, threading
+from pathlib import Path
+from ingradient_pl import unfinished
+from ingradient_pl.cli.failures import stop_in_one_line
+from ingradient_pl.files import whole_file, whole_folder
+begun = threading.Barrier(3)
+
+def write(kind):
+    with kind(Path("out") / kind.__name__) as temporary:
+        begun.wait()
+        unfinished._LEAVING.wait()
+        temporary.is_dir() or temporary.write_text("whole")
+    with whole_file(Path("out/next")) as temporary:
+        temporary.write_text("begun too late")
+
+for kind in (whole_file, whole_folder):
+    threading.Thread(target=write, args=(kind,)).start()
+with stop_in_one_line("x", starting=False):
+    begun.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.slow
+def test_other_threads_finish_the_file_that_they_write_and_begin_none(tmp_path):
+    line = [sys.executable, "-c", WRITERS]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (TERMINATED, f"x: {STOPPED}\n")
+    left = sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*"))
+    assert left == ["out", "out/whole_file", "out/whole_folder"]
+    assert (tmp_path / "out" / "whole_file").read_text() == "whole"

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from runs import composed
 
 from ingradient_pl.cli.train_config import train
-from ingradient_pl.files import unfinished_path
 from ingradient_pl.inference.checkpoint import CheckpointError
 from ingradient_pl.lightning import progress_figure
 from ingradient_pl.lightning.callbacks.finite import weights_are_finite
@@ -25,6 +24,7 @@ from ingradient_pl.lightning.progress_figure import draw_progress
 from ingradient_pl.lightning.record_file import RECORD, is_finished, read_record, write_record
 from ingradient_pl.lightning.resumable import complete_record
 from ingradient_pl.lightning.run_epochs import EPOCHS, read_epochs
+from ingradient_pl.unfinished import unfinished_path
 
 
 @pytest.fixture(autouse=True)

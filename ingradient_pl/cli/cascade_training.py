@@ -203,10 +203,12 @@ def _keep_state(
                 "Say the same to go on with it, or choose another folder: output=DIR."
             )
         return
-    replace_file(place / STATE, json.dumps(plain, indent=2).encode())
     replace_file(place / SPLITS, json.dumps(plain["folds of the first stage"], indent=2).encode())
     for stage, plan in plans.items():
         write_plan(place / f"{stage}.yaml", plan)
+    replace_file(
+        place / STATE, json.dumps(plain, indent=2).encode()
+    )  # last: it says that the others are there
 
 
 def _train_first(place: Path, store: AnyCases, told: Sequence[str]) -> CrossFit:

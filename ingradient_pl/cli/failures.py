@@ -14,10 +14,11 @@ from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from ingradient_pl.files import REFUSED, remove_unfinished
+from ingradient_pl.files import REFUSED
 from ingradient_pl.machine import is_out_of_memory
 from ingradient_pl.messages import UsageError as UsageError
 from ingradient_pl.messages import printable
+from ingradient_pl.unfinished import remove_unfinished
 from ingradient_pl.untouched import restore_noted
 from ingradient_pl.workers.stopped import Stopped
 
@@ -104,6 +105,8 @@ def stop_in_one_line(command: str, *, starting: bool = True, told: str = STOPPED
         return
 
     def leave(number: int, frame: FrameType | None) -> None:
+        for one in (signal.SIGTERM, signal.SIGINT):  # that it is told again changes nothing
+            signal.signal(one, signal.SIG_IGN)
         remove_unfinished()
         restore_noted()
         if is_first_rank():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingradient_pl.datasets.phantom import phantom
+from ingradient_pl.files import replace_file, whole_file
 from ingradient_pl.images import nifti
 from ingradient_pl.images.frame import Frame
 
@@ -54,10 +55,11 @@ def write_phantoms(
         "file_ending": ".nii.gz",
         "written_by": WRITTEN_BY,
     }
-    (folder / "dataset.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
+    replace_file(folder / "dataset.json", json.dumps(table, indent=2).encode())
     return folder
 
 
 def _write(path: Path, voxels: NDArray[np.generic], spacing: Sequence[float]) -> None:
     frame = Frame.of(spacing, (0.0, 0.0, 0.0), np.eye(3).ravel())
-    nifti.write(path, voxels[None], frame, None)
+    with whole_file(path) as temporary:
+        nifti.write(temporary, voxels[None], frame, None)

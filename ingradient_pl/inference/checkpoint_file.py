@@ -19,13 +19,14 @@ from typing import IO, Any, TypeGuard
 
 import torch
 
-from ingradient_pl.files import remove_leftovers, whole_file
+from ingradient_pl.files import whole_file
 from ingradient_pl.inference.archive_sums import is_stored, sum_frame
 from ingradient_pl.inference.other_files import name_kind
 from ingradient_pl.inference.storage_sizes import StorageError, check_pickles
 from ingradient_pl.inference.torch_files import write_torch
 from ingradient_pl.phrases import one_line
 from ingradient_pl.pickle_bounds import PickleError
+from ingradient_pl.unfinished import remove_leftovers
 
 OURS = "ingradient"
 PREVIOUS = "previous"

@@ -74,6 +74,8 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
         )
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    description = output / DESCRIPTION
+    description.unlink(missing_ok=True)  # of an earlier export, whose networks are replaced one by one
     if model.previous is not None:
         export_model(model.previous, output / FIRST, form)
     ending, write = FORMS[form]
@@ -82,7 +84,6 @@ def export_model(model: Model, output: Path, form: str = "torch") -> Exported:
         files.append(output / f"network_{number}{ending}")
         with whole_file(files[-1]) as temporary:
             write(_program(network, model), temporary)
-    description = output / DESCRIPTION
     replace_file(description, json.dumps(_describe(model, form, files), indent=2).encode())
     return Exported(files, description)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingradient_pl.datasets.records import CaseFiles
-from ingradient_pl.files import remove_leftovers
 from ingradient_pl.images import dicom_seg, formats
 from ingradient_pl.images.formats import ImageError, Volume
 from ingradient_pl.images.mask_files import write_mask_files, write_masks
@@ -32,6 +31,7 @@ from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.store.metadata import is_stored
 from ingradient_pl.store.stored_cases import stored_volume
 from ingradient_pl.task import Task
+from ingradient_pl.unfinished import remove_leftovers
 
 
 class SaveReport(NamedTuple):

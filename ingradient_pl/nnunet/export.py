@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ingradient_pl.files import replace_file, whole_file
+from ingradient_pl.files import whole_folder
 from ingradient_pl.geometry import AXES
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.inference.torch_files import write_torch
@@ -62,19 +62,19 @@ def export_nnunet(model: Model, output: Path) -> list[str]:
     model, rows = _without_overlap(model)
     name = str(model.plan.notes.get("configuration") or ("2d" if _is_2d(model.plan) else "3d_fullres"))
     plans, dataset = _plans(model, name), _dataset(model.task)
-    output.mkdir(parents=True, exist_ok=True)
-    for file, plain in {
-        "plans.json": plans,
-        "dataset.json": dataset,
-        "dataset_fingerprint.json": _fingerprint(model.plan),
-    }.items():
-        replace_file(output / file, json.dumps(plain, indent=4).encode())
-    for fold, network in enumerate(model.networks):
-        assert isinstance(network, UNet)
-        settings = {"plans": plans, "configuration": name, "fold": fold, "dataset_json": dataset}
-        weights = to_nnunet_weights(network, flat=_is_2d(model.plan))
-        heads = {key: weight[rows] for key, weight in weights.items() if ".seg_layers." in key}
-        _write_fold(output / f"fold_{fold}", {**weights, **heads}, model, settings)
+    with whole_folder(output) as folder:
+        for file, plain in {
+            "plans.json": plans,
+            "dataset.json": dataset,
+            "dataset_fingerprint.json": _fingerprint(model.plan),
+        }.items():
+            (folder / file).write_bytes(json.dumps(plain, indent=4).encode())
+        for fold, network in enumerate(model.networks):
+            assert isinstance(network, UNet)
+            settings = {"plans": plans, "configuration": name, "fold": fold, "dataset_json": dataset}
+            weights = to_nnunet_weights(network, flat=_is_2d(model.plan))
+            heads = {key: weight[rows] for key, weight in weights.items() if ".seg_layers." in key}
+            _write_fold(folder / f"fold_{fold}", {**weights, **heads}, model, settings)
     return remarks
 
 
@@ -101,7 +101,7 @@ def _write_fold(folder: Path, weights: Weights, model: Model, settings: Mapping[
         "inference_allowed_mirroring_axes": mirror or None,  # of an empty tuple it wants the largest
     }
     folder.mkdir()
-    with whole_file(folder / "checkpoint_final.pth") as path, path.open("wb") as file:
+    with (folder / "checkpoint_final.pth").open("wb") as file:
         write_torch(file, lambda to: torch.save(entries, to))
 
 

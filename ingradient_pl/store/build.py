@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ingradient_pl import __version__
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.files import remove_folder, remove_leftovers, replace_file, write_folder
+from ingradient_pl.files import remove_folder, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
 from ingradient_pl.machine import default_case_workers
 from ingradient_pl.store import metadata
@@ -24,6 +24,7 @@ from ingradient_pl.store.prepare_case import prepare_case
 from ingradient_pl.store.source_stamp import stamp_file
 from ingradient_pl.store.summary import CaseRecord, Summary
 from ingradient_pl.task import Task
+from ingradient_pl.unfinished import remove_leftovers
 from ingradient_pl.workers.threads import Threads, Workers
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -16,7 +16,6 @@ from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 from typing_extensions import override
 
-from ingradient_pl.files import remove_leftovers
 from ingradient_pl.lightning.callbacks.layer_images import log_image
 from ingradient_pl.lightning.callbacks.throughput import MEMORY, PATCHES, WAITING
 from ingradient_pl.lightning.datamodule import SegmentationData
@@ -26,6 +25,7 @@ from ingradient_pl.lightning.run_files import CONFIG, LOG
 from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
 from ingradient_pl.messages import printable
 from ingradient_pl.phrases import say_count
+from ingradient_pl.unfinished import remove_leftovers
 
 FIGURE = "progress.png"
 PAUSE = 30.0
