@@ -182,3 +182,49 @@ def test_a_folder_for_each_patient_without_a_description_is_told_which_to_write(
         proposed["labels"] = INTEGERS
     (folder / "dataset.json").write_text(json.dumps(proposed))
     assert [case.name for case in read_source(folder).cases] == list(CASES)
+
+
+NAMED_ALIKE = {
+    "two folders": ("Images/{case}.nii.gz", "Masks/{case}_mask.nii.gz"),
+    "one folder": ("{case}.nii", "{case}_seg.nii"),
+    "one folder, both told": ("{case}_image.nrrd", "{case}-label.nrrd"),
+    "nnU-Net's without its description": ("imagesTr/{case}_0000.nii.gz", "labelsTr/{case}.nii.gz"),
+    "a beginning each": ("img/img{case}.nii.gz", "gt/label{case}.nii.gz"),
+    "two channels": ("scans/{case}_t1.nii.gz", "scans/{case}_t2.nii.gz", "segmentations/{case}.nii.gz"),
+    "a level below": ("train/images/{case}.nii.gz", "train/labels/{case}.nii.gz"),
+}
+
+
+@pytest.mark.parametrize("names", [("x_001", "x_010", "x_011"), ("Müller, Anna", "O'Neil (2)")], ids=str)
+@pytest.mark.parametrize("layout", NAMED_ALIKE)
+def test_images_and_labels_of_like_names_are_told_what_to_write(tmp_path, layout, names):
+    *images, label = NAMED_ALIKE[layout]
+    for case in names:
+        masks = masks_of(1)
+        for pattern in images:
+            save(tmp_path / pattern.format(case=case), image_of(masks))
+        save(tmp_path / label.format(case=case), integers_of(masks))
+    with pytest.raises(SourceError, match=r"of the same names: write dataset\.json") as caught:
+        read_source(tmp_path)
+    text = str(caught.value)
+    proposed = json.loads(text[text.index('{"channel_names"') : text.rindex("}") + 1])
+    (tmp_path / "dataset.json").write_text(json.dumps({**proposed, "labels": INTEGERS}))
+    cases = {case.name: case for case in read_source(tmp_path).cases}
+    assert [case.label.name for case in cases.values()] == [
+        label.rpartition("/")[2].format(case=case) for case in sorted(names)
+    ]
+    assert all(len(case.images) == len(images) for case in cases.values())
+    assert len(images_only(tmp_path, read_source(tmp_path).task).cases) == len(names)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [("a.nii", "b.nii"), ("Images/a.nii", "Masks/b.nii"), ("Masks/a.nii", "Masks/b.nii")],
+    ids=["no labels", "other names", "labels alone"],
+)
+def test_nothing_is_proposed_where_names_tell_nothing(tmp_path, files):
+    for file in files:
+        save(tmp_path / file, image_of(masks_of(1)))
+    with pytest.raises(SourceError, match="no known data set") as caught:
+        read_source(tmp_path)
+    assert "write dataset.json" not in str(caught.value)

@@ -11,7 +11,7 @@ from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.inference.answer_folder import refuse_data_set
 from ingradient_pl.inference.case_pictures import check_pictures, write_picture
 from ingradient_pl.messages import UsageError, say, say_failure
-from ingradient_pl.phrases import say_count
+from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.store.stored_cases import stored_cases
 
 FAULTS = (ValueError, OSError)
@@ -81,6 +81,6 @@ def _choose(there: Sequence[CaseFiles], names: str | list[str] | None, store: Pa
     if unknown or not wanted:
         raise UsageError(
             f"{store} holds no case {', '.join(map(repr, unknown[:NAMED])) or 'of no name'}; it holds "
-            f"{len(known)}: {', '.join(list(known)[:NAMED])}, ..."
+            f"{len(known)}: {name_some(known)}."
         )
     return [known[name] for name in dict.fromkeys(wanted)]

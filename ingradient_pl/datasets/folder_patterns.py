@@ -9,7 +9,7 @@ from ingradient_pl.datasets.case_names import is_hidden
 from ingradient_pl.datasets.layout_records import Layout, case_of
 from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.overlap import CASE, FOLDER, LABEL, LABEL_FILES, Places
-from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError, strip_ending
+from ingradient_pl.datasets.records import CaseFiles, Fault, SourceError
 from ingradient_pl.images.formats import ending
 from ingradient_pl.phrases import name_some
 
@@ -58,7 +58,13 @@ def pattern_layout(
         if not lacking:
             case = case_of(name, tuple(files[number] for number in range(len(patterns))), labels.get(name))
             cases.append(case if places is None else _place_masks(folder, case, described, places))
-    return Layout(cases, tuple(faults))
+    return _leave_label_files(Layout(cases, tuple(faults)))
+
+
+def _leave_label_files(layout: Layout) -> Layout:
+    """Leave out images that are the label of a case: ``A_seg.nii`` beside ``A.nii`` fits ``{case}.nii``."""
+    labels = {file for case in layout.cases for file in case.files[len(case.images) :]}
+    return layout._replace(cases=[case for case in layout.cases if labels.isdisjoint(case.images)])
 
 
 def leave_unlabelled(layout: Layout) -> Layout:
@@ -141,37 +147,3 @@ def _some_files(folder: Path) -> list[Path]:
     """Give files of the first folders that hold images, or of the folder itself."""
     places = [folder, *(one for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one))][:3]
     return [file for place in places for file in sorted(place.iterdir()) if ending(file)]
-
-
-LIKE_LABELS = ("seg", "label", "mask", "gt", "annot")
-
-
-def propose_description(folder: Path) -> str:
-    """Propose a ``dataset.json`` for a folder that has a folder for each case; empty where it is none.
-
-    Args:
-        folder: Without a description.
-    """
-    for place in [one for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one)][:3]:
-        files = [file for file in sorted(place.glob("*")) if file.is_file() and ending(file)]
-        labels = [file for file in files if any(word in file.name.lower() for word in LIKE_LABELS)]
-        images = [file for file in files if file not in labels]
-        deeper = [one for one in sorted(place.iterdir()) if one.is_dir() and any(map(ending, one.iterdir()))]
-        if not images or not (labels or deeper):
-            continue
-        pattern = [f"{CASE}/{file.name.replace(place.name, CASE)}" for file in images]
-        stems = [strip_ending(file).replace(place.name, "").strip("_- .") or "image" for file in images]
-        channels = ", ".join(f'"{at}": "{stem}"' for at, stem in enumerate(stems))
-        told = ", ".join(f'"{at}": "{one}"' for at, one in enumerate(pattern))
-        last = ending(next(deeper[0].iterdir())) if deeper else ""
-        own = (
-            f'"labels": {{"background": 0, "NAME": 1}}, "{LABEL_FILE}": '
-            f'"{CASE}/{labels[0].name.replace(place.name, CASE)}"'
-            if labels
-            else f'"{LABEL_FILES}": "{CASE}/{deeper[0].name}/{LABEL}{last}"'
-        )
-        return (
-            f' It has a folder for each case: write {DESCRIPTION} into it, {{"channel_names": {{{channels}}}'
-            f', "{IMAGE_FILES}": {{{told}}}, {own}}}. A channel called CT is normalised as CT.'
-        )
-    return ""

@@ -16,7 +16,6 @@ from ingradient_pl.datasets.folder_patterns import (
     IMAGE_FILES,
     leave_unlabelled,
     pattern_layout,
-    propose_description,
 )
 from ingradient_pl.datasets.groups import PATTERN, GroupError, group_cases
 from ingradient_pl.datasets.layout_records import Layout
@@ -31,6 +30,7 @@ from ingradient_pl.datasets.layouts import (
 from ingradient_pl.datasets.object_labels import name_labels
 from ingradient_pl.datasets.overlap import Places
 from ingradient_pl.datasets.pair_layout import holds_pairs, pair_case, pairs_layout
+from ingradient_pl.datasets.propose import propose_description
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError, strip_ending
 from ingradient_pl.datasets.scanned_task import scan_task
 from ingradient_pl.datasets.source_channels import describe_channels, named_channels, order_channels

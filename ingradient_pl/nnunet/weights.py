@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ingradient_pl.networks.blocks import POINT, Convolution, ResidualBlock
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.phrases import name_some
 
 VOLUME_KERNEL = 5
 """Axes of the kernel of a 3D convolution."""
@@ -36,7 +37,7 @@ def nnunet_weights(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Te
         if theirs not in known:
             raise ValueError(
                 f"nnU-Net's weights hold no '{theirs}', so they are of another network than the plan's: "
-                f"a residual encoder? other stages? They hold {', '.join(sorted(known)[:4])}, ..."
+                f"a residual encoder? other stages? They hold {name_some(sorted(known))}."
             )
         weight = known[theirs]
         if weight.ndim == wanted[ours].ndim - 1:

@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
 
 from ingradient_pl.datasets.groups import describe_groups
 from ingradient_pl.geometry import AXES
 from ingradient_pl.images.frame import Frame
 from ingradient_pl.phrases import name_some
 from ingradient_pl.reports.charts import Curve, Scores, draw_curves, draw_points, draw_scores, label_colour
+from ingradient_pl.reports.histograms import bin_edges, bin_shares
 from ingradient_pl.reports.images import thumbnail
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
 from ingradient_pl.reports.unlike_cases import ALIKE, find_unlike
 from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
 from ingradient_pl.store.copies import describe_copies
-from ingradient_pl.store.statistics import STEPS, Statistics
 from ingradient_pl.store.summary import list_integers
 
 THUMBNAILS = 96
@@ -28,9 +26,6 @@ LISTED = 100
 
 ROWS = 1000
 """Rows of a table, and names in a line, at most."""
-
-BINS = 160
-"""Points of a histogram."""
 
 SAMPLED = 400
 """Cases whose intensities are read, at most."""
@@ -200,27 +195,16 @@ def _intensities(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
         low = float(np.median([one.quantile(0.002) for one in body]))
         high = float(np.median([one.quantile(0.998) for one in body]))
         high = high if high > low else low + 1.0
-        edges = np.linspace(low, high, BINS + 1)
+        edges = bin_edges(body, low, high)
         middles = ((edges[1:] + edges[:-1]) / 2).tolist()
-        curves = [Curve("all voxels of the body", middles, _density(body, edges), "#1f5fbf")]
+        curves = [Curve("all voxels of the body", middles, bin_shares(body, edges), "#1f5fbf")]
         if labelled:
-            curves.append(Curve("labelled voxels", middles, _density(labelled, edges), "#d1495b"))
+            curves.append(Curve("labelled voxels", middles, bin_shares(labelled, edges), "#d1495b"))
         figure = draw_curves(curves, "intensity", "share of the voxels", height=300)
         parts.append(
             Chart(f"Channel {channel}: mean over {len(found)} cases of each one's histogram", figure)
         )
     return parts
-
-
-def _density(statistics: Sequence[Statistics], edges: Float[np.ndarray, " n"]) -> list[float]:
-    """Give the share of the voxels in each bin, the mean over cases."""
-    shares = np.linspace(0, 1, STEPS + 1)
-    total: NDArray[np.float64] = np.zeros(len(edges) - 1)
-    for one in statistics:
-        below = np.interp(edges, one.quantiles, shares, left=0.0, right=1.0)
-        total += np.diff(below)
-    mean: list[float] = (total / len(statistics)).tolist()
-    return mean
 
 
 def _odd(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:

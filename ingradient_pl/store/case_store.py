@@ -14,7 +14,7 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from ingradient_pl.geometry import AXES, Box
-from ingradient_pl.phrases import join_times, say_count
+from ingradient_pl.phrases import join_times, name_some, say_count
 from ingradient_pl.plain_values import LARGEST_JSON, read_content
 from ingradient_pl.store import metadata
 from ingradient_pl.store.chunks import Chunks, ChunkSums
@@ -222,8 +222,8 @@ class CaseStore:
 
     def _find_case(self, name: str) -> StoredCase:
         if name not in self.cases:
-            held = f"{len(self.cases)}: {', '.join(list(self.cases)[:3])}, ..."
-            raise StoreError(f"No case '{name}' in the store {self.path}; it holds {held}")
+            held = f"{len(self.cases)}: {name_some(self.cases)}"
+            raise StoreError(f"No case '{name}' in the store {self.path}; it holds {held}.")
         return self.cases[name]
 
     def _plain(self, name: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from ingradient_pl.phrases import name_some
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.exchanged_channels import ExchangeSearch
-from ingradient_pl.store.hounsfield import HOUNSFIELD
+from ingradient_pl.store.hounsfield import HOUNSFIELD, LIKE_CT, HounsfieldSearch
 from ingradient_pl.store.metadata import StoreError
+from ingradient_pl.store.statistics import ChannelStatistics
 from ingradient_pl.store.store_union import AnyCases
 from ingradient_pl.task import BACKGROUND, Task
 
@@ -23,8 +24,6 @@ NOTHING = re.compile(
     r"back ?ground|bg|none|nothing|other|outside|air|clear|clear label|un-?label.*|void|0|", re.IGNORECASE
 )
 """Names that say of the integer 0 what it means: no label."""
-
-LIKE_CT = re.compile(r"\bct\b|ct$|^ct|cbct|tomography|hounsfield|\bhu\b", re.IGNORECASE)
 
 MEANING = {"background": "what is none of the labels", "ignore": "voxels that nobody annotated"}
 
@@ -115,13 +114,18 @@ def describe_lost_spacing(spacings: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def describe_odd_images(store: AnyCases) -> list[str]:
-    """Say which cases are copies of others, or have two channels exchanged; statistics are read once.
+    """Say which cases are copies or have channels exchanged, and which channels hold a CT; each is read once.
 
     Args:
         store: As prepared, or several that are read as one.
     """
-    search = ExchangeSearch(store.task.channels)
-    return [*describe_copies(store, search.add), *search.describe()]
+    searches = ExchangeSearch(store.task.channels), HounsfieldSearch(store.task.channels)
+
+    def watch(name: str, statistics: Sequence[ChannelStatistics]) -> None:
+        for search in searches:
+            search.add(name, statistics)
+
+    return [*describe_copies(store, watch), *(text for search in searches for text in search.describe())]
 
 
 def describe_stored(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from ingradient_pl.geometry import AXES, Box
-from ingradient_pl.phrases import say_count
+from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.store.metadata import StoreError
 from ingradient_pl.store.records import StoredCase, Voxels
@@ -164,8 +164,8 @@ class StoreUnion:
 
     def _place(self, name: str) -> tuple[str, str]:
         if name not in self._places:
-            held = f"{len(self._places)}: {', '.join(list(self._places)[:3])}, ..."
-            raise StoreError(f"No case '{name}' in the stores {', '.join(self.stores)}; they hold {held}")
+            held = f"{len(self._places)}: {name_some(self._places)}"
+            raise StoreError(f"No case '{name}' in the stores {', '.join(self.stores)}; they hold {held}.")
         return self._places[name]
 
     def _unite(self, united: str, store: str, name: str) -> StoredCase:

@@ -11,8 +11,7 @@ from typing_extensions import override
 
 from ingradient_pl.lightning.run_log import tell
 from ingradient_pl.messages import UsageError
-
-SHOWN = 5
+from ingradient_pl.phrases import name_some
 
 
 class Freeze(pl.Callback):
@@ -125,7 +124,7 @@ def find_frozen(network: nn.Module, patterns: Sequence[str]) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise UsageError(
                 f"module.freeze: '{pattern}' is the name of none of the network's parameters. They are "
-                f"{', '.join(names[:SHOWN])}, ...; '*' stands for any text: encoder.*"
+                f"{name_some(names)}; '*' stands for any text: encoder.*"
             )
     found = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
     if len(found) == len(names):
