@@ -205,6 +205,35 @@ def test_folds_tell_who_trained_where_their_division_lies_beside_them(tmp_path):
         read_weights(folder / "fold_1")
 
 
+@pytest.mark.parametrize(
+    ("folders", "named", "folds", "trained"),
+    [
+        ({"fold_0": "fold_all", "fold_1": "copy"}, "", "first", ["abc"]),
+        ({"fold_0": "fold_all", "fold_1": "copy"}, "", "mean", ["abc"]),
+        ({"fold_0": "fold_all"}, "", "mean", ["bc"]),
+        ({"fold_0": "fold_all"}, "fold_1", "first", ["bc"]),
+        ({"fold_0": "fold_all"}, "fold_all", "first", ["abc"]),
+        ({"fold_0/checkpoint_final.pth": "fold_0/checkpoint_best.pth"}, "", "first", ["bc"]),
+        ({"fold_0/checkpoint_final.pth": "fold_0/checkpoint_best.pth"}, "", "mean", ["bc"]),
+    ],
+)
+def test_who_trained_is_told_of_the_folds_that_are_read(tmp_path, folders, named, folds, trained):
+    folder = saved("nnunet plain", tmp_path, folds=2)
+    for before, after in folders.items():
+        (folder / before).rename(folder / after)
+    splits = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["b", "c"], "val": ["a"]}]
+    (folder / "splits_final.json").write_text(json.dumps(splits))
+    source = read_weights(folder / named, folds)
+    assert ["".join(sorted(entry.cases)) for entry in source.trained] == trained
+
+
+def test_a_run_without_its_last_checkpoint_names_what_it_has(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
+    with pytest.raises(CheckpointError, match=r"no checkpoints/last\.ckpt\. Name .*checkpoints/best\.ckpt"):
+        read_weights(tmp_path / "run")
+
+
 def renamed(plan=PLAIN):
     """Weights of which no name tells what it is, in the order of ours."""
     return {

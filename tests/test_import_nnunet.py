@@ -220,8 +220,17 @@ def test_what_is_no_model_folder_is_named(folder, tmp_path):
     torch.save({"state_dict": {}}, checkpoint)
     with pytest.raises(CheckpointError, match="not a checkpoint of nnU-Net"):
         read_nnunet(folder)
-    checkpoint.unlink()
-    with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final.pth"):
+    checkpoint.rename(checkpoint.with_name("checkpoint_best.pth"))
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint_final.pth: there is fold_0/checkpoint_best.pth. Name"
+    ):
+        read_nnunet(folder)
+    with pytest.raises(
+        CheckpointError, match="trained to its end\\? Name one that lies beside it: checkpoint_b"
+    ):
+        read_nnunet(folder, ["0"])
+    checkpoint.with_name("checkpoint_best.pth").unlink()
+    with pytest.raises(CheckpointError, match=r"no fold with a checkpoint_final.pth: was it copied whole"):
         read_nnunet(folder)
 
 

@@ -17,13 +17,21 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
-from ingradient_pl.nnunet.model import FINAL, VERSION_1, read_nnunet, refuse_version_1
-from ingradient_pl.phrases import one_line
+from ingradient_pl.nnunet.model import (
+    ALL,
+    FINAL,
+    FOLD,
+    VERSION_1,
+    find_folds,
+    read_nnunet,
+    refuse_version_1,
+)
+from ingradient_pl.phrases import name_some, one_line
 from ingradient_pl.spec import TRUSTED, check_types
 from ingradient_pl.transforms.stage_labels import StageLabels
 
 LAST = Path("checkpoints") / "last.ckpt"
-FOLD, PLANS, SPLITS = "fold_", "plans.json", "splits_final.json"
+PLANS, SPLITS = "plans.json", "splits_final.json"
 Folds = Literal["first", "mean"]
 
 
@@ -58,6 +66,9 @@ def _read_folder(folder: Path, folds: Folds) -> Source:
     if (folder / ADAPTATION).is_file():
         return read_encoder(folder)
     refuse_version_1(folder)
+    others = sorted((folder / LAST).parent.glob("*.ckpt"))
+    if others:
+        raise CheckpointError(f"{folder} has no {LAST}. Name one of its checkpoints: {name_some(others)}.")
     raise CheckpointError(
         f"{folder} is not a folder to start from: it holds neither {LAST} (a run), nor {PLANS} (a model of "
         f"nnU-Net, TRAINER__PLANS__CONFIGURATION), nor {ADAPTATION} (an encoder of nnssl)."
@@ -100,25 +111,26 @@ def _read_other(file: Path, reason: CheckpointError | None = None) -> Source:
 
 def _read_folds(folder: Path, names: Sequence[str] | None, file: str, folds: Folds) -> Source:
     """Read folds of nnU-Net; who trained them is known where its division lies beside them."""
-    model = read_nnunet(folder, names, file)
-    fold = sorted(one.name for one in folder.glob(f"{FOLD}*") if names is None or one.name in names)
-    used = fold if folds == "mean" else fold[:1]
+    found = [one.parent.name for one in find_folds(folder, names, file)]
+    used = found if folds == "mean" else found[:1]
+    model = read_nnunet(folder, used, file)
     source = _source(model, folds, {})
-    data = str(model.plan.notes.get("data_set") or model.task.name)
     splits = _read_splits(folder, used)
+    data = str(model.plan.notes.get("data_set") or model.task.name)
     trained = tuple(TrainedOn(split.train, data) for split in splits)
-    return source._replace(split=splits[0] if len(splits) == 1 else None, trained=trained)
+    one = splits[0] if len(splits) == 1 and splits[0].kept else None
+    return source._replace(split=one, trained=trained)
 
 
 def _read_splits(folder: Path, folds: Sequence[str]) -> list[Split]:
     """Give the division of each fold by nnU-Net's ``splits_final.json``; none where there is none."""
     file = folder / SPLITS
-    numbers = [int(fold.removeprefix(FOLD)) for fold in folds if fold.removeprefix(FOLD).isdigit()]
-    if not file.is_file() or len(numbers) < len(folds):
+    if not file.is_file():
         return []
     try:
         found = read_splits(file)
-        return [found[number] for number in numbers]
+        every = tuple(dict.fromkeys(name for split in found for side in split for name in side))
+        return [Split(every, every) if fold == ALL else found[int(fold.removeprefix(FOLD))] for fold in folds]
     except (ValueError, IndexError) as error:
         raise CheckpointError(
             f"{file} does not tell who trained {', '.join(folds)} ({error}). Correct it, or take it away: "

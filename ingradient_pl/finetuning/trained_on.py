@@ -89,7 +89,7 @@ def check_unseen(
                 f"{len(both)} validation cases, or their patients, trained {origin}: {name_some(both)}"
                 f"{_other_names(known, alike, sums)}. "
                 "Their scores would flatter. Keep its division with init_split=source, or divide with "
-                "data.split.number=N or data.split.file=FILE so that they train."
+                "data.split.number=N (null: all cases train) or data.split.file=FILE so that they train."
             )
         if not same:
             warnings += _same_names(origin, known, validation, sums)

@@ -16,7 +16,7 @@ from ingradient_pl.geometry import AXES
 from ingradient_pl.images.plain_pickle import encode_text, make_scalar, make_type
 from ingradient_pl.inference.checkpoint_file import CheckpointError, check_sums
 from ingradient_pl.inference.storage_sizes import TWICE
-from ingradient_pl.phrases import one_line
+from ingradient_pl.phrases import name_some, one_line
 from ingradient_pl.pickle_bounds import check_work
 
 WEIGHTS = "network_weights"
@@ -63,7 +63,9 @@ def read_checkpoint(path: Path) -> NnunetCheckpoint:
         CheckpointError: If the file is not a checkpoint of nnU-Net, or asks for anything else.
     """
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}: is the fold trained to its end?")
+        others = sorted(file.name for file in path.parent.glob("*.pth"))
+        beside = f" Name one that lies beside it: {name_some(others)}." if others else ""
+        raise CheckpointError(f"There is no checkpoint {path}: is the fold trained to its end?{beside}")
     found = read_state_dicts(path)
     if WEIGHTS not in found.weights:
         raise CheckpointError(f"{path} is not a checkpoint of nnU-Net: it has no '{WEIGHTS}'.")

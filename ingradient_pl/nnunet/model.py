@@ -10,12 +10,14 @@ from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
-from ingradient_pl.phrases import one_line
+from ingradient_pl.phrases import name_some, one_line
 from ingradient_pl.planning.constructors import unet
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 
 FINAL = "checkpoint_final.pth"
+FOLD, ALL = "fold_", "fold_all"
+"""How the folder of a fold is called, and that of the one that every case trained."""
 VERSION_1, OLD_PLANS = ".model", "plans.pkl"
 OLD = (f"*{VERSION_1}", f"fold_*/*{VERSION_1}", f"*/{OLD_PLANS}")
 """What a model folder of nnU-Net 1 holds."""
@@ -75,7 +77,7 @@ def read_nnunet(
         CheckpointError: If something is missing, or the model does what this package does not.
     """
     folder = Path(folder)
-    files = _files(folder, folds, checkpoint)
+    files = find_folds(folder, folds, checkpoint)
     task = _task(folder)
     found = [read_checkpoint(file) for file in files]
     plan = _plan(folder, found, task)
@@ -112,20 +114,36 @@ def refuse_version_1(folder: Path) -> None:
         )
 
 
-def _files(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
+def find_folds(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
+    """Find the checkpoints of a model folder's folds: as nnU-Net, of all cases only where there is no other.
+
+    Args:
+        folder: Of the trainer, with ``plans.json`` and ``fold_0`` and so on.
+        folds: Names such as ``0``, ``fold_0`` or ``all``; None takes every fold that was trained to its end.
+        checkpoint: Name of the file in a fold's folder.
+
+    Returns:
+        The file of each fold; those that are named need not be there.
+
+    Raises:
+        CheckpointError: If it is not a model folder, or no fold has such a file.
+    """
     if not (folder / "plans.json").is_file():
         refuse_version_1(folder)
-    if not (folder / "plans.json").is_file():
         raise CheckpointError(
             f"{folder} is not a model folder of nnU-Net: it has no plans.json. It is the one named "
             "TRAINER__PLANS__CONFIGURATION, which also holds fold_0 and so on."
         )
     if folds is not None:
-        return [folder / f"fold_{str(fold).removeprefix('fold_')}" / checkpoint for fold in folds]
-    files = sorted(folder.glob(f"fold_*/{checkpoint}"))
-    files = [file for file in files if file.parent.name != "fold_all"] or files  # as nnU-Net: all, or folds
+        return [folder / f"{FOLD}{str(fold).removeprefix(FOLD)}" / checkpoint for fold in folds]
+    files = sorted(folder.glob(f"{FOLD}*/{checkpoint}"))
+    files = [file for file in files if file.parent.name != ALL] or files
     if not files:
-        raise CheckpointError(f"{folder} has no fold with a {checkpoint}. Was the training stopped early?")
+        others = sorted(str(file.relative_to(folder)) for file in folder.glob(f"{FOLD}*/*.pth"))
+        raise CheckpointError(
+            f"{folder} has no fold with a {checkpoint}: "
+            + (f"there is {name_some(others)}. Name it." if others else "was it copied whole?")
+        )
     return files
 
 
