@@ -1,6 +1,7 @@
 """Encoders of nnssl and plain weights as sources: what is read, how names are told, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -364,6 +365,25 @@ def test_a_source_of_another_task_is_told(tmp_path, labels, told):
         any("trained for organ, lesion, none of which is a label here" in one for one in found.warnings)
         == told
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "labels", "told"),
+    [
+        (("CT", "MR"), ("organ", "lesion"), []),
+        (("ct ", "MR"), (" Organ", "LESION"), []),
+        (("CT", "MR"), ("or gan", "lesion"), ["Label 'or gan' is 'organ'"]),
+        (("CT", "MR"), ("organ", "le-sion"), ["Label 'le-sion' is 'lesion'"]),
+        (("C.T.", "MR"), ("organ", "lesion"), ["Channel 'C.T.' is 'CT'"]),
+        (("T1", "T2"), ("organ", "lesion"), [r"channels of .* are CT, MR, none of which is here \(T1, T2\)"]),
+        (("CT", "T2"), ("organ", "lesions"), []),
+    ],
+)
+def test_names_that_nearly_agree_are_told(tmp_path, channels, labels, told):
+    task = Task(channels, {"background": 0, labels[0]: 1, labels[1]: 2}, name="Dataset002_other")
+    found = mapped(read_weights(saved("ours", tmp_path)), task=task).warnings
+    assert len(found) == len(told)
+    assert all(re.search(words, line) for words, line in zip(told, found, strict=True))
 
 
 def test_other_sources_are_told_by_their_kind(tmp_path):

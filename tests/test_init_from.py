@@ -15,11 +15,13 @@ from weight_sources import unet
 import ingradient_pl as ip
 from ingradient_pl.cli import train_config
 from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.finetuning.mapping import Row, WeightMapping
 from ingradient_pl.finetuning.source import read_weights
 from ingradient_pl.finetuning.trained_on import TrainedOn, check_unseen
 from ingradient_pl.inference.checkpoint import Model, write
 from ingradient_pl.lightning import module as lightning_module
 from ingradient_pl.lightning.callbacks.freeze import Freeze, FreezeShared, find_frozen, make_freeze
+from ingradient_pl.lightning.init_weights import tell_frozen
 from ingradient_pl.messages import UsageError
 from ingradient_pl.nnunet.export import export_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan
@@ -291,6 +293,19 @@ def test_frozen_weights_stay_and_thaw(train, monkeypatch, capsys, phantom_plan, 
     assert not torch.equal(weights_of(run)["encoder.0.0.conv.weight"], after["encoder.0.0.conv.weight"])
 
 
+@pytest.mark.parametrize(
+    ("frozen", "told"), [(["encoder.0.*"], []), (["stem.*", "heads.1.*"], ["heads.1.weight", "heads.1.bias"])]
+)
+def test_frozen_weights_of_which_the_source_has_nothing_are_told(frozen, told):
+    rows = [
+        Row("encoder.0.0.conv.weight", (3,), "taken", 3, "encoder.0.0.conv.weight", ""),
+        *(Row(f"heads.1.{name}", (3,), "fresh", 0, "", "no head") for name in ("weight", "bias")),
+    ]
+    found = list(tell_frozen(WeightMapping(tuple(rows), {}, "SOURCE"), frozen))
+    assert len(found) == bool(told)
+    assert all(name in line for line in found for name in (*told, "SOURCE has nothing", "module.freeze"))
+
+
 def test_freezing_says_what_it_cannot(phantom_plan):
     network = unet(read_plan(phantom_plan))
     with pytest.raises(UsageError, match=r"'encoders\.\*' is the name of none.*encoder\.0\.0"):
@@ -338,6 +353,7 @@ def test_several_processes_exchange_gradients_of_weights_that_thaw():
     [
         (["recipe=finetune"], "recipe=finetune"),
         (["optimizer@module.optimizer=sgd_finetune"], "optimizer@module.optimizer=sgd_finetune"),
+        (["module.freeze=[encoder.*]"], "module.freeze=['encoder.*']"),
         (["recipe=nnunet"], None),
     ],
     ids=str,
@@ -353,7 +369,7 @@ def test_what_is_for_trained_weights_and_has_none_is_told(quick, tmp_path, capsy
         train_config.train(composed([*quick, *told], tmp_path))
     out = capsys.readouterr().out
     assert ("Give init_from=FILE" in out) == (named is not None)
-    assert named is None or f"Note: {named} is for weights" in out
+    assert named is None or re.search(f"Note: {re.escape(named)} (is for|keeps) weights", out)
     with pytest.raises(InterruptedError):
         train_config.train(composed([*quick, *told, "init_from=x.ckpt"], tmp_path))
     assert "Note" not in capsys.readouterr().out

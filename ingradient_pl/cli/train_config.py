@@ -79,7 +79,7 @@ def train(config: DictConfig) -> float:
         return _report_finished(run, config, record)
     init = read_init(config)
     if init is None and config.resume is None:
-        _tell_from_scratch()
+        _tell_from_scratch(config)
     set_network_inputs(config)
     seed_everything(config.seed)
     data = instantiate(config.data)
@@ -150,7 +150,7 @@ def read_init(config: DictConfig) -> InitWeights | None:
     )
 
 
-def _tell_from_scratch() -> None:
+def _tell_from_scratch(config: DictConfig) -> None:
     """Say that options for trained weights were chosen, and none are named: a network may bring its own."""
     chosen = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     named = [f"{group}={option}" for group, option in chosen.items() if FOR_WEIGHTS in str(option)]
@@ -159,6 +159,12 @@ def _tell_from_scratch() -> None:
             f"Note: {named[0]} is for weights that are good already (its learning rate is low), and no "
             "init_from names them: the network trains from what it is made with. Give init_from=FILE, or "
             "take recipe=fast."
+        )
+    frozen = config.module.get("freeze")
+    if frozen:
+        tell(
+            f"Note: module.freeze={frozen} keeps weights that are good already, and no init_from names them: "
+            "they stay as the network is made. Give init_from=FILE, or leave it out."
         )
 
 

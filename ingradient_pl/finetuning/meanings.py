@@ -47,7 +47,10 @@ def tell_other_meanings(network: nn.Module, source: Source, task: Task) -> Itera
             f"{source.origin} was trained for {', '.join(known)}, none of which is a label here "
             f"({', '.join(wanted)}): its heads are of no use. Is it the source that was meant?"
         )
+    yield from _tell_alike("Label", wanted, known, source.origin)
+    yield from _tell_alike("Channel", task.channels, source.inputs, source.origin)
     if isinstance(network, UNet) and isinstance(source.network, UNet):
+        yield from _other_channels(task.channels, source.inputs, source.origin)
         return
     pairs = (
         ("channels", source.inputs, task.channels),
@@ -59,6 +62,33 @@ def tell_other_meanings(network: nn.Module, source: Source, task: Task) -> Itera
                 f"The {what} of {source.origin} are {', '.join(theirs)}, here {', '.join(ours)}. Which layer "
                 "of this network they belong to is not known, so it was taken where its shape fits."
             )
+
+
+def _tell_alike(what: str, wanted: Sequence[str], known: Sequence[str], origin: str) -> Iterator[str]:
+    """Say which names are two for want of a blank or a sign."""
+    there = {_letters(name): name for name in known if name}
+    for name, place in zip(wanted, pair_names(wanted, known), strict=True):
+        near = there.get(_letters(name)) if place is None else None
+        if near is not None:
+            yield (
+                f"{what} '{name}' is '{near}' in {origin} but for blanks and signs, and is taken for another "
+                "one. If it is the same, name it as there in dataset.json, and prepare again."
+            )
+
+
+def _other_channels(wanted: Sequence[str], known: Sequence[str], origin: str) -> Iterator[str]:
+    """Say that several channels start alike, since the source has none of their names."""
+    if len(wanted) > 1 and any(known) and all(place is None for place in pair_names(wanted, known)):
+        yield (
+            f"The channels of {origin} are {', '.join(known)}, none of which is here ({', '.join(wanted)}): "
+            "all start as their mean. If they are the same, name them as there in dataset.json, and prepare "
+            "again."
+        )
+
+
+def _letters(name: str) -> str:
+    """Leave letters and digits of a name, whatever their case; all of it where it has none."""
+    return "".join(filter(str.isalnum, name.casefold())) or name
 
 
 def _other_integers(known: Task, task: Task, origin: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """``init_from``: a new run whose network starts from trained weights, with what was taken shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,6 +20,7 @@ from ingradient_pl.finetuning.trained_on import TrainedOn, check_unseen
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.run_log import RANK, tell
 from ingradient_pl.messages import UsageError
+from ingradient_pl.phrases import name_some
 from ingradient_pl.spec import TRUSTED
 from ingradient_pl.store.image_sums import read_image_sums
 from ingradient_pl.store.store_parts import divide_by_store
@@ -90,7 +92,7 @@ class InitWeights:
         mapping = map_weights(network, source, data.task, rules)
         if RANK.rank == 0:
             mapping.write(run / TABLE)
-        for warning in mapping.warnings:
+        for warning in (*mapping.warnings, *tell_frozen(mapping, getattr(module, "freeze_patterns", ()))):
             rank_zero_warn(warning)
         told = f"{mapping.share:.1%} of the network's parameters come from {source.origin}"
         if mapping.share < self.at_least:
@@ -124,6 +126,23 @@ class InitWeights:
         data.split = resumed.split
         for line in resumed.describe_changes():
             tell(line)
+
+
+def tell_frozen(mapping: WeightMapping, patterns: Sequence[str]) -> Iterator[str]:
+    """Say which weights are to stay as they are, and have nothing from the source.
+
+    Args:
+        mapping: Where each tensor comes from.
+        patterns: Names of parameters that do not train, with ``*`` and ``?``.
+    """
+    fresh = [row.tensor for row in mapping.rows if row.state == "fresh"]
+    frozen = [name for name in fresh if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    if frozen:
+        yield (
+            f"module.freeze={list(patterns)} freezes {len(frozen)} tensors of which {mapping.origin} has "
+            f"nothing: {name_some(frozen)}. They stay as drawn. Freeze what was taken alone, or let "
+            "them train after some epochs (module.freeze_epochs)."
+        )
 
 
 def find_renamed(source: Source, data: SegmentationData) -> dict[str, str]:
