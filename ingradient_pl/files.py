@@ -23,6 +23,18 @@ BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, st
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that does not take more; such errors name no file."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What it says that is full."""
+
+
+def keeps_all_out(error: BaseException) -> bool:
+    """Whether an error keeps whatever follows from being written, too: the disk is full, or to be read only.
+
+    Args:
+        error: As it was raised.
+    """
+    return isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS)
+
 
 def take_room(handle: int, size: int, place: Path) -> None:
     """Have the disk keep room for a file that is written through memory: a full one else ends the process.

@@ -1,17 +1,29 @@
 """What a disk does not give is one line with the cure; a pipe is no data set."""
 
+import builtins
 import errno
 import os
 import threading
+import types
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+from oracles import cases_predictor, write_ball
 
 from ingradient_pl.cli.failures import CURES, fail, plain_errors
+from ingradient_pl.cli.sweep_table import SweepTable
 from ingradient_pl.datasets.records import SourceError
 from ingradient_pl.datasets.sources import read_source
 from ingradient_pl.files import REFUSED, whole_file
+from ingradient_pl.images import formats
+from ingradient_pl.inference.postprocess import Steps
+from ingradient_pl.inference.postprocess_folder import process_folder
+from ingradient_pl.inference.predict_cases import save_cases
+from ingradient_pl.lightning.run_log import close_log, open_log, write_down
+from ingradient_pl.messages import say
 from ingradient_pl.store.case_store import CaseStore
 
 show = import_module("ingradient_pl.commands.show")
@@ -81,6 +93,88 @@ def test_pictures_that_have_no_place_are_one_line(monkeypatch, capsys, tmp_path,
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "shown") in line
     assert line.endswith(CURES[errno.EROFS])
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+OTHERS = (errno.EIO, errno.EACCES, errno.ENAMETOOLONG)
+
+
+@pytest.mark.parametrize("number", [*FULL, *OTHERS], ids=errno.errorcode.get)
+@pytest.mark.parametrize("command", ["predict", "postprocess"])
+def test_what_keeps_one_case_from_being_written_keeps_all_and_ends_the_work(
+    tmp_path, monkeypatch, command, number, raw_phantoms
+):
+    asked = []
+
+    def refuse(target, *_):
+        asked.append(target)
+        raise OSError(number, os.strerror(number), str(target))
+
+    monkeypatch.setattr(formats, "write_label", refuse)
+
+    def work():
+        if command == "postprocess":
+            return process_folder(raw_phantoms / "labelsTr", tmp_path / "out", Steps(()), workers=1)[1]
+        cases = [write_ball(tmp_path, f"case_{one}") for one in range(3)]
+        return save_cases(cases_predictor(), cases, tmp_path / "out").failures
+
+    if number in OTHERS:
+        assert len(work()) == len(asked) > 2
+        return
+    with pytest.raises(OSError, match=os.strerror(number)) as refused:
+        work()
+    assert refused.value.filename == str(asked[0])
+    assert len(asked) <= 2  # what was handed on before that was known
+
+
+def _refuse():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/events")
+
+
+def _make_own_error(work):
+    try:
+        work()
+    except OSError as error:
+        raise ValueError("you tried to log -1 which is currently not supported") from error
+
+
+@pytest.mark.parametrize("package", ["somebody.logger", "ingradient_pl.store.build"])
+def test_what_another_package_makes_of_a_full_disk_is_told_as_the_disk_says_it(capsys, package):
+    theirs = types.FunctionType(_make_own_error.__code__, {"__name__": package, "__builtins__": builtins})
+    with pytest.raises(SystemExit) as left, plain_errors("ingradient-train"):
+        theirs(_refuse)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 1
+    assert ("/data/events" in line, "you tried" in line) == (
+        package == "somebody.logger",
+        package != "somebody.logger",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is always full")
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_log_that_the_disk_refuses_is_said_once_and_without_a_traceback(capsys, caplog, failed):
+    log = open_log(Path("/dev/full"))
+    for text in ("Training", "Epoch 1/2"):
+        say(text)
+        write_down(log, text)
+    close_log(log, failed=failed)
+    found = [one.getMessage() for one in caplog.records if "/dev/full" in one.getMessage()]
+    assert found == ([] if failed else [f"/dev/full lacks lines: {os.strerror(errno.ENOSPC)}."])
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("reached", "lines"), [(0.5, 1), (float("nan"), 0)])
+def test_a_score_that_has_no_room_is_said_where_there_is_one(tmp_path, capsys, monkeypatch, reached, lines):
+    """A run that failed tells why itself."""
+    (tmp_path / ".hydra").mkdir()
+    monkeypatch.setattr("ingradient_pl.cli.sweep_table.replace_file", _full)
+    config = OmegaConf.create(
+        {"maximise": "val/dice", "hydra": {"runtime": {"output_dir": str(tmp_path)}, "mode": "RUN"}}
+    )
+    job = JobReturn(overrides=[], status=JobStatus.COMPLETED, _return_value=reached)
+    SweepTable().on_job_end(config, job)
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_a_pipe_is_named(tmp_path):

@@ -171,18 +171,6 @@ def test_with_no_memory_at_all_the_case_is_a_fault(tmp_path, cases):
     assert "too little memory" in report.failures[0].reason
 
 
-def test_a_folder_that_takes_no_files_is_a_fault_of_each_case(tmp_path, cases, monkeypatch):
-    from ingradient_pl.images import formats
-
-    def full(path, label, volume):
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(formats, "write_label", full)
-    report = save_cases(cases_predictor(), cases, tmp_path / "out", say=lambda line: None)
-    assert len(report.failures) == 3
-    assert "No space left" in report.failures[0].reason
-
-
 def test_predicting_an_array_is_predicting_its_file(tmp_path, cases):
     report = save_cases(cases_predictor(), cases[:1], tmp_path / "out")
     volume = read_volume(cases[0].images)

@@ -143,7 +143,7 @@ def plain_errors(command: str) -> Iterator[None]:
     except (ValueError, OSError, KeyError, ImportError) as error:
         if tracebacks:
             raise
-        fail(command, error, MISUSED if isinstance(error, UsageError) else FAILED)
+        fail(command, _find_refusal(error) or error, MISUSED if isinstance(error, UsageError) else FAILED)
     except (RuntimeError, MemoryError) as error:
         if any("killed by signal: Terminated" in str(one) for one in _behind(error)):
             print(f"{command}: {STOPPED}", file=sys.stderr)  # who stops a group of processes tells all of it
@@ -174,6 +174,14 @@ def _behind(error: BaseException) -> Iterator[BaseException]:
     while found is not None:
         yield found
         found = found.__context__
+
+
+def _find_refusal(error: BaseException) -> BaseException | None:
+    """Give what a disk refused, where another package made an error of its own of that; None elsewhere."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if frames and str(frames[-1].f_globals.get("__name__")).startswith("ingradient_pl"):
+        return None
+    return next((one for one in _behind(error) if isinstance(one, OSError) and one.errno in REFUSED), None)
 
 
 def _explain_mistake(error: BaseException) -> str | None:

@@ -54,8 +54,9 @@ class SweepTable(Callback):
             return
         try:
             keep_score(folder, config.maximise, job_return)
-        except OSError as error:  # the disk that ended the run
-            print(printable(f"The score of {folder} is not kept: {error}"), file=sys.stderr)
+        except OSError as error:
+            if _find_score(job_return) is not None:  # or the run itself failed, and tells why
+                print(printable(f"The score of {folder} is not kept: {error}"), file=sys.stderr)
         swept = config.hydra.mode == RunMode.MULTIRUN
         above = [Path(config.hydra.sweep.dir)] if swept else folder.parents[:DEPTH]
         for sweep in above:
@@ -82,17 +83,20 @@ def keep_score(folder: Path, metric: str, job: JobReturn) -> None:
         metric: Name of the score.
         job: What Hydra says of it.
     """
-    done = job.status == JobStatus.COMPLETED
-    reached = job.return_value if done else None
-    score = reached if isinstance(reached, float) and math.isfinite(reached) else None
     file = folder / SCORE
     before = read_score(file) if file.is_file() else {}
     told = before.get("overrides") or [str(entry).lstrip("+") for entry in job.overrides or ()]
-    replace_file(file, json.dumps({"overrides": told, metric: score}).encode())
+    replace_file(file, json.dumps({"overrides": told, metric: _find_score(job)}).encode())
     (folder / REASON).unlink(missing_ok=True)
-    if not done:
+    if job.status != JobStatus.COMPLETED:
         error = job._return_value  # the property raises it
         write_reason(folder, error, explain_failure(error))
+
+
+def _find_score(job: JobReturn) -> float | None:
+    """Give what a run reached; None where it failed."""
+    reached = job.return_value if job.status == JobStatus.COMPLETED else None
+    return reached if isinstance(reached, float) and math.isfinite(reached) else None
 
 
 class _Score:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ingradient_pl.datasets.records import CaseFiles
+from ingradient_pl.files import keeps_all_out
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.uncertainty import Uncertainty
@@ -93,6 +94,9 @@ def run_cases(
 
     Returns:
         What ``finish`` gave of each case, and the cases that could not be done.
+
+    Raises:
+        OSError: If the disk takes nothing more: what follows is not tried.
     """
     answers, failures = [], []
     coming = _answers(predictor, cases, finish, say, scratch)
@@ -102,6 +106,8 @@ def run_cases(
         try:
             answers.append(answer.result())
         except FAULTS as error:
+            if keeps_all_out(error):
+                raise
             failures.append(Failure(case.name, _line(error)))
             say(str(failures[-1]))
     return answers, failures

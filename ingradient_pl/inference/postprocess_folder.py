@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ingradient_pl.files import keeps_all_out
 from ingradient_pl.images import formats
 from ingradient_pl.inference.answer_files import answer_parts
 from ingradient_pl.inference.case_pipeline import FAULTS, Failure
@@ -31,6 +32,7 @@ def process_folder(
     Raises:
         EvaluationError: If there is nothing to read.
         ValueError: If both folders are the same.
+        OSError: If the disk takes nothing more: what follows is not tried.
     """
     predictions, output = Path(predictions), Path(output)
     if predictions.resolve() == output.resolve():
@@ -51,6 +53,8 @@ def process_folder(
             target = output / f"{name}{formats.ending(answer.path)}"
             write_answer(target, Steps((step,))(volume.voxels, volume.frame.spacing), volume, task)
         except FAULTS as error:
+            if keeps_all_out(error):
+                raise
             return Failure(name, str(error))
         return answer_parts(target, task)[0]
 

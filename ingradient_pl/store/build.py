@@ -1,6 +1,5 @@
 """From the files of a data set to a case store, once: crop to content, measure, compress, case by case."""
 
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from ingradient_pl import __version__
 from ingradient_pl.datasets.case_names import check_cases
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source
-from ingradient_pl.files import remove_folder, replace_file, write_folder
+from ingradient_pl.files import FULL, remove_folder, replace_file, write_folder
 from ingradient_pl.images.frame import check_orientation
 from ingradient_pl.machine import default_case_workers
 from ingradient_pl.store import metadata
@@ -27,7 +26,6 @@ from ingradient_pl.task import Task
 from ingradient_pl.unfinished import remove_leftovers
 from ingradient_pl.workers.threads import Threads, Workers
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 DONE, SKIPPED, REBUILT = "done", "skipped", "rebuilt"
 
 

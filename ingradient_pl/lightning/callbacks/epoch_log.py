@@ -1,9 +1,9 @@
 """One line an epoch to output and log file, and the curves of the run as a picture."""
 
-import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.lightning.progress_figure import draw_progress, write_picture
 from ingradient_pl.lightning.run_epochs import add_epoch, write_epochs
 from ingradient_pl.lightning.run_files import CONFIG, LOG
-from ingradient_pl.lightning.run_log import close_log, open_log, tell, write_down
+from ingradient_pl.lightning.run_log import LogFile, close_log, open_log, tell, write_down
 from ingradient_pl.messages import printable
 from ingradient_pl.phrases import say_count
 from ingradient_pl.unfinished import remove_leftovers
@@ -50,7 +50,7 @@ class EpochLog(pl.Callback):
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
-        self.file: logging.Handler | None = None
+        self.file: LogFile | None = None
         self.loss: Tensor | None = None
         self.rate: float | None = None
         self.batches, self.first_epoch = 0, 0
@@ -73,8 +73,9 @@ class EpochLog(pl.Callback):
         if self.file is not None:
             write_down(self.file, ": ".join(filter(None, (type(exception).__name__, str(exception)))))
             if self.epochs:
-                self._draw(trainer)
-        self._close()
+                with suppress(OSError):  # what ended the run is told, and not what a full disk adds to it
+                    self._draw(trainer)
+        self._close(failed=True)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -195,9 +196,9 @@ class EpochLog(pl.Callback):
         )
         tell(f"At this pace the steps take {_span(seconds)}, validation besides.{cure if slow else ''}")
 
-    def _close(self) -> None:
+    def _close(self, *, failed: bool = False) -> None:
         if self.file is not None:
-            close_log(self.file)
+            close_log(self.file, failed=failed)
             self.file = None
 
 
