@@ -134,7 +134,7 @@ def say_failure(text: object) -> None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Give ``Did you mean X?`` with a space before it, or nothing where no name is near.
+    """Give ``Did you mean X?`` after a space, or nothing where no name is near; capitals do not count.
 
     Args:
         name: As typed.
@@ -143,8 +143,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     >>> nearest("recipee", ["recipe", "seed"])
     ' Did you mean recipe?'
     """
-    found = difflib.get_close_matches(name, list(names), 1, 0.6)
-    return f" Did you mean {found[0]}?" if found else ""
+    spelt = {one.casefold(): one for one in names}
+    found = difflib.get_close_matches(name.casefold(), list(spelt), 1, 0.6)
+    return f" Did you mean {spelt[found[0]]}?" if found else ""
 
 
 class FailureCounter(logging.Filter):

@@ -228,3 +228,12 @@ def test_nothing_is_proposed_where_names_tell_nothing(tmp_path, files):
     with pytest.raises(SourceError, match="no known data set") as caught:
         read_source(tmp_path)
     assert "write dataset.json" not in str(caught.value)
+
+
+def test_prediction_from_a_folder_for_each_case_is_told_what_to_write(tmp_path):
+    task = read_source(make(tmp_path, "BraTS")).task
+    folder = make(tmp_path / "new", "BraTS")
+    (folder / "dataset.json").unlink()
+    with pytest.raises(SourceError, match=r"image files lie in folders.*write dataset\.json") as caught:
+        images_only(folder, task)
+    assert '"{case}/{case}_t1.nii"' in str(caught.value)

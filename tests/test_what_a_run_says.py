@@ -12,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from runs import composed
 
@@ -24,6 +25,7 @@ from ingradient_pl.lightning.progress_figure import draw_progress
 from ingradient_pl.lightning.record_file import RECORD, is_finished, read_record, write_record
 from ingradient_pl.lightning.resumable import complete_record
 from ingradient_pl.lightning.run_epochs import EPOCHS, read_epochs
+from ingradient_pl.pictures.layout import colour_of
 from ingradient_pl.unfinished import unfinished_path
 
 
@@ -226,3 +228,12 @@ def test_weights_are_looked_at():
     assert weights_are_finite(network)
     network.bias.data[1] = float("inf")
     assert not weights_are_finite(network)
+
+
+def test_a_label_has_the_colour_that_it_has_in_pictures():
+    figure = Figure()
+    epochs = [{"epoch": 1, "dice": 0.5, "labels": {"organ": 0.9, "lesion": 0.1}, "seconds": 1.0}]
+    progress_figure._plot(figure, epochs)
+    drawn = {line.get_label(): to_rgb(line.get_color()) for line in figure.axes[1].get_lines()}
+    for integer, name in enumerate(epochs[0]["labels"], 1):
+        assert [round(255 * one) for one in drawn[name]] == list(colour_of(integer))

@@ -184,7 +184,7 @@ def _save_plan(plan: Plan, output: AnyPath | None, store: AnyCases, network: str
 def _rule(planner: str | SpacingRule, spacing: list[float] | None, numbers: dict[str, float]) -> SpacingRule:
     """Make the rule for the spacing, or refuse numbers that it does not know."""
     if isinstance(planner, SpacingRule) or (spacing is None and planner not in PLANNERS):
-        rule = planner if isinstance(planner, SpacingRule) else make(planner, NO_RULE, **numbers)
+        rule = planner if isinstance(planner, SpacingRule) else make(planner, NO_RULE, PLANNERS, **numbers)
         if not callable(getattr(rule, "target", None)):
             raise UsageError(f"{planner} is not {NO_RULE}: it has no method target(grids).")
         own: SpacingRule = rule

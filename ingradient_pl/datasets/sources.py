@@ -36,6 +36,7 @@ from ingradient_pl.datasets.scanned_task import scan_task
 from ingradient_pl.datasets.source_channels import describe_channels, named_channels, order_channels
 from ingradient_pl.images import dicom, pairs
 from ingradient_pl.images.formats import ending
+from ingradient_pl.phrases import name_some
 from ingradient_pl.task import Task
 
 __all__ = ["CaseFiles", "Fault", "Source", "SourceError", "images_only", "read_source"]
@@ -175,11 +176,11 @@ def _refuse_nested(folder: Path, cases: Sequence[CaseFiles]) -> None:
     }
     held = {one: count for one, count in counts.items() if count and not dicom.holds_series(one)}
     if held:
-        some = ", ".join(f"{one.name} ({count})" for one, count in list(held.items())[:5])
+        some = name_some([f"{one.name} ({count})" for one, count in held.items()])
         first = next((one for one in held if "image" in one.name.lower()), next(iter(held)))
         raise SourceError(
-            f"{folder}: image files lie in folders of it: {some}{', ...' if len(held) > 5 else ''}. Give the "  # noqa: PLR2004
-            f"folder that holds the images, such as {first}, or a table of paths."
+            f"{folder}: image files lie in folders of it: {some}. Give the folder that "
+            f"holds the images, such as {first}, or a table of paths.{propose_description(folder)}"
         )
 
 

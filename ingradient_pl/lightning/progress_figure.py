@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingradient_pl.files import whole_file
+from ingradient_pl.pictures.layout import colour_of
 
 Epochs = Sequence[Mapping[str, Any]]
 SIZE = (10, 13)
@@ -60,11 +61,12 @@ def _plot(figure: Any, epochs: Epochs) -> None:
     numbers, mean = _curve(epochs, MEAN)
     dice.plot(numbers, mean, label="mean", color="black", **dots)
     dice.plot(numbers, _average(mean), label="mean, moving average", color="black", linestyle=":")
-    names = sorted({name for epoch in epochs for name in epoch.get("labels", {})})
-    for name in names:
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch.get("labels", {})))
+    for place, name in enumerate(names, 1):
         found = [(e["epoch"], e["labels"][name]) for e in epochs if name in e.get("labels", {})]
         named = {"label": name} if len(names) <= NAMED else {}  # more would hide the curves
-        dice.plot(*zip(*found, strict=True), linewidth=0.8, **named, **dots)
+        colour = [one / 255 for one in colour_of(place)]  # as in pictures and on pages
+        dice.plot(*zip(*found, strict=True), linewidth=0.8, color=colour, **named, **dots)
     dice.set_ylabel("Dice of validation patches")
     rate.plot(*_curve(epochs, "lr"), **dots)
     rate.set_ylabel("learning rate")

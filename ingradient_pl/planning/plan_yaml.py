@@ -36,7 +36,7 @@ COMMENTS = {
     "kernels": "voxels, of each stage",
     "blocks": "of each encoder stage: convolutions, or residual blocks",
     "decoder_blocks": "convolutions of each decoder stage",
-    "normalisation": "one for each channel, by statistics of the whole case",
+    "normalisation": "one for each channel: CT by numbers of the data set, ZScore by each case's own",
     "residual": "whether the encoder has residual blocks",
     "batch_dice": "whether Dice takes the batch for one image",
     "transpose": "axis i of the network is axis transpose[i] of the case",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ingradient_pl.messages import nearest
 from ingradient_pl.planning.fingerprint import Fingerprint
 from ingradient_pl.planning.plan import Plan
 from ingradient_pl.planning.planner import Planner
@@ -74,8 +75,9 @@ def choose_configuration(plans: dict[str, Plan], configuration: str | None) -> P
         return plans[FULL if FULL in plans else "2d"]
     if configuration not in plans:
         raise NoConfigurationError(
-            f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}: "
-            "a coarser one is only planned where a patch would see too little of a case."
+            f"This data set has no configuration '{configuration}'; it has {', '.join(plans)}."
+            f"{nearest(configuration, plans)} A coarser one is only planned where a patch would see too "
+            "little of a case."
         )
     return plans[configuration]
 
