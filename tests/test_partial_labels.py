@@ -13,7 +13,7 @@ from torch import nn
 
 import ingradient_pl as ip
 from ingradient_pl.datasets.records import SourceError
-from ingradient_pl.datasets.sources import read_source
+from ingradient_pl.datasets.sources import images_only, read_source
 from ingradient_pl.lightning.datamodule import SegmentationData
 from ingradient_pl.loading.patches import CasePatches
 from ingradient_pl.losses.compatibility import check_loss
@@ -90,6 +90,23 @@ def test_each_source_says_what_was_annotated(tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", ["annotated", "mapped", "datalist", "table", "records"])
+def test_scores_of_predictions_know_what_was_annotated(tmp_path, layout):
+    source = images_only(write_partial(tmp_path, layout), TASK)
+    assert {case.name[:1]: case.annotated for case in source.cases} == {
+        name: said and tuple(said) for name, said in SAID.items()
+    }
+
+
+def test_a_case_that_cannot_be_read_may_say_what_was_annotated(tmp_path):
+    path = write_partial(tmp_path)
+    image = next((path / "imagesTr").glob("a_*"))
+    image.unlink()
+    image.mkdir()
+    for source in (read_source(path), images_only(path, TASK)):
+        assert sorted({case.name[:1] for case in source.cases} - {"a"}) == sorted(set(SAID) - {"a"})
+
+
+@pytest.mark.parametrize("layout", ["annotated", "mapped", "datalist", "table", "records"])
 @pytest.mark.parametrize("wrong", [["spleen"], ["organ", "background"], ["Organ"]])
 def test_a_label_that_a_case_cannot_have_is_named(tmp_path, layout, wrong):
     source = read_source(write_partial(tmp_path, layout, {"a": ["organ"], "b": wrong}))
@@ -118,7 +135,9 @@ def test_what_is_no_list_of_names_is_refused(tmp_path, layout, told):
     assert repr(told) in said
 
 
-@pytest.mark.parametrize(("told", "what"), [({"z": ["organ"]}, "z"), (["organ"], "must be like")])
+@pytest.mark.parametrize(
+    ("told", "what"), [({"z": ["organ"]}, "1 case not there: z"), (["organ"], "must be like")]
+)
 def test_a_description_that_names_no_case_is_refused(tmp_path, told, what):
     path = write_partial(tmp_path)
     described = json.loads((path / "dataset.json").read_text())

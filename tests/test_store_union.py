@@ -25,6 +25,7 @@ from ingradient_pl.metrics.label_translation import LabelTranslation
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore, StoreError
 from ingradient_pl.store.case_volumes import write_volume as write_further
+from ingradient_pl.store.store_parts import read_shares
 from ingradient_pl.store.store_union import open_stores
 from ingradient_pl.store.stored_cases import stored_cases
 from ingradient_pl.store.unite_tasks import unite_tasks
@@ -259,6 +260,12 @@ def test_cases_are_drawn_by_stated_shares(two_stores, union_plan, shares):
 def test_shares_that_fit_no_store_are_refused(two_stores, union_plan, shares):
     with pytest.raises(ValueError, match=r"data.shares gives a number above 0 for each store \(organs, les"):
         data_of(two_stores, union_plan, shares=shares)
+
+
+@pytest.mark.parametrize("shares", [[3], {"organs": 0.5}, None])
+def test_one_store_gives_all_whatever_its_share(two_stores, shares):
+    assert read_shares(shares, open_stores(two_stores[:1])) is None
+    assert read_shares(shares, CaseStore(two_stores[0])) is None
 
 
 def test_patients_stay_on_one_side_over_all_stores(two_stores, union_plan):

@@ -1,6 +1,6 @@
 """``ingradient calibrate``: a checkpoint and labelled cases -> the checkpoint, its confidence corrected."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,12 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath
 from ingradient_pl.commands.load import checkpoint_files, load
 from ingradient_pl.commands.model_output import CALIBRATED, check_model_output
-from ingradient_pl.commands.prediction_cases import VALIDATION, find_cases
+from ingradient_pl.commands.prediction_cases import (
+    VALIDATION,
+    find_cases,
+    find_labels_task,
+    say_remarks,
+)
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images.packed_masks import take_mask
 from ingradient_pl.inference.answer_files import check_report
@@ -22,7 +27,7 @@ from ingradient_pl.inference.calibration import TEMPERATURES, Calibration
 from ingradient_pl.inference.case_pipeline import read_case
 from ingradient_pl.inference.checkpoint_file import OURS, read_content, write_content
 from ingradient_pl.inference.measure_calibration import FEWEST, Reliability, fit_line
-from ingradient_pl.inference.predict_cases import read_true_masks, read_truth
+from ingradient_pl.inference.predict_cases import find_meaning, read_true_masks, read_truth
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.inference.probabilities import scratch_maps
 from ingradient_pl.inference.uncertainty import expected_dice_at
@@ -105,13 +110,13 @@ def calibrate(  # noqa: PLR0913 - one argument an option
             "the checkpoints that it was made from."
         )
     plain = replace(predictor, model=predictor.model._replace(calibration=Calibration()))
-    cases = [case for case in find_cases(source, predictor.model, only)[0] if case.label is not None]
-    if not cases:
-        raise UsageError(f"{source} holds no labelled case among those to calibrate on.")
+    chosen, there = find_cases(source, predictor.model, only)
+    say_remarks(there)
+    cases = _find_known([case for case in chosen if case.label is not None], predictor.model.task, source)
     content = dict(read_content(file))
     for remark in _remark_cases(content[OURS].get("run"), source, cases):
         say(remark)
-    found = _measure(plain, cases)
+    found = _measure(plain, cases, find_labels_task(source))
     calibrated = {"calibration": found.calibration._asdict(), CALIBRATED: identify([file])}
     content[OURS] = {**content[OURS], **calibrated}
     write_content(Path(output), content)
@@ -126,6 +131,30 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     for remark in _remark_result(found):
         say(remark)
     return found
+
+
+def _find_known(cases: list[CaseFiles], task: Task, source: AnyPath) -> list[CaseFiles]:
+    """Leave the cases of which every voxel's label is known: of classes, those that annotate all labels."""
+    if not cases:
+        raise UsageError(f"{source} holds no labelled case among those to calibrate on.")
+    told = find_labels_task(source)
+    known = [case for case in cases if task.has_regions or _find_annotated(case, task, told) is None]
+    if not known:
+        raise UsageError(
+            f"No case of {source} annotates all of {', '.join(task.foreground)}: what is background is not "
+            "known, and probabilities cannot be held against it. Name cases that do: --only [a,b]"
+        )
+    if len(known) < len(cases):
+        left = [case.name for case in cases if case not in known]
+        words = f"{say_count(len(left), 'case')} left out, which annotate some labels only"
+        say(f"Note: {words}: {name_some(left)}.")
+    return known
+
+
+def _find_annotated(case: CaseFiles, task: Task, told: Task | None) -> tuple[str, ...] | None:
+    """Give the labels that a case knows of a task's; None where those are all."""
+    found = find_meaning(case, task, told).translate_annotated(case.annotated)
+    return None if found is None or set(task.foreground) <= set(found) else found
 
 
 def _remark_cases(run: Any, source: AnyPath, cases: Sequence[CaseFiles]) -> Iterator[str]:
@@ -182,12 +211,12 @@ def _remark_result(found: Calibrated) -> Iterator[str]:
         yield f"Note: {told} little of others; calibrate on {FEW} or more."
 
 
-def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:
+def _measure(predictor: Predictor, cases: list[CaseFiles], told: Task | None) -> Calibrated:
     """Predict each case once: its probabilities tell what they would be at any temperature."""
     reliability, expected, found = Reliability(), [], []
     task = predictor.model.task
     for case in tqdm(cases, desc="calibrating", unit="case", disable=None):
-        shares, label, truth = _predict(predictor, case)
+        shares, label, truth = _predict(predictor, case, told)
         reliability.add(*_by_output(shares, truth, task))
         expected.append(expected_dice_at(shares, TEMPERATURES, regions=task.has_regions))
         found.append(_find_dice(label, truth, task))
@@ -206,40 +235,61 @@ def _measure(predictor: Predictor, cases: list[CaseFiles]) -> Calibrated:
     )
 
 
-def _predict(predictor: Predictor, case: CaseFiles) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+class Truth(NamedTuple):
+    """What is right in a case.
+
+    Args:
+        label: The model's integers, or packed masks where its labels may overlap.
+        names: The labels or regions that somebody annotated.
+    """
+
+    label: NDArray[Any]
+    names: Collection[str]
+
+
+def _predict(
+    predictor: Predictor, case: CaseFiles, told: Task | None
+) -> tuple[NDArray[Any], NDArray[Any], Truth]:
     """Give probabilities, segmentation and label of a case; the first lie in a file without a name."""
     model = predictor.model
     volume = read_case(case, model.task, model.plan.orientation)
     shares = scratch_maps((model.plan.outputs, *volume.voxels.shape[1:]), dtype=np.float32)
     label = predictor.segment(volume.voxels, volume.frame.spacing, shares)
     if model.task.overlap is not None:
-        return shares, label, read_true_masks(case, volume, model).packed
-    return shares, label, read_truth(case, volume, model.plan.orientation)
+        masks = read_true_masks(case, volume, model, told)
+        return shares, label, Truth(masks.packed, masks.known)
+    truth = find_meaning(case, model.task, told).apply(read_truth(case, volume, model.plan.orientation))
+    annotated = _find_annotated(case, model.task, told)
+    return shares, label, Truth(truth, model.task.foreground if annotated is None else annotated)
 
 
-def _find_dice(label: NDArray[Any], truth: NDArray[Any], task: Task) -> dict[str, float]:
-    """Give the Dice of each foreground label or region by its name."""
+def _find_dice(label: NDArray[Any], truth: Truth, task: Task) -> dict[str, float]:
+    """Give the Dice of each foreground label or region that was annotated, by its name."""
     described = task.in_files
     if described.overlap is not None:
-        scores = score_masks(label, truth, list(range(1, described.outputs + 1)))
-        return {name: scores[number]["Dice"] for number, name in enumerate(described.foreground, 1)}
-    names = {name: value[0] if len(value) == 1 else value for name, value in described.foreground.items()}
-    agreement = count_agreement(label, truth, list(names.values()), described.ignore)
-    return {name: agreement[value].dice for name, value in names.items()}
-
-
-def _by_output(shares: NDArray[Any], truth: NDArray[Any], task: Task) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give probabilities and what is right: of each output, or yes and no of each region."""
-    if not task.has_regions:
-        return shares, np.stack([truth == value for value in task.written])
-    if task.overlap is not None:
-        regions = [take_mask(truth, number) for number in range(1, task.outputs + 1)]
-        known = ~take_mask(truth, task.outputs + 1)
+        scores = score_masks(label, truth.label, list(range(1, described.outputs + 1)))
+        dice = {name: scores[number]["Dice"] for number, name in enumerate(described.foreground, 1)}
     else:
-        regions = [np.isin(truth, values) for values in task.in_files.foreground.values()]
+        values = {name: one[0] if len(one) == 1 else one for name, one in described.foreground.items()}
+        agreement = count_agreement(label, truth.label, list(values.values()), described.ignore)
+        dice = {name: agreement[value].dice for name, value in values.items()}
+    return {name: one for name, one in dice.items() if name in truth.names}
+
+
+def _by_output(shares: NDArray[Any], truth: Truth, task: Task) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give probabilities and what is right: of each output, or yes and no of each region that is known."""
+    label = truth.label
+    if not task.has_regions:
+        return shares, np.stack([label == value for value in task.written])
+    if task.overlap is not None:
+        regions = [take_mask(label, number) for number in range(1, task.outputs + 1)]
+        known = ~take_mask(label, task.outputs + 1)
+    else:
+        regions = [np.isin(label, values) for values in task.in_files.foreground.values()]
         ignored = task.in_files.ignore
-        known = np.ones(truth.shape, bool) if ignored is None else truth != ignored
-    yes = np.concatenate([one.reshape(-1) & known.reshape(-1) for one in regions])
-    no = np.concatenate([~one.reshape(-1) & known.reshape(-1) for one in regions])
-    flat = np.asarray(shares).reshape(-1)
+        known = np.ones(label.shape, bool) if ignored is None else label != ignored
+    told = [number for number, name in enumerate(task.foreground) if name in truth.names]
+    yes = np.concatenate([regions[number].reshape(-1) & known.reshape(-1) for number in told])
+    no = np.concatenate([~regions[number].reshape(-1) & known.reshape(-1) for number in told])
+    flat = np.concatenate([np.asarray(shares[number]).reshape(-1) for number in told])
     return np.stack([flat, 1 - flat])[:, :, None, None], np.stack([yes, no])[:, :, None, None]

@@ -11,8 +11,7 @@ from ingradient_pl.commands.image_formats import add_image_formats
 from ingradient_pl.commands.inputs import AnyPath, to_paths
 from ingradient_pl.commands.load import WindowBatch, checkpoint_files, load, without_postprocess
 from ingradient_pl.commands.predict_on_cluster import ModelOptions, save_cases_on
-from ingradient_pl.commands.prediction_cases import find_cases, say_remarks, take_part
-from ingradient_pl.datasets.layouts import DESCRIPTION
+from ingradient_pl.commands.prediction_cases import find_cases, find_labels_task, say_remarks, take_part
 from ingradient_pl.datasets.records import CaseFiles
 from ingradient_pl.images import dicom_seg
 from ingradient_pl.inference.answer_files import input_files, target_files
@@ -29,8 +28,6 @@ from ingradient_pl.metrics.evaluation_report import table
 from ingradient_pl.phrases import say_count
 from ingradient_pl.short_repr import short_repr
 from ingradient_pl.spec import TRUSTED
-from ingradient_pl.store.label_maps import labels_task
-from ingradient_pl.store.metadata import is_store
 
 Save = Callable[..., SaveReport]
 """Segments cases into a folder: from cases, folder and how answers are written."""
@@ -166,9 +163,7 @@ def _score(
     predictor: Predictor, cases: list[CaseFiles], after: Change | None, sources: list[Path]
 ) -> Predictions:
     """Segment cases and say how they agree with their labels."""
-    source = sources[0]
-    described = is_store(source) or (source / DESCRIPTION).is_file()
-    told = labels_task(source) if described else None
+    told = find_labels_task(sources)
     scored = score_cases(predictor, cases, after=after, progress=sys.stderr.isatty(), say=say, told=told)
     say(table(scored.evaluation))
     for remark in scored.evaluation.remarks:

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingradient_pl.commands.inputs import AnyPath, to_paths
+from ingradient_pl.datasets.layouts import DESCRIPTION
 from ingradient_pl.datasets.records import CaseFiles, Source, SourceError
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.phrases import name_some
+from ingradient_pl.store.label_maps import labels_task
 from ingradient_pl.store.metadata import is_store
 from ingradient_pl.store.store_union import names_in_folder
 from ingradient_pl.store.stored_cases import stored_cases
+from ingradient_pl.task import Task
 
 VALIDATION = "validation"
 Part = TypeVar("Part", CaseFiles, Failure)
@@ -42,6 +45,18 @@ def find_cases(
         )
     found = images_only(paths[0], model.task) if others else stored_cases(paths, model.task)
     return _select_cases(found.cases, only, model.validation, paths), found
+
+
+def find_labels_task(source: AnyPath | Sequence[AnyPath]) -> Task | None:
+    """Give what the integers of a data set's labels mean; None where it does not tell, and for stores.
+
+    Each case of a store tells it itself, as several stores need not number labels alike.
+
+    Args:
+        source: As for :func:`find_cases`.
+    """
+    path = to_paths(source)[0]
+    return labels_task(path) if not is_store(path) and (path / DESCRIPTION).is_file() else None
 
 
 def say_remarks(found: Source) -> list[Failure]:

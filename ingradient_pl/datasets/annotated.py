@@ -1,12 +1,13 @@
 """Which labels were annotated in a case: read from descriptions and tables, held against the task."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from ingradient_pl.datasets.records import CaseFiles, Fault, Source, SourceError
-from ingradient_pl.phrases import name_some
+from ingradient_pl.messages import nearest
+from ingradient_pl.phrases import name_some, say_count
 
 ANNOTATED = "annotated"
 """The key of a description or entry, and the column of a table."""
@@ -37,13 +38,16 @@ def read_annotated(told: object) -> tuple[str, ...] | None:
     raise ValueError(f"'{ANNOTATED}' must be a list of labels' names; got {told!r}")
 
 
-def annotate_cases(cases: list[CaseFiles], told: object, where: Path) -> list[CaseFiles]:
+def annotate_cases(
+    cases: list[CaseFiles], told: object, where: Path, faulty: Collection[str] = ()
+) -> list[CaseFiles]:
     """Take from a description which labels were annotated in each case.
 
     Args:
         cases: All cases of a data set; what they say themselves wins.
         told: The description's table of names of labels by name of case; None where it has none.
         where: The description.
+        faulty: Names of cases that are there and cannot be read.
 
     Raises:
         SourceError: If it is no such table, or names cases that are not there.
@@ -52,11 +56,12 @@ def annotate_cases(cases: list[CaseFiles], told: object, where: Path) -> list[Ca
         return cases
     if not isinstance(told, Mapping):
         raise SourceError(f'{where}: \'{ANNOTATED}\' must be like {{"case_1": ["liver"]}}; got {told!r}.')
-    strange = sorted(set(map(str, told)) - {case.name for case in cases})
+    known = {*(case.name for case in cases), *faulty}
+    strange = sorted(set(map(str, told)) - known)
     if strange:
         raise SourceError(
-            f"{where}: '{ANNOTATED}' names {len(strange)} cases that are not there: "
-            f"{name_some(strange)}. Correct their names, or add the cases."
+            f"{where}: '{ANNOTATED}' names {say_count(len(strange), 'case')} not there: "
+            f"{name_some(strange)}.{nearest(strange[0], known)} Correct their names, or add the cases."
         )
     return [_annotate(case, told.get(case.name), where) for case in cases]
 

@@ -155,6 +155,8 @@ def images_only(path: Path, task: Task) -> Source:
             cases.append(_with_label(case, name, images, labels, path / "labelsTr", places))
     if not cases and not layout.faults:
         raise SourceError(f"{path}: no image in it. Images end in .nii.gz, .nrrd, .mha, ...")
+    told = described.get(ANNOTATED) if raw and described is not None else None
+    cases = annotate_cases(cases, told, path / DESCRIPTION, {fault.case for fault in layout.faults})
     source = Source(task, sorted(cases, key=_name), tuple(layout.faults), tuple(layout.remarks), path)
     return _without_faulty(check_cases(_for_model(source, named_channels(described or {}), task)))
 
@@ -251,10 +253,11 @@ def _source(layout: Layout, described: dict[str, Any] | None, folder: Path, patt
     task = scan_task(cases, folder.resolve().name) if described is None else task_of(described, folder)
     remarks = list(layout.remarks)
     promised = (described or {}).get("numTraining")
-    there = len(cases) + len({fault.case for fault in found.faults})
+    faulty = {fault.case for fault in found.faults}
+    there = len(cases) + len(faulty)
     if isinstance(promised, int) and promised != there:
         remarks.append(f"dataset.json promises {promised} cases ('numTraining'); there are {there}.")
-    cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION)
+    cases = annotate_cases(cases, (described or {}).get(ANNOTATED), folder / DESCRIPTION, faulty)
     made = Source(task, cases, found.faults, tuple(remarks), folder)
     made = settle_masks(made, (described or {}).get(MISSING_LABELS), folder / DESCRIPTION)
     return name_labels(check_annotated(made, folder / DESCRIPTION))

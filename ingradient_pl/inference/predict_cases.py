@@ -187,19 +187,18 @@ def score_cases(
         after: What is done to each answer before it is scored, such as post-processing.
         progress: Whether to show a bar with the time left.
         say: Where remarks go (a score, a fault, a smaller batch), a line each.
-        told: What the integers of the cases' labels mean, where it may be another task than the model's.
+        told: What the integers of the cases' labels mean; where it is not given, as the store or data set of
+            each case tells.
     """
     started, task = time.monotonic(), predictor.model.task.in_files
-    labels, meaning = (
-        scored_labels(task),
-        LabelTranslation.between(None if task.overlap is not None else told, task),
-    )
+    labels = scored_labels(task)
 
     def score(case: CaseFiles, volume: Volume, label: Label, found: Beside) -> CaseScores:
         if after is not None:
             label = after(label, volume.frame.spacing)
         unnamed: Unnamed = ((), ())
         if task.overlap is None:
+            meaning = find_meaning(case, task, told)
             truth = meaning.apply(read_truth(case, volume, predictor.model.plan.orientation))
             agreement = count_agreement(label, truth, list(labels), task.ignore)
             named = {one: counts.as_metrics() for one, counts in agreement.items()}
@@ -218,6 +217,21 @@ def score_cases(
     answers, failures = run_cases(predictor, cases, score, say, progress=progress)
     groups = {case.name: case.group for case in cases}
     return ScoreReport(Evaluation(labels, answers, [], groups), failures, time.monotonic() - started)
+
+
+def find_meaning(case: CaseFiles, task: Task, told: Task | None = None) -> LabelTranslation:
+    """Find the way from the integers of a case's label to those of a task, by the labels' names.
+
+    Args:
+        case: Its files, or a case of a store.
+        task: Of the model.
+        told: What its label holds; where it is not given, as its store or data set tells.
+
+    Raises:
+        ValueError: If an integer of it lies in labels that none of the task's lies in.
+    """
+    reference = LabelMap.of(case, told)
+    return LabelTranslation.between(None if reference is None else reference.find_task(), task.in_files)
 
 
 def read_truth(case: CaseFiles, volume: Volume, orientation: str) -> Label:

@@ -17,7 +17,7 @@ def read_shares(
         cases: The stores.
 
     Returns:
-        By the store's name, summing to one; None where nothing is told.
+        By the store's name, summing to one; None where nothing is told, or one store gives all.
 
     Raises:
         ValueError: If they are not one positive number for each store.
@@ -33,6 +33,8 @@ def read_shares(
             f"data.shares gives a number above 0 for each store ({', '.join(names)}), by its name or in this "
             f"order; got {told}."
         )
+    if not isinstance(cases, StoreUnion):
+        return None
     total = sum(named.values())
     return {name: named[name] / total for name in names}
 
