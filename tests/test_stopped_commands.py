@@ -169,3 +169,44 @@ def test_other_threads_finish_the_file_that_they_write_and_begin_none(tmp_path):
     left = sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*"))
     assert left == ["out", "out/whole_file", "out/whole_folder"]
     assert (tmp_path / "out" / "whole_file").read_text() == "whole"
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
+def test_what_a_parser_makes_of_the_keyboard_is_a_stop(capsys, error):
+    """ANTLR's rules tidy up when they are left, fail at that, and the failure is told as a word's."""
+
+    def parse():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            raise error("no rule is open")
+
+    with pytest.raises(SystemExit) as left, plain_errors("x"), stop_in_one_line("x", starting=False):
+        parse()
+    assert left.value.code == INTERRUPTED
+    assert capsys.readouterr().err == f"x: {STOPPED}\n"
+
+
+TIDYING = """
+import atexit, os, signal, sys
+from ingradient_pl.cli.failures import plain_errors, stop_in_one_line
+
+def tidy():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    print("not stopped")
+
+with plain_errors("x"), stop_in_one_line("x", starting=False):
+    atexit.register(tidy)
+    if sys.argv[2] == "stopped":
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", list(CODES))
+@pytest.mark.parametrize("before", ["stopped", "done"])
+def test_a_signal_while_packages_tidy_up_ends_them_without_a_word(tmp_path, number, before):
+    line = [sys.executable, "-c", TIDYING, str(int(number)), before]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    told = f"x: {STOPPED}\n" if before == "stopped" else ""
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[number], "", told)

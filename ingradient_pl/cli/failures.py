@@ -1,5 +1,6 @@
 """How a command ends: 0 done, 1 failed work, 2 bad usage; a user's mistake is one line, not a traceback."""
 
+import atexit
 import errno
 import io
 import os
@@ -118,8 +119,10 @@ def stop_in_one_line(command: str, *, starting: bool = True, told: str = STOPPED
     before = {one: signal.signal(one, leave) for one in wanted if signal.getsignal(one) in DEFAULT}
     try:
         yield
-    except KeyboardInterrupt as error:
-        raise Stopped(told, by_signal=False) from error
+    except (KeyboardInterrupt, Exception) as error:
+        if any(isinstance(one, KeyboardInterrupt) for one in _behind(error)):  # or what a parser made of it
+            raise Stopped(told, by_signal=False) from error
+        raise
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
@@ -155,6 +158,17 @@ def plain_errors(command: str) -> Iterator[None]:
     except (KeyboardInterrupt, Stopped) as stopped:
         print(f"{command}: {str(stopped) or STOPPED}", file=sys.stderr)
         sys.exit(TERMINATED if isinstance(stopped, Stopped) and stopped.by_signal else INTERRUPTED)
+    finally:
+        atexit.unregister(_end_without_a_word)
+        atexit.register(_end_without_a_word)  # the last to be registered is the first that is called
+
+
+def _end_without_a_word() -> None:
+    """Have a signal end this process at once: packages take a while to tidy up when all has been said."""
+    if threading.current_thread() is threading.main_thread():
+        for one in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(one) in DEFAULT:
+                signal.signal(one, lambda number, _: os._exit(128 + number))
 
 
 def explain_failure(error: BaseException) -> str | None:
