@@ -107,7 +107,16 @@ def test_the_large_residual_encoder_is_known_by_its_name(tmp_path):
         ),
         ({"architecture_plans": {"arch_class_name": "PlainConvUNet"}}, "without arguments"),
         ({"pretrain_num_input_channels": 3}, "has the shape"),
-        ({"pretrain_num_input_channels": "none"}, "not an adaptation plan that can be used"),
+        *(
+            ({name: wrong}, rf"not an adaptation plan that can be used: {name} is .*\. Correct it")
+            for name, values in {
+                "pretrain_num_input_channels": ("none", 0, True, 1.5, None),
+                "key_to_encoder": (None, ["encoder"], 3),
+                "key_to_stem": (["stem"], 3),
+                "architecture_plans": ([], "ResEncL", None),
+            }.items()
+            for wrong in values
+        ),
         ({"recommended_downstream_patchsize": None, "pretrain_plan": None}, "names no patch"),
     ],
 )
@@ -279,6 +288,19 @@ def test_a_mapping_says_which_is_which(tmp_path):
     assert states(mapping, "encoder.0", "decoder", "ups") == {"fresh"}
     assert states(mapping, "encoder.1.0.conv", "encoder.2.0.conv") == {"taken"}
     assert next(row.source for row in mapping.rows if row.tensor == "heads.0.bias") == "out.bias"
+    assert not any("init_mapping" in line for line in mapping.warnings)
+
+
+def test_a_tensor_that_several_start_from_is_told(tmp_path):
+    torch.save({"a.bias": torch.zeros(4), "b.bias": torch.zeros(4)}, tmp_path / "x.pt")
+    rules = {"encoder.0.0.conv.bias": "a.bias", "encoder.0.1.conv.bias": "a.bias"}
+    (told,) = (
+        line
+        for line in mapped(read_weights(tmp_path / "x.pt"), rules=rules).warnings
+        if "init_mapping" in line
+    )
+    assert "1 tensor of the source" in told
+    assert "'a.bias' for encoder.0.0.conv.bias, encoder.0.1.conv.bias" in told
 
 
 @pytest.mark.parametrize(

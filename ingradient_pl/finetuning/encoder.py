@@ -1,6 +1,6 @@
 """Encoders that nnssl trained without labels (OpenMind, nnFoundation): weights beside an adaptation plan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,13 @@ from ingradient_pl.transforms.normalise import Normaliser
 ADAPTATION, EMBEDDED = "adaptation_plan.json", "nnssl_adaptation_plan"
 """The plan's file, and its entry where the weights bring it along."""
 USED = ("architecture_plans", "pretrain_num_input_channels", "key_to_encoder", "key_to_stem")
+TYPES: Mapping[str, Callable[[Any], bool]] = {
+    USED[0]: lambda entry: isinstance(entry, Mapping),
+    USED[1]: lambda entry: type(entry) is int and entry > 0,
+    USED[2]: lambda entry: isinstance(entry, str),
+    USED[3]: lambda entry: entry is None or isinstance(entry, str),  # a plain encoder has none
+}
+"""What each of them can be."""
 RESENC_L = {
     "n_stages": 6,
     "features_per_stage": [32, 64, 128, 256, 320, 320],
@@ -110,15 +117,17 @@ def _adaptation(entries: Any, origin: Path) -> AdaptationPlan:
         missing = [name for name in USED if name not in entries]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        network = _read_network(entries)
-        channels = int(entries["pretrain_num_input_channels"])
-        if channels < 1:
-            raise ValueError(f"pretrain_num_input_channels is {channels}")
+        wrong = [name for name, fits in TYPES.items() if not fits(entries[name])]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is {str(entries[wrong[0]])[:60]!r}")
+        network, channels = _read_network(entries), entries["pretrain_num_input_channels"]
         plan = _read_plan(entries, {name: network[name] for name in TOPOLOGY}, channels)
         encoder, stem = (str(entries[name]).rstrip(".") for name in USED[2:])
         return AdaptationPlan(network, channels, encoder, stem, plan)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise CheckpointError(f"{origin} is not an adaptation plan that can be used: {error}.") from error
+        raise CheckpointError(
+            f"{origin} is not an adaptation plan that can be used: {error}. Correct it, or copy it again."
+        ) from error
 
 
 def _read_network(entries: Mapping[str, Any]) -> dict[str, Any]:

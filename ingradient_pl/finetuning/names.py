@@ -1,6 +1,7 @@
 """Which tensor of plain weights plays the role of which of a network: by a mapping, by names, or by order."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product, zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from ingradient_pl.finetuning.source_record import Source
 from ingradient_pl.messages import UsageError
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.weights import nnunet_names, unwrap
-from ingradient_pl.phrases import join_times, name_some
+from ingradient_pl.phrases import join_times, name_some, say_count
 from ingradient_pl.plain_values import read_yaml
 
 ANY, MOST_ANY, LONGEST = "*", 3, 1000
@@ -65,11 +66,24 @@ def name_weights(
         pairs, how = _apply(rules, fresh, source), ""
     else:
         pairs, how = _find(network, fresh, source)
+    told = [f"{source.origin}: tensors were told {how}."] if how else []
     return source._replace(
         weights={ours: source.weights[theirs] for ours, theirs in pairs.items()},
         renamed=pairs,
-        warnings=(*source.warnings, *([f"{source.origin}: tensors were told {how}."] if how else [])),
+        warnings=(*source.warnings, *told, *_tell_shared(pairs)),
     )
+
+
+def _tell_shared(pairs: Pairs) -> Iterator[str]:
+    """Say which tensors of the source start several of the network's."""
+    counts = Counter(pairs.values())
+    shared = [theirs for theirs, count in counts.items() if count > 1]
+    if shared:
+        ours = [name for name, theirs in pairs.items() if theirs == shared[0]]
+        yield (
+            f"init_mapping: {say_count(len(shared), 'tensor')} of the source for several of the network, "
+            f"such as '{shared[0]}' for {name_some(ours)}. Is that meant?"
+        )
 
 
 def _is_rule(ours: object, theirs: object) -> bool:
