@@ -70,8 +70,9 @@ class HounsfieldSearch:
         """Say which channels look like a CT though their names say something else, or nothing."""
         return [
             f"the channel '{name}' begins at {median(lowest):g}, as Hounsfield units do, and is normalised "
-            "by each case's own mean and deviation: only the name 'CT' means Hounsfield units. Is it a "
-            f'CT, say "channel_names": {{"{at}": "CT"}} in dataset.json (of a table: beside it).'
+            "by each case's own mean and deviation: only the name 'CT' means Hounsfield units. For a CT "
+            f'write "channel_names": {{"{at}": "CT"}} into dataset.json (of a table: beside it), and prepare '
+            "into another folder."
             for at, (name, lowest) in enumerate(zip(self.channels, self.lowest, strict=True))
             if lowest and AIR[0] <= median(lowest) <= AIR[1] and not LIKE_CT.search(name)
         ]
