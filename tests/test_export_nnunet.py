@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ingradient_pl as ip
+from ingradient_pl.inference.calibration import Calibration
 from ingradient_pl.inference.checkpoint import Model, write
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import read_checkpoint
@@ -123,6 +124,13 @@ def test_where_nnunet_would_see_other_axes_the_command_says_so(tmp_path, capsys)
     said = capsys.readouterr()
     assert "turned to LPS" in said.out + said.err
     assert (folder / "fold_0" / "checkpoint_final.pth").is_file()
+
+
+@pytest.mark.parametrize(("temperature", "told"), [(1.0, []), (2.5, ["temperature of 2.5 is not exported"])])
+def test_a_temperature_that_nnunet_has_no_place_for_is_told(tmp_path, temperature, told):
+    calibrated = model()._replace(calibration=Calibration(temperature))
+    remarks = export_nnunet(calibrated, tmp_path / "out")
+    assert [words in line for words, line in zip(told, remarks, strict=True)] == [True] * len(told)
 
 
 @pytest.mark.parametrize("numbered", [False, True], ids=["as in files", "as the store numbers them"])

@@ -159,6 +159,11 @@ def _remarks(model: Model) -> list[str]:
         remarks.append("Voxels of the label 'ignore' are background in the exported data set description.")
     if model.postprocess.steps:
         remarks.append("The model's post-processing is not exported: nnU-Net keeps its own in a pickle.")
+    if model.calibration.temperature != 1:
+        remarks.append(
+            f"The model's temperature of {model.calibration.temperature:g} is not exported: labels stay, "
+            "nnU-Net's probabilities are those before calibrating."
+        )
     held, exported = model.task.in_files.foreground_values, model.task.consecutive().foreground_values
     if held != exported and model.task.overlap is None:
         pairs = ", ".join(f"{new} for {old}" for old, new in zip(held, exported, strict=True))
