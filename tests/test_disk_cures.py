@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from oracles import cases_predictor, write_ball
 
@@ -164,17 +165,30 @@ def test_a_log_that_the_disk_refuses_is_said_once_and_without_a_traceback(capsys
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("reached", "lines"), [(0.5, 1), (float("nan"), 0)])
-def test_a_score_that_has_no_room_is_said_where_there_is_one(tmp_path, capsys, monkeypatch, reached, lines):
-    """A run that failed tells why itself."""
+FAILED = JobReturn(overrides=[], status=JobStatus.FAILED, _return_value=MemoryError("too large"))
+JOBS = {
+    "done": (JobReturn(overrides=[], status=JobStatus.COMPLETED, _return_value=0.5), "is not kept: "),
+    "failed alone": (JobReturn(overrides=[], status=JobStatus.COMPLETED, _return_value=float("nan")), None),
+    "failed in a sweep": (FAILED, "the sweep goes on. MemoryError: too large"),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("place", ["sweep_table.replace_file", "sweep_table.keep_table"])
+def test_a_score_or_table_that_has_no_room_is_said_where_there_is_a_score(
+    tmp_path, capsys, monkeypatch, name, place
+):
+    """A run that failed tells why itself, and a sweep of it, though there is no room for its reason."""
+    job, told = JOBS[name]
     (tmp_path / ".hydra").mkdir()
-    monkeypatch.setattr("ingradient_pl.cli.sweep_table.replace_file", _full)
-    config = OmegaConf.create(
-        {"maximise": "val/dice", "hydra": {"runtime": {"output_dir": str(tmp_path)}, "mode": "RUN"}}
-    )
-    job = JobReturn(overrides=[], status=JobStatus.COMPLETED, _return_value=reached)
-    SweepTable().on_job_end(config, job)
-    assert len(capsys.readouterr().err.splitlines()) == lines
+    monkeypatch.setattr(f"ingradient_pl.cli.{place}", _full)
+    monkeypatch.setattr("ingradient_pl.cli.sweep_table.write_reason", lambda *_: None)
+    mode = RunMode.MULTIRUN if name != "failed alone" else RunMode.RUN
+    hydra = {"runtime": {"output_dir": str(tmp_path)}, "mode": mode, "sweep": {"dir": str(tmp_path)}}
+    SweepTable().on_job_end(OmegaConf.create({"maximise": "val/dice", "hydra": hydra}), job)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (0 if told is None else 1)
+    assert not lines or told in lines[0]
 
 
 def test_a_pipe_is_named(tmp_path):

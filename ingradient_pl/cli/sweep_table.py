@@ -52,19 +52,21 @@ class SweepTable(Callback):
         folder = Path(config.hydra.runtime.output_dir)
         if not (folder / SCORE.parent).is_dir():  # the run was told to leave no config behind
             return
+        swept = config.hydra.mode == RunMode.MULTIRUN
+        above = [Path(config.hydra.sweep.dir)] if swept else folder.parents[:DEPTH]
         try:
             keep_score(folder, config.maximise, job_return)
+            for sweep in above:
+                if swept or (sweep / TABLE).is_file():
+                    keep_table(sweep, config.maximise)
         except OSError as error:
             if _find_score(job_return) is not None:  # or the run itself failed, and tells why
                 print(printable(f"The score of {folder} is not kept: {error}"), file=sys.stderr)
-        swept = config.hydra.mode == RunMode.MULTIRUN
-        above = [Path(config.hydra.sweep.dir)] if swept else folder.parents[:DEPTH]
-        for sweep in above:
-            if swept or (sweep / TABLE).is_file():
-                keep_table(sweep, config.maximise)
         if swept and job_return.status == JobStatus.FAILED:
-            told = f"The run in {folder} failed; the sweep goes on. {read_reason(folder)}"
-            print(printable(f"{told} (more in {folder / REASON})"), file=sys.stderr)
+            reason, failure = read_reason(folder), job_return._return_value
+            told = f"{type(failure).__name__}: {failure}" if reason is None else reason
+            more = "" if reason is None else f" (more in {folder / REASON})"
+            print(printable(f"The run in {folder} failed; the sweep goes on. {told}{more}"), file=sys.stderr)
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

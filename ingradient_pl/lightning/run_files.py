@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ingradient_pl.files import replace_file
 from ingradient_pl.json_files import read_object
 from ingradient_pl.lightning.record_file import RECORD
 from ingradient_pl.untouched import REASON as REASON
@@ -78,7 +79,7 @@ def write_reason(run: Path, error: BaseException, told: str | None) -> None:
     """
     lines = "".join(traceback.format_exception(error))
     last = "" if told is None else f"{IN_SHORT}{' '.join(told.split())}\n"
-    (run / REASON).write_text(lines + last, encoding="utf-8")
+    replace_file(run / REASON, (lines + last).encode(errors="backslashreplace"))
 
 
 def read_reason(run: Path) -> str | None:
