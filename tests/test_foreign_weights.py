@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,11 @@ from weight_sources import NNSSL, PLAIN, RESIDUAL, TASK, adaptation, nnssl_folde
 from ingradient_pl.finetuning.mapping import map_weights
 from ingradient_pl.finetuning.names import read_names
 from ingradient_pl.finetuning.source import read_weights
-from ingradient_pl.inference.checkpoint import CheckpointError
+from ingradient_pl.inference.checkpoint import CheckpointError, read
+from ingradient_pl.inference.checkpoint_file import OURS, read_content
 from ingradient_pl.messages import UsageError
 from ingradient_pl.networks.unet import UNet
+from ingradient_pl.nnunet.model import import_nnunet
 from ingradient_pl.nnunet.weights import to_nnunet_weights
 from ingradient_pl.task import Task
 
@@ -235,6 +238,44 @@ def test_who_trained_is_told_of_the_folds_that_are_read(tmp_path, folders, named
     (folder / "splits_final.json").write_text(json.dumps(splits))
     source = read_weights(folder / named, folds)
     assert ["".join(sorted(entry.cases)) for entry in source.trained] == trained
+
+
+SPLITS = [{"train": ["a", "b"], "val": ["c", "d"]}, {"train": ["b", "c"], "val": ["a", "d"]}]
+
+
+@pytest.mark.parametrize(
+    ("imported", "named", "kept"),
+    [
+        (None, "", ("d",)),
+        (["0"], "fold_0", ("c", "d")),
+        (["1"], "fold_1", ("a", "d")),
+        (["all"], "fold_all", ()),
+    ],
+)
+@pytest.mark.parametrize("folds", ["first", "mean"])
+def test_an_imported_model_tells_who_trained_as_its_folder_does(tmp_path, imported, named, kept, folds):
+    folder = saved("nnunet plain", tmp_path, folds=2)
+    shutil.copytree(folder / "fold_1", folder / "fold_all")
+    (folder / "splits_final.json").write_text(json.dumps(SPLITS))
+    file = tmp_path / "model.ckpt"
+    assert import_nnunet(folder, file, imported).validation == kept
+    before, after = read_weights(folder / named, folds), read_weights(file, folds)
+    assert before.trained
+    assert (after.trained, after.split) == (before.trained, before.split)
+    assert read(file).validation == kept  # what predict --only validation takes
+    run = read_content(file)[OURS]["run"]
+    trained = {name for entry in read_weights(file, "mean").trained for name in entry.cases}
+    assert set(run["split"]["train"]) == trained  # what calibrate warns of
+
+
+def test_an_imported_model_without_a_division_tells_nothing_of_who_trained(tmp_path):
+    folder = saved("nnunet plain", tmp_path, folds=2)
+    import_nnunet(folder, tmp_path / "model.ckpt")
+    assert "run" not in read_content(tmp_path / "model.ckpt")[OURS]
+    assert read(tmp_path / "model.ckpt").validation == ()
+    (folder / "splits_final.json").write_text(json.dumps(SPLITS[:1]))
+    with pytest.raises(CheckpointError, match=r"splits_final\.json does not tell who trained fold_0, fold_1"):
+        import_nnunet(folder, tmp_path / "model.ckpt")
 
 
 def test_a_run_without_its_last_checkpoint_names_what_it_has(tmp_path):

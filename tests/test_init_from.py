@@ -24,6 +24,7 @@ from ingradient_pl.lightning.callbacks.freeze import Freeze, FreezeShared, find_
 from ingradient_pl.lightning.init_weights import tell_frozen
 from ingradient_pl.messages import UsageError
 from ingradient_pl.nnunet.export import export_nnunet
+from ingradient_pl.nnunet.model import import_nnunet
 from ingradient_pl.planning.plan_yaml import read_plan
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
@@ -86,6 +87,13 @@ def test_a_model_folder_of_nnunet_is_a_source(train, phantom_store, phantom_plan
     run, code, _, err = train("run", *STILL, f"init_from={folder}")
     assert code == 0, err
     assert torch.equal(weights_of(run)["encoder.1.0.conv.weight"], unet(plan).encoder[1][0].conv.weight)
+    names = sorted(CaseStore(phantom_store).cases)
+    (folder / "splits_final.json").write_text(json.dumps([{"train": names[1:], "val": names[:1]}]))
+    import_nnunet(folder, tmp_path / "imported.ckpt")
+    for start in (folder, tmp_path / "imported.ckpt"):
+        _, code, _, err = train("leak", *STILL, "data.split.count=3", f"init_from={start}")
+        assert code == 1, err
+        assert "validation cases, or their patients, trained" in err
 
 
 @pytest.mark.slow

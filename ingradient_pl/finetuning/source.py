@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ingradient_pl.datasets.split_records import Split
-from ingradient_pl.datasets.splits import read_splits
 from ingradient_pl.finetuning.encoder import ADAPTATION, EMBEDDED, read_encoder
 from ingradient_pl.finetuning.plain_weights import SAFETENSORS, read_plain_weights
 from ingradient_pl.finetuning.source_record import Source, SourcePlan
@@ -17,12 +16,12 @@ from ingradient_pl.inference import checkpoint
 from ingradient_pl.inference.checkpoint import CheckpointError, Model
 from ingradient_pl.inference.checkpoint_file import OURS, check_address, is_ours, load
 from ingradient_pl.nnunet.checkpoint import read_state_dicts
+from ingradient_pl.nnunet.fold_splits import FOLD, read_fold_splits, record_splits
 from ingradient_pl.nnunet.model import (
-    ALL,
     FINAL,
-    FOLD,
     VERSION_1,
     find_folds,
+    name_data,
     read_nnunet,
     refuse_version_1,
 )
@@ -31,7 +30,7 @@ from ingradient_pl.spec import TRUSTED, check_types
 from ingradient_pl.transforms.stage_labels import StageLabels
 
 LAST = Path("checkpoints") / "last.ckpt"
-PLANS, SPLITS = "plans.json", "splits_final.json"
+PLANS = "plans.json"
 Folds = Literal["first", "mean"]
 
 
@@ -114,28 +113,7 @@ def _read_folds(folder: Path, names: Sequence[str] | None, file: str, folds: Fol
     found = [one.parent.name for one in find_folds(folder, names, file)]
     used = found if folds == "mean" else found[:1]
     model = read_nnunet(folder, used, file)
-    source = _source(model, folds, {})
-    splits = _read_splits(folder, used)
-    data = str(model.plan.notes.get("data_set") or model.task.name)
-    trained = tuple(TrainedOn(split.train, data) for split in splits)
-    one = splits[0] if len(splits) == 1 and splits[0].kept else None
-    return source._replace(split=one, trained=trained)
-
-
-def _read_splits(folder: Path, folds: Sequence[str]) -> list[Split]:
-    """Give the division of each fold by nnU-Net's ``splits_final.json``; none where there is none."""
-    file = folder / SPLITS
-    if not file.is_file():
-        return []
-    try:
-        found = read_splits(file)
-        every = tuple(dict.fromkeys(name for split in found for side in split for name in side))
-        return [Split(every, every) if fold == ALL else found[int(fold.removeprefix(FOLD))] for fold in folds]
-    except (ValueError, IndexError) as error:
-        raise CheckpointError(
-            f"{file} does not tell who trained {', '.join(folds)} ({error}). Correct it, or take it away: "
-            "then it is not known who trained."
-        ) from error
+    return _source(model, folds, {"run": record_splits(read_fold_splits(folder, used), name_data(model))})
 
 
 class _Run:
@@ -149,6 +127,7 @@ class _Run:
         init: Mapping[str, object],
         parts: Sequence[Mapping[str, object]],
         trained: Sequence[Mapping[str, object]],
+        folds: Sequence[Mapping[str, Sequence[str]]],
     ) -> None: ...
 
 
@@ -166,8 +145,9 @@ def _check_run(run: Mapping[str, Any], origin: str) -> None:
         check_types(_Run, {"parts": parts, "trained": trained})
         for part in (*parts, *trained):
             check_types(_Part, part)
-        for missing in ("train", "validation") if run.get("split") is not None else ():
-            run["split"][missing]
+        for split in ([] if run.get("split") is None else [run["split"]]) + list(run.get("folds", ())):
+            for missing in ("train", "validation"):
+                split[missing]
         for part in parts:
             part["name"]
     except (TypeError, KeyError) as error:
@@ -180,16 +160,16 @@ def _source(model: Model, folds: Folds, told: Mapping[str, Any]) -> Source:
     before = StageLabels.of(model.task).values if model.plan.previous_stage else ()
     run = told.get("run", {})
     _check_run(run, model.origin)
-    split = _split(run.get("split"))
+    splits = _read_divisions(run, folds)
     earlier = [TrainedOn.from_plain(entry) for entry in run.get("init", {}).get("trained", ())]
-    own = () if split is None else tuple(_trained_on(split.train, model.task.name, run))
+    own = [entry for split in splits for entry in _trained_on(split.train, model.task.name, run)]
     return Source(
         network=model.networks[0],
         weights=model.networks[0].state_dict() if folds == "first" else _mean(model.networks),
         task=model.task,
         origin=model.origin,
         inputs=(*model.task.channels, *(f"previous stage: {value}" for value in before)),
-        split=split,
+        split=splits[0] if len(splits) == 1 and (splits[0].kept or "folds" not in run) else None,
         trained=(*own, *earlier),
         images=run.get("images", {}),
         plan=SourcePlan.of(model.plan),
@@ -206,8 +186,11 @@ def _trained_on(train: Sequence[str], data: str, run: Mapping[str, Any]) -> Iter
         yield TrainedOn.from_plain({**part, **told, "images": [images.get(name, "") for name in cases]})
 
 
-def _split(told: Mapping[str, Sequence[str]] | None) -> Split | None:
-    return None if told is None else Split(tuple(told["train"]), tuple(told["validation"]))
+def _read_divisions(run: Mapping[str, Any], folds: Folds) -> list[Split]:
+    """Give who trained and who validated: of a model of several folds, the entry of each that is used."""
+    told = run.get("folds") or [run.get("split")]
+    used = told[:1] if folds == "first" else told
+    return [Split(tuple(one["train"]), tuple(one["validation"])) for one in used if one is not None]
 
 
 def _mean(networks: Sequence[nn.Module]) -> dict[str, Tensor]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ingradient_pl.datasets.descriptions import task_of
+from ingradient_pl.datasets.split_records import Split
 from ingradient_pl.inference.checkpoint import CheckpointError, Model, write_model
 from ingradient_pl.json_files import read_object
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.checkpoint import NnunetCheckpoint, read_checkpoint
+from ingradient_pl.nnunet.fold_splits import ALL, FOLD, find_kept, read_fold_splits, record_splits
 from ingradient_pl.nnunet.plans import read_nnunet_plans
 from ingradient_pl.nnunet.weights import nnunet_weights
 from ingradient_pl.phrases import name_some, one_line
@@ -16,8 +19,6 @@ from ingradient_pl.planning.plan import Plan
 from ingradient_pl.task import Task
 
 FINAL = "checkpoint_final.pth"
-FOLD, ALL = "fold_", "fold_all"
-"""How the folder of a fold is called, and that of the one that every case trained."""
 VERSION_1, OLD_PLANS = ".model", "plans.pkl"
 OLD = (f"*{VERSION_1}", f"fold_*/*{VERSION_1}", f"*/{OLD_PLANS}")
 """What a model folder of nnU-Net 1 holds."""
@@ -36,6 +37,8 @@ def import_nnunet(
 ) -> Model:
     """Turn a model folder of nnU-Net into one checkpoint of ours, all its folds in one file.
 
+    Where ``splits_final.json`` lies in the folder, the file tells which cases trained, as that of a run does.
+
     Args:
         folder: Of the trainer, with ``plans.json``, ``dataset.json`` and ``fold_0`` and so on.
         output: The checkpoint to write.
@@ -52,9 +55,28 @@ def import_nnunet(
         CheckpointError: If something is missing, or the model does what this package does not.
     """
     model = read_nnunet(folder, folds, checkpoint, previous, previous_folds)
-    named = Model(model.networks, model.plan, model.task, str(output), model.mirror).after(model.previous)
-    write_model(output, named, {IMPORTED: str(folder)})
-    return model._replace(origin=str(output))
+    splits = _find_splits(folder, folds, checkpoint)
+    before = model.previous and _find_splits(Path(model.previous.origin), previous_folds, checkpoint)
+    kept = find_kept([*splits, *(before or ())]) if splits and before != [] else ()
+    run = record_splits(splits, name_data(model), before or ())
+    named = Model(model.networks, model.plan, model.task, str(output), model.mirror, kept)
+    told: dict[str, Any] = {IMPORTED: str(folder), **({"run": run} if run else {})}
+    write_model(output, named.after(model.previous), told)
+    return model._replace(origin=str(output), validation=kept)
+
+
+def _find_splits(folder: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Split]:
+    files = find_folds(folder, folds, checkpoint)
+    return read_fold_splits(folder, [file.parent.name for file in files])
+
+
+def name_data(model: Model) -> str:
+    """Give the name of the data set that nnU-Net trained on.
+
+    Args:
+        model: As :func:`read_nnunet` gave it.
+    """
+    return str(model.plan.notes.get("data_set") or model.task.name)
 
 
 def read_nnunet(
