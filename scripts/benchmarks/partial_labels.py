@@ -1,10 +1,10 @@
 """Cases that annotate one label of three against cases that annotate all: validation Dice at equal steps.
 
-ACDC at a low resolution in patches of whole slices, as the planner's are, a run in each of five folds: one run
-differs from the next by half the bar, one fold from another by all of it. Of each training case one label is
-kept (RV, MYO and LV in turn), and all three of validation cases. A patient has two cases, which so keep two
-labels. What cases lack is completed by pseudo-labels. Answers are scored as they are, and with the largest
-component of all foreground alone (the first step of nnU-Net's post-processing).
+ACDC at a low resolution in patches of whole slices, as the planner's are, a run in each of five folds: one
+run differs from the next by half the bar, one fold from another by all of it. Of each training case one label
+is kept (RV, MYO and LV in turn), and all three of validation cases. A patient has two cases, which so keep
+two labels. What cases lack is completed by pseudo-labels. Answers are scored as they are, and with the
+largest component of all foreground alone (the first step of nnU-Net's post-processing).
 
 ``partial_labels.py STEPS SEED ... [plain]`` runs some seeds of the first fold by hand: also the harder way,
 one label a patient, and with ``plain`` what cases lack stays unknown.
