@@ -67,6 +67,20 @@ def test_labels_are_read_by_their_names(raw, model, tmp_path, stored, table, lab
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("names", [("organ", "lesion"), ("liver", "tumour")])
+def test_labels_that_share_no_name_with_the_models_are_told(raw, model, tmp_path, capsys, stored, names):
+    source = renumbered(raw, tmp_path / "other", labels={"background": 0, names[0]: 1, names[1]: 2})
+    if stored:
+        ip.prepare(source, tmp_path / "store")
+        source = tmp_path / "store"
+    calibrated(model, source, tmp_path)
+    ip.predict(model, source, only=CASES[:2], mirror=False, device="cpu")
+    lists = "references ('liver', 'tumour') share no name with those of the predictions ('organ', 'lesion')"
+    assert capsys.readouterr().out.count(lists) == 2 * ("liver" in names)
+
+
+@pytest.mark.slow
 def test_cases_that_annotate_some_labels_only_are_left_out(raw, model, tmp_path, capsys):
     partly = renumbered(raw, tmp_path / "partly", annotated={CASES[1]: ["organ"]})
     found = calibrated(model, partly, tmp_path)

@@ -80,6 +80,25 @@ def test_every_source_of_labels_gives_the_same_scores(monkeypatch, capsys, every
     assert found[labels] == found["raw/labelsTr"]
 
 
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("command", ["evaluate", "postprocess"])
+@pytest.mark.parametrize("names", [("organ", "lesion"), ("organ", "other"), ("liver", "tumour")])
+def test_labels_that_share_no_name_are_told_with_both_lists(
+    monkeypatch, capsys, everything, labels, command, names
+):
+    """A table and pairs have no names: nothing tells that they mean something else."""
+    told = {"background": 0, names[0]: 1, names[1]: 2}
+    (everything / "predictions" / "dataset.json").write_text(json.dumps({**TASK.described, "labels": told}))
+    line = ("--predictions", everything / "predictions", "--labels", everything / labels)
+    line = (*line, "--output", everything / ("s.json" if command == "evaluate" else "steps.yaml"))
+    line = (*line, *(["--learn", "true"] if command == "postprocess" else []))
+    code, out, err = outcome(monkeypatch, capsys, command, *line)
+    assert code == 0, err
+    other = "organ" not in names and labels not in ("pairs", "table.csv")
+    lists = "references ('organ', 'lesion') share no name with those of the predictions ('liver', 'tumour')"
+    assert (out + err).count(lists) == other
+
+
 @pytest.mark.parametrize("labels", ["raw", "store", "pairs", "table.csv"])
 def test_what_labels_mean_is_told_by_their_source(monkeypatch, capsys, everything, labels):
     (everything / "predictions" / "dataset.json").unlink()

@@ -17,6 +17,7 @@ from ingradient_pl.commands.prediction_cases import (
     VALIDATION,
     find_cases,
     find_labels_task,
+    say_other_names,
     say_remarks,
 )
 from ingradient_pl.datasets.records import CaseFiles
@@ -114,9 +115,11 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     say_remarks(there)
     cases = _find_known([case for case in chosen if case.label is not None], predictor.model.task, source)
     content = dict(read_content(file))
+    told = find_labels_task(source)
+    say_other_names(cases, predictor.model.task, told)
     for remark in _remark_cases(content[OURS].get("run"), source, cases):
         say(remark)
-    found = _measure(plain, cases, find_labels_task(source))
+    found = _measure(plain, cases, told)
     calibrated = {"calibration": found.calibration._asdict(), CALIBRATED: identify([file])}
     content[OURS] = {**content[OURS], **calibrated}
     write_content(Path(output), content)

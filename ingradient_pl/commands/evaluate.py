@@ -21,6 +21,7 @@ from ingradient_pl.metrics.evaluation import Evaluation, Measure
 from ingradient_pl.metrics.evaluation_annotated import leave_unannotated
 from ingradient_pl.metrics.evaluation_oddities import describe_copied
 from ingradient_pl.metrics.evaluation_report import HEADLINE, table, write_csv, write_summary
+from ingradient_pl.metrics.label_translation import describe_other_names
 from ingradient_pl.metrics.lesions import LesionDetection
 from ingradient_pl.metrics.patients import describe_patients, store_groups
 from ingradient_pl.metrics.surface import SurfaceDistances
@@ -210,7 +211,7 @@ def _check_folders(predictions: Path, labels: Path) -> None:
 
 
 def check_one_meaning(predictions: Path, labels: Path) -> None:
-    """Refuse predictions and labels whose descriptions give one name to two integers.
+    """Refuse predictions and labels whose descriptions give one name to two integers; say if they share none.
 
     Args:
         predictions: Folder of segmentations.
@@ -226,7 +227,8 @@ def check_one_meaning(predictions: Path, labels: Path) -> None:
         not ours.is_file() or theirs is None or by_name
     ):  # what tells its own task is read by the labels' names
         return
-    mine, others = read_task(ours).labels, read_task(theirs).labels
+    task, reference = read_task(ours), read_task(theirs)
+    mine, others = task.labels, reference.labels
     other = [name for name in mine if name in others and mine[name] != others[name]]
     if other:
         raise UsageError(
@@ -234,6 +236,8 @@ def check_one_meaning(predictions: Path, labels: Path) -> None:
             f"{others[other[0]]}: the scores would be of other structures. Name the description that is "
             "right for both with --dataset FILE, or correct one."
         )
+    for remark in describe_other_names(reference, task):
+        say(f"Note: {remark}")
 
 
 def _task_of_folder(folder: Path) -> Task:

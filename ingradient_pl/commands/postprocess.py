@@ -14,8 +14,9 @@ from ingradient_pl.inference.learn_postprocess import learn
 from ingradient_pl.inference.postprocess import HEAD, Steps, read_steps, write_steps
 from ingradient_pl.inference.postprocess_folder import process_folder
 from ingradient_pl.messages import UsageError, say, say_failure
+from ingradient_pl.metrics.label_translation import describe_other_names
 from ingradient_pl.phrases import say_count
-from ingradient_pl.store.label_maps import find_answers
+from ingradient_pl.store.label_maps import find_answers, labels_task
 
 
 def postprocess(
@@ -79,6 +80,9 @@ def _learn_steps(predictions: Path, labels: Path, output: Path, dataset: str | N
     task = task_beside(predictions, labels, dataset)
     if dataset is None:
         check_one_meaning(predictions, labels)
+    own = labels_task(labels)
+    for remark in () if own is None else describe_other_names(own, task):
+        say(f"Note: {remark}")
     learned = learn(predictions, labels, task)
     say("\n".join(map(str, learned.trials)))
     write_steps(output, learned.steps, [str(trial) for trial in learned.trials])

@@ -1,5 +1,6 @@
 """Which cases of a source a prediction is asked for: all, named ones, one part of them."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ from ingradient_pl.datasets.records import CaseFiles, Source, SourceError
 from ingradient_pl.datasets.sources import images_only
 from ingradient_pl.inference.case_pipeline import Failure
 from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.inference.predict_cases import find_meaning
 from ingradient_pl.messages import UsageError, say
 from ingradient_pl.phrases import name_some
 from ingradient_pl.store.label_maps import labels_task
@@ -68,6 +70,19 @@ def say_remarks(found: Source) -> list[Failure]:
     for remark in found.remarks:
         say(remark)
     return [Failure(fault.case, f"{fault.file}: {fault.reason}") for fault in found.faults]
+
+
+def say_other_names(cases: Sequence[CaseFiles], task: Task, told: Task | None) -> None:
+    """Say that labels are taken by their integers, since they share no name with a model's.
+
+    Args:
+        cases: Each with a label.
+        task: Of the model; where its labels overlap, they are read by name alone.
+        told: What the integers of the labels mean, as :func:`find_labels_task` gave it.
+    """
+    found = [] if task.overlap is not None else [find_meaning(case, task, told).remarks for case in cases]
+    for remark in dict.fromkeys(itertools.chain(*found)):
+        say(f"Note: {remark}")
 
 
 def _select_cases(

@@ -10,6 +10,18 @@ from ingradient_pl.datasets.records import CaseFiles, SourceError
 from ingradient_pl.images import pairs
 from ingradient_pl.task import Task
 
+_NUMBERED = "label_{}"
+"""What a label is called of which the integer alone is known."""
+
+
+def is_numbered(task: Task) -> bool:
+    """Whether the names of a task's labels are made of their integers: nothing told what they mean.
+
+    Args:
+        task: Any.
+    """
+    return all(name == _NUMBERED.format(values[0]) for name, values in task.foreground.items())
+
 
 def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = ()) -> Task:
     """Find channels and labels in the files themselves: label files are read, of DICOM objects the headers.
@@ -37,7 +49,7 @@ def scan_task(cases: Sequence[CaseFiles], name: str, channels: Sequence[str] = (
     if pairs.is_pair(first[0]):
         shape = pairs.keys(first[0]).get("x", ())
         channels = [f"modality_{number}" for number in range(shape[0] if len(shape) > 3 else 1)]  # noqa: PLR2004
-    labels = named or {f"label_{value}": value for value in sorted(found - {0})}
+    labels = named or {_NUMBERED.format(value): value for value in sorted(found - {0})}
     return Task(channels=tuple(channels or ["image"]), labels={"background": 0, **labels}, name=name)
 
 

@@ -197,22 +197,21 @@ def score_cases(
         if after is not None:
             label = after(label, volume.frame.spacing)
         unnamed: Unnamed = ((), ())
+        remarks: tuple[str, ...] = ()
         if task.overlap is None:
             meaning = find_meaning(case, task, told)
             truth = meaning.apply(read_truth(case, volume, predictor.model.plan.orientation))
             agreement = count_agreement(label, truth, list(labels), task.ignore)
             named = {one: counts.as_metrics() for one, counts in agreement.items()}
-            annotated, unnamed = (
-                meaning.translate_annotated(case.annotated),
-                unnamed_values(label, truth, task),
-            )
+            annotated, remarks = meaning.translate_annotated(case.annotated), meaning.remarks
+            unnamed = unnamed_values(label, truth, task)
         else:
             masks = read_true_masks(case, volume, predictor.model, told)
             named, annotated = score_masks(label, masks.packed, list(labels)), tuple(masks.known)
         scores = leave_unannotated(named, labels, annotated)
         dice = ", ".join(f"{labels[one]} {_format_dice(numbers['Dice'])}" for one, numbers in scores.items())
         say(f"{case.name}: Dice {dice}")
-        return CaseScores(case.name, case.images[0], Path(case.label or ""), scores, unnamed)
+        return CaseScores(case.name, case.images[0], Path(case.label or ""), scores, unnamed, remarks)
 
     answers, failures = run_cases(predictor, cases, score, say, progress=progress)
     groups = {case.name: case.group for case in cases}

@@ -102,11 +102,8 @@ class Evaluation(NamedTuple):
     def remarks(self) -> list[str]:
         """What makes the scores mean less than they seem: unnamed integers, empty or mirrored predictions."""
         unnamed = describe_unnamed([(case.name, case.unnamed) for case in self.cases])
-        return [
-            *unnamed,
-            *describe_empty(self.entries),
-            *(remark for case in self.cases for remark in case.remarks),
-        ]
+        of_cases = (remark for case in self.cases for remark in case.remarks)
+        return list(dict.fromkeys([*unnamed, *describe_empty(self.entries), *of_cases]))
 
 
 def evaluate(
@@ -238,7 +235,7 @@ def _score_case(rules: _Rules, files: tuple[str, LabelMap, LabelMap]) -> CaseSco
                 scores[label].update(_measure(measure, name, masks, theirs.frame.spacing))
     scores = leave_unannotated(scores, rules.labels, meaning.translate_annotated(files[2].annotated))
     odd = describe_prediction(prediction, found, truth, ignore)
-    remarks = tuple(dict.fromkeys((*ours.remarks, *theirs.remarks, *odd)))
+    remarks = tuple(dict.fromkeys((*meaning.remarks, *ours.remarks, *theirs.remarks, *odd)))
     return CaseScores(name, prediction, reference, scores, unnamed_values(found, truth, rules.task), remarks)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ingradient_pl.datasets.scanned_task import is_numbered
 from ingradient_pl.images.formats import Volume
 from ingradient_pl.store.label_maps import LabelMap
 from ingradient_pl.task import BACKGROUND, Task
@@ -16,16 +17,19 @@ class LabelTranslation(NamedTuple):
     Args:
         table: The task's integer for each of the source's; None where they are the same.
         known: Names of the task's labels that the source has; None where it has all.
+        remarks: What a user should know, a sentence each: that integers are taken as they are.
     """
 
     table: Integer[np.ndarray, " value"] | None = None
     known: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def between(cls, source: Task | None, task: Task) -> "LabelTranslation":
         """Find it by the names of labels and regions.
 
-        Where the source tells nothing, or shares no name with the task, its integers are taken as they are.
+        Where the source tells nothing its integers are taken as they are; where it shares no name with the
+        task too, and that is remarked.
 
         Args:
             source: What the source's files hold; None where nothing tells.
@@ -39,7 +43,7 @@ class LabelTranslation(NamedTuple):
         source, task = source.in_files, task.in_files
         shared = [name for name in task.foreground if name in source.foreground]
         if not shared:
-            return cls()
+            return cls(remarks=describe_other_names(source, task))
         table = np.arange(max(source.values) + 1)
         for value in source.foreground_values:
             table[value] = _counterpart(value, source, task, shared)
@@ -86,6 +90,25 @@ def read_translated(label: LabelMap, task: Task, orientation: str) -> Volume:
     """
     found = label.read(orientation)
     return found._replace(voxels=LabelTranslation.between(label.find_task(), task).apply(found.voxels))
+
+
+def describe_other_names(source: Task, task: Task) -> tuple[str, ...]:
+    """Say that labels share no name, and are taken by their integers; nothing where one side has no names.
+
+    Args:
+        source: What the references hold.
+        task: What the predictions hold.
+    """
+    shared = set(source.foreground) & set(task.foreground)
+    if shared or is_numbered(source) or is_numbered(task):
+        return ()
+    theirs, ours = (", ".join(map(repr, one.foreground)) for one in (source, task))
+    return (
+        f"The labels of the references ({theirs}) share no name with those of the predictions ({ours}), and "
+        "their integers are taken as they are. If they are the same structures, name them alike in the "
+        "references' dataset.json (and prepare a store again); if not, take other references: what is "
+        "measured now is of other structures.",
+    )
 
 
 def _counterpart(value: int, source: Task, task: Task, shared: list[str]) -> int:
