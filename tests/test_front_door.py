@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 from runs import composed
+from tiny_models import network, plan
 
 import ingradient_pl as ip
 from ingradient_pl.cli.main import COMMANDS, OWN_MODULES
-from ingradient_pl.inference.checkpoint import Model
+from ingradient_pl.datasets.phantom_files import write_phantoms
+from ingradient_pl.inference.checkpoint import Model, write
+from ingradient_pl.inference.postprocess import LargestComponent, Steps, write_steps
 from ingradient_pl.lazy import attach
+from ingradient_pl.task import Task
 
 PACKAGE = Path(ip.__file__).parent
 
@@ -119,12 +123,42 @@ def test_from_phantoms_to_a_plan_in_python(tmp_path, capsys):
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_a_case_that_cannot_be_prepared_is_said(tmp_path, capsys):
-    ip.phantoms(tmp_path / "raw", cases=3)
-    next((tmp_path / "raw" / "imagesTr").iterdir()).write_bytes(b"damaged")
-    store = ip.prepare(tmp_path / "raw", tmp_path / "store", workers=1, progress=False)
-    assert len(store.cases) == 2
-    assert "1 case could not be prepared" in capsys.readouterr().err
+def prepare_damaged(raw, folder):
+    next((raw / "imagesTr").glob("phantom_001*")).write_bytes(b"damaged")
+    (raw / "labelsTr" / "phantom_002.nii.gz").unlink()
+    assert list(ip.prepare(raw, folder / "store", workers=1, progress=False).cases) == ["phantom_000"]
+
+
+def predict_damaged(raw, folder):
+    next((raw / "imagesTr").glob("phantom_001*")).write_bytes(b"damaged")
+    next((raw / "imagesTr").glob("phantom_002*")).write_bytes(b"")
+    task = Task(("MR",), {"background": 0, "organ": 1, "lesion": 2})
+    write(folder / "model.ckpt", network(outputs=3), plan(outputs=3), task)
+    ip.predict(folder / "model.ckpt", raw, folder / "out", mirror=False, device="cpu")
+
+
+def postprocess_damaged(raw, folder):
+    for number in (1, 2):
+        (raw / "labelsTr" / f"phantom_00{number}.nii.gz").write_bytes(b"damaged")
+    write_steps(folder / "steps.yaml", Steps((LargestComponent(),)))
+    ip.postprocess(raw / "labelsTr", folder / "out", folder / "steps.yaml")
+
+
+def show_damaged(raw, folder):
+    ip.prepare(raw, folder / "store", workers=1, progress=False)
+    for number in (1, 2):
+        for file in (folder / "store" / "cases" / f"phantom_00{number}").glob("*.b2nd"):
+            file.write_bytes(b"damaged")
+    ip.show(folder / "store", folder / "pictures")
+
+
+@pytest.mark.parametrize("work", [prepare_damaged, predict_damaged, postprocess_damaged, show_damaged])
+def test_cases_that_cannot_be_used_are_named_on_standard_error(tmp_path, capsys, work):
+    write_phantoms(tmp_path / "raw", 3, (12, 14, 10))
+    work(tmp_path / "raw", tmp_path)
+    said = capsys.readouterr().err
+    assert "phantom_001" in said
+    assert "phantom_002" in said
 
 
 ROOMS = sorted(

@@ -85,9 +85,8 @@ def prepare_source(source: Source, store: Path) -> None:
 
 
 def _tell(summary: Summary, store: AnyPath) -> None:
-    """Say what was found, and that cases are missing."""
-    say(summary)
+    """Say what is in the store, and, as a failure, which cases are missing and why."""
+    say(summary.describe_cases())
     if summary.faults:
-        say_failure(
-            f"{say_count(len(summary.faults), 'case')} could not be prepared for {store}: named above."
-        )
+        head = f"{say_count(len(summary.faults), 'case')} could not be prepared for {store}:"
+        say_failure("\n  ".join([head, *map(str, summary.faults)]))

@@ -136,15 +136,19 @@ class Summary(NamedTuple):
         return sum(case.size for case in self.cases)
 
     def __str__(self) -> str:
+        if not self.faults:
+            return self.describe_cases()
+        place = "" if self.kept else ", not in the store"
+        head = f"{say_count(len(self.faults), 'faulty case')}{place}:"
+        return "\n".join([self.describe_cases(), "", head, *(f"  {fault}" for fault in self.faults)])
+
+    def describe_cases(self) -> str:
+        """Say what is in the store and what to look at, as a table; not what could not be prepared."""
         lines = [f"{self.name}: {say_count(len(self.cases), 'case')} in the store{self._outcomes()}"]
         if self.cases:
             lines += [f"  {title:<14}{text}" for title, text in self._figures()]
             lines += ["", *self._classes()]
-        lines += _list_lines("warning", self.warnings)
-        faults = _list_lines("faulty case", [str(fault) for fault in self.faults])
-        if faults and not self.kept:
-            faults[1] = f"{faults[1][:-1]}, not in the store:"
-        lines += faults
+        lines += _list_warnings(self.warnings)
         return "\n".join(lines)
 
     def _outcomes(self) -> str:
@@ -232,9 +236,9 @@ def _rarest_first(texts: Sequence[str]) -> list[str]:
     return [text for _, text in sorted(zip(places, texts, strict=True), key=lambda entry: entry[0])]
 
 
-def _list_lines(title: str, texts: Sequence[str]) -> list[str]:
+def _list_warnings(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
-    more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN and "faulty" not in title else []
-    shown = texts if "faulty" in title else _rarest_first(texts)[:SHOWN]
-    return ["", f"{say_count(len(texts), title)}:", *(f"  {text}" for text in shown), *more]
+    more = [f"  ... and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    shown = _rarest_first(texts)[:SHOWN]
+    return ["", f"{say_count(len(texts), 'warning')}:", *(f"  {text}" for text in shown), *more]
