@@ -27,6 +27,8 @@ from ingradient_pl.losses.weighted_sum import WeightedSum
 from ingradient_pl.metrics.dice import PooledDice
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.optimizers.step_graph import StepGraph
+from ingradient_pl.reports.data_set import describe_data_set
+from ingradient_pl.reports.parts import Table
 from ingradient_pl.store.build import build_store
 from ingradient_pl.store.case_store import CaseStore
 from ingradient_pl.task import Task
@@ -179,6 +181,34 @@ def test_regions_keep_their_integers(tmp_path):
     store = CaseStore(tmp_path / "store")
     assert store.cases["b"].classes == (1, 2)
     assert store.task.known_outputs(store.cases["b"].annotated) == (True, False)
+
+
+REGION_LABELS = {"background": 0, "whole": [1, 2], "core": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "first", "second"), [(None, "organ", "lesion"), (REGION_LABELS, "whole", "core")]
+)
+def test_tables_count_a_label_in_cases_that_annotate_it(tmp_path, labels, first, second):
+    said = {"a": None, "b": [first], "c": [second], "d": [first], "e": [first]}
+    folder = write_partial(tmp_path / "data", said=said, labels=labels)
+    summary = build_store(read_source(folder), tmp_path / "store", workers=1, progress=False)
+    assert [summary.classes[name][1] for name in (first, second)] == [4, 2]
+    store = CaseStore(tmp_path / "store")
+    assert summary.classes[second][2] == sum(store.cases[name].voxels[2] for name in "ac")
+    tables = (
+        part for section in describe_data_set(store) for part in section.parts if isinstance(part, Table)
+    )
+    parts = {table.title: table for table in tables}
+    assert [row[2:4] for row in parts["Labels"].rows] == [[4, 0], [2, 0]]
+    cells = [[cell is not None for cell in row[-2:]] for row in parts["Cases"].rows]
+    assert cells == [[True, True], [True, False], [False, True], [True, False], [True, False]]
+
+
+def test_a_region_that_nobody_annotates_is_told(tmp_path):
+    folder = write_partial(tmp_path / "data", said={"a": ["whole"], "b": ["whole"]}, labels=REGION_LABELS)
+    summary = build_store(read_source(folder), tmp_path / "store", workers=1, progress=False)
+    assert any("no case has the label 'core'" in warning for warning in summary.warnings)
 
 
 # the losses

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ingradient_pl.draws.records import Candidate
+from ingradient_pl.store.annotation import annotates
 from ingradient_pl.store.store_union import AnyCases, StoreUnion
 
 
@@ -15,11 +16,7 @@ def view_case(store: AnyCases, name: str) -> Candidate:
         name: Of the case.
     """
     case, task = store.cases[name], store.task
-    told = [
-        integers
-        for label, integers in task.foreground.items()
-        if case.annotated is None or label in case.annotated
-    ]
+    told = [integers for label, integers in task.foreground.items() if annotates(case, label)]
     inside = {integer for integers in told for integer in integers}
     return Candidate(
         name,

@@ -14,6 +14,7 @@ from ingradient_pl.reports.histograms import bin_edges, bin_shares
 from ingradient_pl.reports.images import thumbnail
 from ingradient_pl.reports.parts import Chart, Facts, Gallery, Items, Legend, Part, Section, Table, Text
 from ingradient_pl.reports.unlike_cases import ALIKE, find_unlike
+from ingradient_pl.store.annotation import annotates
 from ingradient_pl.store.case_store import CaseStore, StoredCase, StoreError
 from ingradient_pl.store.copies import describe_copies
 from ingradient_pl.store.summary import list_integers
@@ -129,7 +130,8 @@ def _case_table(store: CaseStore, cases: Sequence[StoredCase]) -> Table:
     names = list(store.task.foreground)
     rows = []
     for case in cases[:ROWS]:
-        volumes = [_volume(store, case, name) if case.labelled else None for name in names]
+        known = [name for name in names if case.labelled and annotates(case, name)]
+        volumes = [_volume(store, case, name) if name in known else None for name in names]
         shape, spacing = (
             " × ".join(map(str, case.native_shape)),
             " × ".join(f"{mm:.3g}" for mm in case.grid.spacing),
@@ -160,15 +162,16 @@ def _labels(store: CaseStore, cases: Sequence[StoredCase]) -> list[Part]:
         return [Text("No case has a label.")]
     scores, rows = [], []
     for place, (name, values) in enumerate(task.foreground.items(), 1):
-        volumes = [_volume(store, case, name) for case in labelled]
+        known = [case for case in labelled if annotates(case, name)]
+        volumes = [_volume(store, case, name) for case in known]
         present = [volume for volume in volumes if volume > 0]
         colour = label_colour(place if task.has_regions else values[0])
         found = [volume if volume > 0 else float("nan") for volume in volumes]
-        scores.append(Scores(name, [case.name for case in labelled], found, colour))
+        scores.append(Scores(name, [case.name for case in known], found, colour))
         middle = float(np.median(present)) if present else None
         spread = [min(present), middle, max(present)] if present else [None] * 3
         integers = list_integers(task.in_files.foreground[name])
-        rows.append([name, integers, len(present), len(labelled) - len(present), *spread])
+        rows.append([name, integers, len(present), len(known) - len(present), *spread])
     heads = ["label", "integers", "cases with it", "without it", "least (ml)", "median (ml)", "most (ml)"]
     chart = draw_scores(scores, "volume (ml)", height=420)
     return [

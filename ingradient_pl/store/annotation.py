@@ -24,3 +24,13 @@ def is_partly_annotated(cases: Iterable[Annotated]) -> bool:
         cases: Of a store.
     """
     return any(case.labelled and case.annotated is not None for case in cases)
+
+
+def annotates(case: Annotated, name: str) -> bool:
+    """Whether a label is known in a case: elsewhere its integers may lie there for others that hold them.
+
+    Args:
+        case: With a label.
+        name: Of a label or region.
+    """
+    return case.annotated is None or name in case.annotated

@@ -12,6 +12,7 @@ from ingradient_pl.datasets.records import Fault, Source
 from ingradient_pl.datasets.split_columns import describe_column_faults
 from ingradient_pl.phrases import name_some, say_count
 from ingradient_pl.short_repr import short_repr
+from ingradient_pl.store.annotation import annotates
 from ingradient_pl.store.odd_cases import describe_lost_spacing, describe_patients_alike, describe_task
 
 SHOWN = 20
@@ -62,7 +63,8 @@ class Summary(NamedTuple):
         cases: Every case in order.
         faults: Every case that could not be prepared, and why.
         warnings: What a user should look at.
-        classes: Name of each foreground label -> (integers, cases that have it, voxels over all cases).
+        classes: Name of each foreground label -> (integers, cases that have it, voxels over all cases), of
+            the cases that annotate it.
         kept: Faulty cases that the store holds as they were prepared before.
     """
 
@@ -116,7 +118,8 @@ class Summary(NamedTuple):
         classes = {}
         in_files = source.task.in_files.foreground
         for name, integers in source.task.foreground.items():
-            counts = [sum(case.voxels.get(value, 0) for value in integers) for case in cases]
+            told = [case.voxels for case in cases if annotates(case, name)]
+            counts = [sum(voxels.get(value, 0) for value in integers) for voxels in told]
             classes[name] = (
                 in_files[name],
                 sum(count > 0 for count in counts),
