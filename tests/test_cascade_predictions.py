@@ -1,6 +1,7 @@
 """A cascade brought along from nnU-Net gives nnU-Net's answers, stage after stage, out of one file."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from nnunet_models import drawn, equal_share, made_up
 from ingradient_pl.datasets.descriptions import task_of
 from ingradient_pl.images.formats import read_volume
 from ingradient_pl.inference.checkpoint import read
+from ingradient_pl.inference.checkpoint_file import OURS, read_content
 from ingradient_pl.inference.predictor import Predictor
 from ingradient_pl.networks.unet import UNet
 from ingradient_pl.nnunet.model import import_nnunet
@@ -65,6 +67,32 @@ CASES = {
     "anisotropic": (made_up, (10.0, 1.5, 1.5)),
     "isotropic": (body, (1.0, 1.25, 1.5)),
 }
+
+
+SPLITS = [{"train": ["a", "b"], "val": ["c", "d"]}, {"train": ["c", "b"], "val": ["a", "d"]}]
+
+
+@pytest.mark.parametrize(
+    ("told", "first", "trained", "kept"),
+    [
+        ((SECOND,), "0", "ab", ()),  # whom the first stage saw is not known
+        ((FIRST,), "0", None, ()),
+        ((FIRST, SECOND), "0", "ab", ("c", "d")),
+        ((FIRST, SECOND), "1", "abc", ("d",)),
+    ],
+)
+def test_who_trained_either_stage_comes_along(tmp_path, told, first, trained, kept):
+    second = write_results(tmp_path / "results", "anisotropic")
+    for stage in second.parent.iterdir():
+        for number in (0, 1):  # the same weights do for a test of who trained them
+            fold = stage / f"fold_{number}"
+            fold.exists() or shutil.copytree(next(stage.glob("fold_*")), fold)
+        if stage.name.endswith(told):
+            (stage / "splits_final.json").write_text(json.dumps(SPLITS))
+    import_nnunet(second, tmp_path / "model.ckpt", ["0"], previous_folds=[first])
+    run = read_content(tmp_path / "model.ckpt")[OURS].get("run")
+    assert (run and "".join(run["split"]["train"])) == trained
+    assert read(tmp_path / "model.ckpt").validation == kept
 
 
 @pytest.mark.slow
