@@ -42,8 +42,12 @@ def process_folder(
     except LabelError as error:
         raise EvaluationError(str(error)) from error
 
+    refused = list[BaseException]()
+
     def process(entry: tuple[str, LabelMap]) -> Path | Failure:
         name, answer = entry
+        if refused:
+            raise refused[0]
         try:
             volume = answer.read()
             if task is None or task.overlap is None:
@@ -54,6 +58,7 @@ def process_folder(
             write_answer(target, Steps((step,))(volume.voxels, volume.frame.spacing), volume, task)
         except FAULTS as error:
             if keeps_all_out(error):
+                refused.append(error)
                 raise
             return Failure(name, str(error))
         return answer_parts(target, task)[0]
