@@ -113,9 +113,10 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     plain = replace(predictor, model=predictor.model._replace(calibration=Calibration()))
     chosen, there = find_cases(source, predictor.model, only)
     say_remarks(there)
-    cases = _find_known([case for case in chosen if case.label is not None], predictor.model.task, source)
-    content = dict(read_content(file))
     told = find_labels_task(source)
+    labelled = [case for case in chosen if case.label is not None]
+    cases = _find_known(labelled, predictor.model.task, told, source)
+    content = dict(read_content(file))
     say_other_names(cases, predictor.model.task, told)
     for remark in _remark_cases(content[OURS].get("run"), source, cases):
         say(remark)
@@ -136,11 +137,10 @@ def calibrate(  # noqa: PLR0913 - one argument an option
     return found
 
 
-def _find_known(cases: list[CaseFiles], task: Task, source: AnyPath) -> list[CaseFiles]:
+def _find_known(cases: list[CaseFiles], task: Task, told: Task | None, source: AnyPath) -> list[CaseFiles]:
     """Leave the cases of which every voxel's label is known: of classes, those that annotate all labels."""
     if not cases:
         raise UsageError(f"{source} holds no labelled case among those to calibrate on.")
-    told = find_labels_task(source)
     known = [case for case in cases if task.has_regions or _find_annotated(case, task, told) is None]
     if not known:
         raise UsageError(
